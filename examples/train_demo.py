@@ -1,0 +1,299 @@
+"""Train the network that spiq ships as its example, and write everything in ``src/spiq/demo``.
+
+    pip install 'spiq[train]'
+    python examples/train_demo.py            # a few minutes on one CPU core
+
+A small MobileNetV2 (stem, inverted residual blocks with depthwise convolutions, BatchNorm and
+ReLU6, global average pooling, linear head) learns scikit-learn's handwritten digits: 1,797 grey
+images of 8x8 pixels from the UCI repository, enlarged once to 24x24 and repeated over three
+channels. The images keep their order, in which people follow each other: the last 797 are the
+test images, so most of them were written by people whom the network has never seen.
+
+The ONNX file keeps every BatchNorm as a node. Both of PyTorch's exporters fold it into the
+convolution by default; the older one keeps it with ``TrainingMode.PRESERVE`` and without constant
+folding.
+
+Seeds and thread count are fixed, so one machine writes the same files twice; another CPU or
+PyTorch version may round differently and end within a few images of the same accuracy.
+
+Data: E. Alpaydin, C. Kaynak, "Optical Recognition of Handwritten Digits", UCI, 1998, CC BY 4.0.
+Architecture: Sandler et al., "MobileNetV2: Inverted Residuals and Linear Bottlenecks", CVPR 2018.
+"""
+
+import argparse
+import hashlib
+import warnings
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import torch
+from onnx import numpy_helper
+from sklearn.datasets import load_digits
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+DEMO = Path(__file__).resolve().parents[1] / "src" / "spiq" / "demo"
+SIZE = 24
+TRAIN_IMAGES = 1000
+MEAN, STD = 78.0, 96.0  # of the training pixels in 0..255, rounded
+# (expansion, output channels, repeats, stride of the first), as in table 2 of the paper
+BLOCKS = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 2, 2), (6, 64, 2, 1))
+
+CARD = """\
+name = "mobilenetv2-digits"
+task = "classification"
+
+[dataset]
+name = "Optical Recognition of Handwritten Digits (UCI), the last {n} images, enlarged to 24x24"
+dir = "."
+images = "digits.npz"
+n = {n}
+
+[input]
+width = {size}
+height = {size}
+channels = "RGB"
+layout = "NCHW"
+mean = [{mean}, {mean}, {mean}]
+std = [{std}, {std}, {std}]
+divide_after = 1.0
+
+[preprocess]
+steps = "stored arrays are already resized; (x - mean) / std per channel in 0..255 units"
+
+[decode]
+kind = "argmax"
+classes = 10
+outputs = 10
+metric = "top-1, top-5"
+
+[source]
+repository = "this one"
+path = "examples/train_demo.py"
+licence = "Apache-2.0 (weights); CC BY 4.0 (images: E. Alpaydin and C. Kaynak, UCI, 1998)"
+
+[float32]
+top1 = {top1:.2f}
+top5 = {top5:.2f}
+images = {n}
+
+[model]
+sha256 = "{sha256}"
+bytes = {bytes}
+batchnorm_nodes = {batchnorms}
+"""
+
+
+class ConvBnAct(nn.Sequential):
+    """Convolution, BatchNorm and, unless told otherwise, ReLU6."""
+
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        kernel: int,
+        *,
+        stride: int = 1,
+        groups: int = 1,
+        act: bool = True,
+    ):
+        super().__init__()
+        padding = kernel // 2
+        self.conv = nn.Conv2d(inputs, outputs, kernel, stride, padding, groups=groups, bias=False)
+        self.bn = nn.BatchNorm2d(outputs)
+        if act:
+            self.act = nn.ReLU6()
+
+
+class InvertedResidual(nn.Module):
+    """Expand, filter each channel on its own, project; add the input where shapes agree."""
+
+    def __init__(self, inputs: int, outputs: int, expansion: int, stride: int):
+        super().__init__()
+        hidden = inputs * expansion
+        self.residual = stride == 1 and inputs == outputs
+        self.expand = ConvBnAct(inputs, hidden, 1) if expansion > 1 else nn.Identity()
+        self.depthwise = ConvBnAct(hidden, hidden, 3, stride=stride, groups=hidden)
+        self.project = ConvBnAct(hidden, outputs, 1, act=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (N, inputs, H, W) to (N, outputs, H / stride, W / stride)."""
+        y = self.project(self.depthwise(self.expand(x)))
+        return x + y if self.residual else y
+
+
+class MobileNetV2(nn.Module):
+    """MobileNetV2 for 24x24 images: normalised (N, 3, 24, 24) to logits (N, 10)."""
+
+    def __init__(self, stem: int = 16, last: int = 128):
+        super().__init__()
+        self.stem = ConvBnAct(3, stem, 3, stride=2)
+        blocks, width = [], stem
+        for expansion, outputs, repeats, stride in BLOCKS:
+            for i in range(repeats):
+                blocks.append(InvertedResidual(width, outputs, expansion, stride if i == 0 else 1))
+                width = outputs
+        self.blocks = nn.Sequential(*blocks)
+        self.last = ConvBnAct(width, last, 1)
+        self.pool = nn.AdaptiveAvgPool2d(1)
+        self.classifier = nn.Linear(last, 10)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the logits."""
+        x = self.last(self.blocks(self.stem(x)))
+        return self.classifier(self.pool(x).flatten(1))
+
+
+def load_images() -> tuple[np.ndarray, np.ndarray]:
+    """All digits as uint8 (1797, 24, 24, 3) and their labels as int64 (1797,)."""
+    digits = load_digits()
+    small = torch.from_numpy(digits.images).float()[:, None] * (255 / 16)
+    large = F.interpolate(small, size=(SIZE, SIZE), mode="bilinear", align_corners=False)
+    grey = large.round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1).numpy()
+    return np.repeat(grey, 3, axis=3), digits.target.astype(np.int64)
+
+
+def normalise(images: np.ndarray) -> Tensor:
+    """Turn uint8 NHWC into what the network expects."""
+    return (torch.from_numpy(images).permute(0, 3, 1, 2).float() - MEAN) / STD
+
+
+def augment(x: Tensor, generator: torch.Generator) -> Tensor:
+    """Rotate (15 degrees), scale (15 %), shift (10 %) and add noise, each image on its own."""
+    n = len(x)
+    u = torch.rand(4, n, generator=generator) * 2 - 1
+    angle, scale = u[0] * 0.26, 1 + 0.15 * u[1]
+    cos, sin = scale * angle.cos(), scale * angle.sin()
+    rows = [torch.stack([cos, -sin, 0.2 * u[2]], 1), torch.stack([sin, cos, 0.2 * u[3]], 1)]
+    grid = F.affine_grid(torch.stack(rows, 1), list(x.shape), align_corners=False)
+    moved = F.grid_sample(x, grid, padding_mode="border", align_corners=False)
+    noise = torch.randn(n, 1, SIZE, SIZE, generator=generator)
+    return moved + 0.1 * noise
+
+
+def train(model: nn.Module, x: Tensor, y: Tensor, *, epochs: int, seed: int) -> None:
+    """RMSprop with the paper's settings and a cosine schedule; leaves the model in eval mode.
+
+    With this optimizer the sizes of the channels drift apart, and some channels die, as in
+    published MobileNets; SGD with as little weight decay leaves them nearly alike.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    batch, rate = 50, 0.01
+    steps = epochs * (len(x) // batch)
+    optimizer = torch.optim.RMSprop(
+        model.parameters(), lr=rate, alpha=0.9, momentum=0.9, eps=1e-3, weight_decay=4e-5
+    )
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, max_lr=rate, total_steps=steps, pct_start=0.05, cycle_momentum=False
+    )
+    model.train()
+    for epoch in range(epochs):
+        total = 0.0
+        for chosen in torch.randperm(len(x), generator=generator).split(batch):
+            loss = F.cross_entropy(model(augment(x[chosen], generator)), y[chosen])
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            schedule.step()
+            total += loss.item() * len(chosen)
+        print(f"epoch {epoch + 1:3d}/{epochs}  loss {total / len(x):.4f}", flush=True)
+    model.eval()
+
+
+def export(model: nn.Module, path: Path) -> None:
+    """Write ONNX (opset 17, batch dynamic) with every BatchNorm kept as a node."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the exporter's deprecation and training-mode notes
+        torch.onnx.export(
+            model,
+            (torch.zeros(1, 3, SIZE, SIZE),),
+            str(path),
+            dynamo=False,
+            opset_version=17,
+            training=torch.onnx.TrainingMode.PRESERVE,
+            do_constant_folding=False,
+            input_names=["image"],
+            output_names=["logits"],
+            dynamic_axes={"image": {0: "batch"}, "logits": {0: "batch"}},
+        )
+    proto = onnx.load(path)
+    lift_constants(proto.graph)
+    onnx.checker.check_model(proto, full_check=True)
+    onnx.save(proto, path)
+
+
+def lift_constants(graph: onnx.GraphProto) -> None:
+    """Turn Constant nodes (the bounds of each Clip) into shared initializers."""
+    names: dict[bytes, str] = {}
+    renamed: dict[str, str] = {}
+    for node in [node for node in graph.node if node.op_type == "Constant"]:
+        value = numpy_helper.to_array(node.attribute[0].t)
+        key = value.tobytes()
+        if key not in names:
+            names[key] = f"constant_{value.item():g}"
+            graph.initializer.append(numpy_helper.from_array(value, names[key]))
+        renamed[node.output[0]] = names[key]
+        graph.node.remove(node)
+    for node in graph.node:
+        node.input[:] = [renamed.get(name, name) for name in node.input]
+
+
+def top_k(logits: np.ndarray, labels: np.ndarray, k: int) -> float:
+    best = np.argsort(-logits, axis=1, kind="stable")[:, :k]
+    return 100.0 * float((best == labels[:, None]).any(axis=1).mean())
+
+
+def write_card(folder: Path, logits: np.ndarray, labels: np.ndarray) -> None:
+    data = (folder / "model.onnx").read_bytes()
+    nodes = onnx.load_model_from_string(data).graph.node
+    card = CARD.format(
+        n=len(labels),
+        size=SIZE,
+        mean=MEAN,
+        std=STD,
+        top1=top_k(logits, labels, 1),
+        top5=top_k(logits, labels, 5),
+        sha256=hashlib.sha256(data).hexdigest(),
+        bytes=len(data),
+        batchnorms=sum(node.op_type == "BatchNormalization" for node in nodes),
+    )
+    (folder / "card.toml").write_text(card, encoding="utf-8")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--out", type=Path, default=DEMO, help="folder to write to")
+    parser.add_argument("--epochs", type=int, default=60)
+    parser.add_argument("--seed", type=int, default=0)
+    args = parser.parse_args()
+    if args.epochs < 2:
+        parser.error("--epochs must be at least 2: the first one warms up")
+    torch.manual_seed(args.seed)
+    torch.set_num_threads(1)
+    torch.use_deterministic_algorithms(True)
+    images, labels = load_images()
+    x, y = normalise(images), torch.from_numpy(labels)
+    model = MobileNetV2()
+    train(model, x[:TRAIN_IMAGES], y[:TRAIN_IMAGES], epochs=args.epochs, seed=args.seed)
+
+    args.out.mkdir(parents=True, exist_ok=True)
+    path = args.out / "model.onnx"
+    export(model, path)
+    test_x, test_labels = x[TRAIN_IMAGES:], labels[TRAIN_IMAGES:]
+    with torch.no_grad():
+        expected = model(test_x).numpy()
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    (logits,) = session.run(None, {"image": test_x.numpy()})
+    difference = float(np.abs(logits - expected).max())
+    if difference > 1e-4:
+        raise SystemExit(f"ONNX Runtime and PyTorch differ by {difference:.1e}")
+    np.savez_compressed(args.out / "digits.npz", images=images[TRAIN_IMAGES:], labels=test_labels)
+    write_card(args.out, logits, test_labels)
+    print(f"top-1 {top_k(logits, test_labels, 1):.2f} % on {len(test_labels)} test images")
+    print(f"ONNX Runtime - PyTorch: {difference:.1e}; {path.stat().st_size:,} bytes in {path}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,64 @@
+"""Quantize trained neural networks to int8 without any data.
+
+    import spiq
+
+    result = spiq.quantize("model.onnx")
+    result.save("model.int8.onnx")
+
+Everything heavy is imported when it is first used.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from spiq.config import Config
+    from spiq.errors import SpiqError
+    from spiq.pipeline import Quantized, apply, plan, quantize
+    from spiq.planning.plan import Plan
+    from spiq.report.compare import compare
+    from spiq.report.inspect import inspect
+    from spiq.tasks import evaluate
+
+__all__ = [
+    "Config",
+    "Plan",
+    "Quantized",
+    "SpiqError",
+    "__version__",
+    "apply",
+    "compare",
+    "evaluate",
+    "inspect",
+    "plan",
+    "quantize",
+]
+
+_HOMES = {
+    "Config": "spiq.config",
+    "Plan": "spiq.planning.plan",
+    "Quantized": "spiq.pipeline",
+    "SpiqError": "spiq.errors",
+    "apply": "spiq.pipeline",
+    "compare": "spiq.report.compare",
+    "evaluate": "spiq.tasks",
+    "inspect": "spiq.report.inspect",
+    "plan": "spiq.pipeline",
+    "quantize": "spiq.pipeline",
+}
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module 'spiq' has no attribute {name!r}")
+    from importlib import import_module
+
+    found = getattr(import_module(home), name)
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,66 @@
+"""The options of a quantization, as one value."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from spiq.errors import ConfigError
+from spiq.methods import METHODS
+from spiq.targets import TARGETS
+
+
+Range = tuple[float, float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """How to quantize.
+
+    Attributes:
+        method: ``spiq`` (per-channel scales, folded) or ``static`` (one scalar range per tensor).
+        target: ``onnxruntime`` or ``portable`` (7-bit weights: no 16-bit saturation on x86 CPUs
+            without VNNI; no per-channel QuantizeLinear).
+        weight_bits: 2 to 8.
+        activation_bits: 3 to 8.
+        exclude: Glob patterns of layer names that stay in float.
+        input_range: ``((low, high),)`` for the whole input, or one pair per channel.
+        input_mean: Mean per channel of the usual preprocessing, ``(pixel - mean) / std``.
+        input_std: Standard deviation per channel of the same. Where all of them are at most 1 and
+            some below, pixels are taken to lie in 0..1, else in 0..255.
+
+    Raises:
+        ConfigError: A value is out of range, or two of them contradict each other.
+    """
+
+    method: str = "spiq"
+    target: str = "onnxruntime"
+    weight_bits: int = 8
+    activation_bits: int = 8
+    exclude: tuple[str, ...] = ()
+    input_range: tuple[Range, ...] | None = None
+    input_mean: tuple[float, ...] | None = None
+    input_std: tuple[float, ...] | None = None
+
+    def __post_init__(self) -> None:
+        _one_of("method", self.method, METHODS)
+        _one_of("target", self.target, TARGETS)
+        _between("weight_bits", self.weight_bits, 2, 8)
+        _between("activation_bits", self.activation_bits, 3, 8)
+        if (self.input_mean is None) != (self.input_std is None):
+            raise ConfigError("input_mean and input_std belong together: give both or neither")
+        if self.input_range is not None and self.input_mean is not None:
+            raise ConfigError("give either input_range or input_mean and input_std, not both")
+        if self.input_std is not None and min(self.input_std) <= 0:
+            raise ConfigError(f"input_std {self.input_std}: every value must be positive")
+        for low, high in self.input_range or ():
+            if not low < high:
+                raise ConfigError(f"input_range {low},{high}: the low end must be the lesser one")
+
+
+def _one_of(name: str, value: str, allowed: Collection[str]) -> None:
+    if value not in allowed:
+        raise ConfigError(f"unknown {name} {value!r}: choose one of {', '.join(allowed)}")
+
+
+def _between(name: str, value: int, low: int, high: int) -> None:
+    if not low <= value <= high:
+        raise ConfigError(f"{name} is {value}: it must be from {low} to {high}")

@@ -1,0 +1,1 @@
+"""Read, prepare, query and write ONNX graphs: the only place that knows the file format."""

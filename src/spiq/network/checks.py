@@ -1,0 +1,247 @@
+"""What makes a model unfit, found before anything is done with it.
+
+Structure is checked on the protobuf message, where broken edges are still visible; the rest on the
+graph. Every message names the model, the node or tensor, and what to do.
+"""
+
+import graphlib
+from collections.abc import Sequence
+
+import numpy as np
+import onnx
+import onnx_ir as ir
+
+from spiq.errors import ModelError, UnsupportedError
+
+_INTEGER_OPERATORS = frozenset(
+    {
+        "QuantizeLinear",
+        "DequantizeLinear",
+        "DynamicQuantizeLinear",
+        "ConvInteger",
+        "MatMulInteger",
+    }
+)
+_MICROSOFT = "com.microsoft"
+_MICROSOFT_INTEGER = ("Q", "Dequantize", "Dynamic", "MatMulInteger", "MatMulNBits", "ConvInteger")
+
+_TAKES_INFINITY = frozenset(
+    {
+        *("Add", "Where", "Clip", "Max", "Min", "Pad", "If", "Loop", "Scan"),
+        *("Equal", "Greater", "GreaterOrEqual", "IsInf", "Less", "LessOrEqual"),
+        *("Cast", "Concat", "ConstantOfShape", "Expand", "Gather", "Identity", "Reshape"),
+        *("ScatterND", "Slice", "Squeeze", "Tile", "Transpose", "Trilu", "Unsqueeze"),
+    }
+)
+"""Operators that take infinity on purpose: bounds, masks, and what moves them about."""
+
+
+def describe(node: ir.Node) -> str:
+    """Name a node for a message: operator and name, or what it writes where it has none."""
+    return _described(node.op_type, node.name, [value.name for value in node.outputs])
+
+
+def structure(proto: onnx.ModelProto, *, where: str) -> None:
+    """Check that every edge has exactly one writer.
+
+    Args:
+        proto: The model, with or without its weights, sorted or not.
+        where: The model's name for messages.
+
+    Raises:
+        ModelError: There are no nodes, a name is written twice, or an edge or output by nothing.
+        UnsupportedError: A weight is sparse.
+    """
+    graph = proto.graph
+    if not graph.node:
+        raise ModelError(f"{where}: the graph has no nodes: export the network again")
+    if not graph.output:
+        raise ModelError(f"{where}: the graph has no outputs: export the network again")
+    if graph.sparse_initializer:
+        name = graph.sparse_initializer[0].values.name
+        raise UnsupportedError(
+            f"{where}: tensor {name!r} is sparse, which is not handled: export it dense"
+        )
+    _graph(graph, frozenset(), where)
+    for function in proto.functions:
+        names = list(function.input)
+        _edges(function.node, names, list(function.output), frozenset(), where)
+
+
+def _graph(graph: onnx.GraphProto, outer: frozenset[str], where: str) -> None:
+    inputs = [info.name for info in graph.input]
+    weights = [tensor.name for tensor in graph.initializer]
+    for names in (inputs, weights):
+        _unique(names, where)
+    outputs = [info.name for info in graph.output]
+    _edges(graph.node, list({*inputs, *weights}), outputs, outer, where)
+
+
+def _edges(
+    nodes: Sequence[onnx.NodeProto],
+    given: list[str],
+    outputs: list[str],
+    outer: frozenset[str],
+    where: str,
+) -> None:
+    written = [name for node in nodes for name in node.output if name]
+    _unique([*given, *written], where)
+    own = frozenset((*given, *written))
+    known = outer | own
+    for node in nodes:
+        if not isinstance(node.op_type, str):  # bytes, where it is no UTF-8
+            raise ModelError(f"{where}: {node.op_type!r} is no operator: export the network again")
+        for name in node.input:
+            if name and name not in known:
+                raise ModelError(
+                    f"{where}: {_described(node.op_type, node.name, list(node.output))} reads "
+                    f"{name!r}, which nothing produces: export the network again"
+                )
+        for attribute in node.attribute:
+            for inner in (attribute.g, *attribute.graphs):
+                _graph(inner, known, where)
+    for name in outputs:
+        if name not in own:
+            raise ModelError(
+                f"{where}: nothing produces the graph output {name!r}: export the network again"
+            )
+
+
+def _unique(names: list[str], where: str) -> None:
+    seen: set[str] = set()
+    for name in names:
+        if name in seen:
+            raise ModelError(
+                f"{where}: {name!r} is produced more than once: give every value a name of its own"
+            )
+        seen.add(name)
+
+
+def in_order(model: ir.Model, *, where: str) -> None:
+    """Sort the nodes so that each comes after what it reads, in place.
+
+    Raises:
+        ModelError: Nodes wait for each other.
+    """
+    try:
+        model.graph.sort()
+    except ValueError as error:
+        raise ModelError(
+            f"{where}: {_cycle(model.graph)}: export the network without the loop"
+        ) from error
+
+
+def _cycle(graph: ir.Graph) -> str:
+    before = {
+        node: [made for value in node.inputs if value is not None and (made := value.producer())]
+        for node in graph
+    }
+    try:
+        graphlib.TopologicalSorter(before).prepare()
+    except graphlib.CycleError as error:
+        return f"{describe(error.args[1][0])} needs its own output"
+    return "the nodes of a subgraph need their own outputs"
+
+
+def not_quantized(model: ir.Model, *, where: str) -> None:
+    """Refuse a model that has integer operators already.
+
+    Raises:
+        UnsupportedError: There is one; it is named.
+    """
+    for node in model.graph.all_nodes():
+        if _is_integer(node):
+            raise UnsupportedError(
+                f"{where}: the network is already quantized, see {describe(node)}: give the "
+                "float network"
+            )
+
+
+def _is_integer(node: ir.Node) -> bool:
+    if node.op_type in _INTEGER_OPERATORS or node.op_type.startswith("QLinear"):
+        return True
+    return node.domain == _MICROSOFT and node.op_type.startswith(_MICROSOFT_INTEGER)
+
+
+def inference_mode(model: ir.Model, *, where: str) -> None:
+    """Refuse a BatchNormalization that normalizes with the statistics of its batch.
+
+    Raises:
+        UnsupportedError: There is one; it is named.
+    """
+    for node in model.graph.all_nodes():
+        if node.op_type != "BatchNormalization" or node.domain:
+            continue
+        used = [value for value in node.outputs[1:] if value.uses() or value.is_graph_output()]
+        if node.attributes.get_int("training_mode", 0) or used:
+            raise UnsupportedError(
+                f"{where}: {describe(node)} is in training mode, it has no fixed statistics: "
+                "call model.eval() and export the network with training=TrainingMode.EVAL"
+            )
+
+
+def variances(model: ir.Model, *, where: str) -> None:
+    """Refuse a negative variance.
+
+    Raises:
+        ModelError: There is one; node and channel are named.
+    """
+    for node in model.graph.all_nodes():
+        if node.op_type != "BatchNormalization" or node.domain or len(node.inputs) < 5:
+            continue
+        value = node.inputs[4]
+        variance = None if value is None else value.const_value
+        if variance is None or variance.size == 0:
+            continue
+        values = variance.numpy().ravel()
+        channel = int(np.argmin(values))
+        if values[channel] < 0:
+            raise ModelError(
+                f"{where}: {describe(node)} has the variance {values[channel]:g} in channel "
+                f"{channel}, but none can be negative: the weights are damaged, export them again"
+            )
+
+
+def finite(model: ir.Model, *, where: str) -> None:
+    """Refuse weights that are not numbers.
+
+    Infinity is accepted only where all readers take it on purpose: attention masks and bounds.
+
+    Raises:
+        ModelError: A tensor has NaN or infinite values; it is named.
+    """
+    for graph in model.graphs():
+        for value in graph.initializers.values():
+            tensor = value.const_value
+            if tensor is None or not tensor.dtype.is_floating_point():
+                continue
+            bad = _not_finite(tensor.numpy())
+            if bad is None or (bad != "NaN" and _may_be_infinite(value)):
+                continue
+            raise ModelError(
+                f"{where}: tensor {value.name!r} has {bad} values: the weights are damaged, "
+                "train or export the network again"
+            )
+
+
+def _not_finite(array: np.ndarray) -> str | None:
+    flat = array.reshape(-1)
+    if flat.dtype in (np.float32, np.float64):
+        # One pass at the speed of memory: x.x is finite only if all of x is. It overflows on
+        # values above 1e19, which the exact test below then clears.
+        with np.errstate(all="ignore"):
+            if np.isfinite(np.dot(flat, flat)):
+                return None
+    if np.isfinite(flat).all():
+        return None
+    return "NaN" if np.isnan(flat).any() else "infinite"
+
+
+def _may_be_infinite(value: ir.Value) -> bool:
+    return all(node.op_type in _TAKES_INFINITY for node in value.consumers())
+
+
+def _described(operator: str, name: str | None, outputs: Sequence[str | None]) -> str:
+    if name:
+        return f"{operator} {name!r}"
+    return f"{operator} that writes {next((o for o in outputs if o), '')!r}"

@@ -1,0 +1,132 @@
+"""Drop what computes nothing: no-ops, constant sub-expressions, implicit padding modes."""
+
+import numpy as np
+import onnx_ir as ir
+
+from spiq.network.edit import bypass, initializer, remove_unused
+from spiq.network.query import constant, dims, ints, is_constant, spatial
+
+_FOLDABLE = {
+    "Add", "Cast", "Concat", "Div", "Expand", "Gather", "Identity", "Mul", "Neg", "Range",
+    "Reshape", "Shape", "Slice", "Sqrt", "Squeeze", "Sub", "Transpose", "Unsqueeze",
+}  # fmt: skip
+
+
+def drop_noops(model: ir.Model) -> int:
+    """Remove Identity, inference Dropout, Cast to the same type and Pad by nothing."""
+    removed = 0
+    for node in list(model.graph):
+        if node.domain == "" and _is_noop(node):
+            removed += bypass(node)
+    return removed
+
+
+def _is_noop(node: ir.Node) -> bool:
+    if node.op_type == "Identity":
+        return not is_constant(node.inputs[0])
+    if node.op_type == "Dropout":
+        mask_used = any(mask.uses() or mask.is_graph_output() for mask in node.outputs[1:])
+        mode = node.inputs[2] if len(node.inputs) > 2 else None
+        training = constant(mode)
+        return not mask_used and (mode is None or (training is not None and not training.any()))
+    if node.op_type == "Cast":
+        source = node.inputs[0]
+        return source is not None and source.dtype == node.attributes.get_int("to")
+    if node.op_type == "Pad":
+        pads = constant(node.inputs[1])
+        return pads is not None and not pads.any()
+    return False
+
+
+def fold_constants(model: ir.Model) -> int:
+    """Replace nodes whose inputs are all constant (exporters' shape arithmetic) by their value."""
+    graph, folded = model.graph, 0
+    for node in list(graph):
+        known = _static_shape(node)
+        if known is None and node.op_type in _FOLDABLE and node.domain == "" and node.inputs:
+            inputs = [constant(value) for value in node.inputs if value is not None]
+            if all(array is not None for array in inputs) and not node.outputs[0].is_graph_output():
+                known = _evaluate(node, [array for array in inputs if array is not None], model)
+        if known is not None:
+            name, node.outputs[0].name = f"{node.outputs[0].name}", None
+            value = initializer(graph, name, np.asarray(known))
+            node.outputs[0].replace_all_uses_with(value)
+            graph.remove(node, safe=True)
+            folded += 1
+    if folded:
+        remove_unused(graph)
+    return folded
+
+
+def _static_shape(node: ir.Node) -> np.ndarray | None:
+    if node.op_type != "Shape" or node.domain != "" or node.outputs[0].is_graph_output():
+        return None
+    shape = dims(node.inputs[0])
+    if shape is None:
+        return None
+    start = node.attributes.get_int("start", 0)
+    end = node.attributes.get_int("end", len(shape))
+    sizes = shape[start:end]
+    return None if None in sizes else np.array(sizes, np.int64)
+
+
+def _evaluate(node: ir.Node, inputs: list[np.ndarray], model: ir.Model) -> np.ndarray | None:
+    import onnx
+    from onnx.reference import ReferenceEvaluator
+
+    names = [str(value.name) for value in node.inputs if value is not None]
+    graph = onnx.helper.make_graph(
+        [ir.to_proto(node)],
+        "constant",
+        [
+            onnx.helper.make_tensor_value_info(
+                name, onnx.helper.np_dtype_to_tensor_dtype(array.dtype), array.shape
+            )
+            for name, array in zip(names, inputs, strict=True)
+        ],
+        [onnx.ValueInfoProto(name=node.outputs[0].name)],
+    )
+    opset = onnx.helper.make_opsetid("", model.opset_imports[""])
+    evaluator = ReferenceEvaluator(onnx.helper.make_model(graph, opset_imports=[opset]))
+    result = evaluator.run(None, dict(zip(names, inputs, strict=True)))
+    return np.asarray(result[0])
+
+
+def explicit_pads(model: ir.Model) -> int:
+    """Write ``auto_pad`` of convolutions and pools as ``pads`` where the sizes are known."""
+    changed = 0
+    for node in model.graph:
+        mode = node.attributes.get_string("auto_pad", "NOTSET")
+        if node.op_type not in ("Conv", "AveragePool", "MaxPool") or mode == "NOTSET":
+            continue
+        pads = _pads_of(node, mode)
+        if pads is not None:
+            del node.attributes["auto_pad"]
+            node.attributes.add(ir.AttrInt64s("pads", pads))
+            changed += 1
+    return changed
+
+
+def _pads_of(node: ir.Node, mode: str) -> list[int] | None:
+    sizes = spatial(node.inputs[0])
+    kernel = kernel_shape(node)
+    if mode == "VALID":
+        return [0] * (2 * len(kernel))
+    if sizes is None:
+        return None
+    strides = ints(node, "strides", [1] * len(kernel))
+    dilations = ints(node, "dilations", [1] * len(kernel))
+    total = [
+        max((-(-size // stride) - 1) * stride + (k - 1) * dilation + 1 - size, 0)
+        for size, k, stride, dilation in zip(sizes, kernel, strides, dilations, strict=True)
+    ]
+    small = [pad // 2 for pad in total]
+    large = [pad - half for pad, half in zip(total, small, strict=True)]
+    return small + large if mode == "SAME_UPPER" else large + small
+
+
+def kernel_shape(node: ir.Node) -> list[int]:
+    """Return the kernel's spatial sizes, from the attribute or from the weight."""
+    weight = dims(node.inputs[1]) if len(node.inputs) > 1 else None
+    inferred = [size for size in (weight or [])[2:] if size is not None]
+    return ints(node, "kernel_shape", inferred)

@@ -1,0 +1,77 @@
+"""From any ONNX graph to the one spelling that the later steps know.
+
+The function of the network stays as it is. What each BatchNormalization states about its input
+and output is recorded before the node is folded away.
+"""
+
+from dataclasses import dataclass
+from types import MappingProxyType
+
+import onnx_ir as ir
+
+from spiq.errors import UnsupportedError
+from spiq.network.edit import remove_unused
+from spiq.network.passes.batchnorm import Moments, fold_batchnorm
+from spiq.network.passes.canonical import canonical_gemm, dense_heads, fold_pads, pool_means
+from spiq.network.passes.cleanup import drop_noops, explicit_pads, fold_constants
+from spiq.network.query import weight_nodes
+
+PASSES = (
+    fold_constants,
+    drop_noops,
+    explicit_pads,
+    fold_pads,
+    pool_means,
+    canonical_gemm,
+)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A network ready to be measured.
+
+    Attributes:
+        model: The network, BatchNormalization folded.
+        stated: Moments per channel that normalization layers state, by value name.
+    """
+
+    model: ir.Model
+    stated: MappingProxyType[str, Moments]
+
+
+def prepare(model: ir.Model) -> Prepared:
+    """Rewrite ``model`` in place into the canonical spelling.
+
+    Raises:
+        UnsupportedError: The network has no layer that could be quantized.
+    """
+    if not weight_nodes(model.graph):
+        raise UnsupportedError(
+            f"{model.graph.name or 'the model'}: nothing to quantize: it holds no Conv, Gemm or "
+            "MatMul with a constant weight"
+        )
+    _name_nodes(model.graph)
+    for step in PASSES:
+        step(model)
+    moments: list[tuple[ir.Value, Moments]] = []
+    fold_batchnorm(model, lambda value, stated: moments.append((value, stated)))
+    dense_heads(model)
+    remove_unused(model.graph)
+    stated = {
+        value.name: found
+        for value, found in moments
+        if value.name is not None and value.graph is model.graph
+    }
+    return Prepared(model, MappingProxyType(stated))
+
+
+def _name_nodes(graph: ir.Graph) -> None:
+    """Give every node a name of its own: plans and messages refer to nodes by name."""
+    taken: set[str] = set()
+    for node in graph:
+        name = node.name or node.outputs[0].name or node.op_type
+        unique, count = name, 1
+        while unique in taken:
+            unique, count = f"{name}_{count}", count + 1
+        taken.add(unique)
+        node.name = unique

@@ -1,0 +1,95 @@
+"""Small questions that every pass asks of a graph."""
+
+import numpy as np
+import numpy.typing as npt
+import onnx_ir as ir
+
+Array = npt.NDArray[np.float64]
+
+
+def constant(value: ir.Value | None) -> npt.NDArray[np.generic] | None:
+    """Return what an initializer holds, or None where ``value`` is not constant."""
+    if value is None or value.const_value is None or not value.is_initializer():
+        return None
+    return value.const_value.numpy()
+
+
+def is_constant(value: ir.Value | None) -> bool:
+    """Return whether ``value`` is an initializer (its content is not read)."""
+    return value is not None and value.is_initializer() and value.const_value is not None
+
+
+def data_inputs(node: ir.Node) -> list[ir.Value]:
+    """Return the inputs of ``node`` that depend on the network's input."""
+    return [value for value in node.inputs if value is not None and not is_constant(value)]
+
+
+def sole_consumer(value: ir.Value) -> ir.Node | None:
+    """Return the only node that reads ``value``; None if several do or it is a graph output."""
+    consumers = value.consumers()
+    return consumers[0] if len(consumers) == 1 and not value.is_graph_output() else None
+
+
+def feeds_only(value: ir.Value, operator: str) -> bool:
+    """Return whether ``value`` is read by nodes of type ``operator`` and by nothing else."""
+    consumers = value.consumers()
+    return (
+        bool(consumers)
+        and not value.is_graph_output()
+        and all(node.op_type == operator and node.domain == "" for node in consumers)
+    )
+
+
+def dims(value: ir.Value | None) -> list[int | None] | None:
+    """Return the shape of ``value``, None for each dynamic size; None if the rank is unknown."""
+    if value is None or value.shape is None:
+        return None
+    return [size if isinstance(size, int) else None for size in value.shape]
+
+
+def rank(value: ir.Value | None) -> int | None:
+    """Return the number of dimensions of ``value``, None if unknown."""
+    shape = dims(value)
+    return None if shape is None else len(shape)
+
+
+def spatial(value: ir.Value | None) -> list[int] | None:
+    """Return the sizes behind batch and channel, or None where any of them is dynamic."""
+    shape = dims(value)
+    if shape is None or len(shape) < 3 or any(size is None for size in shape[2:]):
+        return None
+    return [size for size in shape[2:] if size is not None]
+
+
+def is_float32(value: ir.Value | None) -> bool:
+    """Return whether ``value`` holds float32 numbers."""
+    return value is not None and value.dtype == ir.DataType.FLOAT
+
+
+def where(node: ir.Node) -> str:
+    """Return how messages name a node: ``Conv 'stem/conv'``."""
+    return f"{node.op_type} '{node.name or node.outputs[0].name}'"
+
+
+def ints(node: ir.Node, name: str, default: list[int]) -> list[int]:
+    """Return an attribute that is a list of integers."""
+    found = node.attributes.get_ints(name)
+    return list(default) if found is None else [int(size) for size in found]
+
+
+def weight_nodes(graph: ir.Graph) -> list[ir.Node]:
+    """Return the nodes that multiply by a weight: what a user calls the layers."""
+    return [
+        node
+        for node in graph
+        if node.domain == ""
+        and node.op_type in ("Conv", "ConvTranspose", "Gemm", "MatMul")
+        and len(node.inputs) > 1
+        and is_constant(node.inputs[1])
+    ]
+
+
+def with_outputs(graph: ir.Graph, outputs: list[ir.Value]) -> None:
+    """Replace the outputs of ``graph``, keeping the list object that the graph owns."""
+    graph.outputs.clear()
+    graph.outputs.extend(outputs)

@@ -1,0 +1,224 @@
+"""The way through the house: from a model without data to a quantized model.
+
+    read -> prepare -> measure -> place and plan -> rewrite -> emit -> verify
+
+:func:`plan` is the first half, :func:`apply` the second, :func:`quantize` both.
+"""
+
+import json
+import os
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+import onnx_ir as ir
+
+from spiq import __version__
+from spiq.config import Config
+from spiq.errors import PlanError
+from spiq.network.edit import remove_unused
+from spiq.network.fingerprint import fingerprint
+from spiq.network.prepare import Prepared, prepare
+from spiq.network.read import read
+from spiq.network.write import serialize, write
+from spiq.planning.decide import make_plan
+from spiq.planning.plan import Plan
+from spiq.report.layers import layer_results
+from spiq.report.results import QuantizeResult
+from spiq.rewriting.fold_scales import fold_scales
+from spiq.rewriting.round_weights import round_layer
+from spiq.runtimes.emit_qdq import emit
+from spiq.runtimes.onnxruntime import session
+from spiq.runtimes.verify import verify
+from spiq.stats.inputs import input_stats
+from spiq.stats.propagate import Measured, measure
+
+if TYPE_CHECKING:
+    import onnx
+
+    Source = str | os.PathLike[str] | bytes | onnx.ModelProto | ir.Model
+
+Progress = Callable[[str], None]
+"""Told the name of each step as it begins."""
+
+STEPS = ("read", "prepare", "measure", "plan", "rewrite", "emit", "verify")
+
+
+@dataclass(frozen=True)
+class Quantized:
+    """A quantized network.
+
+    Attributes:
+        model: The serialized ONNX model.
+        plan: What was decided.
+        report: What was done.
+    """
+
+    model: bytes
+    plan: Plan
+    report: QuantizeResult
+
+    def save(self, path: str | os.PathLike[str], *, force: bool = False) -> None:
+        """Write the model to ``path``, whole or not at all.
+
+        Raises:
+            OutputError: The path cannot be written.
+        """
+        write(self.model, path, force=force)
+
+    def run(
+        self, inputs: dict[str, npt.NDArray[np.generic]]
+    ) -> dict[str, npt.NDArray[np.generic]]:
+        """Run the model in ONNX Runtime; outputs by name."""
+        opened = session(self.model)
+        names = [output.name for output in opened.get_outputs()]
+        return dict(zip(names, opened.run(names, inputs), strict=True))
+
+
+def quantize(
+    model: "Source", config: Config | None = None, *, progress: Progress | None = None
+) -> Quantized:
+    """Quantize a network without data.
+
+    Args:
+        model: Path of an ONNX file, its bytes, an ``onnx.ModelProto`` or an ``onnx_ir.Model``
+            (which is not changed).
+        config: The options; the defaults are W8A8, method ``spiq``, target ``onnxruntime``.
+        progress: Told the name of each step of ``STEPS`` as it begins.
+
+    Raises:
+        ModelError: The model cannot be used; the message says why and what to do.
+        ConfigError: The options do not fit the model.
+        VerificationError: The result fails its check in the runtime.
+    """
+    start, tell = time.perf_counter(), progress or _silent
+    tell("read")
+    network = read(model)
+    made, prepared, measured = _decide(network, config or Config(), tell)
+    return _carry_out(made, prepared, measured, model, start, tell)
+
+
+def plan(
+    model: "Source", config: Config | None = None, *, progress: Progress | None = None
+) -> Plan:
+    """Decide how to quantize a network, and change nothing: arguments as for :func:`quantize`."""
+    tell = progress or _silent
+    tell("read")
+    return _decide(read(model), config or Config(), tell)[0]
+
+
+def apply(model: "Source", plan: Plan, *, progress: Progress | None = None) -> Quantized:
+    """Quantize a network by a plan.
+
+    Args:
+        model: The model that the plan was made for.
+        plan: From :func:`plan`, or :meth:`Plan.load`.
+        progress: Told the name of each step as it begins.
+
+    Raises:
+        PlanError: The plan was made for another model.
+        ModelError: The model cannot be used.
+        VerificationError: The result fails its check in the runtime.
+    """
+    start, tell = time.perf_counter(), progress or _silent
+    tell("read")
+    network = read(model)
+    found = fingerprint(network)
+    if found != plan.model_hash:
+        raise PlanError(
+            f"the plan was made for another model (its hash is {plan.model_hash[:12]}, this one's "
+            f"{found[:12]}): make a new plan with --save-plan"
+        )
+    tell("prepare")
+    prepared = prepare(network)
+    tell("measure")
+    measured = measure(prepared, input_stats(prepared, Config())[0])
+    return _carry_out(plan, prepared, measured, model, start, tell)
+
+
+def _silent(step: str) -> None:
+    """Report no progress."""
+
+
+def _decide(
+    network: ir.Model, config: Config, tell: Progress
+) -> tuple[Plan, Prepared, Measured]:
+    hashed = fingerprint(network)
+    tell("prepare")
+    prepared = prepare(network)
+    tell("measure")
+    known, notes = input_stats(prepared, config)
+    measured = measure(prepared, known)
+    tell("plan")
+    made = make_plan(
+        prepared.model.graph,
+        measured,
+        config,
+        model_hash=hashed,
+        version=__version__,
+        notes=tuple(notes),
+    )
+    return made, prepared, measured
+
+
+def _carry_out(
+    made: Plan,
+    prepared: Prepared,
+    measured: Measured,
+    source: "Source",
+    start: float,
+    tell: Progress,
+) -> Quantized:
+    graph = prepared.model.graph
+    layers = layer_results(graph, measured, made)
+    tell("rewrite")
+    rounded = {
+        node: round_layer(node, made.layers[str(node.name)], made.tensors[str(node.inputs[0].name)])
+        for node in fold_scales(graph, made)
+        if node.inputs[0] is not None
+    }
+    tell("emit")
+    emit(graph, made, rounded)
+    remove_unused(graph)
+    _sign(prepared.model, made)
+    quantized = serialize(prepared.model)
+    tell("verify")
+    original, size = _original(source)
+    snr = verify(original, quantized, made)
+    report = QuantizeResult(
+        method=made.method,
+        target=made.target,
+        weight_bits=made.weight_bits,
+        activation_bits=made.activation_bits,
+        layers=layers,
+        bytes_before=size,
+        bytes_after=len(quantized),
+        seconds=time.perf_counter() - start,
+        snr_db=snr,
+        notes=made.notes,
+    )
+    return Quantized(quantized, made, report)
+
+
+def _sign(model: ir.Model, made: Plan) -> None:
+    """Write method, version and options into the model's metadata."""
+    model.metadata_props["spiq.version"] = made.version
+    model.metadata_props["spiq.method"] = made.method
+    options = {
+        key: value
+        for key, value in asdict(made).items()
+        if key in ("target", "weight_bits", "activation_bits", "model_hash", "notes")
+    }
+    model.metadata_props["spiq.options"] = json.dumps(options, sort_keys=True)
+
+
+def _original(source: "Source") -> tuple[bytes | str, int]:
+    """Return the float model for the runtime, and its size in bytes."""
+    if isinstance(source, (str, os.PathLike)):
+        return os.fspath(source), Path(source).stat().st_size
+    plain = source if isinstance(source, bytes) else serialize(source)
+    return plain, len(plain)

@@ -1,0 +1,1 @@
+"""Decisions: which tensors are quantized, on which grid, with which per-channel scales."""

@@ -1,0 +1,30 @@
+"""An affine grid of integers: real = scale (q - zero_point)."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Grid:
+    """The integers that a tensor is stored as.
+
+    Attributes:
+        bits: Number of bits in use; storage is 8 bits.
+        scale: Step between neighbours, in units of the folded tensor.
+        zero_point: The integer that stands for 0.
+        signed: False for 0 .. 2^bits - 1; True for -2^(bits-1) .. 2^(bits-1) - 1.
+    """
+
+    bits: int
+    scale: float
+    zero_point: int
+    signed: bool = False
+
+    @property
+    def qmin(self) -> int:
+        """The least integer."""
+        return -(2 ** (self.bits - 1)) if self.signed else 0
+
+    @property
+    def qmax(self) -> int:
+        """The greatest integer."""
+        return self.qmin + 2**self.bits - 1

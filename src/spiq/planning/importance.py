@@ -1,0 +1,119 @@
+"""How much an error in each channel of each tensor counts at the network's outputs.
+
+The importance w_c of a channel is the power that arrives at the outputs, relative to the power of
+the outputs' signal, for an error of power 1 at every position of that channel, independent from
+position to position. It is carried from the outputs to the inputs: through a layer by
+sum_o w_o sum_k W[o,c,k]^2, through an activation by E[f'(x)^2], through a sum unchanged.
+"""
+
+import numpy as np
+import onnx_ir as ir
+
+from spiq.network.passes.batchnorm import batchnorm_affine
+from spiq.network.passes.cleanup import kernel_shape
+from spiq.network.query import constant, data_inputs, ints, is_constant, spatial, weight_nodes
+from spiq.stats.channel import Array
+from spiq.stats.propagate import Measured
+from spiq.stats.routing import route, scatter
+from spiq.stats.rules.activations import function_of, mean_square_slope
+from spiq.stats.rules.linear import grouped, tap_shares
+
+
+def importance(graph: ir.Graph, measured: Measured) -> dict[ir.Value, Array]:
+    """Return the importance of every tensor with statistics, in its layout."""
+    weights: dict[ir.Value, Array] = {
+        value: np.zeros(known.layout) for value, known in measured.stats.items()
+    }
+    for value in graph.outputs:
+        if value in weights:
+            power = measured.stats[value].var.sum()
+            weights[value] += 1 / power if power > 0 else 1.0
+    layers = set(weight_nodes(graph))
+    for node in reversed(list(graph)):
+        inputs = [value for value in data_inputs(node) if value in weights]
+        if not inputs or any(value not in weights for value in node.outputs):
+            continue
+        passed = _backward(node, inputs, weights, measured, node in layers)
+        for value, share in zip(inputs, passed, strict=True):
+            weights[value] += _reduced(share, weights[value].shape)
+    return weights
+
+
+def _backward(
+    node: ir.Node,
+    inputs: list[ir.Value],
+    weights: dict[ir.Value, Array],
+    measured: Measured,
+    is_layer: bool,
+) -> list[Array]:
+    """Return what each data input gets from the importance of the node's outputs."""
+    outputs = [weights[value] for value in node.outputs]
+    layouts = [weights[value].shape for value in inputs]
+    if is_layer:
+        return [_through_layer(node, outputs[0], layouts[0])]
+    maps = route(node, layouts)
+    if maps is not None:
+        parts = [scatter(entry, array, layouts) for entry, array in zip(maps, outputs, strict=True)]
+        return [np.sum(shares, axis=0) for shares in zip(*parts, strict=True)]
+    function = function_of(node)
+    if function is not None:
+        return [outputs[0] * mean_square_slope(function, measured.stats[inputs[0]])]
+    if node.op_type == "Mul":
+        return [outputs[0] * factor for factor in _other_factors(node, inputs, measured)]
+    if node.op_type == "BatchNormalization" and all(map(is_constant, node.inputs[1:5])):
+        slope = batchnorm_affine(node)[0] ** 2
+        return [outputs[0] * slope.reshape(1, -1, *(1,) * (outputs[0].ndim - 2))]
+    return [outputs[0] / _averaged(node)] * len(inputs)
+
+
+def _through_layer(node: ir.Node, out: Array, layout: tuple[int, ...]) -> Array:
+    weight = constant(node.inputs[1])
+    assert weight is not None
+    powers = np.square(grouped(node, weight))
+    if node.op_type == "ConvTranspose":
+        phases = np.prod(ints(node, "strides", [1] * (weight.ndim - 2)))
+        gains = powers.sum(axis=-1) / phases
+    else:
+        gains = powers @ tap_shares(node).astype(powers.dtype)
+    rows = np.broadcast_to(out.reshape(-1), gains.shape[0] * gains.shape[1])
+    columns: Array = (rows.reshape(len(gains), 1, -1) @ gains).reshape(-1)
+    return columns.reshape(layout) if columns.size == np.prod(layout) else columns.sum()
+
+
+def _other_factors(node: ir.Node, inputs: list[ir.Value], measured: Measured) -> list[Array]:
+    factors: list[Array] = []
+    for value in inputs:
+        others = [other for other in node.inputs if other is not value]
+        other = others[0] if others else value
+        known = measured.stats.get(other) if other is not None else None
+        array = constant(other)
+        if known is not None:
+            factors.append(known.second_moment)
+        else:
+            factors.append(np.ones(1) if array is None else np.square(np.asarray(array, float)))
+    return factors
+
+
+def _averaged(node: ir.Node) -> float:
+    """Return by how much a mean over positions lowers the power of independent errors."""
+    if node.op_type == "AveragePool":
+        return float(np.prod(kernel_shape(node)))
+    if node.op_type in ("GlobalAveragePool", "ReduceMean"):
+        sizes = spatial(node.inputs[0])
+        return float(np.prod(sizes)) if sizes else 49.0
+    return 1.0
+
+
+def _reduced(array: Array, layout: tuple[int, ...]) -> Array:
+    """Sum over the axes along which an operand was broadcast."""
+    if array.shape == layout:
+        return array
+    if array.size == 1:
+        return np.broadcast_to(array.reshape(()), layout)
+    padded = (1,) * (array.ndim - len(layout)) + layout
+    axes = tuple(
+        axis
+        for axis, (size, own) in enumerate(zip(array.shape, padded, strict=True))
+        if own == 1 and size > 1
+    )
+    return array.sum(axis=axes, keepdims=True).reshape(layout)

@@ -1,0 +1,278 @@
+"""Decide which tensors are quantized, and what has to go together.
+
+1. *Layers.* Every Conv, Gemm and MatMul with a constant weight and known statistics runs on
+   integers, unless excluded. Their inputs are demanded: they have to be stored as integers.
+2. *Operators between.* In the order of execution, an operator with an integer kernel runs on
+   integers if all its inputs are stored and a layer reads its result, directly or through more of
+   them. (Where only float operators read on, staying in float saves a rounding.) A ReLU (or a Clip
+   from 0) behind an operator that rounds its output is absorbed: the grid starts at 0 and
+   saturates.
+3. *Grids.* Operators that only move data keep the grid of their input. A Concat shares its grid
+   with those inputs that nothing but Concats read: it is then a copy.
+4. *Classes.* In folded form a tensor holds x / sigma with one sigma per channel. Operators that
+   are homogeneous hand sigma on; an Add needs the same sigma on both sides; layers and
+   BatchNormalization take any sigma on either side. (tensor, channel) pairs that must have the
+   same sigma form a class. Float operators and graph outputs put no condition on it: quantizers
+   behind them and dequantizers before them convert per channel.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+
+import numpy as np
+import onnx_ir as ir
+
+from spiq.network.query import (
+    constant,
+    data_inputs,
+    feeds_only,
+    is_constant,
+    is_float32,
+    sole_consumer,
+    weight_nodes,
+    where,
+)
+from spiq.planning.components import Ids, components
+from spiq.stats.propagate import Measured
+from spiq.stats.routing import MOVERS, ZERO, route
+from spiq.targets import Target
+
+ROUNDS = frozenset({"Conv", "Gemm", "MatMul", "Add", "BatchNormalization", "AveragePool",
+                    "GlobalAveragePool", "LeakyRelu"})  # fmt: skip
+"""Integer operators that write on a grid of their own."""
+
+FREE = frozenset({"Conv", "Gemm", "MatMul", "BatchNormalization"})
+"""Integer operators that take any channel scale on either side: it folds into their weights."""
+
+
+@dataclass
+class Placement:
+    """What runs on integers, and what shares a grid or a channel scale.
+
+    Attributes:
+        integer: Nodes that run on integers, in order.
+        absorbed: Activations that the grid behind them stands for; they are removed.
+        grids: For each stored tensor, the number of its grid; equal numbers, one grid.
+        classes: For each stored tensor, the number of the class of each of its channels, in the
+            tensor's layout.
+        reasons: Why a layer stays in float, by node.
+    """
+
+    integer: dict[ir.Node, None] = field(default_factory=dict)
+    absorbed: dict[ir.Node, None] = field(default_factory=dict)
+    grids: dict[ir.Value, int] = field(default_factory=dict)
+    classes: dict[ir.Value, Ids] = field(default_factory=dict)
+    reasons: dict[ir.Node, str] = field(default_factory=dict)
+
+    def stored_output(self, value: ir.Value) -> ir.Value:
+        """Return the tensor that is stored for ``value``: behind an absorbed activation, if any."""
+        after = sole_consumer(value)
+        return after.outputs[0] if after is not None and after in self.absorbed else value
+
+
+def place(
+    graph: ir.Graph, measured: Measured, target: Target, exclude: Sequence[str] = ()
+) -> Placement:
+    """Decide what runs on integers.
+
+    Args:
+        graph: The prepared network.
+        measured: Statistics of its tensors.
+        target: The runtime.
+        exclude: Glob patterns of node names to leave in float.
+    """
+    placement = Placement()
+    layers = _layers(graph, measured, target, exclude, placement.reasons)
+    needed = _needed(graph, layers, target)
+    demanded = {node.inputs[0] for node in layers if node.inputs[0] is not None}
+    stored: dict[ir.Value, None] = {value: None for value in graph.inputs if value in demanded}
+    for node in graph:
+        if node in layers or (node in needed and _runs_on_integers(node, stored, measured, target)):
+            placement.integer[node] = None
+            if node.op_type not in target.float_output or _is_demanded(node, demanded):
+                stored.update(dict.fromkeys(node.outputs))
+        elif _is_absorbed(node, placement, stored):
+            placement.absorbed[node] = None
+            del stored[node.inputs[0]]  # type: ignore[arg-type]
+            stored[node.outputs[0]] = None
+        else:
+            stored.update({value: None for value in node.outputs if value in demanded})
+    placement.grids = _grids(placement, stored, measured)
+    placement.classes = _classes(placement, stored, measured)
+    return placement
+
+
+def _layers(
+    graph: ir.Graph,
+    measured: Measured,
+    target: Target,
+    exclude: Sequence[str],
+    reasons: dict[ir.Node, str],
+) -> dict[ir.Node, None]:
+    layers: dict[ir.Node, None] = {}
+    for node in weight_nodes(graph):
+        reason = _why_float(node, measured, target, exclude)
+        if reason:
+            reasons[node] = reason
+        else:
+            layers[node] = None
+    return layers
+
+
+def _why_float(node: ir.Node, measured: Measured, target: Target, exclude: Sequence[str]) -> str:
+    name = node.name or ""
+    if any(fnmatchcase(name, pattern) for pattern in exclude):
+        return "excluded"
+    if node.op_type not in target.integer:
+        return f"{target.name} has no integer kernel for {node.op_type}"
+    if not is_float32(node.outputs[0]):
+        return f"computes in {node.outputs[0].dtype}, not float32"
+    if node.op_type == "Gemm" and not (
+        node.attributes.get_int("transB", 0) and not node.attributes.get_int("transA", 0)
+    ):
+        return "this form of Gemm cannot be folded"
+    bias = node.inputs[2] if len(node.inputs) > 2 else None
+    if bias is not None and not is_constant(bias):
+        return "its bias is not constant"
+    known = measured.stats.get(node.inputs[0]) if node.inputs[0] is not None else None
+    weight = constant(node.inputs[1])
+    if known is None:
+        behind = node.inputs[0].producer() if node.inputs[0] is not None else None
+        return "no statistics of its input" + (f", from {where(behind)}" if behind else "")
+    if weight is None or known.mean.ndim != weight.ndim:
+        return "the rank of its input is not that of its weight"
+    if measured.stats.get(node.outputs[0]) is None:
+        return "no statistics of its output"
+    return ""
+
+
+def _is_demanded(node: ir.Node, demanded: set[ir.Value]) -> bool:
+    result = node.outputs[0]
+    if result in demanded:
+        return True
+    after = sole_consumer(result)
+    return after is not None and _is_rectifier(after) and after.outputs[0] in demanded
+
+
+def _kind(node: ir.Node) -> str:
+    """Return how a target names the operator of ``node``."""
+    if node.op_type == "Resize" and node.attributes.get_string("mode", "nearest") == "nearest":
+        return "ResizeNearest"
+    return node.op_type if node.domain == "" else ""
+
+
+def _needed(graph: ir.Graph, layers: dict[ir.Node, None], target: Target) -> set[ir.Node]:
+    """Return the operators whose results reach a layer through operators with integer kernels."""
+    needed = set(layers)
+    for node in reversed(list(graph)):
+        if _kind(node) in target.integer or _is_rectifier(node):
+            readers = [reader for value in node.outputs for reader in value.consumers()]
+            if any(reader in needed for reader in readers):
+                needed.add(node)
+    return needed
+
+
+def _runs_on_integers(
+    node: ir.Node, stored: dict[ir.Value, None], measured: Measured, target: Target
+) -> bool:
+    if node.op_type in ("Conv", "Gemm", "MatMul") or node.domain != "":
+        return False
+    kind = _kind(node)
+    inputs = data_inputs(node)
+    if kind not in target.integer or not inputs or any(value not in stored for value in inputs):
+        return False
+    if any(value not in measured.stats for value in node.outputs):
+        return False
+    if kind in ("Add", "Concat") and len(inputs) != len(node.inputs):
+        return False
+    if kind == "MaxPool" and len(node.outputs) > 1:
+        return False
+    return kind not in MOVERS or _map(node, measured) is not None
+
+
+def _map(node: ir.Node, measured: Measured) -> list[Ids] | None:
+    return route(node, [measured.stats[value].layout for value in data_inputs(node)])
+
+
+def _is_rectifier(node: ir.Node) -> bool:
+    if node.op_type == "Relu":
+        return True
+    if node.op_type != "Clip" or len(node.inputs) < 2:
+        return False
+    low = constant(node.inputs[1])
+    high = constant(node.inputs[2]) if len(node.inputs) > 2 and node.inputs[2] else np.ones(1)
+    return low is not None and float(low) == 0 and high is not None and float(high) > 0
+
+
+def _is_absorbed(node: ir.Node, placement: Placement, stored: dict[ir.Value, None]) -> bool:
+    source = node.inputs[0] if node.inputs else None
+    if source is None or source not in stored or not _is_rectifier(node):
+        return False
+    producer = source.producer()
+    rounds = producer is not None and producer in placement.integer and producer.op_type in ROUNDS
+    return rounds and sole_consumer(source) is node
+
+
+def _grids(
+    placement: Placement, stored: dict[ir.Value, None], measured: Measured
+) -> dict[ir.Value, int]:
+    number = {value: np.array(index) for index, value in enumerate(stored)}
+    first, second = [], []
+    for node in placement.integer:
+        if node.op_type in ROUNDS:
+            continue
+        for result in node.outputs:
+            for source in data_inputs(node):
+                if node.op_type != "Concat" or _may_share(source, result, placement, measured):
+                    first.append(number[source])
+                    second.append(number[result])
+    grids = components(len(number), first, second)
+    return {value: int(grids[index]) for value, index in number.items()}
+
+
+def _may_share(
+    source: ir.Value, result: ir.Value, placement: Placement, measured: Measured
+) -> bool:
+    """Return whether a Concat's input may live on the output's grid without loss or surprise."""
+    if not feeds_only(source, "Concat"):
+        return False
+    producer = source.producer()
+    if producer is None or producer not in placement.absorbed:
+        return True
+    a, b = measured.stats[source], measured.stats[result]
+    return bool(b.low.min() >= 0 and b.high.max() <= a.high.max())
+
+
+def _classes(
+    placement: Placement, stored: dict[ir.Value, None], measured: Measured
+) -> dict[ir.Value, Ids]:
+    start, ids = 0, {}
+    for value in stored:
+        layout = measured.stats[value].layout
+        count = int(np.prod(layout))
+        ids[value] = np.arange(start, start + count, dtype=np.int64).reshape(layout)
+        start += count
+    pairs = [
+        pair
+        for node in placement.integer
+        if node.op_type not in FREE
+        for pair in _joined(node, ids, placement)
+    ]
+    names = components(start, [a for a, _ in pairs], [b for _, b in pairs])
+    return {value: names[array] for value, array in ids.items()}
+
+
+def _joined(node: ir.Node, ids: dict[ir.Value, Ids], placement: Placement) -> list[tuple[Ids, Ids]]:
+    """Return pairs of arrays of channels that ``node`` wants on one scale."""
+    inputs = [ids[value] for value in data_inputs(node)]
+    outputs = [ids[placement.stored_output(value)] for value in node.outputs]
+    if node.op_type not in MOVERS:
+        return [tuple(np.broadcast_arrays(array, outputs[0])) for array in inputs]  # type: ignore[misc]
+    maps = route(node, [array.shape for array in inputs])
+    assert maps is not None
+    flat = np.concatenate([array.reshape(-1) for array in inputs])
+    return [
+        (flat[entry[entry != ZERO]], array[entry != ZERO])
+        for entry, array in zip(maps, outputs, strict=True)
+    ]

@@ -1,0 +1,1 @@
+"""Results as plain values, and their text and JSON forms."""

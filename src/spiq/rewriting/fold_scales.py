@@ -1,0 +1,90 @@
+"""Fold the channel scales of a plan into the weights: the network's function stays as it is.
+
+With x' = x / sigma_in and y' = y / sigma_out, y = W x + b becomes
+
+    y' = (W sigma_in / sigma_out) x' + b / sigma_out.
+
+Operators between layers are homogeneous and change nothing. A BatchNormalization that runs on
+integers is first written as what it is, a 1x1 depthwise convolution. Activations that the grid
+behind them stands for are removed.
+"""
+
+import numpy as np
+import onnx_ir as ir
+
+from spiq.network.edit import bypass, initializer, replace
+from spiq.network.passes.batchnorm import (
+    batchnorm_affine,
+    scale_columns,
+    set_weight_and_bias,
+    weight_and_bias,
+)
+from spiq.planning.plan import Plan, TensorPlan
+from spiq.stats.channel import Array
+
+
+def fold_scales(graph: ir.Graph, plan: Plan) -> list[ir.Node]:
+    """Fold in place; return the quantized layers, in order."""
+    absorbed, integer = set(plan.absorbed), set(plan.integer)
+    for node in list(graph):
+        if node.name in absorbed:
+            bypass(node)
+        elif node.name in integer and node.op_type == "BatchNormalization":
+            replace(node, _depthwise(node, graph))
+    layers = [node for node in graph if node.name in plan.layers]
+    for node in layers:
+        _fold(node, plan)
+    return layers
+
+
+def _depthwise(node: ir.Node, graph: ir.Graph) -> ir.Node:
+    a, b = batchnorm_affine(node)
+    rank = len(node.inputs[0].shape or ()) if node.inputs[0] is not None else 4
+    kernel = (1,) * (rank - 2)
+    weight = a.astype(np.float32).reshape(-1, 1, *kernel)
+    return ir.node(
+        "Conv",
+        [
+            node.inputs[0],
+            initializer(graph, f"{node.name}_scale", weight),
+            initializer(graph, f"{node.name}_shift", b.astype(np.float32)),
+        ],
+        {"group": len(a), "kernel_shape": list(kernel)},
+        name=node.name,
+    )
+
+
+def _fold(node: ir.Node, plan: Plan) -> None:
+    source, result = node.inputs[0], node.outputs[0]
+    assert source is not None
+    weight, bias = weight_and_bias(node)
+    sigma_in = channel_scale(plan.tensors.get(str(source.name)))
+    sigma_out = channel_scale(plan.tensors.get(str(result.name)))
+    if sigma_in is not None:
+        weight = (
+            weight * sigma_in.astype(weight.dtype)[:, None]
+            if node.op_type == "MatMul"
+            else scale_columns(node, weight, _wide(sigma_in, node, weight))
+        )
+    if sigma_out is not None:
+        inverse = 1 / np.broadcast_to(sigma_out, bias.shape)
+        shape = (1, -1) if node.op_type == "MatMul" else (-1,) + (1,) * (weight.ndim - 1)
+        weight = weight * inverse.reshape(shape).astype(weight.dtype)
+        bias = bias * inverse
+    if node.op_type == "MatMul":
+        if sigma_in is not None or sigma_out is not None:
+            node.replace_input_with(1, initializer(node.graph, f"{node.name}_weight", weight))  # type: ignore[arg-type]
+    else:
+        set_weight_and_bias(node, weight, bias)
+
+
+def _wide(sigma: Array, node: ir.Node, weight: np.ndarray) -> Array:
+    groups = node.attributes.get_int("group", 1)
+    return np.broadcast_to(sigma, groups * weight.shape[1])
+
+
+def channel_scale(plan: TensorPlan | None) -> Array | None:
+    """Return sigma of a tensor, shape (C,); None where it is 1 throughout or nothing is stored."""
+    if plan is None or all(scale == 1 for scale in plan.channel_scale):
+        return None
+    return np.array(plan.channel_scale)

@@ -1,0 +1,1 @@
+"""What touches a runtime: emission of QuantizeLinear / DequantizeLinear, sessions, verification."""

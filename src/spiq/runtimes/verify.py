@@ -1,0 +1,166 @@
+"""Check a quantized network in the runtime before success is reported.
+
+1. It loads and runs, and its outputs are finite.
+2. Every layer that the plan quantizes ended in an integer kernel of the runtime.
+3. Layer by layer, what the runtime's fused kernels store is within two steps of what the graph
+   means: the same graph, executed as written, in float, from the same stored inputs.
+4. The signal-to-noise ratio of the outputs against the float network is returned.
+"""
+
+import tempfile
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+import onnxruntime as ort
+
+from spiq.errors import VerificationError
+from spiq.planning.plan import Plan
+from spiq.runtimes.onnxruntime import session
+from spiq.runtimes.synthetic import dead_leaves
+
+Tensors = dict[str, npt.NDArray[np.generic]]
+
+STEPS_APART = 2
+"""How far a fused kernel may be from the graph's meaning, in steps of the stored tensor."""
+
+_DYNAMIC_SIZE = 64
+_CONVOLUTIONS = ("QLinearConv",)
+_PRODUCTS = ("QGemm", "QLinearMatMul", "MatMulIntegerToFloat")
+
+
+def verify(original: bytes | str, quantized: bytes, plan: Plan) -> dict[str, float]:
+    """Check ``quantized`` against ``original``; return the SNR in dB of each float output.
+
+    Raises:
+        VerificationError: It does not load, does not run, is not finite, lost an integer kernel,
+            or computes something else than the graph says.
+        ModelError: The float model itself does not load.
+    """
+    reference = session(original)
+    inputs = synthetic_inputs(reference, plan)
+    expected = _run(reference, inputs)
+    with tempfile.TemporaryDirectory(prefix="spiq-") as folder:
+        optimized = Path(folder) / "optimized.onnx"
+        proto = onnx.load_from_string(quantized)
+        stored = _expose_stored(proto)
+        opened = session(proto.SerializeToString(), optimized_path=optimized)
+        _check_kernels(optimized, plan)
+    actual = _run(opened, inputs)
+    for name in expected:
+        if not np.isfinite(actual[name]).all():
+            raise VerificationError(f"output '{name}' of the quantized network is not finite")
+    _check_layers(proto, stored, inputs, actual)
+    return {name: snr_db(expected[name], actual[name]) for name in expected}
+
+
+def snr_db(expected: npt.NDArray[np.generic], actual: npt.NDArray[np.generic]) -> float:
+    """Return 10 log10(sum expected^2 / sum (expected - actual)^2), at most 200."""
+    signal = float(np.square(expected, dtype=np.float64).sum())
+    noise = float(np.square(np.subtract(expected, actual, dtype=np.float64)).sum())
+    if noise <= signal * 1e-20:
+        return 200.0
+    return 10 * float(np.log10(max(signal, 1e-300) / noise))
+
+
+def synthetic_inputs(opened: ort.InferenceSession, plan: Plan | None = None) -> Tensors:
+    """Return one synthetic input: dead leaves over the range that ``plan`` has for it."""
+    tensors: Tensors = {}
+    for node in opened.get_inputs():
+        shape = [size if isinstance(size, int) else _DYNAMIC_SIZE for size in node.shape]
+        if shape and not isinstance(node.shape[0], int):
+            shape[0] = 1
+        if node.type == "tensor(float)" and len(shape) == 4:
+            low, high = _range_of(plan, node.name)
+            tensors[node.name] = (low + (high - low) * dead_leaves(shape)).astype(np.float32)
+        elif node.type == "tensor(float)":
+            tensors[node.name] = np.random.default_rng(0).standard_normal(shape).astype(np.float32)
+        else:
+            tensors[node.name] = np.zeros(shape, _NUMPY.get(node.type, np.int64))
+    return tensors
+
+
+_NUMPY = {
+    "tensor(int32)": np.int32,
+    "tensor(uint8)": np.uint8,
+    "tensor(int8)": np.int8,
+    "tensor(bool)": np.bool_,
+    "tensor(double)": np.float64,
+    "tensor(float16)": np.float16,
+}
+
+
+def _range_of(plan: Plan | None, name: str) -> tuple[np.ndarray, np.ndarray]:
+    tensor = plan.tensors.get(name) if plan is not None else None
+    if tensor is None:
+        return np.array(-2.0), np.array(2.0)
+    steps = tensor.grid.scale * np.array(tensor.channel_scale).reshape(tensor.layout)
+    low = (tensor.grid.qmin - tensor.grid.zero_point) * steps
+    return low, (tensor.grid.qmax - tensor.grid.zero_point) * steps
+
+
+def _run(opened: ort.InferenceSession, inputs: Mapping[str, np.ndarray]) -> Tensors:
+    names = [output.name for output in opened.get_outputs()]
+    try:
+        return dict(zip(names, opened.run(names, dict(inputs)), strict=True))
+    except Exception as error:  # the runtime's exceptions share no public base class
+        reason = str(error).strip().splitlines()[0]
+        raise VerificationError(f"the network fails in ONNX Runtime: {reason}") from error
+
+
+def _expose_stored(proto: onnx.ModelProto) -> list[str]:
+    """Make every stored tensor of integers a graph output too; return their names."""
+    results = {name: node for node in proto.graph.node for name in node.output}
+    outputs = {output.name for output in proto.graph.output}
+    stored = [
+        node.input[0]
+        for node in proto.graph.node
+        if node.op_type == "DequantizeLinear" and node.input[0] in results
+    ]
+    names = [name for name in dict.fromkeys(stored) if name not in outputs]
+    for name in names:
+        proto.graph.output.append(
+            onnx.helper.make_tensor_value_info(name, onnx.TensorProto.UINT8, None)
+        )
+    return names
+
+
+def _check_kernels(optimized: Path, plan: Plan) -> None:
+    graph = onnx.load(optimized, load_external_data=False).graph
+    found = Counter(node.op_type for node in graph.node)
+    integer = sum(found[operator] for operator in (*_CONVOLUTIONS, *_PRODUCTS))
+    if integer < len(plan.layers):
+        left = [n.name for n in graph.node if n.op_type in ("Conv", "FusedConv", "Gemm", "MatMul")]
+        raise VerificationError(
+            f"{len(plan.layers) - integer} of {len(plan.layers)} quantized layers fell back to "
+            f"float in ONNX Runtime ({', '.join(left[:3])}): exclude them with --exclude"
+        )
+
+
+def _check_layers(
+    proto: onnx.ModelProto, stored: list[str], inputs: Tensors, actual: Tensors
+) -> None:
+    """Recompute each stored tensor from the stored ones before it, with every node as written."""
+    cut = onnx.ModelProto()
+    cut.CopyFrom(proto)
+    renamed = {name: f"{name}::stored" for name in stored}
+    for node in cut.graph.node:
+        if node.op_type in ("DequantizeLinear", "Pad"):
+            for index, name in enumerate(node.input):
+                node.input[index] = renamed.get(name, name)
+    for name, entry in renamed.items():
+        cut.graph.input.append(
+            onnx.helper.make_tensor_value_info(entry, onnx.TensorProto.UINT8, actual[name].shape)
+        )
+    given = {**inputs, **{renamed[name]: actual[name] for name in stored}}
+    meant = _run(session(cut.SerializeToString(), optimize=False), given)
+    for name in stored:
+        apart = np.abs(np.subtract(meant[name], actual[name], dtype=np.int16))
+        if apart.max(initial=0) > STEPS_APART:
+            raise VerificationError(
+                f"tensor '{name}': ONNX Runtime's integer kernel is {int(apart.max())} steps away "
+                "from what the graph says: report this, or exclude the layer with --exclude"
+            )

@@ -1,0 +1,1 @@
+"""Moments and bounds of every channel, from normalization layers and closed-form rules."""

@@ -1,0 +1,82 @@
+"""What is known of each channel of a tensor: the foundation of everything that follows."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[np.float64]
+
+SOURCES = ("norm", "propagated", "input", "constant")
+
+
+@dataclass(frozen=True)
+class ChannelStats:
+    """Moments and hard bounds of every channel.
+
+    All four arrays have the same shape, the tensor's *layout*: its rank, with size 1 along every
+    axis over which values are alike (batch, space). An image tensor (N, C, H, W) has the layout
+    (1, C, 1, 1), the (N, C) behind Flatten (1, C), a channel shuffle's middle (1, g, C/g, 1, 1).
+
+    Attributes:
+        mean: Expected value.
+        var: Variance over images and positions, in squared units of the tensor.
+        low: Value that is never undercut; -inf where none is known.
+        high: Value that is never exceeded; inf where none is known.
+        source: Where the moments come from: ``norm`` (a normalization layer states them),
+            ``propagated`` (through operators), ``input`` (assumed of the network's input),
+            ``constant``.
+    """
+
+    mean: Array
+    var: Array
+    low: Array
+    high: Array
+    source: str
+
+    def __post_init__(self) -> None:
+        shapes = {self.mean.shape, self.var.shape, self.low.shape, self.high.shape}
+        if len(shapes) != 1:
+            raise ValueError(f"ChannelStats: arrays of different shapes {sorted(shapes)}")
+        if self.source not in SOURCES:
+            raise ValueError(f"ChannelStats: unknown source {self.source!r}")
+
+    @property
+    def layout(self) -> tuple[int, ...]:
+        """The shape of the arrays."""
+        return self.mean.shape
+
+    @property
+    def std(self) -> Array:
+        """Standard deviation."""
+        return np.sqrt(self.var)
+
+    @property
+    def second_moment(self) -> Array:
+        """E[x^2]."""
+        return self.var + self.mean**2
+
+    def propagated(self) -> "ChannelStats":
+        """The same numbers as the result of a rule."""
+        return replace(self, source="propagated")
+
+
+def stats(
+    mean: npt.ArrayLike,
+    var: npt.ArrayLike,
+    low: npt.ArrayLike = -np.inf,
+    high: npt.ArrayLike = np.inf,
+    source: str = "propagated",
+) -> ChannelStats:
+    """Build ChannelStats from anything that broadcasts; var is kept from going below zero."""
+    arrays = np.broadcast_arrays(
+        *(np.asarray(array, np.float64) for array in (mean, var, low, high))
+    )
+    mean, var, low, high = (array.copy() for array in arrays)
+    return ChannelStats(np.clip(mean, low, high), np.maximum(var, 0.0), low, high, source)
+
+
+def of_constant(array: npt.NDArray[np.generic]) -> ChannelStats:
+    """Return the statistics of a tensor that never changes."""
+    exact = np.asarray(array, np.float64)
+    return stats(exact, np.zeros_like(exact), exact, exact, "constant")

@@ -1,0 +1,182 @@
+"""What the network's input looks like: from the options, or from the network itself.
+
+Where the user says nothing, the first layers tell. A convolution that reads the input and whose
+output a BatchNormalization describes by N(beta, v) states linear equations on the input's mean m,
+
+    sum_c m_c sum_k W[o,c,k] = beta_o - b_o,
+
+and, with the second-order statistics of natural images (neighbouring pixels are correlated by
+about 0.95, colours by about 0.9), its scale: v_o = s^2 w_o^T R w_o. The usual preprocessing that
+comes nearest to m and s is assumed, and said.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import onnx_ir as ir
+
+from spiq.config import Config
+from spiq.errors import ConfigError
+from spiq.network.passes.batchnorm import weight_and_bias
+from spiq.network.prepare import Prepared
+from spiq.network.query import dims, is_constant, is_float32
+from spiq.stats.channel import Array, ChannelStats, stats
+
+_PIXEL_MEAN, _PIXEL_STD = 0.45, 0.27
+"""Mean and deviation of the pixels of natural images, of values from 0 to 1."""
+
+_NEIGHBOURS, _COLOURS = 0.95, 0.9
+
+
+@dataclass(frozen=True)
+class Convention:
+    """A usual way to hand pixels to a network."""
+
+    name: str
+    low: float
+    high: float
+
+    @property
+    def mean(self) -> float:
+        """Expected mean of a natural image."""
+        return self.low + _PIXEL_MEAN * (self.high - self.low)
+
+    @property
+    def std(self) -> float:
+        """Expected deviation of a natural image."""
+        return _PIXEL_STD * (self.high - self.low)
+
+
+CONVENTIONS = (
+    Convention("pixels from 0 to 1", 0.0, 1.0),
+    Convention("pixels from -1 to 1", -1.0, 1.0),
+    Convention("pixels from 0 to 255", 0.0, 255.0),
+    Convention("pixels from -128 to 127", -128.0, 127.0),
+    Convention("pixels normalized by ImageNet's mean and std", -2.118, 2.640),
+)
+
+
+def input_stats(prepared: Prepared, config: Config) -> tuple[dict[str, ChannelStats], list[str]]:
+    """Return the statistics of each float input, and what was assumed for it.
+
+    Raises:
+        ConfigError: The options name another number of channels than the input has.
+    """
+    known: dict[str, ChannelStats] = {}
+    notes: list[str] = []
+    for value in prepared.model.graph.inputs:
+        shape = dims(value)
+        if not is_float32(value) or shape is None or len(shape) < 2:
+            continue
+        channels = shape[1] if shape[1] is not None else 1
+        layout = (1, channels) + (1,) * (len(shape) - 2)
+        low, high, note = _range(value, prepared, config, channels)
+        arrays = [np.broadcast_to(end, channels).reshape(layout) for end in (low, high)]
+        span = arrays[1] - arrays[0]
+        mean, std = arrays[0] + _PIXEL_MEAN * span, _PIXEL_STD * span
+        known[str(value.name)] = stats(mean, std**2, *arrays, "input")
+        notes.append(note)
+    return known, notes
+
+
+def _range(
+    value: ir.Value, prepared: Prepared, config: Config, channels: int
+) -> tuple[Array, Array, str]:
+    if config.input_range is not None:
+        low, high = np.array(config.input_range, float).T
+        _check("input_range", low, channels, value)
+        return low, high, f"input '{value.name}': range {_span(low, high)}, as given"
+    if config.input_mean is not None and config.input_std is not None:
+        mean, std = np.array(config.input_mean, float), np.array(config.input_std, float)
+        _check("input_mean", mean, channels, value)
+        _check("input_std", std, channels, value)
+        top = 1.0 if std.max() <= 1 and mean.max() <= 1 and std.min() < 1 else 255.0
+        low, high = (0 - mean) / std, (top - mean) / std
+        note = f"range {_span(low, high)}, from the mean and std given, pixels 0..{top:g}"
+        return low, high, f"input '{value.name}': {note}"
+    return _inferred(value, prepared)
+
+
+def _check(option: str, array: Array, channels: int, value: ir.Value) -> None:
+    if len(array) not in (1, channels):
+        raise ConfigError(
+            f"{option} has {len(array)} entries, but input '{value.name}' has {channels} channels: "
+            f"give 1 or {channels}"
+        )
+
+
+def _span(low: Array, high: Array) -> str:
+    return f"{low.min():.4g} to {high.max():.4g}"
+
+
+def _inferred(value: ir.Value, prepared: Prepared) -> tuple[Array, Array, str]:
+    hint = "give --input-range or --input-mean and --input-std if that is wrong"
+    found = infer_moments(value, prepared)
+    if found is None:
+        assumed = CONVENTIONS[-1]
+        note = f"input '{value.name}': assumed {assumed.name}; {hint}"
+        return np.array([assumed.low]), np.array([assumed.high]), note
+    mean, std = found
+    nearest = min(CONVENTIONS, key=lambda c: _distance(c, mean, std))
+    if _distance(nearest, mean, std) < 1:
+        note = (
+            f"input '{value.name}': assumed {nearest.name}, since its first layers were trained on "
+            f"mean {mean:.3g} and std {std:.3g}; {hint}"
+        )
+        return np.array([nearest.low]), np.array([nearest.high]), note
+    low, high = mean - 2.5 * std, mean + 3 * std
+    note = (
+        f"input '{value.name}': range {low:.3g} to {high:.3g} assumed, from the mean {mean:.3g} "
+        f"and std {std:.3g} that its first layers were trained on; {hint}"
+    )
+    return np.array([low]), np.array([high]), note
+
+
+def _distance(convention: Convention, mean: float, std: float) -> float:
+    """Return how far moments are from a convention; under 1 is near."""
+    return float(
+        np.hypot(np.log(std / convention.std) / np.log(2), (mean - convention.mean) / convention.std)
+    )
+
+
+def infer_moments(value: ir.Value, prepared: Prepared) -> tuple[float, float] | None:
+    """Return the mean and deviation of an image input that its first layers were trained on.
+
+    None where no convolution with stated moments reads it.
+    """
+    rows, targets, powers, variances = [], [], [], []
+    for node in value.consumers():
+        stated = prepared.stated.get(node.outputs[0].name or "")
+        if node.op_type != "Conv" or stated is None or not is_constant(node.inputs[1]):
+            continue
+        weight, bias = weight_and_bias(node)
+        if node.attributes.get_int("group", 1) != 1 or weight.ndim != 4:
+            continue
+        exact = weight.astype(np.float64)
+        rows.append(exact.sum(axis=(1, 2, 3)))
+        targets.append(stated.mean - bias)
+        powers.append(_response(exact))
+        variances.append(stated.var)
+    if not rows:
+        return None
+    sums, wanted, power, var = (np.concatenate(part) for part in (rows, targets, powers, variances))
+    live = power > 1e-12 * power.max()
+    if not live.any() or not (var[live] > 0).any():
+        return None
+    std = float(np.sqrt(np.median(var[live] / power[live])))
+    trust = 1 / (power[live] * std**2)
+    mean = float((trust * sums[live] * wanted[live]).sum() / (trust * sums[live] ** 2).sum())
+    return (mean, std) if std > 0 and np.isfinite(mean) else None
+
+
+def _response(weight: Array) -> Array:
+    """Return w^T R w of each kernel, for natural images of variance 1."""
+    _, colours, height, width = weight.shape
+    colour = np.full((colours, colours), _COLOURS) + (1 - _COLOURS) * np.eye(colours)
+    down, across = (
+        _NEIGHBOURS ** np.abs(np.subtract.outer(np.arange(n), np.arange(n)))
+        for n in (height, width)
+    )
+    spread = np.einsum("ocij,cd,ik,jl->odkl", weight, colour, down, across, optimize=True)
+    response: Array = (spread * weight).sum(axis=(1, 2, 3))
+    return response

@@ -1,0 +1,113 @@
+"""Statistics of every tensor of a network, in one walk.
+
+Each node's rule carries the statistics of its inputs to its outputs. Where a normalization layer
+states the moments of a tensor, these replace the propagated ones, within the bounds that the rule
+found. Moments stated of a Concat's output (a BatchNormalization behind it) are handed back to the
+Concat's inputs, of which they are the exact moments.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import onnx_ir as ir
+
+from spiq.network.passes.batchnorm import Moments
+from spiq.network.prepare import Prepared
+from spiq.network.query import is_constant, where
+from spiq.stats.channel import ChannelStats, stats
+from spiq.stats.routing import ZERO, route
+from spiq.stats.rules import RULES
+
+_WEIGHTED = ("Conv", "ConvTranspose")
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What is known of a network's tensors.
+
+    Attributes:
+        stats: Statistics of each value that is known.
+        unknown: Nodes without a rule for their operator or form, as ``Operator 'name'``.
+    """
+
+    stats: dict[ir.Value, ChannelStats]
+    unknown: tuple[str, ...] = field(default=())
+
+
+def measure(prepared: Prepared, inputs: Mapping[str, ChannelStats]) -> Measured:
+    """Carry statistics from the network's inputs and normalization layers to every tensor.
+
+    Args:
+        prepared: The network.
+        inputs: Statistics of the network's inputs, by name.
+    """
+    graph = prepared.model.graph
+    stated = _handed_back(graph, prepared.stated)
+    known: dict[ir.Value, ChannelStats] = {}
+    for value in graph.inputs:
+        given, moments = inputs.get(value.name or ""), stated.get(value.name or "")
+        if moments is not None:
+            given = _with_moments(moments, given, value)
+        if given is not None:
+            known[value] = given
+    unknown: list[str] = []
+    for node in graph:
+        results = _apply_rule(node, known, stated)
+        for index, value in enumerate(node.outputs):
+            result = results[index] if results is not None and index < len(results) else None
+            moments = stated.get(value.name or "")
+            if moments is not None:
+                result = _with_moments(moments, result, value)
+            if result is not None:
+                known[value] = result
+        if node.outputs[0] not in known:
+            unknown.append(where(node))
+    return Measured(known, tuple(unknown))
+
+
+def _apply_rule(
+    node: ir.Node, known: Mapping[ir.Value, ChannelStats], stated: Mapping[str, Moments]
+) -> list[ChannelStats] | None:
+    rule = RULES.get(node.op_type) if node.domain == "" else None
+    if rule is None or (node.op_type in _WEIGHTED and node.outputs[0].name in stated):
+        return None
+    inputs = [None if value is None else known.get(value) for value in node.inputs]
+    return rule(node, inputs)
+
+
+def _with_moments(moments: Moments, ruled: ChannelStats | None, value: ir.Value) -> ChannelStats:
+    rank = len(value.shape) if value.shape is not None else 4
+    layout = (1, -1) + (1,) * (rank - 2)
+    mean, var = moments.mean.reshape(layout), moments.var.reshape(layout)
+    if ruled is None or ruled.mean.ndim != mean.ndim or ruled.mean.size not in (1, mean.size):
+        return stats(mean, var, source="norm")
+    return stats(mean, var, ruled.low, ruled.high, "norm")
+
+
+def _handed_back(graph: ir.Graph, stated: Mapping[str, Moments]) -> dict[str, Moments]:
+    result = dict(stated)
+    for node in reversed(list(graph)):
+        moments = result.get(node.outputs[0].name or "")
+        if moments is None or node.op_type != "Concat":
+            continue
+        layouts = [_plain_layout(value) for value in node.inputs if value is not None]
+        known = [layout for layout in layouts if layout is not None]
+        maps = route(node, known) if len(known) == len(node.inputs) else None
+        if maps is None or (maps[0] == ZERO).any():
+            continue
+        start = 0
+        for value, layout in zip(node.inputs, known, strict=True):
+            end = start + int(np.prod(layout))
+            if value is not None and not is_constant(value) and value.name not in result:
+                part = Moments(moments.mean[start:end], moments.var[start:end])
+                result[value.name or ""] = part
+            start = end
+    return result
+
+
+def _plain_layout(value: ir.Value) -> tuple[int, ...] | None:
+    shape = value.shape
+    if shape is None or len(shape) < 2 or not isinstance(shape[1], int):
+        return None
+    return (1, shape[1]) + (1,) * (len(shape) - 2)

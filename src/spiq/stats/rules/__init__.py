@@ -1,0 +1,16 @@
+"""The rule table: how each operator carries the statistics of its inputs to its outputs.
+
+A rule is a pure function of a node and of the statistics of its inputs, aligned with
+``node.inputs`` (None for a constant or an absent input), to the statistics of its outputs. It may
+return None: the node's form is not one that the rule knows. Rule makers keep most operators to a
+line; a new operator goes into the file of its family and gets a case in ``tests/stats``.
+"""
+
+from spiq.stats.rules.activations import ACTIVATIONS
+from spiq.stats.rules.arithmetic import ARITHMETIC
+from spiq.stats.rules.linear import LINEAR
+from spiq.stats.rules.movement import MOVEMENT
+from spiq.stats.rules.pooling import POOLING
+from spiq.stats.rules.types import Rule
+
+RULES: dict[str, Rule] = {**ACTIVATIONS, **ARITHMETIC, **LINEAR, **MOVEMENT, **POOLING}

@@ -1,0 +1,186 @@
+"""Functions of one number: moments by quadrature, bounds from the ends.
+
+The input of an activation is taken to be normal (what a BatchNormalization strives for and what
+sums of many terms tend to), cut to its hard bounds. Moments of f(x) are integrals over the normal
+density, by the trapezoidal rule on a fixed grid: its error is under 1e-3 standard deviations even
+at the kink of a ReLU.
+"""
+
+from collections.abc import Callable
+from math import erf, sqrt
+
+import numpy as np
+import onnx_ir as ir
+
+from spiq.network.query import constant, dims, is_constant
+from spiq.stats.channel import Array, ChannelStats, stats
+from spiq.stats.rules.types import Inputs, Rule
+
+Function = Callable[[Array], Array]
+"""Takes x of shape layout + (k,); parameters of the operator are bound inside."""
+
+_Z = np.linspace(-8, 8, 257)
+_WEIGHTS = np.exp(-(_Z**2) / 2)
+_WEIGHTS /= _WEIGHTS.sum()
+
+
+def expectation(function: Function, x: ChannelStats) -> tuple[Array, Array]:
+    """Return mean and variance of ``function`` of each channel, shape of the layout."""
+    points = x.mean[..., None] + x.std[..., None] * _Z
+    points = np.clip(points, x.low[..., None], x.high[..., None])
+    values = function(points)
+    mean = values @ _WEIGHTS
+    var = (values - mean[..., None]) ** 2 @ _WEIGHTS
+    return mean, var
+
+
+def mean_square_slope(function: Function, x: ChannelStats) -> Array:
+    """Return E[f'(x)^2] per channel: how much of a small error's power passes through."""
+    points = x.mean[..., None] + np.maximum(x.std, 1e-12)[..., None] * _Z
+    step = 1e-3 * np.maximum(x.std, 1e-12)[..., None]
+    slope = (function(points + step) - function(points - step)) / (2 * step)
+    gain: Array = slope**2 @ _WEIGHTS
+    return gain
+
+
+def function_of(node: ir.Node) -> Function | None:
+    """Return what an activation node computes; None for any other operator."""
+    maker = FUNCTIONS.get(node.op_type) if node.domain == "" else None
+    return None if maker is None else maker(node)
+
+
+def elementwise(node: ir.Node, inputs: Inputs) -> list[ChannelStats] | None:
+    """Carry statistics through a function of one number."""
+    x, function = inputs[0], function_of(node)
+    if x is None or function is None:
+        return None
+    return [apply(function, x, DIPS.get(node.op_type))]
+
+
+def apply(function: Function, x: ChannelStats, dip: float | None = None) -> ChannelStats:
+    """Return the statistics of ``function`` of ``x``.
+
+    ``dip`` is the place of the only minimum of a function that falls before it and rises after
+    it; None for a monotone function.
+    """
+    mean, var = expectation(function, x)
+    with np.errstate(invalid="ignore", over="ignore"):
+        bounds = (np.clip(bound, -1e30, 1e30)[..., None] for bound in (x.low, x.high))
+        ends = [function(bound)[..., 0] for bound in bounds]
+    low, high = np.minimum(*ends), np.maximum(*ends)
+    if dip is not None:
+        bottom = function(np.full((*x.layout, 1), dip))[..., 0]
+        low = np.where((x.low < dip) & (x.high > dip), np.minimum(low, bottom), low)
+    low = np.where(low <= -1e25, -np.inf, low)
+    high = np.where(high >= 1e25, np.inf, high)
+    return stats(mean, var, low, high)
+
+
+def _scalar(node: ir.Node, index: int, default: float) -> float:
+    array = constant(node.inputs[index]) if len(node.inputs) > index else None
+    return default if array is None else float(array.reshape(-1)[0])
+
+
+def _clip(node: ir.Node) -> Function | None:
+    if any(value is not None and not is_constant(value) for value in node.inputs[1:]):
+        return None
+    low, high = _scalar(node, 1, -np.inf), _scalar(node, 2, np.inf)
+    return lambda x: np.clip(x, low, high)
+
+
+def _leaky(node: ir.Node) -> Function:
+    slope = node.attributes.get_float("alpha", 0.01)
+    return lambda x: np.where(x < 0, slope * x, x)
+
+
+def _prelu(node: ir.Node) -> Function | None:
+    slope = constant(node.inputs[1])
+    if slope is None:
+        return None
+    exact = slope.astype(np.float64)
+
+    def prelu(x: Array) -> Array:
+        missing = x.ndim - 1 - exact.ndim
+        aligned = exact.reshape((1,) * missing + exact.shape)[..., None]
+        return np.where(x < 0, aligned * x, x)
+
+    return prelu
+
+
+def _hard_sigmoid(node: ir.Node) -> Function:
+    alpha = node.attributes.get_float("alpha", 0.2)
+    beta = node.attributes.get_float("beta", 0.5)
+    return lambda x: np.clip(alpha * x + beta, 0, 1)
+
+
+def _elu(node: ir.Node) -> Function:
+    alpha = node.attributes.get_float("alpha", 1.0)
+    return lambda x: np.where(x < 0, alpha * np.expm1(np.minimum(x, 0)), x)
+
+
+def sigmoid(x: Array) -> Array:
+    """Logistic function, stable at both ends."""
+    return 0.5 * (1 + np.tanh(0.5 * x))
+
+
+def silu(x: Array) -> Array:
+    """``x sigmoid(x)``, also called Swish."""
+    return x * sigmoid(x)
+
+
+_erf = np.vectorize(erf, otypes=[float])
+
+
+def _gelu(x: Array) -> Array:
+    value: Array = 0.5 * x * (1 + _erf(np.clip(x, -40, 40) / sqrt(2)))
+    return value
+
+
+def _always(function: Function) -> Callable[[ir.Node], Function]:
+    return lambda node: function
+
+
+FUNCTIONS: dict[str, Callable[[ir.Node], Function | None]] = {
+    "Abs": _always(np.abs),
+    "Clip": _clip,
+    "Elu": _elu,
+    "Exp": _always(lambda x: np.exp(np.minimum(x, 80))),
+    "Gelu": _always(_gelu),
+    "HardSigmoid": _hard_sigmoid,
+    "HardSwish": _always(lambda x: x * np.clip(x / 6 + 0.5, 0, 1)),
+    "LeakyRelu": _leaky,
+    "Neg": _always(np.negative),
+    "PRelu": _prelu,
+    "Relu": _always(lambda x: np.maximum(x, 0)),
+    "Sigmoid": _always(sigmoid),
+    "Softplus": _always(lambda x: np.logaddexp(0, x)),
+    "Sqrt": _always(lambda x: np.sqrt(np.maximum(x, 0))),
+    "Tanh": _always(np.tanh),
+}
+"""What each operator computes, given its node."""
+
+SILU_DIP = -1.2784645
+DIPS = {"Abs": 0.0, "LeakyRelu": 0.0, "PRelu": 0.0, "Gelu": -0.7517916, "HardSwish": -1.5}
+"""Where a function that may fall and rise again has its minimum."""
+
+
+def softmax(node: ir.Node, inputs: Inputs) -> list[ChannelStats] | None:
+    """Softmax: shares of log-normal terms whose sum is taken as its mean."""
+    x = inputs[0]
+    if x is None:
+        return None
+    axis = node.attributes.get_int("axis", -1)
+    shape = dims(node.inputs[0])
+    if x.layout[axis] > 1:
+        weight = np.exp(x.mean - x.mean.max(axis, keepdims=True) + np.minimum(x.var, 20) / 2)
+        mean = weight / weight.sum(axis, keepdims=True)
+    else:
+        width = shape[axis] if shape is not None else None
+        if width is None:
+            return None
+        mean = np.full(x.layout, 1 / width)
+    var = np.minimum(mean**2 * np.expm1(np.minimum(x.var, 20)), mean * (1 - mean))
+    return [stats(mean, var, 0.0, 1.0)]
+
+
+ACTIVATIONS: dict[str, Rule] = {**dict.fromkeys(FUNCTIONS, elementwise), "Softmax": softmax}

@@ -1,0 +1,100 @@
+"""Sums, products and quotients of two tensors, or of a tensor and a constant.
+
+Two tensors are taken as independent: Var[a + b] = Var a + Var b,
+E[a b] = E[a] E[b], E[(a b)^2] = E[a^2] E[b^2]. The one product of dependent tensors that networks
+are full of, x sigmoid(x), is recognised and treated as the function that it is.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+import onnx_ir as ir
+
+from spiq.stats.channel import Array, ChannelStats, stats
+from spiq.stats.rules.activations import SILU_DIP, Function, apply, function_of
+from spiq.stats.rules.types import Inputs, Rule, operand, times
+
+Binary = Callable[[ChannelStats, ChannelStats], ChannelStats]
+
+
+def _binary(combine: Binary) -> Rule:
+    def rule(node: ir.Node, inputs: Inputs) -> list[ChannelStats] | None:
+        a, b = operand(node, inputs, 0), operand(node, inputs, 1)
+        return None if a is None or b is None else [combine(a, b)]
+
+    return rule
+
+
+def _add(a: ChannelStats, b: ChannelStats) -> ChannelStats:
+    return stats(a.mean + b.mean, a.var + b.var, a.low + b.low, a.high + b.high)
+
+
+def _sub(a: ChannelStats, b: ChannelStats) -> ChannelStats:
+    return stats(a.mean - b.mean, a.var + b.var, a.low - b.high, a.high - b.low)
+
+
+def _mul(a: ChannelStats, b: ChannelStats) -> ChannelStats:
+    mean = a.mean * b.mean
+    var = a.second_moment * b.second_moment - mean**2
+    return stats(mean, var, *_corners(a, b.low, b.high))
+
+
+def _div(a: ChannelStats, b: ChannelStats) -> ChannelStats:
+    """Second-order expansion around the means; bounds only where b keeps away from 0."""
+    centre = np.where(b.mean == 0, 1e-12, b.mean)
+    spread = b.var / centre**2
+    inverse = (1 + spread) / centre
+    mean = a.mean * inverse
+    var = a.second_moment * (1 + 3 * spread) / centre**2 - mean**2
+    with np.errstate(divide="ignore"):
+        away = (b.low > 0) | (b.high < 0)
+        low, high = np.where(away, 1 / b.high, -np.inf), np.where(away, 1 / b.low, np.inf)
+    return stats(mean, var, *_corners(a, low, high))
+
+
+def _corners(a: ChannelStats, low: Array, high: Array) -> tuple[Array, Array]:
+    products = [times(x, y) for x in (a.low, a.high) for y in (low, high)]
+    return np.minimum.reduce(products), np.maximum.reduce(products)
+
+
+def gated(node: ir.Node) -> tuple[ir.Value, Function, float | None] | None:
+    """Return x, f and f's dip if ``node`` multiplies x by a sigmoid of the same x."""
+    if node.op_type != "Mul":
+        return None
+    for gate, x in (node.inputs[:2], node.inputs[1::-1]):
+        producer = gate.producer() if gate is not None else None
+        if producer is None or x is None or producer.op_type not in ("Sigmoid", "HardSigmoid"):
+            continue
+        squash = function_of(producer)
+        if producer.inputs[0] is x and squash is not None:
+            return x, _times_itself(squash), _gate_dip(producer)
+    return None
+
+
+def _times_itself(squash: Function) -> Function:
+    return lambda x: x * squash(x)
+
+
+def _gate_dip(gate: ir.Node) -> float:
+    if gate.op_type == "Sigmoid":
+        return SILU_DIP
+    beta = gate.attributes.get_float("beta", 0.5)
+    return -beta / (2 * gate.attributes.get_float("alpha", 0.2))
+
+
+def multiply(node: ir.Node, inputs: Inputs) -> list[ChannelStats] | None:
+    """Mul: a gate of itself, or a product of independent tensors."""
+    found = gated(node)
+    if found is None:
+        return _binary(_mul)(node, inputs)
+    x, function, dip = found
+    known = inputs[list(node.inputs).index(x)]
+    return None if known is None else [apply(function, known, dip)]
+
+
+ARITHMETIC: dict[str, Rule] = {
+    "Add": _binary(_add),
+    "Sub": _binary(_sub),
+    "Mul": multiply,
+    "Div": _binary(_div),
+}

@@ -1,0 +1,203 @@
+"""Layers that multiply by a weight.
+
+With x_c of mean m_c and variance v_c, and S_p[o,c] = sum_{k seen at p} W[o,c,k], the output at a
+position of kind p is y_o = sum_{c,k seen at p} W[o,c,k] x_c(k) + b_o and has
+
+    E_p[y_o]   = sum_c m_c S_p[o,c] + b_o
+    Var_p[y_o] = sum_c v_c ((1 - r) sum_{k seen at p} W[o,c,k]^2 + r S_p[o,c]^2)
+
+where r is the correlation of neighbouring pixels of a channel; channels are taken as
+uncorrelated. A kind of position is the set of taps that see a pixel there and not the zero padding
+(large effect on small maps) or, in a transposed convolution, the zeros that its stride puts between
+pixels. Over all positions, p having the share q_p of them,
+
+    E[y_o]   = sum_p q_p E_p[y_o]
+    Var[y_o] = sum_p q_p (Var_p[y_o] + (E_p[y_o] - E[y_o])^2)
+"""
+
+import numpy as np
+import numpy.typing as npt
+import onnx_ir as ir
+
+from spiq.network.passes.batchnorm import batchnorm_affine, weight_and_bias
+from spiq.network.passes.cleanup import kernel_shape
+from spiq.network.query import ints, is_constant, rank, spatial
+from spiq.stats.channel import Array, ChannelStats, stats
+from spiq.stats.rules.types import (
+    NEIGHBOUR_CORRELATION,
+    Inputs,
+    Rule,
+    channels,
+    over_space,
+    times,
+)
+
+
+def tap_shares(node: ir.Node) -> Array:
+    """Return the share of output positions at which each tap sees a pixel, shape (K,).
+
+    Ones where the layer is no convolution or a size is dynamic.
+    """
+    if node.op_type != "Conv":
+        return np.ones(1)
+    seen, share = windows(node)
+    return seen @ share
+
+
+def windows(node: ir.Node) -> tuple[Array, Array]:
+    """Return the kinds of output positions of a layer or pool.
+
+    Returns:
+        Whether each tap sees a pixel at each kind of position, shape (K, P) of 0 and 1, and the
+        share of output positions of each kind, shape (P,). Borders are left out where a size is
+        dynamic.
+    """
+    kernel, sizes = kernel_shape(node), spatial(node.inputs[0])
+    known = sizes is not None and len(sizes) == len(kernel)
+    known = known and not pads_itself(node) and "output_shape" not in node.attributes
+    seen: Array = np.ones((1, 1))
+    share: Array = np.ones(1)
+    for axis, k in enumerate(kernel):
+        size = sizes[axis] if sizes is not None and known else None
+        kinds, counts = np.unique(_seen(node, axis, k, size), axis=0, return_counts=True)
+        seen = np.asarray(np.kron(seen, kinds.T), np.float64)
+        share = np.asarray(np.kron(share, counts / counts.sum()), np.float64)
+    return seen, share
+
+
+def pads_itself(node: ir.Node) -> bool:
+    """Return whether the node pads by a mode that was not resolved to numbers."""
+    return node.attributes.get_string("auto_pad", "NOTSET") not in ("NOTSET", "VALID")
+
+
+def _seen(node: ir.Node, axis: int, k: int, size: int | None) -> npt.NDArray[np.bool_]:
+    """Return whether tap t sees a pixel at each output position of one axis, (positions, k)."""
+    axes = len(kernel_shape(node))
+    stride, dilation = (ints(node, name, [1] * axes)[axis] for name in ("strides", "dilations"))
+    pads = ints(node, "pads", [0] * (2 * axes))
+    before, both = pads[axis], pads[axis] + pads[axes + axis]
+    taps = np.arange(k) * dilation
+    if node.op_type == "ConvTranspose":
+        if size is None:
+            return np.asarray((np.arange(stride)[:, None] - taps) % stride == 0)
+        extra = ints(node, "output_padding", [0] * axes)[axis]
+        count = (size - 1) * stride + taps[-1] + 1 + extra - both
+        at = np.arange(max(count, 1))[:, None] + before - taps
+        return np.asarray((at % stride == 0) & (at >= 0) & (at < size * stride))
+    if size is None:
+        return np.ones((1, k), bool)
+    count = (size + both - taps[-1] - 1) // stride + 1
+    at = np.arange(max(count, 1))[:, None] * stride - before + taps
+    return np.asarray((at >= 0) & (at < size))
+
+
+def grouped(node: ir.Node, weight: np.ndarray) -> np.ndarray:
+    """View a weight as (groups, outputs per group, inputs per group, taps)."""
+    if node.op_type == "MatMul":
+        return weight.T.reshape(1, weight.shape[-1], -1, 1)
+    groups = node.attributes.get_int("group", 1)
+    if node.op_type == "ConvTranspose":
+        split = weight.reshape(groups, weight.shape[0] // groups, weight.shape[1], -1)
+        return split.swapaxes(1, 2)
+    return weight.reshape(groups, len(weight) // groups, -1, int(np.prod(weight.shape[2:])) or 1)
+
+
+def per_output(matrix: np.ndarray, vector: Array) -> Array:
+    """Sum over input channels: (g, O/g, C/g) times (C,) to (O,)."""
+    split = vector.reshape(len(matrix), -1, 1).astype(matrix.dtype)
+    product: Array = (matrix @ split).reshape(-1).astype(np.float64)
+    return product
+
+
+def linear(node: ir.Node, inputs: Inputs) -> list[ChannelStats] | None:
+    """Conv, ConvTranspose, Gemm (x W^T + b) and MatMul by a constant weight."""
+    if inputs[0] is None or not _is_known(node, inputs[0]):
+        return None
+    x = over_space(inputs[0])
+    weight, bias = weight_and_bias(node)
+    split = grouped(node, weight)
+    size = split.shape[0] * split.shape[2]
+    mean, var, low, high = (channels(array) for array in (x.mean, x.var, x.low, x.high))
+    if len(mean) not in (1, size):
+        return None
+    mean, var, low, high = (np.broadcast_to(array, size) for array in (mean, var, low, high))
+    seen, share = windows(node)
+    summed, squares = _over_taps(split, seen), _over_taps(np.square(split), seen)
+    spread = (1 - NEIGHBOUR_CORRELATION) * squares + NEIGHBOUR_CORRELATION * np.square(summed)
+    centres = _over_inputs(summed, mean)
+    centre = centres @ share
+    total = (_over_inputs(spread, var) + np.square(centres - centre[:, None])) @ share
+    lowest, highest = _bounds(node, split, low, high)
+    layout = (1, -1) + (1,) * (x.mean.ndim - 2)
+    return [
+        stats(
+            (centre + bias).reshape(layout),
+            total.reshape(layout),
+            (lowest + bias).reshape(layout),
+            (highest + bias).reshape(layout),
+        )
+    ]
+
+
+def _is_known(node: ir.Node, x: ChannelStats) -> bool:
+    weight = node.inputs[1] if len(node.inputs) > 1 else None
+    bias = node.inputs[2] if len(node.inputs) > 2 else None
+    if not is_constant(weight) or not (bias is None or is_constant(bias)):
+        return False
+    if node.op_type == "MatMul":
+        return x.mean.ndim == 2 and rank(weight) == 2
+    if node.op_type == "Gemm":
+        get = node.attributes
+        plain = get.get_float("alpha", 1.0) == get.get_float("beta", 1.0) == 1
+        turned = get.get_int("transA", 0) == 0 and get.get_int("transB", 0) == 1
+        return plain and turned and (rank(bias) or 0) <= 1
+    return True
+
+
+def _over_taps(split: np.ndarray, seen: Array) -> np.ndarray:
+    """Sum over the taps seen at each kind of position: (g, O/g, C/g, K) to (g, O/g, C/g, P)."""
+    product: np.ndarray = split.reshape(-1, len(seen)) @ seen.astype(split.dtype)
+    return product.reshape(*split.shape[:3], -1)
+
+
+def _over_inputs(matrix: np.ndarray, vector: Array) -> Array:
+    """Sum over input channels: (g, O/g, C/g, P) times (C,) to (O, P)."""
+    rows = vector.reshape(len(matrix), 1, 1, -1).astype(matrix.dtype)
+    product: Array = (rows @ matrix).reshape(-1, matrix.shape[-1]).astype(np.float64)
+    return product
+
+
+def _bounds(node: ir.Node, split: np.ndarray, low: Array, high: Array) -> tuple[Array, Array]:
+    """Interval arithmetic; infinite for all outputs unless every bound of the input is finite."""
+    outputs = split.shape[0] * split.shape[1]
+    finite = np.isfinite(low).all() and np.isfinite(high).all()
+    if node.op_type == "ConvTranspose" or not finite:
+        return np.full(outputs, -np.inf), np.full(outputs, np.inf)
+    if pads_itself(node) or any(ints(node, "pads", [0])):
+        low, high = np.minimum(low, 0), np.maximum(high, 0)
+    up = np.maximum(split, 0).sum(axis=-1)
+    down = split.sum(axis=-1) - up
+    return (
+        per_output(up, low) + per_output(down, high),
+        per_output(up, high) + per_output(down, low),
+    )
+
+
+def batchnorm(node: ir.Node, inputs: Inputs) -> list[ChannelStats] | None:
+    """A BatchNormalization that was not folded: a x + b per channel."""
+    x = inputs[0]
+    if x is None or not all(map(is_constant, node.inputs[1:5])):
+        return None
+    layout = (1, -1) + (1,) * (x.mean.ndim - 2)
+    a, b = (array.reshape(layout) for array in batchnorm_affine(node))
+    ends = [times(a, x.low) + b, times(a, x.high) + b]
+    return [stats(a * x.mean + b, a**2 * x.var, np.minimum(*ends), np.maximum(*ends))]
+
+
+LINEAR: dict[str, Rule] = {
+    "BatchNormalization": batchnorm,
+    "Conv": linear,
+    "ConvTranspose": linear,
+    "Gemm": linear,
+    "MatMul": linear,
+}

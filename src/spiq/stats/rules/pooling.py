@@ -1,0 +1,102 @@
+"""Pools, means and resizing: neighbouring pixels of one channel are correlated.
+
+The mean of n pixels of pairwise correlation r has variance v ((1 - r)/n + r). The maximum of n
+such pixels is taken as that of n normal ones of variance (1 - r) v around a common part r v.
+"""
+
+import numpy as np
+import onnx_ir as ir
+
+from spiq.network.passes.cleanup import kernel_shape
+from spiq.network.query import constant, dims, ints, spatial
+from spiq.stats.channel import ChannelStats, stats
+from spiq.stats.rules.linear import pads_itself, windows
+from spiq.stats.rules.types import NEIGHBOUR_CORRELATION, Inputs, Rule, over_space
+
+FAR_CORRELATION = 0.1
+"""Correlation assumed of two pixels anywhere in a map."""
+
+
+def average_pool(node: ir.Node, inputs: Inputs) -> list[ChannelStats] | None:
+    """AveragePool; zeros of the padding count where the node says so."""
+    if inputs[0] is None:
+        return None
+    x, r = over_space(inputs[0]), NEIGHBOUR_CORRELATION
+    seen, share = windows(node)
+    pixels = np.maximum(seen.sum(axis=0), 1)
+    zeros = node.attributes.get_int("count_include_pad", 0) == 1
+    if not zeros:
+        return [stats(x.mean, x.var * float(((1 - r) / pixels + r) @ share), x.low, x.high)]
+    part = pixels / len(seen)
+    kept = float(part @ share)
+    var = x.var * float((((1 - r) / pixels + r) * part**2) @ share)
+    var = var + x.mean**2 * float((part - kept) ** 2 @ share)
+    if not (pads_itself(node) or any(ints(node, "pads", [0]))):
+        return [stats(kept * x.mean, var, x.low, x.high)]
+    return [stats(kept * x.mean, var, np.minimum(x.low, 0), np.maximum(x.high, 0))]
+
+
+def global_average_pool(node: ir.Node, inputs: Inputs) -> list[ChannelStats] | None:
+    """GlobalAveragePool, and ReduceMean over space."""
+    if inputs[0] is None or (node.op_type == "ReduceMean" and not _keeps_channels(node)):
+        return None
+    x = over_space(inputs[0])
+    sizes = spatial(node.inputs[0])
+    count = float(np.prod(sizes)) if sizes else np.inf
+    share = (1 - FAR_CORRELATION) / count + FAR_CORRELATION
+    after = dims(node.outputs[0])
+    rank = len(after) if after is not None else x.mean.ndim
+    layout = (*x.layout[:2], *(1,) * (rank - 2))
+    mean, var, low, high = (
+        array.reshape(layout) for array in (x.mean, x.var * share, x.low, x.high)
+    )
+    return [stats(mean, var, low, high)]
+
+
+def _keeps_channels(node: ir.Node) -> bool:
+    axes = constant(node.inputs[1]) if len(node.inputs) > 1 else None
+    found = ints(node, "axes", []) if axes is None else [int(axis) for axis in axes]
+    size = len(dims(node.inputs[0]) or [])
+    return size > 2 and sorted(axis % size for axis in found) == list(range(2, size))
+
+
+_EXPECTED_MAX = {1: 0.0, 2: 0.564, 4: 1.029, 9: 1.485, 16: 1.766, 25: 1.965, 36: 2.118, 49: 2.240}
+_EXPECTED_VAR = {1: 1.0, 2: 0.682, 4: 0.492, 9: 0.357, 16: 0.295, 25: 0.258, 36: 0.234, 49: 0.216}
+
+
+def max_pool(node: ir.Node, inputs: Inputs) -> list[ChannelStats] | None:
+    """MaxPool and GlobalMaxPool: the largest of n correlated normal numbers."""
+    if inputs[0] is None or len(node.outputs) > 1:
+        return None
+    x = over_space(inputs[0])
+    sizes = spatial(node.inputs[0])
+    kernel = kernel_shape(node) if node.op_type == "MaxPool" else sizes
+    count = float(np.prod(kernel)) if kernel else 49.0
+    known = list(_EXPECTED_MAX)
+    lift = np.interp(np.log(count), np.log(known), list(_EXPECTED_MAX.values()))
+    left = np.interp(np.log(count), np.log(known), list(_EXPECTED_VAR.values()))
+    correlation = NEIGHBOUR_CORRELATION
+    mean = x.mean + lift * np.sqrt((1 - correlation) * x.var)
+    var = x.var * (correlation + (1 - correlation) * left)
+    return [stats(mean, var, x.low, x.high)]
+
+
+def resize(node: ir.Node, inputs: Inputs) -> list[ChannelStats] | None:
+    """Resize over space: the same pixels, or means of them (cubic overshoots: no bounds)."""
+    before, after = dims(node.inputs[0]), dims(node.outputs[0])
+    if inputs[0] is None or (before and after and before[1] != after[1]):
+        return None
+    x = over_space(inputs[0])
+    if node.attributes.get_string("mode", "nearest") == "cubic":
+        return [stats(x.mean, x.var)]
+    return [stats(x.mean, x.var, x.low, x.high)]
+
+
+POOLING: dict[str, Rule] = {
+    "AveragePool": average_pool,
+    "GlobalAveragePool": global_average_pool,
+    "GlobalMaxPool": max_pool,
+    "MaxPool": max_pool,
+    "ReduceMean": global_average_pool,
+    "Resize": resize,
+}

@@ -1,0 +1,49 @@
+"""What a rule is, and what all families of rules share."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import onnx_ir as ir
+
+from spiq.network.query import constant
+from spiq.stats.channel import Array, ChannelStats, of_constant, stats
+
+Inputs = Sequence[ChannelStats | None]
+Rule = Callable[[ir.Node, Inputs], list[ChannelStats] | None]
+
+NEIGHBOUR_CORRELATION = 0.5
+"""Correlation assumed of two pixels of one channel under one kernel."""
+
+
+def operand(node: ir.Node, inputs: Inputs, index: int) -> ChannelStats | None:
+    """Return the statistics of an input, those of a constant included; None where unknown."""
+    if inputs[index] is not None:
+        return inputs[index]
+    array = constant(node.inputs[index])
+    return None if array is None or array.dtype.kind != "f" else of_constant(array)
+
+
+def channels(array: Array) -> Array:
+    """Return one number per channel, shape (C,): other axes of the layout are averaged."""
+    if array.ndim < 2:
+        return array.reshape(-1)
+    other = tuple(axis for axis in range(array.ndim) if axis != 1)
+    averaged: Array = array.mean(axis=other)
+    return averaged
+
+
+def over_space(x: ChannelStats) -> ChannelStats:
+    """Return one entry per channel: where positions differ, moments and bounds over all of them."""
+    axes = tuple(axis for axis, size in enumerate(x.layout) if axis != 1 and size > 1)
+    if not axes or x.mean.ndim < 2:
+        return x
+    mean = x.mean.mean(axes, keepdims=True)
+    var = x.second_moment.mean(axes, keepdims=True) - mean**2
+    low, high = x.low.min(axes, keepdims=True), x.high.max(axes, keepdims=True)
+    return stats(mean, var, low, high, x.source)
+
+
+def times(a: Array, b: Array) -> Array:
+    """Multiply where 0 times infinity is 0, as it is for bounds."""
+    with np.errstate(invalid="ignore"):
+        return np.nan_to_num(a * b, nan=0.0, posinf=np.inf, neginf=-np.inf)

@@ -1,0 +1,52 @@
+"""Tasks: what a card asks for, measured on the images that it names."""
+
+import importlib
+import os
+from collections.abc import Callable, Sequence
+
+from spiq.errors import CardError, ConfigError
+from spiq.report.eval_results import ClassificationResult
+from spiq.tasks.cards import TASKS, Card, read
+
+__all__ = ["TASKS", "Card", "evaluate", "read"]
+
+
+def evaluate(
+    models: Sequence[str | os.PathLike[str] | bytes],
+    card: Card | str | os.PathLike[str],
+    *,
+    limit: int | None = None,
+    threads: int = 0,
+    batch: int = 8,
+    progress: Callable[[int, int], None] | None = None,
+) -> ClassificationResult:
+    """Measure ``models`` on the images of ``card``; the others are compared with the first.
+
+    Args:
+        models: Paths or bytes of ONNX files.
+        card: A card or its path.
+        limit: Only that many images, from the first on.
+        threads: Threads of the runtime; 0 lets it choose.
+        batch: Images per call; a batch size that a network fixes takes its place. Use 1 where a
+            network is quantized dynamically: its ranges are taken over the whole batch.
+        progress: Called with images done and images in all.
+
+    Raises:
+        CardError: The card is wrong, does not fit a network, or its task cannot be evaluated yet.
+        ModelError: A network cannot be loaded or run.
+        ConfigError: An option makes no sense.
+    """
+    if isinstance(models, str | bytes | os.PathLike):
+        raise ConfigError("models is a single network: give a list, [network]")
+    card = card if isinstance(card, Card) else read(card)
+    module = TASKS[card.task]
+    if module is None:
+        available = ", ".join(name for name, found in TASKS.items() if found)
+        raise CardError(
+            f"{card.path}: task {card.task!r} cannot be evaluated yet; available: {available}"
+        )
+    run = importlib.import_module(module).evaluate
+    result: ClassificationResult = run(
+        models, card, limit=limit, threads=threads, batch=batch, progress=progress
+    )
+    return result

@@ -1,0 +1,459 @@
+"""Every rule against an oracle: sample such inputs, run the operator, compare the moments.
+
+Inputs are normal with the given moments, cut to the given bounds; pixels of one channel have the
+pairwise correlation that the rule assumes, channels and tensors are independent. The draws are
+whitened, so for a linear operator all that is left is what the rule approximates. A second batch
+sits on the bounds themselves. Tolerances are in standard deviations of the output.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from statistics import NormalDist
+
+import numpy as np
+import onnx
+import onnx_ir as ir
+import pytest
+from onnx import numpy_helper
+
+from spiq.network.read import read
+from spiq.runtimes.onnxruntime import session
+from spiq.stats.channel import ChannelStats, stats
+from spiq.stats.rules import RULES
+from spiq.stats.rules.pooling import FAR_CORRELATION
+from spiq.stats.rules.types import NEIGHBOUR_CORRELATION
+
+IMAGES, CHANNELS, SIZE = 2048, 4, 6
+IMAGE = (IMAGES, CHANNELS, SIZE, SIZE)
+POINTS = (IMAGES, CHANNELS, 1, 1)
+ROWS = (IMAGES, CHANNELS)
+SEED = 20240229
+
+_normal = NormalDist()
+_QUANTILES = np.array([_normal.inv_cdf((k + 0.5) / IMAGES) for k in range(IMAGES)])
+
+
+def per_channel(
+    mean: object, std: object, low: object = -np.inf, high: object = np.inf, *, rank: int = 4
+) -> ChannelStats:
+    layout = (1, -1) + (1,) * (rank - 2)
+    arrays = np.broadcast_arrays(*(np.asarray(a, np.float64) for a in (mean, std, low, high)))
+    mean, std, low, high = (array.reshape(layout) for array in arrays)
+    return stats(mean, std**2, low, high, "norm")
+
+
+CUT = per_channel(
+    [-1.5, 0.0, 0.7, 3.0],
+    [1.0, 0.5, 2.0, 1.0],
+    [-np.inf, -0.6, 0.0, -np.inf],
+    [np.inf, 0.9, np.inf, 3.5],
+)
+FREE = per_channel([-1.0, 0.0, 0.5, 2.0], [1.0, 0.5, 2.0, 0.7])
+WIDE = per_channel([-1.0, 0.0, 0.5, 2.0], [1.0, 0.5, 2.0, 0.7], -9.0, [9.0, 4.0, 12.0, 7.0])
+CENTRED = per_channel(0.0, [1.0, 0.5, 2.0, 0.7], -12.0, 12.0)
+ABOVE = per_channel([4.0, 5.0, 12.0, 3.0], [1.0, 0.5, 2.0, 0.7], 0.2, [9.0, 9.0, 30.0, 9.0])
+CALM = per_channel([-1.0, 0.0, 0.5, 2.0], 0.3, -9.0, 9.0)
+LOGITS = (IMAGES, 100, 1, 1)
+LOGIT = per_channel(np.linspace(-2, 2, 100), 0.7, -9.0, 9.0)
+FLAT3 = per_channel([-1.0, 0.0, 0.5, 2.0], [1.0, 0.5, 2.0, 0.7], -9.0, 13.0, rank=3)
+FLAT_ROWS = per_channel([-1.0, 0.0, 0.5, 2.0], [1.0, 0.5, 2.0, 0.7], -9.0, 13.0, rank=2)
+
+
+@dataclass(frozen=True)
+class Case:
+    """``body`` is the network in ONNX text; its last node is the one under test."""
+
+    name: str
+    body: str
+    inputs: Mapping[str, tuple[tuple[int, ...], ChannelStats]]
+    mean: float = 1e-3
+    std: float = 1e-3
+    correlation: float = NEIGHBOUR_CORRELATION
+    opset: int = 20
+    outputs: str = "y"
+    constants: Mapping[str, np.ndarray] = field(default_factory=dict)
+
+    @property
+    def operator(self) -> str:
+        return str(self.model().graph.node[-1].op_type)
+
+    def model(self) -> onnx.ModelProto:
+        sizes = {
+            name: ",".join(["N", *map(str, shape[1:])]) for name, (shape, _) in self.inputs.items()
+        }
+        given = ", ".join(f"float[{size}] {name}" for name, size in sizes.items())
+        model = onnx.parser.parse_model(
+            f'<ir_version: 9, opset_import: ["": {self.opset}]> '
+            f"net ({given}) => ({self.outputs}) {{ {self.body} }}"
+        )
+        for name, array in self.constants.items():
+            model.graph.initializer.append(numpy_helper.from_array(array, name))
+        return model
+
+
+def weights(*shape: int, seed: int = 1) -> np.ndarray:
+    return np.random.default_rng(seed).normal(0.1, 0.4, shape).astype(np.float32)
+
+
+def floats(*values: float) -> np.ndarray:
+    return np.array(values, np.float32)
+
+
+def whole(*values: int) -> np.ndarray:
+    return np.array(values, np.int64)
+
+
+def activation(body: str, x: ChannelStats = CUT, *, opset: int = 20, **more: object) -> Case:
+    constants = {k: v for k, v in more.items() if isinstance(v, np.ndarray)}
+    return Case(body, body, {"x": (POINTS, x)}, 5e-3, 8e-3, opset=opset, constants=constants)
+
+
+def layer(
+    name: str,
+    body: str,
+    x: ChannelStats = WIDE,
+    shape: tuple[int, ...] = IMAGE,
+    *,
+    mean: float = 1e-3,
+    std: float = 1e-3,
+    **constants: np.ndarray,
+) -> Case:
+    return Case(name, body, {"x": (shape, x)}, mean, std, constants=constants)
+
+
+ACTIVATIONS = [
+    activation("y = Abs(x)"),
+    activation("y = Clip(x, lo, hi)", lo=np.array(-1, np.float32), hi=np.array(1, np.float32)),
+    activation("y = Elu<alpha=0.7>(x)"),
+    activation("y = Exp(x)", per_channel([-1.5, 0.0, 0.3, 1], [0.5, 0.2, 0.4, 0.3], -6, 4)),
+    activation("y = Gelu(x)"),
+    activation("y = HardSigmoid<alpha=0.3, beta=0.4>(x)"),
+    activation("y = HardSwish(x)"),
+    activation("y = LeakyRelu<alpha=0.1>(x)"),
+    activation("y = LeakyRelu<alpha=-0.1>(x)"),
+    activation("y = Neg(x)"),
+    activation("y = PRelu(x, slope)", slope=floats(0.3, -0.5, 0, 1.2).reshape(4, 1, 1)),
+    activation("y = Relu(x)"),
+    activation("y = Sigmoid(x)"),
+    activation("y = Softplus(x)"),
+    activation("y = Sqrt(x)", per_channel([0.5, 1, 2, 9], [0.3, 0.2, 2, 1], 0, 20)),
+    activation("y = Tanh(x)"),
+]
+
+PAIR = {"x": (POINTS, WIDE), "z": (POINTS, ABOVE)}
+PAIRS = {"x": (IMAGE, WIDE), "z": (IMAGE, ABOVE)}
+SCALE = floats(0.5, -2, 0, 1.5).reshape(4, 1, 1)
+
+ARITHMETIC = [
+    Case("two tensors", "y = Add(x, z)", PAIR),
+    Case("constant per channel", "y = Add(b, x)", {"x": (POINTS, WIDE)}, constants={"b": SCALE}),
+    Case("two tensors", "y = Sub(x, z)", PAIR),
+    Case("from a constant", "y = Sub(b, x)", {"x": (POINTS, WIDE)}, constants={"b": SCALE}),
+    Case("two tensors", "y = Mul(x, z)", PAIR, 1e-3, 2e-2),
+    Case("constant per channel", "y = Mul(x, b)", {"x": (POINTS, WIDE)}, constants={"b": SCALE}),
+    Case("SiLU", "s = Sigmoid(x) y = Mul(x, s)", {"x": (POINTS, CUT)}, 5e-3, 8e-3),
+    Case(
+        "HardSwish",
+        "s = HardSigmoid<alpha=0.16666667>(x) y = Mul(s, x)",
+        {"x": (POINTS, CUT)},
+        5e-3,
+        8e-3,
+    ),
+    # A second-order expansion; the divisor's spread is up to a quarter of its mean.
+    Case("two tensors", "y = Div(x, z)", PAIR, 0.04, 0.16),
+    Case(
+        "by a constant",
+        "y = Div(x, b)",
+        {"x": (POINTS, WIDE)},
+        constants={"b": floats(0.5, -2, 4, 1).reshape(4, 1, 1)},
+    ),
+]
+
+LAYERS = [
+    layer("1x1", "y = Conv(x, w, b)", w=weights(5, 4, 1, 1), b=weights(5)),
+    layer("3x3", "y = Conv(x, w, b)", w=weights(5, 4, 3, 3), b=weights(5)),
+    layer("padded, centred", "y = Conv<pads=[1,1,1,1]>(x, w)", CENTRED, w=weights(5, 4, 3, 3)),
+    layer("padded", "y = Conv<pads=[1,1,1,1]>(x, w)", w=weights(5, 4, 3, 3)),
+    layer("asymmetric pads", "y = Conv<pads=[0,2,1,0]>(x, w)", w=weights(5, 4, 3, 3)),
+    layer(
+        "stride",
+        "y = Conv<pads=[1,1,0,0], strides=[2,3]>(x, w)",
+        w=weights(5, 4, 3, 3),
+    ),
+    layer(
+        "dilation",
+        "y = Conv<pads=[2,2,2,2], dilations=[2,2]>(x, w)",
+        w=weights(5, 4, 3, 3),
+    ),
+    layer("groups", "y = Conv<group=2>(x, w, b)", w=weights(6, 2, 3, 3), b=weights(6)),
+    layer("depthwise", "y = Conv<group=4>(x, w, b)", w=weights(4, 1, 3, 3), b=weights(4)),
+    layer("row", "y = Conv<pads=[0,1,0,1]>(x, w)", w=weights(5, 4, 1, 3)),
+    layer("one dimension", "y = Conv(x, w)", FLAT3, (IMAGES, CHANNELS, 9), w=weights(5, 4, 3)),
+    layer(
+        "2x2, stride 2",
+        "y = ConvTranspose<strides=[2,2]>(x, w, b)",
+        w=weights(4, 5, 2, 2),
+        b=weights(5),
+    ),
+    layer("3x3, stride 1", "y = ConvTranspose<pads=[2,2,2,2]>(x, w)", w=weights(4, 5, 3, 3)),
+    layer(
+        "4x4, stride 2",
+        "y = ConvTranspose<strides=[2,2], pads=[1,1,1,1]>(x, w)",
+        w=weights(4, 5, 4, 4),
+    ),
+    layer("groups", "y = ConvTranspose<strides=[2,2], group=2>(x, w)", w=weights(4, 3, 2, 2)),
+    layer("bias", "y = Gemm<transB=1>(x, w, b)", FLAT_ROWS, ROWS, w=weights(7, 4), b=weights(7)),
+    layer("no bias", "y = Gemm<transB=1>(x, w)", FLAT_ROWS, ROWS, w=weights(7, 4)),
+    layer("constant weight", "y = MatMul(x, w)", FLAT_ROWS, ROWS, w=weights(4, 7)),
+    layer(
+        "unfolded",
+        "y = BatchNormalization(x, g, b, m, v)",
+        g=floats(1, -0.5, 0, 2),
+        b=floats(0, 1, 2, -1),
+        m=floats(-1, 0, 0.5, 2),
+        v=floats(1, 0.2, 4, 0.5),
+    ),
+]
+
+MOVEMENT = [
+    Case("channels", "y = Concat<axis=1>(x, z)", PAIRS),
+    Case("space", "y = Concat<axis=2>(x, z)", PAIRS),
+    layer("inference", "y = Dropout(x)"),
+    layer("nothing", "y = Identity(x)"),
+    layer("double", "y = Cast<to=11>(x)"),
+    layer("with space", "y = Flatten(x)"),
+    layer("channels", "y = Gather<axis=1>(x, i)", i=whole(3, 0, 0, -2)),
+    layer("one channel", "y = Gather<axis=1>(x, i)", i=np.array(2)),
+    layer("pixels", "y = Gather<axis=-1>(x, i)", i=whole(3, 0)),
+    layer("channels", "y = Pad(x, p)", p=whole(0, 1, 0, 0, 0, 2, 0, 0)),
+    layer("space", "y = Pad(x, p)", ABOVE, p=whole(0, 0, 1, 2, 0, 0, 0, 1)),
+    Case(
+        "channels of one",
+        "y = Pad(x, p)",
+        {"x": ((IMAGES, 1, 6, 6), per_channel([0.5], 2.0, -9, 9))},
+        constants={"p": whole(0, 1, 1, 0, 0, 2, 0, 0)},
+    ),
+    layer("both", "y = Pad(x, p)", ABOVE, p=whole(0, 0, 1, 2, 0, 3, 0, 1)),
+    layer("edge", 'y = Pad<mode="edge">(x, p)', p=whole(0, 0, 1, 1, 0, 0, 1, 1)),
+    layer("groups", "y = Reshape(x, s)", s=whole(0, 2, 2, 6, 6)),
+    layer("no space", "y = Reshape(x, s)", s=whole(0, -1)),
+    layer(
+        "channel shuffle",
+        "a = Reshape(x, s) t = Transpose<perm=[0,2,1,3,4]>(a) y = Reshape(t, u)",
+        s=whole(0, 2, 2, 6, 6),
+        u=whole(0, 4, 6, 6),
+    ),
+    layer("channels", "y = Slice(x, s, e, a)", s=whole(1), e=whole(-1), a=whole(1)),
+    layer(
+        "backwards", "y = Slice(x, s, e, a, t)", s=whole(-1), e=whole(-9), a=whole(1), t=whole(-1)
+    ),
+    layer("space", "y = Slice(x, s, e, a, t)", s=whole(1), e=whole(5), a=whole(2), t=whole(2)),
+    Case(
+        "channels",
+        "y, z = Split<axis=1>(x, n)",
+        {"x": (IMAGE, WIDE)},
+        outputs="y, z",
+        constants={"n": whole(1, 3)},
+    ),
+    layer("behind a pool", "y = Squeeze(x, a)", WIDE, POINTS, a=whole(2, 3)),
+    layer("channels last", "y = Transpose<perm=[0,2,3,1]>(x)"),
+    layer("groups", "a = Reshape(x, s) y = Transpose<perm=[0,2,1,3,4]>(a)", s=whole(0, 2, 2, 6, 6)),
+    layer("space", "y = Unsqueeze(x, a)", FLAT_ROWS, ROWS, a=whole(-1, -2)),
+]
+
+POOLING = [
+    layer("2x2", "y = AveragePool<kernel_shape=[2,2], strides=[2,2]>(x)"),
+    layer("padding left out", "y = AveragePool<kernel_shape=[3,3], pads=[1,1,1,1]>(x)"),
+    layer(
+        "padding counted",
+        "y = AveragePool<kernel_shape=[3,3], pads=[1,1,1,1], count_include_pad=1>(x)",
+    ),
+    layer("2x2", "y = MaxPool<kernel_shape=[2,2], strides=[2,2]>(x)", mean=3e-3, std=5e-3),
+    layer("3x3", "y = MaxPool<kernel_shape=[3,3]>(x)", mean=5e-3, std=1e-2),
+    layer("all", "y = GlobalMaxPool(x)", mean=1e-2, std=2e-2),
+    Case("all", "y = GlobalAveragePool(x)", {"x": (IMAGE, WIDE)}, correlation=FAR_CORRELATION),
+    Case(
+        "axes as input",
+        "y = ReduceMean<keepdims=0>(x, a)",
+        {"x": (IMAGE, WIDE)},
+        correlation=FAR_CORRELATION,
+        constants={"a": whole(-1, 2)},
+    ),
+    Case(
+        "axes as attribute",
+        "y = ReduceMean<axes=[2,3]>(x)",
+        {"x": (IMAGE, WIDE)},
+        correlation=FAR_CORRELATION,
+        opset=17,
+    ),
+    layer("nearest", "y = Resize(x, , s)", s=floats(1, 1, 2, 2)),
+    # Interpolation averages neighbours; the rule takes pixels as they are.
+    layer("linear", 'y = Resize<mode="linear">(x, , s)', s=floats(1, 1, 2, 2), std=0.2),
+    # The sum of the terms is taken as a constant, which holds for many terms or small variance.
+    Case("channels", "y = Softmax<axis=1>(x)", {"x": (LOGITS, LOGIT)}, 0.03, 0.13),
+    Case("space", "y = Softmax<axis=3>(x)", {"x": (IMAGE, CALM)}, 1e-3, 0.14, correlation=0),
+]
+
+CASES = [*ACTIVATIONS, *ARITHMETIC, *LAYERS, *MOVEMENT, *POOLING]
+
+
+def draws(case: Case) -> dict[str, np.ndarray]:
+    """Sample every input of ``case``; the sample covariance of what is independent is zero."""
+    widths = [int(np.prod(shape[1:])) + shape[1] for shape, _ in case.inputs.values()]
+    rng = np.random.default_rng(SEED)
+    normal = rng.permuted(np.tile(_QUANTILES, (sum(widths), 1)), axis=1)
+    factor = np.linalg.cholesky(normal @ normal.T / IMAGES)
+    white = np.split(np.linalg.solve(factor, normal), np.cumsum(widths)[:-1])
+    return {
+        name: pixels(columns.T, shape, known, case.correlation)
+        for columns, (name, (shape, known)) in zip(white, case.inputs.items(), strict=True)
+    }
+
+
+def pixels(
+    columns: np.ndarray, shape: tuple[int, ...], known: ChannelStats, correlation: float
+) -> np.ndarray:
+    common = columns[:, : shape[1]].reshape(*shape[:2], *(1,) * (len(shape) - 2))
+    own = columns[:, shape[1] :].reshape(shape)
+    unit = np.sqrt(correlation) * common + np.sqrt(1 - correlation) * own
+    if own.size == common.size:
+        unit = own
+    return np.clip(known.mean + known.std * unit, known.low, known.high)
+
+
+def on_the_bounds(case: Case) -> dict[str, np.ndarray]:
+    """Images whose channels, and images whose pixels, sit on either bound."""
+    rng = np.random.default_rng(SEED)
+    result = {}
+    for name, (shape, known) in case.inputs.items():
+        low = np.maximum(known.low, known.mean - 6 * known.std)
+        high = np.minimum(known.high, known.mean + 6 * known.std)
+        channels = rng.random((128, shape[1], *(1,) * (len(shape) - 2))) < 0.5
+        each = rng.random((128, *shape[1:])) < 0.5
+        upper = np.concatenate([np.broadcast_to(channels, each.shape), each])
+        result[name] = np.where(upper, high, low)
+    return result
+
+
+def ruled(graph: ir.Graph, case: Case) -> list[ChannelStats]:
+    """Walk to the last node by the rules."""
+    known = {value: case.inputs[str(value.name)][1] for value in graph.inputs}
+    for node in graph:
+        found = RULES[node.op_type](node, [known.get(v) if v else None for v in node.inputs])
+        assert found is not None, f"{node.op_type} has no statistics"
+        known.update(zip(node.outputs, found, strict=False))
+    return found
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.operator}: {case.name}")
+def test_moments_and_bounds_are_those_of_the_operator(case: Case) -> None:
+    proto = case.model()
+    model = read(proto)
+    expected = ruled(model.graph, case)
+    run = session(proto.SerializeToString(), threads=1).run
+    feeds = [
+        {name: array.astype(np.float32) for name, array in batch.items()}
+        for batch in (draws(case), on_the_bounds(case))
+    ]
+    results = [run(None, feed) for feed in feeds]
+    for index, known in enumerate(expected):
+        sampled, extreme = (np.asarray(result[index], np.float64) for result in results)
+        same_moments(sampled, known, case)
+        for array in (sampled, extreme):
+            slack = 1e-5 * max(1.0, float(np.abs(array).max()))
+            assert (array >= known.low - slack).all()
+            assert (array <= known.high + slack).all()
+
+
+def same_moments(sampled: np.ndarray, known: ChannelStats, case: Case) -> None:
+    axes = tuple(axis for axis, size in enumerate(known.layout) if size == 1)
+    assert sampled.ndim == len(known.layout)
+    mean, std = sampled.mean(axes, keepdims=True), sampled.std(axes, keepdims=True)
+    assert mean.shape == known.layout
+    unit = np.maximum(std, 1e-5)
+    np.testing.assert_array_less(np.abs(known.mean - mean) / unit, case.mean + 1e-9)
+    np.testing.assert_array_less(np.abs(known.std - std) / unit, case.std + 1e-9)
+
+
+def test_every_operator_with_a_rule_has_a_case() -> None:
+    assert set(RULES) == {case.operator for case in CASES}
+
+
+def rule(body: str, x: ChannelStats, size: str = "N,4,6,6", **constants: np.ndarray) -> object:
+    case = Case(body, body, {"x": (IMAGE, x)}, constants=constants)
+    proto = case.model()
+    proto.graph.input[0].CopyFrom(
+        onnx.parser.parse_graph(f"g (float[{size}] x) => (y) {{ y = Relu(x) }}").input[0]
+    )
+    node = next(iter(read(proto).graph))
+    return RULES[node.op_type](node, [x, *[None] * (len(node.inputs) - 1)])
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "y = Conv<pads=[1,1,1,1]>(x, w)",
+        'y = Conv<auto_pad="SAME_UPPER">(x, w)',
+        "y = AveragePool<kernel_shape=[3,3], pads=[1,1,1,1], count_include_pad=1>(x)",
+    ],
+)
+def test_bounds_hold_the_padding_of_a_map_of_any_size(body: str) -> None:
+    found = rule(body, ABOVE, "N,4,H,W", w=np.ones((1, 4, 3, 3), np.float32))
+    assert isinstance(found, list)
+    assert (found[0].low <= 0).all()
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "y = Conv(x, w)",
+        "y = MaxPool<kernel_shape=[2,2], strides=[2,2]>(x)",
+        "y = AveragePool<kernel_shape=[2,2]>(x)",
+        "y = GlobalAveragePool(x)",
+        "y = Resize(x, , s)",
+    ],
+)
+def test_statistics_that_differ_between_positions_are_joined(body: str) -> None:
+    rng = np.random.default_rng(SEED)
+    mean = rng.normal(size=(1, 4, 6, 6))
+    varied = stats(mean, 0.04, mean - 1, mean + 1)
+    alike = stats(mean.mean((2, 3), keepdims=True), 0.04 + mean.var((2, 3), keepdims=True))
+    found, expected = (
+        rule(body, x, w=weights(5, 4, 3, 3), s=floats(1, 1, 2, 2)) for x in (varied, alike)
+    )
+    assert isinstance(found, list)
+    assert isinstance(expected, list)
+    assert found[0].layout == expected[0].layout
+    np.testing.assert_allclose(found[0].mean, expected[0].mean)
+    np.testing.assert_allclose(found[0].var, expected[0].var)
+    if body == "y = MaxPool<kernel_shape=[2,2], strides=[2,2]>(x)":
+        np.testing.assert_array_equal(found[0].low, mean.min((2, 3), keepdims=True) - 1)
+
+
+@pytest.mark.parametrize(
+    ("body", "size"),
+    [
+        ("y = Conv(x, x)", "4,4,1,1"),
+        ("y = Gemm(x, w)", "4,4"),
+        ("y = Gemm<transB=1, alpha=2.0>(x, w)", "4,4"),
+        ("y = Gemm<transA=1, transB=1>(x, w)", "4,4"),
+        ("y = Gemm<transB=1>(x, w, two)", "4,4"),
+        ("y = MatMul(x, w)", "3,4,4"),
+        ("y = ReduceMean<keepdims=1>(x, a)", "4,4,6,6"),
+        ("y = Reshape(x, s)", "N,4,H,W"),
+        ("y = Cast<to=7>(x)", "4,4"),
+        ("y, i = MaxPool<kernel_shape=[2,2]>(x)", "4,4,6,6"),
+    ],
+)
+def test_forms_outside_a_rule_are_unknown(body: str, size: str) -> None:
+    x = per_channel(np.zeros(4), 1.0, rank=size.count(",") + 1)
+    found = rule(
+        body,
+        x,
+        size,
+        w=weights(4, 4),
+        two=weights(4, 4),
+        a=whole(1, 2),
+        s=whole(0, -1),
+    )
+    assert found is None
