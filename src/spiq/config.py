@@ -1,7 +1,8 @@
 """The options of a quantization, as one value."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from math import isfinite
 
 from spiq.errors import ConfigError
 from spiq.methods import METHODS
@@ -45,6 +46,10 @@ class Config:
         _one_of("target", self.target, TARGETS)
         _between("weight_bits", self.weight_bits, 2, 8)
         _between("activation_bits", self.activation_bits, 3, 8)
+        ends = self.input_range and [end for pair in self.input_range for end in pair]
+        _finite("input_range", ends)
+        _finite("input_mean", self.input_mean)
+        _finite("input_std", self.input_std)
         if (self.input_mean is None) != (self.input_std is None):
             raise ConfigError("input_mean and input_std belong together: give both or neither")
         if self.input_range is not None and self.input_mean is not None:
@@ -54,6 +59,11 @@ class Config:
         for low, high in self.input_range or ():
             if not low < high:
                 raise ConfigError(f"input_range {low},{high}: the low end must be the lesser one")
+
+
+def _finite(name: str, numbers: Sequence[float] | None) -> None:
+    if numbers is not None and not (numbers and all(map(isfinite, numbers))):
+        raise ConfigError(f"{name} {tuple(numbers)}: it must be finite numbers, at least one")
 
 
 def _one_of(name: str, value: str, allowed: Collection[str]) -> None:

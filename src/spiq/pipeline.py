@@ -26,6 +26,7 @@ from spiq.network.prepare import Prepared, prepare
 from spiq.network.read import read
 from spiq.network.write import serialize, write
 from spiq.planning.decide import make_plan
+from spiq.planning.fits import check_fits
 from spiq.planning.plan import Plan
 from spiq.report.layers import layer_results
 from spiq.report.results import QuantizeResult
@@ -120,7 +121,7 @@ def apply(model: "Source", plan: Plan, *, progress: Progress | None = None) -> Q
         progress: Told the name of each step as it begins.
 
     Raises:
-        PlanError: The plan was made for another model.
+        PlanError: The plan was made for another model, or was edited beyond sense.
         ModelError: The model cannot be used.
         VerificationError: The result fails its check in the runtime.
     """
@@ -135,6 +136,7 @@ def apply(model: "Source", plan: Plan, *, progress: Progress | None = None) -> Q
         )
     tell("prepare")
     prepared = prepare(network)
+    check_fits(prepared.model.graph, plan)
     tell("measure")
     measured = measure(prepared, input_stats(prepared, Config())[0])
     return _carry_out(plan, prepared, measured, model, start, tell)

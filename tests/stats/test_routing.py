@@ -183,7 +183,7 @@ def test_shuffled_channels_come_back_after_the_inverse_shuffle() -> None:
         (case("y = Reshape(x, s)", s=whole(2, -1)), CHANNELS, "2,4,H,W"),
         (case("y = Reshape(x, s)", s=whole(-1, 2, 6, 5)), CHANNELS, "N,4,6,5"),
         (
-            case("y = Pad(x, p, f)", p=whole(0, 1, 0, 0, 0, 0, 0, 0), f=np.float32([1])),
+            case("y = Pad(x, p, f)", p=whole(0, 1, 0, 0, 0, 0, 0, 0), f=np.ones(1, np.float32)),
             CHANNELS,
             "",
         ),

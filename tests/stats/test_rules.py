@@ -131,7 +131,7 @@ ACTIVATIONS = [
     activation("y = HardSwish(x)"),
     activation("y = LeakyRelu<alpha=0.1>(x)"),
     activation("y = LeakyRelu<alpha=-0.1>(x)"),
-    activation("y = Neg(x)"),
+    layer("linear", "y = Neg(x)"),
     activation("y = PRelu(x, slope)", slope=floats(0.3, -0.5, 0, 1.2).reshape(4, 1, 1)),
     activation("y = Relu(x)"),
     activation("y = Sigmoid(x)"),
@@ -318,7 +318,7 @@ def pixels(
     unit = np.sqrt(correlation) * common + np.sqrt(1 - correlation) * own
     if own.size == common.size:
         unit = own
-    return np.clip(known.mean + known.std * unit, known.low, known.high)
+    return np.asarray(np.clip(known.mean + known.std * unit, known.low, known.high))
 
 
 def on_the_bounds(case: Case) -> dict[str, np.ndarray]:
@@ -338,11 +338,13 @@ def on_the_bounds(case: Case) -> dict[str, np.ndarray]:
 def ruled(graph: ir.Graph, case: Case) -> list[ChannelStats]:
     """Walk to the last node by the rules."""
     known = {value: case.inputs[str(value.name)][1] for value in graph.inputs}
+    results: list[ChannelStats] = []
     for node in graph:
         found = RULES[node.op_type](node, [known.get(v) if v else None for v in node.inputs])
         assert found is not None, f"{node.op_type} has no statistics"
         known.update(zip(node.outputs, found, strict=False))
-    return found
+        results = found
+    return results
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.operator}: {case.name}")

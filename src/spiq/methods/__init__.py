@@ -1,7 +1,8 @@
-"""Quantization methods, one module each: which alphas the planner may choose from.
+"""Quantization methods, one module each: plain settings that the planner reads.
 
-alpha says how far the scales go from one scalar per tensor (0) to one per channel (1), see
-:mod:`spiq.planning.scales`.
+``ALPHAS`` are the choices of how far the scales go from one scalar per tensor (0) to one per
+channel (1), see :mod:`spiq.planning.scales`; ``ROUNDING`` names a way to round weights, see
+:mod:`spiq.rewriting.rounding`.
 """
 
 from types import MappingProxyType

@@ -7,3 +7,4 @@ chosen by the expected error, and 0 is among the choices.
 
 NAME = "spiq"
 ALPHAS = (0.0, 0.25, 0.5, 0.75, 1.0)
+ROUNDING = "moment"

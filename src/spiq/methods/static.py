@@ -2,3 +2,4 @@
 
 NAME = "static"
 ALPHAS = (0.0,)
+ROUNDING = "nearest"

@@ -1,13 +1,16 @@
 """Make the plan: place, then choose grids and scales group by group."""
 
+import difflib
 from collections.abc import Mapping, Sequence
+from fnmatch import fnmatchcase
 
 import numpy as np
 import onnx_ir as ir
 
 from spiq.config import Config
-from spiq.errors import UnsupportedError
+from spiq.errors import ConfigError, UnsupportedError
 from spiq.methods import METHODS
+from spiq.network.query import weight_nodes
 from spiq.planning.components import components
 from spiq.planning.importance import importance
 from spiq.planning.place import Placement, place
@@ -43,7 +46,9 @@ def make_plan(
 
     Raises:
         UnsupportedError: No layer can be quantized; the message says why.
+        ConfigError: A pattern of ``exclude`` matches no layer.
     """
+    check_exclude(graph, config.exclude)
     target = TARGETS[config.target]
     placement = place(graph, measured, target, config.exclude)
     if not any(node.op_type in _LAYERS for node in placement.integer):
@@ -68,13 +73,29 @@ def make_plan(
         absorbed=tuple(str(node.name) for node in placement.absorbed),
         tensors={name: tensors[name] for name in order},
         layers={
-            str(node.name): _layer(node, measured, bits)
+            str(node.name): _layer(node, measured, bits, METHODS[config.method].ROUNDING)
             for node in placement.integer
             if node.op_type in (*_LAYERS, "BatchNormalization")
         },
         left_in_float={str(node.name): reason for node, reason in placement.reasons.items()},
         notes=notes,
     )
+
+
+def check_exclude(graph: ir.Graph, patterns: Sequence[str]) -> None:
+    """Check that each pattern matches the name of a layer.
+
+    Raises:
+        ConfigError: One does not; the message names layers that come close.
+    """
+    names = [str(node.name) for node in weight_nodes(graph)]
+    for pattern in patterns:
+        if any(fnmatchcase(name, pattern) for name in names):
+            continue
+        close = difflib.get_close_matches(pattern.strip("*?"), names, n=3, cutoff=0.5)
+        known = ", ".join(repr(name) for name in close or names[:3])
+        hint = f"did you mean {known}?" if close else f"layers have names like {known}"
+        raise ConfigError(f"exclude {pattern!r} matches no layer: {hint}")
 
 
 def _groups(placement: Placement) -> list[list[ir.Value]]:
@@ -125,9 +146,9 @@ def _tensor(value: ir.Value, placement: Placement, scaled: Scaled) -> TensorPlan
     )
 
 
-def _layer(node: ir.Node, measured: Measured, bits: int) -> LayerPlan:
+def _layer(node: ir.Node, measured: Measured, bits: int, rounding: str) -> LayerPlan:
     assert node.inputs[0] is not None
     if node.op_type == "BatchNormalization":
         return LayerPlan(bits=bits)
     mean = channels(measured.stats[node.inputs[0]].mean)
-    return LayerPlan(bits=bits, input_mean=tuple(float(m) for m in mean))
+    return LayerPlan(bits=bits, rounding=rounding, input_mean=tuple(float(m) for m in mean))

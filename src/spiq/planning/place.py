@@ -142,6 +142,10 @@ def _why_float(node: ir.Node, measured: Measured, target: Target, exclude: Seque
         return "no statistics of its input" + (f", from {where(behind)}" if behind else "")
     if weight is None or known.mean.ndim != weight.ndim:
         return "the rank of its input is not that of its weight"
+    columns = len(weight) if node.op_type == "MatMul" else weight.shape[1]
+    columns *= node.attributes.get_int("group", 1)
+    if known.mean.size not in (1, columns) or known.mean.size != known.mean.shape[1]:
+        return "its input is not known channel by channel"
     if measured.stats.get(node.outputs[0]) is None:
         return "no statistics of its output"
     return ""
@@ -218,30 +222,35 @@ def _grids(
     placement: Placement, stored: dict[ir.Value, None], measured: Measured
 ) -> dict[ir.Value, int]:
     number = {value: np.array(index) for index, value in enumerate(stored)}
-    first, second = [], []
-    for node in placement.integer:
-        if node.op_type in ROUNDS:
-            continue
-        for result in node.outputs:
-            for source in data_inputs(node):
-                if node.op_type != "Concat" or _may_share(source, result, placement, measured):
-                    first.append(number[source])
-                    second.append(number[result])
-    grids = components(len(number), first, second)
+    movers = [node for node in placement.integer if node.op_type not in ROUNDS]
+    pairs = [
+        (number[source], number[result])
+        for node in movers
+        if node.op_type != "Concat"
+        for result in node.outputs
+        for source in data_inputs(node)
+    ]
+    grids = components(len(number), [a for a, _ in pairs], [b for _, b in pairs])
+    values = list(stored)
+    for node in movers:
+        for source in data_inputs(node) if node.op_type == "Concat" else ():
+            own, joint = grids[number[source]], grids[number[node.outputs[0]]]
+            if own != joint and feeds_only(source, "Concat"):
+                members = np.flatnonzero((grids == own) | (grids == joint))
+                if _may_share([values[index] for index in members], placement, measured):
+                    grids[grids == own] = joint
     return {value: int(grids[index]) for value, index in number.items()}
 
 
-def _may_share(
-    source: ir.Value, result: ir.Value, placement: Placement, measured: Measured
-) -> bool:
-    """Return whether a Concat's input may live on the output's grid without loss or surprise."""
-    if not feeds_only(source, "Concat"):
-        return False
-    producer = source.producer()
-    if producer is None or producer not in placement.absorbed:
+def _may_share(values: Sequence[ir.Value], placement: Placement, measured: Measured) -> bool:
+    """Return whether one grid for all these tensors still stands for each absorbed activation."""
+    absorbed = [value for value in values if value.producer() in placement.absorbed]
+    if not absorbed:
         return True
-    a, b = measured.stats[source], measured.stats[result]
-    return bool(b.low.min() >= 0 and b.high.max() <= a.high.max())
+    low = min(measured.stats[value].low.min() for value in values)
+    high = max(measured.stats[value].high.max() for value in values)
+    ends = [measured.stats[value].high.max() for value in absorbed]
+    return bool(low >= 0 and high <= min(ends))
 
 
 def _classes(

@@ -1,10 +1,11 @@
 """Round folded weights to integers, and biases with them.
 
-A weight gets one symmetric scale per output channel, s_o = max |W[o]| / qmax. Rounding moves it by
-dW, which moves the mean of the output by E[x] dW; since E[x] is known, this is taken off the bias
-(analytic bias correction; Nagel et al.: "Data-Free Quantization Through Weight Equalization and
-Bias Correction", ICCV 2019, eq. 17), zero padding included. Biases are stored as 32-bit integers
-on the step s_x s_o, so s_o is never so small that a bias would leave them (a row of zeros, say).
+A weight gets one symmetric scale per output channel, s_o = max |W[o]| / qmax, and is rounded as the
+plan says, see :mod:`spiq.rewriting.rounding`. Rounding moves it by dW, which moves the mean of the
+output by E[x] dW; since E[x] is known, this is taken off the bias (analytic bias correction; Nagel
+et al.: "Data-Free Quantization Through Weight Equalization and Bias Correction", ICCV 2019,
+eq. 17), zero padding included. Biases are stored as 32-bit integers on the step s_x s_o, so s_o is
+never so small that a bias would leave them (a row of zeros, say).
 """
 
 from dataclasses import dataclass
@@ -13,9 +14,11 @@ import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
 
+from spiq.errors import PlanError
 from spiq.network.passes.batchnorm import weight_and_bias
 from spiq.planning.plan import LayerPlan, TensorPlan
 from spiq.rewriting.fold_scales import channel_scale
+from spiq.rewriting.rounding import ROUNDINGS, Rounding
 from spiq.stats.channel import Array
 from spiq.stats.rules.linear import grouped, per_output, tap_shares
 
@@ -52,8 +55,9 @@ def round_layer(node: ir.Node, layer: LayerPlan, source: TensorPlan) -> RoundedL
     peak = np.abs(rows).max(axis=1).astype(np.float64)
     step = np.maximum(peak / qmax, np.abs(bias) / (source.grid.scale * _BIAS_LIMIT))
     scale = np.where(step > 0, step, 1.0).astype(np.float32)
-    rounded = np.rint(rows / scale[:, None])
-    np.clip(rounded, -qmax, qmax, out=rounded)
+    kernel = weight.shape[2:] if weight.ndim > 2 else (1,)
+    steps = (rows / scale[:, None]).reshape(len(rows), -1, int(np.prod(kernel)))
+    rounded = _rounding(layer)(steps, kernel, qmax).reshape(rows.shape)
     if layer.input_mean:
         moved = rounded * scale[:, None]
         moved -= rows
@@ -68,6 +72,15 @@ def round_layer(node: ir.Node, layer: LayerPlan, source: TensorPlan) -> RoundedL
         scale,
         np.clip(stored, limit.min, limit.max).astype(np.int32),
     )
+
+
+def _rounding(layer: LayerPlan) -> Rounding:
+    found = ROUNDINGS.get(layer.rounding)
+    if found is None:
+        raise PlanError(
+            f"unknown rounding {layer.rounding!r}: choose one of {', '.join(ROUNDINGS)}"
+        )
+    return found
 
 
 def _mean_shift(

@@ -39,6 +39,6 @@ def session(
     try:
         return ort.InferenceSession(source, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # the runtime's exceptions share no public base class
-        where = "the model" if isinstance(model, bytes) else f"{source}"
+        where = source if isinstance(source, str) else "the model"
         reason = str(error).strip().splitlines()[0]
         raise ModelError(f"{where}: ONNX Runtime cannot load it: {reason}") from error

@@ -19,7 +19,7 @@ from spiq.config import Config
 from spiq.errors import ConfigError
 from spiq.network.passes.batchnorm import weight_and_bias
 from spiq.network.prepare import Prepared
-from spiq.network.query import dims, is_constant, is_float32
+from spiq.network.query import dims, ints, is_constant, is_float32
 from spiq.stats.channel import Array, ChannelStats, stats
 
 _PIXEL_MEAN, _PIXEL_STD = 0.45, 0.27
@@ -68,15 +68,23 @@ def input_stats(prepared: Prepared, config: Config) -> tuple[dict[str, ChannelSt
         shape = dims(value)
         if not is_float32(value) or shape is None or len(shape) < 2:
             continue
-        channels = shape[1] if shape[1] is not None else 1
-        layout = (1, channels) + (1,) * (len(shape) - 2)
+        axis = _channel_axis(value)
+        channels = shape[axis] or 1
+        layout = tuple(channels if index == axis else 1 for index in range(len(shape)))
         low, high, note = _range(value, prepared, config, channels)
         arrays = [np.broadcast_to(end, channels).reshape(layout) for end in (low, high)]
         span = arrays[1] - arrays[0]
         mean, std = arrays[0] + _PIXEL_MEAN * span, _PIXEL_STD * span
-        known[str(value.name)] = stats(mean, std**2, *arrays, "input")
+        known[str(value.name)] = stats(mean, std**2, arrays[0], arrays[1], "input")
         notes.append(note)
     return known, notes
+
+
+def _channel_axis(value: ir.Value) -> int:
+    """Return 1, or the axis that becomes 1 where all that reads the input transposes it first."""
+    readers = value.consumers()
+    axes = {ints(n, "perm", [0, 1])[1] if n.op_type == "Transpose" else 1 for n in readers}
+    return axes.pop() if len(axes) == 1 else 1
 
 
 def _range(
@@ -135,7 +143,9 @@ def _inferred(value: ir.Value, prepared: Prepared) -> tuple[Array, Array, str]:
 def _distance(convention: Convention, mean: float, std: float) -> float:
     """Return how far moments are from a convention; under 1 is near."""
     return float(
-        np.hypot(np.log(std / convention.std) / np.log(2), (mean - convention.mean) / convention.std)
+        np.hypot(
+            np.log(std / convention.std) / np.log(2), (mean - convention.mean) / convention.std
+        )
     )
 
 
@@ -145,7 +155,9 @@ def infer_moments(value: ir.Value, prepared: Prepared) -> tuple[float, float] | 
     None where no convolution with stated moments reads it.
     """
     rows, targets, powers, variances = [], [], [], []
-    for node in value.consumers():
+    direct = value.consumers()
+    turned = [r for n in direct if n.op_type == "Transpose" for r in n.outputs[0].consumers()]
+    for node in [*direct, *turned]:
         stated = prepared.stated.get(node.outputs[0].name or "")
         if node.op_type != "Conv" or stated is None or not is_constant(node.inputs[1]):
             continue

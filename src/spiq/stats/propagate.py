@@ -3,7 +3,8 @@
 Each node's rule carries the statistics of its inputs to its outputs. Where a normalization layer
 states the moments of a tensor, these replace the propagated ones, within the bounds that the rule
 found. Moments stated of a Concat's output (a BatchNormalization behind it) are handed back to the
-Concat's inputs, of which they are the exact moments.
+Concat's inputs, of which they are the exact moments. The spread of a sum is corrected by what the
+layers behind it state, see :mod:`spiq.stats.sums`.
 """
 
 from collections.abc import Mapping
@@ -18,6 +19,7 @@ from spiq.network.query import is_constant, where
 from spiq.stats.channel import ChannelStats, stats
 from spiq.stats.routing import ZERO, route
 from spiq.stats.rules import RULES
+from spiq.stats.sums import corrected
 
 _WEIGHTED = ("Conv", "ConvTranspose")
 
@@ -59,6 +61,8 @@ def measure(prepared: Prepared, inputs: Mapping[str, ChannelStats]) -> Measured:
             moments = stated.get(value.name or "")
             if moments is not None:
                 result = _with_moments(moments, result, value)
+            elif result is not None and node.op_type == "Add":
+                result = corrected(value, result, stated)
             if result is not None:
                 known[value] = result
         if node.outputs[0] not in known:

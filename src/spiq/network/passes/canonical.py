@@ -216,7 +216,9 @@ def _normalise_gemm(node: ir.Node, weight: np.ndarray) -> bool:
     scaled = (alpha * rows.astype(np.float64)).astype(weight.dtype)
     inputs = [node.inputs[0], initializer(graph, _named(node.inputs[1], "_t"), scaled)]
     if bias is not None:
-        full = np.broadcast_to(beta * bias.reshape(-1), len(rows)).astype(weight.dtype)
+        full = np.broadcast_to(beta * bias.astype(np.float64).reshape(-1), len(rows)).astype(
+            weight.dtype
+        )
         inputs.append(initializer(graph, _named(node.inputs[2], "_b"), full))
     replace(node, ir.node("Gemm", inputs, {"transB": 1}, name=node.name))
     return True

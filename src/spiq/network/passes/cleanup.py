@@ -89,6 +89,7 @@ def _evaluate(node: ir.Node, inputs: list[np.ndarray], model: ir.Model) -> np.nd
     opset = onnx.helper.make_opsetid("", model.opset_imports[""])
     evaluator = ReferenceEvaluator(onnx.helper.make_model(graph, opset_imports=[opset]))
     result = evaluator.run(None, dict(zip(names, inputs, strict=True)))
+    assert isinstance(result, list)
     return np.asarray(result[0])
 
 

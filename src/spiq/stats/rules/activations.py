@@ -183,4 +183,14 @@ def softmax(node: ir.Node, inputs: Inputs) -> list[ChannelStats] | None:
     return [stats(mean, var, 0.0, 1.0)]
 
 
-ACTIVATIONS: dict[str, Rule] = {**dict.fromkeys(FUNCTIONS, elementwise), "Softmax": softmax}
+def negate(node: ir.Node, inputs: Inputs) -> list[ChannelStats] | None:
+    """Neg: linear, so nothing is assumed of the distribution."""
+    x = inputs[0]
+    return None if x is None else [stats(-x.mean, x.var, -x.high, -x.low)]
+
+
+ACTIVATIONS: dict[str, Rule] = {
+    **dict.fromkeys(FUNCTIONS, elementwise),
+    "Neg": negate,
+    "Softmax": softmax,
+}

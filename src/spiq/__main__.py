@@ -1,0 +1,7 @@
+"""``python -m spiq``."""
+
+import sys
+
+from spiq.cli import main
+
+sys.exit(main())

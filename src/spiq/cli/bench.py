@@ -1,0 +1,37 @@
+"""``spiq bench``."""
+
+from typing import Annotated
+
+import typer
+
+from spiq.cli import options, output
+
+
+def bench(
+    models: options.Models,
+    threads: Annotated[int, typer.Option(metavar="N", help="0: as many as there are.")] = 1,
+    batch: Annotated[int, typer.Option(metavar="N", help="Size of a dynamic batch.")] = 1,
+    seconds: Annotated[float, typer.Option(metavar="S", help="At most so long, about.")] = 20.0,
+    shape: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=N,C,H,W", help="Shape of a dynamic input; repeatable."),
+    ] = None,
+    json: options.Json = False,
+) -> None:
+    """Measure latency; several networks take turns and are compared with the first."""
+    from spiq.report import jsonable, text
+    from spiq.runtimes.latency import compare
+
+    with output.counting("rounds") as tell:
+        result = compare(
+            models,
+            threads=threads,
+            batch=batch,
+            seconds=seconds,
+            shapes=options.shapes("--shape", shape),
+            progress=tell,
+        )
+    if json:
+        print(jsonable.to_json(result))
+    else:
+        output.show(text.timed(result))

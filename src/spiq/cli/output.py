@@ -1,0 +1,69 @@
+"""What commands print: results to stdout, progress (on a terminal only) and warnings to stderr."""
+
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+    from rich.progress import Progress
+
+_FILE_WIDTH = 120
+"""Of tables that go to a file or a pipe, where no terminal says how wide it is."""
+
+
+def show(result: "RenderableType") -> None:
+    """Print a table."""
+    from rich.console import Console
+
+    console = Console(markup=False, highlight=False, emoji=False)
+    if not console.is_terminal and "COLUMNS" not in os.environ:
+        console.width = _FILE_WIDTH
+    console.print(result)
+
+
+def warn(message: str) -> None:
+    """Print a warning, one line."""
+    print("spiq: warning:", message, file=sys.stderr)
+
+
+@contextmanager
+def steps(names: Sequence[str]) -> Iterator[Callable[[str], None]]:
+    """Show a bar that moves on as each step begins; yields what to tell their names."""
+    with _bar() as progress:
+        task = progress.add_task("", total=len(names))
+
+        def tell(name: str) -> None:
+            progress.update(task, description=name, completed=names.index(name))
+
+        yield tell
+
+
+@contextmanager
+def counting(what: str) -> Iterator[Callable[[int, int], None]]:
+    """Show a bar of things done; yields what to tell their number and that of all."""
+    with _bar() as progress:
+        task = progress.add_task(what, total=None)
+
+        def tell(done: int, total: int) -> None:
+            progress.update(task, completed=done, total=total)
+
+        yield tell
+
+
+def _bar() -> "Progress":
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    console = Console(stderr=True)
+    return Progress(
+        TextColumn("{task.description:10}", markup=False),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    )

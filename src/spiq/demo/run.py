@@ -1,0 +1,90 @@
+"""The demo: the shipped network as float, with one scalar range per tensor, and as spiq.
+
+Everything stays in memory; nothing is left behind.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from spiq.config import Config
+from spiq.demo import card_path, model_path
+from spiq.pipeline import quantize
+from spiq.report.eval_results import ClassificationScore, Estimate, LatencyScore
+from spiq.runtimes import latency
+from spiq.tasks import evaluate, read
+
+STEPS = ("static", "spiq", "accuracy", "latency")
+
+_SECONDS = 3.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class DemoRow:
+    """One form of the network."""
+
+    name: str
+    bytes: int
+    top1: Estimate
+    agreement: float
+    """Percent of images to which it gives the float network's answer."""
+    snr_db: float | None
+    """Signal-to-noise ratio of the logits on the test images; None for the float network."""
+    milliseconds: float
+    """Median time of one image."""
+    ratio: Estimate | None
+    """Time over the float network's; None for that."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DemoResult:
+    """What ``spiq demo`` shows."""
+
+    network: str
+    images: int
+    seconds: float
+    rows: tuple[DemoRow, ...]
+
+
+def run(*, seconds: float = _SECONDS, progress: Callable[[str], None] | None = None) -> DemoResult:
+    """Quantize the shipped network by both methods and measure all three forms.
+
+    Args:
+        seconds: At most so long for the latency.
+        progress: Told the name of each step of ``STEPS`` as it begins.
+    """
+    begin, tell = time.perf_counter(), progress or (lambda step: None)
+    card = read(card_path())
+    forms = {"float32": model_path().read_bytes()}
+    for method in ("static", "spiq"):
+        tell(method)
+        config = Config(
+            method=method,
+            input_mean=card.input.mean,
+            input_std=tuple(std * card.input.divide_after for std in card.input.std),
+        )
+        forms[f"{method} int8"] = quantize(forms["float32"], config).model
+    tell("accuracy")
+    scores = evaluate(list(forms.values()), card, batch=16)
+    tell("latency")
+    times = latency.compare(list(forms.values()), seconds=seconds)
+    rows = zip(forms.items(), scores.models, times.models, strict=True)
+    return DemoResult(
+        network=card.name,
+        images=scores.images,
+        seconds=time.perf_counter() - begin,
+        rows=tuple(_row(name, len(model), score, timed) for (name, model), score, timed in rows),
+    )
+
+
+def _row(name: str, size: int, score: ClassificationScore, timed: LatencyScore) -> DemoRow:
+    other = score.comparison
+    return DemoRow(
+        name=name,
+        bytes=size,
+        top1=score.top1,
+        agreement=100.0 if other is None else other.agreement,
+        snr_db=None if other is None else other.snr_db,
+        milliseconds=timed.median_ms,
+        ratio=timed.ratio,
+    )

@@ -1,0 +1,65 @@
+"""Look at a network before it is quantized: its layers, and what spiq knows and would do."""
+
+import os
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import onnx_ir as ir
+
+from spiq.config import Config
+from spiq.network.prepare import prepare
+from spiq.network.query import data_inputs, where
+from spiq.network.read import read
+from spiq.planning.decide import check_exclude
+from spiq.planning.place import place
+from spiq.report.layers import layer_results
+from spiq.report.results import InspectResult
+from spiq.stats.inputs import input_stats
+from spiq.stats.propagate import Measured, measure
+from spiq.targets import TARGETS
+
+if TYPE_CHECKING:
+    from spiq.network.read import Source
+
+
+def inspect(model: "Source", config: Config | None = None) -> InspectResult:
+    """Describe the layers of a float network, and say which of them would be quantized.
+
+    Args:
+        model: Path of an ONNX file, its bytes, an ``onnx.ModelProto`` or an ``onnx_ir.Model``
+            (which is not changed).
+        config: The options that a quantization would get.
+
+    Raises:
+        ModelError: The model cannot be used; the message says why and what to do.
+        ConfigError: The options do not fit the model.
+    """
+    config = config or Config()
+    prepared = prepare(read(model))
+    graph = prepared.model.graph
+    check_exclude(graph, config.exclude)
+    known, notes = input_stats(prepared, config)
+    measured = measure(prepared, known)
+    placement = place(graph, measured, TARGETS[config.target], config.exclude)
+    reasons = {str(node.name): reason for node, reason in placement.reasons.items()}
+    layers = (
+        replace(layer, quantized=layer.name not in reasons, reason=reasons.get(layer.name, ""))
+        for layer in layer_results(graph, measured)
+    )
+    return InspectResult(
+        model=os.fspath(model) if isinstance(model, str | os.PathLike) else str(graph.name),
+        layers=tuple(layers),
+        unknown_operators=_without_rule(graph, measured),
+        notes=tuple(notes),
+    )
+
+
+def _without_rule(graph: ir.Graph, measured: Measured) -> tuple[str, ...]:
+    """Return the nodes where statistics end: what they read is known, what they write is not."""
+    return tuple(
+        where(node)
+        for node in graph
+        if node.outputs[0] not in measured.stats
+        and (sources := data_inputs(node))
+        and all(value in measured.stats for value in sources)
+    )

@@ -1,0 +1,191 @@
+"""The choice of lambda, alpha, zero point and scales of a group of tensors."""
+
+from dataclasses import replace
+
+import numpy as np
+import onnx_ir as ir
+import pytest
+
+from small_networks import LOW, bn, build, norm, trained
+from spiq import Config, plan
+from spiq.planning.scales import LAMBDAS, Channels, Scaled, WeightError, _need, decide
+
+ALPHAS = (0.0, 0.25, 0.5, 0.75, 1.0)
+EVEN = np.ones(6)
+UNEVEN = np.geomspace(1e-3, 10, 6)
+
+
+def tensor(
+    name: str = "t",
+    *,
+    mean: object = 0.0,
+    std: object = EVEN,
+    low: float = -np.inf,
+    high: float = np.inf,
+    grid: int = 0,
+    classes: object = range(6),
+    weight: object = 1.0,
+) -> Channels:
+    """Six channels, normal with these moments and cut to these bounds."""
+    m, s, w = (np.broadcast_to(np.asarray(a, float), 6) for a in (mean, std, weight))
+    ends = [np.clip(m[:, None] + sign * s[:, None] * LAMBDAS, low, high) for sign in (-1, 1)]
+    return Channels(
+        value=ir.Value(name=name),
+        grid=grid,
+        classes=np.array(classes),
+        low=np.minimum(ends[0], 0),
+        high=np.maximum(ends[1], 0),
+        mean=m,
+        hard_low=np.full(6, low),
+        hard_high=np.full(6, high),
+        weight=w,
+        rounds=True,
+    )
+
+
+GROUPS = {
+    "even": [tensor()],
+    "uneven": [tensor(std=UNEVEN)],
+    "shifted": [tensor(mean=[-3, -1, 0, 0, 1, 30], std=UNEVEN)],
+    "above 0": [tensor(mean=UNEVEN, std=UNEVEN, low=0)],
+    "below 0": [tensor(mean=-UNEVEN, std=UNEVEN, high=0)],
+    "ReLU6": [tensor(mean=2, std=UNEVEN, low=0, high=6)],
+    "one dead channel": [tensor(std=[0, 1, 1, 2, 3, 4])],
+    "all dead": [tensor(std=0)],
+    "far from 0": [tensor(mean=40, std=0.1)],
+    "unimportant": [tensor(std=UNEVEN, weight=0)],
+    "residual": [tensor(std=UNEVEN), tensor("u", std=UNEVEN[::-1], low=0, grid=1)],
+    "one grid": [tensor(std=UNEVEN), tensor("u", std=EVEN, classes=range(6, 12))],
+}
+CASES = [pytest.param(group, id=name) for name, group in GROUPS.items()]
+
+
+def chosen(group: list[Channels], bits: int, alphas: tuple[float, ...] = ALPHAS) -> Scaled:
+    return decide(group, [], bits=bits, alphas=alphas)
+
+
+def sigma(t: Channels, found: Scaled) -> np.ndarray:
+    return np.array([found.sigma[int(name)] for name in t.classes])
+
+
+@pytest.mark.parametrize("bits", [3, 4, 8])
+@pytest.mark.parametrize("group", CASES)
+def test_every_channel_fits_at_the_chosen_width(group: list[Channels], bits: int) -> None:
+    found = chosen(group, bits)
+    width = list(LAMBDAS).index(found.width)
+    for t in group:
+        grid = found.grids[t.grid]
+        steps = grid.scale * sigma(t, found)
+        assert (steps > 0).all() and np.isfinite(steps).all()
+        assert ((grid.qmax - grid.zero_point) * steps >= t.high[:, width] * (1 - 1e-9)).all()
+        assert (-(grid.zero_point - grid.qmin) * steps <= t.low[:, width] * (1 - 1e-9)).all()
+
+
+@pytest.mark.parametrize("bits", [3, 8])
+@pytest.mark.parametrize("group", CASES)
+def test_zero_points_are_on_the_grid(group: list[Channels], bits: int) -> None:
+    found = chosen(group, bits)
+    for t in group:
+        grid = found.grids[t.grid]
+        assert isinstance(grid.zero_point, int)
+        assert grid.qmin <= grid.zero_point <= grid.qmax
+        together = [u for u in group if u.grid == t.grid]
+        if min(u.low.min() for u in together) >= 0:
+            assert grid.zero_point == grid.qmin
+        elif max(u.high.max() for u in together) <= 0:
+            assert grid.zero_point == grid.qmax
+
+
+@pytest.mark.parametrize("group", CASES)
+def test_alpha_0_is_one_scalar_scale(group: list[Channels]) -> None:
+    found = chosen(group, 8, (0.0,))
+    assert found.alpha == 0
+    assert set(found.sigma.values()) == {1.0}
+
+
+@pytest.mark.parametrize("bits", [3, 4, 6, 8])
+@pytest.mark.parametrize("group", CASES)
+def test_choice_of_alphas_never_costs_more_than_static(group: list[Channels], bits: int) -> None:
+    assert chosen(group, bits).cost <= chosen(group, bits, (0.0,)).cost
+    for alpha in ALPHAS:
+        assert chosen(group, bits).cost <= chosen(group, bits, (alpha,)).cost * (1 + 1e-9)
+
+
+def test_channel_scales_pay_where_channels_differ_and_not_where_they_do_not() -> None:
+    assert chosen(GROUPS["even"], 8).alpha == 0
+    uneven = chosen(GROUPS["uneven"], 8)
+    assert uneven.alpha > 0
+    assert uneven.cost < chosen(GROUPS["uneven"], 8, (0.0,)).cost / 2
+
+
+def test_rounding_of_weights_holds_the_scales_back() -> None:
+    """A layer whose columns are alike loses bits where its scales differ."""
+    peak = np.ones((1, 4, 6))
+    layer = WeightError(
+        peak, np.full((1, 4), 1e3), (UNEVEN**2)[None], np.arange(6)[None], qmax=7
+    )  # fmt: skip
+    group = GROUPS["uneven"]
+    alone, along = chosen(group, 8), decide(group, [layer], bits=8, alphas=ALPHAS)
+    assert along.alpha < alone.alpha
+    assert along.cost == pytest.approx(
+        chosen(group, 8, (along.alpha,)).cost + layer.cost(along.sigma)
+    )
+
+
+def test_absorbed_bound_is_never_passed() -> None:
+    """A ReLU6 in a residual: whatever the other side's scales, its grid ends at 6 or below."""
+    for std in (EVEN, UNEVEN, UNEVEN[::-1]):
+        for mean in (-5.0, 2.0, 7.0):
+            clipped = tensor("u", mean=mean, std=UNEVEN, low=0, high=6, grid=1)
+            found = chosen([tensor(std=std), clipped], 8)
+            grid = found.grids[1]
+            assert (grid.qmax * grid.scale * sigma(clipped, found) <= 6 * (1 + 1e-9)).all()
+
+
+@pytest.mark.parametrize("method", ["spiq", "static"])
+def test_input_range_is_covered_whole(method: str) -> None:
+    body = "[c] c = Conv(x, w) " + bn("c", "n") + "[r] r = Relu(n) [o] y = Conv(r, v)"
+    model = trained(build(body, w=(8, 3, 3, 3), v=(4, 8, 1, 1), **norm("n", 8)))
+    stored = plan(model, Config(method=method)).tensors["x"]
+    low = -stored.grid.zero_point * stored.grid.scale * np.array(stored.channel_scale)
+    assert (low <= LOW * (1 - 1e-6)).all()
+    given = Config(method=method, input_range=((-1, 1), (0, 4), (-3, 0)))
+    stored = plan(model, given).tensors["x"]
+    steps = stored.grid.scale * np.array(stored.channel_scale)
+    assert (-stored.grid.zero_point * steps <= np.array([-1, 0, -3]) * (1 - 1e-6)).all()
+    assert ((255 - stored.grid.zero_point) * steps >= np.array([1, 4, 0]) * (1 - 1e-6)).all()
+
+
+def test_need_is_the_least_step_that_fits() -> None:
+    rng = np.random.default_rng(0)
+    for qmax in (7, 15, 255):
+        for _ in range(20):
+            low, high = -rng.exponential() * rng.integers(0, 2), rng.exponential()
+            zero = int(rng.integers(1, qmax))
+            need = float(_need(np.array(low), np.array(high), zero, qmax))
+            fits = [
+                step
+                for step in np.linspace(need * 0.5, need * 1.5, 1001)
+                if -zero * step <= low and high <= (qmax - zero) * step
+            ]
+            assert fits[0] == pytest.approx(need, rel=2e-3)
+
+
+def test_order_of_tensors_does_not_matter() -> None:
+    first, second = GROUPS["residual"]
+    one, other = chosen([first, second], 8), chosen([second, first], 8)
+    assert one.grids == other.grids
+    assert one.sigma == pytest.approx(other.sigma)
+
+
+def test_units_of_a_channel_do_not_matter_at_alpha_1() -> None:
+    """Scaling a channel's data scales its step: SPIQ as published is equivariant."""
+    factor = np.array([1, 2, 0.5, 1, 3, 0.1])
+    plain, scaled = tensor(std=EVEN), tensor(std=factor)
+    one, other = (
+        chosen([plain], 8, (1.0,)),
+        chosen([replace(scaled, weight=factor**-2.0)], 8, (1.0,)),
+    )
+    a = one.grids[0].scale * sigma(plain, one)
+    b = other.grids[0].scale * sigma(scaled, other)
+    np.testing.assert_allclose(b, a * factor, rtol=1e-9)

@@ -1,0 +1,187 @@
+"""What the input is taken to be: the options, the first BatchNormalization, or the usual."""
+
+import numpy as np
+import onnx
+import pytest
+
+from small_networks import bn, build, norm, trained
+from spiq.config import Config
+from spiq.errors import ConfigError
+from spiq.network.prepare import Prepared, prepare
+from spiq.network.read import read
+from spiq.stats.channel import ChannelStats
+from spiq.stats.inputs import CONVENTIONS, infer_moments, input_stats
+
+BODY = "[c1] c1 = Conv<pads=[1,1,1,1], strides=[2,2]>(x, w1) " + bn("c1", "n1") + "[r] y = Relu(n1)"
+TURNED = "[t] t = Transpose<perm=[0,3,1,2]>(x) " + BODY.replace("(x, w1)", "(t, w1)")
+SIZE = "float[N,3,48,48] x"
+
+
+def network(low: float, high: float, *, body: str = BODY, inputs: str = SIZE, seed: int = 0,
+            w1: np.ndarray | None = None) -> onnx.ModelProto:  # fmt: skip
+    """A first layer whose BatchNormalization saw dead leaves between ``low`` and ``high``."""
+    weight = smooth(seed) if w1 is None else w1
+    model = build(body, inputs=inputs, w1=weight, **norm("n1", 24))
+    return trained(model, 16, low, high)
+
+
+def smooth(seed: int) -> np.ndarray:
+    """Return kernels as training leaves them: more colour and slow change than noise."""
+    rng = np.random.default_rng(seed)
+    flat = rng.standard_normal((24, 3, 1, 1)) + rng.standard_normal((24, 1, 1, 1))
+    slopes = rng.standard_normal((24, 3, 3, 1)) + rng.standard_normal((24, 3, 1, 3))
+    return (flat + 0.3 * slopes).astype(np.float32)
+
+
+def known(
+    model: onnx.ModelProto, config: Config | None = None
+) -> tuple[ChannelStats, str, Prepared]:
+    prepared = prepare(read(model))
+    found, notes = input_stats(prepared, config or Config())
+    assert list(found) == ["x"] and len(notes) == 1
+    return found["x"], notes[0], prepared
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("convention", CONVENTIONS, ids=lambda c: c.name)
+def test_convention_is_found_in_the_first_batchnorm(convention: object, seed: int) -> None:
+    found, note, _ = known(network(convention.low, convention.high, seed=seed))
+    assert convention.name in note and "--input-range" in note
+    assert found.source == "input" and found.layout == (1, 3, 1, 1)
+    assert np.unique(found.low).tolist() == [convention.low]
+    assert np.unique(found.high).tolist() == [convention.high]
+    assert (found.low < found.mean).all() and (found.mean < found.high).all()
+    assert (found.var > 0).all()
+
+
+def test_moments_are_nearly_those_of_the_pixels() -> None:
+    for low, high in ((0, 1), (-1, 1), (0, 255)):
+        model = network(low, high)
+        prepared = prepare(read(model))
+        moments = infer_moments(prepared.model.graph.inputs[0], prepared)
+        assert moments is not None
+        mean, std = moments
+        span = high - low
+        assert abs(mean - (low + 0.5 * span)) < 0.15 * span
+        assert 0.5 < std / (0.27 * span) < 2
+
+
+def test_bias_before_the_batchnorm_is_taken_into_account() -> None:
+    body = BODY.replace("(x, w1)", "(x, w1, b1)")
+    model = build(body, inputs=SIZE, w1=(24, 3, 3, 3), b1=(24,), **norm("n1", 24))
+    assert "from 0 to 255" in known(trained(model, 16, 0, 255))[1]
+
+
+def test_image_that_is_transposed_first() -> None:
+    model = network(0, 255, body=TURNED, inputs="float[N,48,40,3] x")
+    found, note, _ = known(model)
+    assert found.layout == (1, 1, 1, 3)
+    assert "from 0 to 255" in note
+
+
+def test_range_of_no_convention_is_taken_from_the_moments() -> None:
+    found, note, _ = known(network(0, 5000))
+    assert "assumed, from the mean" in note
+    assert found.high.max() > 1500
+
+
+@pytest.mark.parametrize(
+    "body",
+    ["[c1] y = Conv(x, w1)", "[s] s = Sigmoid(x) [c1] y = Conv(s, w1)"],
+    ids=["no BatchNormalization", "read by another operator"],
+)
+def test_without_a_statement_imagenet_is_assumed(body: str) -> None:
+    found, note, prepared = known(build(body, inputs=SIZE, w1=(8, 3, 3, 3)))
+    assert infer_moments(prepared.model.graph.inputs[0], prepared) is None
+    assert CONVENTIONS[-1].name in note and "assumed" in note
+    assert found.low.min() == CONVENTIONS[-1].low
+
+
+@pytest.mark.parametrize("weight", [0.0, 1e-30])
+def test_dead_first_layer_tells_nothing(weight: float) -> None:
+    model = network(0, 1, w1=np.full((24, 3, 3, 3), weight, np.float32))
+    found, _, _ = known(model)
+    assert np.isfinite(found.mean).all() and np.isfinite(found.var).all()
+
+
+def test_given_range() -> None:
+    found, note, _ = known(network(0, 255), Config(input_range=((-3, 5),)))
+    assert (found.low == -3).all() and (found.high == 5).all() and found.low.size == 3
+    assert "as given" in note
+    found, _, _ = known(network(0, 255), Config(input_range=((-3, 5), (0, 1), (-2, 2))))
+    assert found.low.reshape(-1).tolist() == [-3, 0, -2]
+    assert found.high.reshape(-1).tolist() == [5, 1, 2]
+
+
+@pytest.mark.parametrize(
+    ("mean", "std", "top"),
+    [
+        ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225), 1),
+        ((0.5,), (0.5,), 1),
+        ((123.675, 116.28, 103.53), (58.395, 57.12, 57.375), 255),
+        ((127.5,), (128.0,), 255),
+        ((0.0,), (255.0,), 255),
+        ((103.94, 116.78, 123.68), (1.0, 1.0, 1.0), 255),
+    ],
+)
+def test_given_mean_and_std(mean: tuple[float, ...], std: tuple[float, ...], top: int) -> None:
+    found, note, _ = known(network(0, 1), Config(input_mean=mean, input_std=std))
+    m, s = np.broadcast_to(mean, 3), np.broadcast_to(std, 3)
+    np.testing.assert_allclose(found.low.reshape(-1), -m / s, atol=1e-12)
+    np.testing.assert_allclose(found.high.reshape(-1), (top - m) / s)
+    assert f"pixels 0..{top}" in note
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        Config(input_range=((0, 1), (0, 1))),
+        Config(input_mean=(0.5, 0.5), input_std=(0.5, 0.5)),
+        Config(input_mean=(0.5,), input_std=(0.5,) * 4),
+        Config(input_mean=(0.5,) * 4, input_std=(0.5,)),
+    ],
+)
+def test_wrong_number_of_channels(config: Config) -> None:
+    with pytest.raises(ConfigError, match=r"input 'x' has 3 channels: give 1 or 3"):
+        known(network(0, 1), config)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"input_mean": (0.5,)}, "belong together"),
+        ({"input_std": (0.5,)}, "belong together"),
+        ({"input_mean": (0.5,), "input_std": (0.0,)}, "positive"),
+        ({"input_mean": (0.5,), "input_std": (1.0,), "input_range": ((0, 1),)}, "not both"),
+        ({"input_range": ((1, 1),)}, "lesser"),
+        ({"input_range": ((2, 1),)}, "lesser"),
+        ({"input_range": ((0, np.nan),)}, "finite"),
+        ({"input_range": ()}, "input_range"),
+        ({"input_mean": (), "input_std": ()}, "input_mean"),
+        ({"input_range": ((0, np.inf),)}, "finite"),
+        ({"input_mean": (np.nan,), "input_std": (1.0,)}, "finite"),
+        ({"input_mean": (0.0,), "input_std": (np.inf,)}, "finite"),
+    ],
+)
+def test_options_that_make_no_sense(options: dict[str, object], words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        Config(**options)
+
+
+def test_other_inputs_are_left_alone() -> None:
+    model = build("[c] a = Conv(x, w) [g] b = Gather(t, i) [m] y = Mul(a, b)",
+                  inputs="float[1,3,8,8] x, int64[] i, float[4] t", w=(4, 3, 1, 1))  # fmt: skip
+    prepared = prepare(read(model))
+    found, notes = input_stats(prepared, Config())
+    assert list(found) == ["x"] and len(notes) == 1
+
+
+def test_flat_and_dynamic_inputs() -> None:
+    found, _ = input_stats(
+        prepare(read(build("[g] y = Gemm<transB=1>(x, w)", inputs="float[N,7] x", w=(4, 7)))),
+        Config(),
+    )
+    assert found["x"].layout == (1, 7)
+    body = "[c] y = Conv(x, w)"
+    model = build(body, inputs="float[N,C,H,W] x", w=(4, 3, 1, 1))
+    assert input_stats(prepare(read(model)), Config())[0]["x"].layout == (1, 1, 1, 1)

@@ -1,0 +1,54 @@
+"""The public names, and what importing them costs."""
+
+import subprocess
+import sys
+
+import pytest
+
+import spiq
+
+HEAVY = ("numpy", "onnx", "onnx_ir", "onnxruntime")
+
+
+def test_names_are_sorted_and_all_there_are() -> None:
+    assert spiq.__all__ == sorted(spiq.__all__)
+    assert dir(spiq) == spiq.__all__
+    assert spiq.__all__ == [
+        "Config",
+        "Plan",
+        "Quantized",
+        "SpiqError",
+        "__version__",
+        "apply",
+        "compare",
+        "evaluate",
+        "inspect",
+        "plan",
+        "quantize",
+    ]
+
+
+@pytest.mark.parametrize("name", spiq.__all__)
+def test_every_name_is_there_and_documented(name: str) -> None:
+    assert getattr(spiq, name).__doc__
+
+
+def test_other_names_are_not() -> None:
+    with pytest.raises(AttributeError, match="no attribute 'quantise'"):
+        spiq.quantise  # noqa: B018
+
+
+@pytest.mark.parametrize("module", ["spiq", "spiq.cli"])
+def test_import_is_light(module: str) -> None:
+    program = f"import sys, {module}; print([m for m in {HEAVY} if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("[]\n", "")
+
+
+def test_help_is_light() -> None:
+    command = [sys.executable, "-X", "importtime", "-m", "spiq", "--help"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    imported = {line.rsplit("|")[-1].strip() for line in done.stderr.splitlines()}
+    assert done.returncode == 0
+    assert "spiq.cli" in imported
+    assert imported.isdisjoint(HEAVY)
