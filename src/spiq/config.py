@@ -46,8 +46,8 @@ class Config:
         _one_of("target", self.target, TARGETS)
         _between("weight_bits", self.weight_bits, 2, 8)
         _between("activation_bits", self.activation_bits, 3, 8)
-        ends = self.input_range and [end for pair in self.input_range for end in pair]
-        _finite("input_range", ends)
+        if self.input_range is not None:
+            _finite("input_range", [end for pair in self.input_range for end in pair])
         _finite("input_mean", self.input_mean)
         _finite("input_std", self.input_std)
         if (self.input_mean is None) != (self.input_std is None):

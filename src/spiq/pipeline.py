@@ -9,7 +9,7 @@ import json
 import os
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -211,9 +211,11 @@ def _sign(model: ir.Model, made: Plan) -> None:
     model.metadata_props["spiq.version"] = made.version
     model.metadata_props["spiq.method"] = made.method
     options = {
-        key: value
-        for key, value in asdict(made).items()
-        if key in ("target", "weight_bits", "activation_bits", "model_hash", "notes")
+        "target": made.target,
+        "weight_bits": made.weight_bits,
+        "activation_bits": made.activation_bits,
+        "model_hash": made.model_hash,
+        "notes": made.notes,
     }
     model.metadata_props["spiq.options"] = json.dumps(options, sort_keys=True)
 

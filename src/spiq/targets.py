@@ -5,8 +5,9 @@ from dataclasses import dataclass
 _INTEGER = frozenset(
     {
         "Conv", "Gemm", "MatMul",
-        "Add", "BatchNormalization",
-        "Concat", "Flatten", "Pad", "Reshape", "Slice", "Split", "Squeeze", "Transpose", "Unsqueeze",
+        "Add", "BatchNormalization", "Mul", "Sigmoid",
+        "Concat", "Flatten", "Pad", "Reshape", "Slice", "Split", "Squeeze", "Transpose",
+        "Unsqueeze",
         "AveragePool", "GlobalAveragePool", "MaxPool", "LeakyRelu", "ResizeNearest",
     }
 )  # fmt: skip
@@ -20,11 +21,6 @@ class Target:
         name: What the user calls it.
         integer: Operators with an integer kernel. BatchNormalization stands for its integer form,
             a 1x1 depthwise convolution; ResizeNearest for Resize in mode ``nearest``.
-        axis_dequantizer: DequantizeLinear may have one scale per channel; elsewhere a Mul behind
-            it does the same.
-        fused: Float operators that the runtime fuses with a DequantizeLinear before and a
-            QuantizeLinear behind them, whether these are scalar (then it works) or not (then it
-            fails to load): no scale per channel before them.
         float_output: Layers whose integer kernel may end in float.
         weight_bits: The most bits that a weight may have. On x86 CPUs without VNNI, products of
             uint8 and 8-bit weights saturate their 16-bit sums; 7 bits do not.
@@ -33,16 +29,12 @@ class Target:
 
     name: str
     integer: frozenset[str] = _INTEGER
-    axis_dequantizer: bool
-    fused: frozenset[str] = frozenset(
-        {"AveragePool", "GlobalAveragePool", "LeakyRelu", "Sigmoid", "Softmax"}
-    )
     float_output: frozenset[str] = frozenset({"Gemm", "MatMul"})
     weight_bits: int = 8
     opset: int = 13
 
 
-ONNXRUNTIME = Target(name="onnxruntime", axis_dequantizer=True)
-PORTABLE = Target(name="portable", axis_dequantizer=False, weight_bits=7)
+ONNXRUNTIME = Target(name="onnxruntime")
+PORTABLE = Target(name="portable", weight_bits=7)
 
 TARGETS = {target.name: target for target in (ONNXRUNTIME, PORTABLE)}

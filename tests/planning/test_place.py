@@ -143,6 +143,37 @@ def test_flatten_repeats_a_channel_for_each_pixel() -> None:
     assert found.classes("m") == np.repeat(found.classes("r"), 4).tolist()
 
 
+# Pinned scales
+
+
+def pinned(found: Placed, name: str) -> bool:
+    held = [c in found.placement.pinned for c in found.classes(name)]
+    assert all(held) or not any(held)
+    return all(held)
+
+
+def test_sigmoid_pins_what_it_reads_and_writes() -> None:
+    found = placed(f"{STEM}[c2] c2 = Conv(r, w2) [m] m = Sigmoid(c2) {HEAD}", w2=(8, 8, 1, 1))
+    assert [pinned(found, name) for name in ("r", "c2", "m", "y")] == [False, True, True, False]
+    assert distinct(found.classes("c2"), found.classes("m"))
+
+
+def test_gate_hands_the_scale_of_what_it_opens_on() -> None:
+    gate = "[g] g = GlobalAveragePool(r) [c2] c2 = Conv(g, w2) [s] s = Sigmoid(c2) "
+    found = placed(f"{STEM}{gate}[m] m = Mul(s, r) {HEAD}", w2=(8, 8, 1, 1))
+    assert {"g", "c2", "s", "m"} <= found.integer
+    assert found.classes("m") == found.classes("r") == found.classes("g")
+    assert [pinned(found, name) for name in ("r", "m", "s", "c2")] == [False, False, True, True]
+
+
+def test_silu_and_products_of_two_tensors_are_pinned() -> None:
+    found = placed(f"{STEM}[c2] c2 = Conv(r, w2) [s] s = Sigmoid(c2) [m] m = Mul(c2, s) {HEAD}",
+                   w2=(8, 8, 1, 1))  # fmt: skip
+    assert pinned(found, "c2") and pinned(found, "m") and not pinned(found, "r")
+    found = placed(f"{STEM}{OTHER}[m] m = Mul(r, q) {HEAD}")
+    assert pinned(found, "r") and pinned(found, "q") and pinned(found, "m")
+
+
 # Grids
 
 
@@ -262,7 +293,7 @@ def test_image_that_is_transposed_first_has_scales_along_its_last_axis() -> None
 
 
 def test_weight_of_another_operator_is_no_layer() -> None:
-    found = placed(f"{STEM}[s] s = Mul(r, k) [o] y = Conv(s, wo)", k=floats(2))
+    found = placed(f"{STEM}[s] s = Div(k, r) [o] y = Conv(s, wo)", k=floats(2))
     assert found.integer == {"c1", "o"}
     assert not found.reasons
 

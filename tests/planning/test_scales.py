@@ -60,8 +60,13 @@ GROUPS = {
 CASES = [pytest.param(group, id=name) for name, group in GROUPS.items()]
 
 
-def chosen(group: list[Channels], bits: int, alphas: tuple[float, ...] = ALPHAS) -> Scaled:
-    return decide(group, [], bits=bits, alphas=alphas)
+def chosen(
+    group: list[Channels],
+    bits: int,
+    alphas: tuple[float, ...] = ALPHAS,
+    pinned: frozenset[int] = frozenset(),
+) -> Scaled:
+    return decide(group, [], pinned, bits=bits, alphas=alphas)
 
 
 def sigma(t: Channels, found: Scaled) -> np.ndarray:
@@ -125,7 +130,7 @@ def test_rounding_of_weights_holds_the_scales_back() -> None:
         peak, np.full((1, 4), 1e3), (UNEVEN**2)[None], np.arange(6)[None], qmax=7
     )  # fmt: skip
     group = GROUPS["uneven"]
-    alone, along = chosen(group, 8), decide(group, [layer], bits=8, alphas=ALPHAS)
+    alone, along = chosen(group, 8), decide(group, [layer], frozenset(), bits=8, alphas=ALPHAS)
     assert along.alpha < alone.alpha
     assert along.cost == pytest.approx(
         chosen(group, 8, (along.alpha,)).cost + layer.cost(along.sigma)
@@ -169,6 +174,18 @@ def test_need_is_the_least_step_that_fits() -> None:
                 if -zero * step <= low and high <= (qmax - zero) * step
             ]
             assert fits[0] == pytest.approx(need, rel=2e-3)
+
+
+@pytest.mark.parametrize("group", CASES)
+def test_pinned_classes_have_scale_1_and_still_fit(group: list[Channels]) -> None:
+    found = chosen(group, 8, (1.0,), frozenset({0, 2}))
+    width = list(LAMBDAS).index(found.width)
+    assert found.sigma[0] == found.sigma[2] == 1
+    for t in group:
+        grid = found.grids[t.grid]
+        steps = grid.scale * sigma(t, found)
+        assert ((grid.qmax - grid.zero_point) * steps >= t.high[:, width] * (1 - 1e-9)).all()
+        assert (grid.zero_point * steps >= -t.low[:, width] * (1 - 1e-9)).all()
 
 
 def test_order_of_tensors_does_not_matter() -> None:

@@ -134,6 +134,15 @@ def test_layers_without_counterpart() -> None:
     assert "not found  c" in shown(text.compared(result))
 
 
+def test_counterpart_of_another_size_is_none() -> None:
+    other = network("[one] c = Conv<strides=[2,2]>(x, w) h = Relu(c) [two] y = Conv(h, v)")
+    with_shape = onnx.load_from_string(other)
+    del with_shape.graph.output[0].type.tensor_type.shape.dim[:]
+    result = compare(REFERENCE, with_shape.SerializeToString())
+    assert result.tensors == ()
+    assert result.unmatched == ("c", "y")
+
+
 def test_images_cover_the_grid_of_the_input() -> None:
     """With pixels in 0..255 the ReLU is alive; within -2..2 it would be 0 everywhere."""
     shift = "<float k = {-100.0}, float s = {1.0}, uint8 z = {0}>"
@@ -160,7 +169,11 @@ def test_one_value_per_channel_is_not_fitted_to_perfection(demo: CompareResult) 
         (lambda: (REFERENCE, b"not a model"), ModelError, "model"),
         (lambda: (model_path(), REFERENCE), ConfigError, "the same network"),
         (lambda: (quantized_between("r"), REFERENCE), ConfigError, "give the float first"),
-        (lambda: (REFERENCE, network("y = Softsign(k) k = Slice(x, b, e, b)")), ModelError, "cannot load"),
+        (
+            lambda: (REFERENCE, network("y = Softsign(k) k = Slice(x, b, e, b)")),
+            ModelError,
+            "cannot load",
+        ),
     ],
     ids=["empty", "no file", "garbage", "inputs", "order", "does not load"],
 )

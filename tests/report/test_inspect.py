@@ -50,7 +50,12 @@ def test_demo_layers(demo: InspectResult) -> None:
     assert (first.name, first.operator, first.statistics) == ("/stem/conv/Conv", "Conv", "input")
     assert (first.in_channels, first.out_channels, first.parameters) == (3, 16, 448)
     assert first.macs == 144 * 16 * 3 * 9
-    assert (last.operator, last.in_channels, last.out_channels, last.macs) == ("Gemm", 128, 10, 1280)
+    assert (last.operator, last.in_channels, last.out_channels, last.macs) == (
+        "Gemm",
+        128,
+        10,
+        1280,
+    )
     assert all(layer.spread is not None and layer.spread >= 1 for layer in demo.layers)
     assert demo.unknown_operators == ()
     assert "assumed" in demo.notes[0]

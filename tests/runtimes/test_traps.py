@@ -15,7 +15,7 @@ import pytest
 from onnx import numpy_helper
 
 from small_networks import bn, build, floats, images_for, norm, optimized, run, trained, whole
-from spiq import Config, Plan, Quantized, apply, plan, quantize
+from spiq import Config, Quantized, plan, quantize
 from spiq.runtimes.verify import snr_db
 
 BRANCH = "[c1] c1 = Conv<pads=[1,1,1,1]>(x, w1) " + bn("c1", "n1")
@@ -23,12 +23,17 @@ OTHER = "[c2] c2 = Conv<pads=[1,1,1,1]>(x, w2) " + bn("c2", "n2")
 STEM = f"{BRANCH}[r] r = Relu(n1) "
 HEAD = "[o] y = Conv(m, wo)"
 NEAREST = '<mode="nearest", coordinate_transformation_mode="asymmetric", nearest_mode="floor">'
-ENDS = "QuantizeLinear DequantizeLinear "
-"""The network's input is quantized, its output dequantized."""
+SCALAR = "QuantizeLinear DequantizeLinear QLinearConv QLinearConv "
+"""The network's input is quantized, its output dequantized, with two convolutions between."""
 
-TWO = f"{ENDS}QLinearConv QLinearConv "
-ISLAND = "DequantizeLinear QuantizeLinear "
-"""Around a float operator."""
+TWO = f"{SCALAR}Mul "
+"""The same where the output has one scale per channel."""
+
+ISLAND = "DequantizeLinear Mul Mul QuantizeLinear "
+"""Around a float operator; the Muls restore real units before it and fold them behind it."""
+
+READ = "DequantizeLinear Mul "
+"""An output that is read on."""
 
 
 @dataclass(frozen=True)
@@ -89,18 +94,20 @@ GEMM = {"wg": (5, 8), "bg": (5,), "wf": (5, 128)}
 STATIC = {"config": {"method": "static"}}
 
 ROWS = (
-    # A scale per channel behind a float operator is a Mul, see the module that emits it.
-    between("scales behind PRelu", "PRelu(n1, sl)", f"{TWO}{ISLAND}PRelu Mul", sl=(8, 1, 1)),
-    between("one scale behind PRelu", "PRelu(n1, sl)", f"{TWO}{ISLAND}PRelu", sl=(8, 1, 1), snr=20,
-            **STATIC),
-    between("scales before Sigmoid", "Sigmoid(n1)", f"{TWO}{ISLAND}Mul Sigmoid Mul"),
-    between("one scale around Sigmoid", "Sigmoid(n1)", f"{TWO}QLinearSigmoid", **STATIC),
-    row("an output that is read on", f"{STEM}[o] y = Conv(r, wo)", f"{TWO}DequantizeLinear",
+    # A scale per channel around a float operator is a Mul, see the module that emits it.
+    between("scales behind PRelu", "PRelu(n1, sl)", f"{TWO}{ISLAND}PRelu", sl=(8, 1, 1)),
+    between("one scale behind PRelu", "PRelu(n1, sl)",
+            f"{SCALAR}DequantizeLinear PRelu QuantizeLinear", sl=(8, 1, 1), snr=20, **STATIC),
+    between("Sigmoid", "Sigmoid(n1)", f"{TWO}QLinearSigmoid"),
+    row("SiLU", f"{BRANCH}[sg] sg = Sigmoid(n1) [m] m = Mul(n1, sg) {HEAD}",
+        f"{TWO}QLinearSigmoid QLinearMul"),
+    row("an output that is read on", f"{STEM}[o] y = Conv(r, wo)", f"{TWO}{READ}",
         outputs="y, r"),
+    # ONNX Runtime moves a Transpose to where it leaves a pair of them behind.
     row("an output below ReLU", f"{STEM}[o] y = Conv(r, wo)",
-        f"{TWO}{ISLAND}DequantizeLinear Relu Mul", outputs="y, n1"),
+        f"{TWO}{ISLAND}Relu QuantizeLinear DequantizeLinear", outputs="y, n1"),
     row("an output of a residual", f"{BRANCH}{OTHER}[m] m = Add(n1, n2) {HEAD}",
-        f"{TWO}QLinearConv QLinearAdd DequantizeLinear", outputs="y, m"),
+        f"{TWO}{READ}QLinearConv QLinearAdd", outputs="y, m"),
     row("ReLU", f"{STEM}[o] y = Conv(r, wo)", TWO),
     row("ReLU6 at 8 bits", CLIPPED, TWO, **SIX),
     row("ReLU6 at 6 bits", CLIPPED, f"{TWO}Clip Clip Clip", config={"activation_bits": 6}, snr=18,
@@ -114,6 +121,9 @@ ROWS = (
             wo=(4, 12, 1, 1)),
     between("channel Pad of a signed tensor", "Pad(n1, pads)", f"{TWO}Pad",
             pads=whole(0, 1, 0, 0, 0, 3, 0, 0), wo=(4, 12, 1, 1)),
+    row("channel Pad of an output", f"{STEM}[m] m = Pad(r, pads) {HEAD}",
+        f"{SCALAR}DequantizeLinear Pad",
+        outputs="y, r", pads=whole(0, 1, 0, 0, 0, 3, 0, 0), wo=(4, 12, 1, 1), **STATIC),
     row("shortcut with a channel Pad",
         f"{STEM}[c3] c3 = Conv<pads=[1,1,1,1]>(r, w3) {bn('c3', 'n3')}[p] p = Pad(r, pads) "
         f"[a] a = Add(n3, p) [m] m = Relu(a) {HEAD}", f"{TWO}QLinearConv Pad QLinearAdd",
@@ -131,12 +141,12 @@ ROWS = (
         wa=(3, 3, 1, 1)),
     row("channel shuffle", SHUFFLE, f"{TWO}Reshape Reshape", **SHAPES),
     between("nearest Resize", f"Resize{NEAREST}(r, , up)", f"{TWO}Resize", up=floats(1, 1, 2, 2)),
-    between("linear Resize", 'Resize<mode="linear">(r, , up)', f"{TWO}{ISLAND}Resize Mul",
+    between("linear Resize", 'Resize<mode="linear">(r, , up)', f"{TWO}{ISLAND}Resize",
             up=floats(1, 1, 2, 2)),
-    between("HardSwish", "HardSwish(n1)", f"{TWO}{ISLAND}HardSigmoid Mul Mul"),
+    between("HardSwish", "HardSwish(n1)", f"{TWO}{ISLAND}HardSigmoid Mul"),
     between("LeakyRelu", "LeakyRelu<alpha=0.2>(n1)", f"{TWO}QLinearLeakyRelu"),
     between("ConvTranspose", "ConvTranspose<strides=[2,2]>(r, wt)",
-            f"{TWO}{ISLAND}ConvTranspose Mul", wt=(8, 8, 2, 2)),
+            f"{TWO}{ISLAND}ConvTranspose", wt=(8, 8, 2, 2)),
     row("residual", f"{STEM}[c3] c3 = Conv<pads=[1,1,1,1]>(r, w3) {bn('c3', 'n3')}"
         f"[a] a = Add(n3, r) [m] m = Relu(a) {HEAD}", f"{TWO}QLinearConv QLinearAdd",
         w3=(8, 8, 3, 3), **norm("n3", 8, spread=30)),
@@ -151,8 +161,8 @@ ROWS = (
     row("BatchNormalization behind Concat", DENSE, f"{TWO}QLinearConv QLinearConv QLinearConcat",
         wo=(4, 16, 3, 3), **norm("n3", 16)),
     row("squeeze and excitation", STEM + EXCITE,
-        f"{TWO}QLinearConv QLinearConv QLinearGlobalAveragePool {ISLAND}DequantizeLinear "
-        "Mul Sigmoid Mul Mul", wa=(4, 8, 1, 1), ba=floats(*4 * [0.5]), wb=(8, 4, 1, 1)),
+        f"{TWO}QLinearConv QLinearConv QLinearGlobalAveragePool QLinearSigmoid QLinearMul",
+        wa=(4, 8, 1, 1), ba=floats(*4 * [0.5]), wb=(8, 4, 1, 1)),
 )  # fmt: skip
 
 
@@ -177,13 +187,15 @@ def agrees(model: onnx.ModelProto, result: Quantized, snr: float) -> None:
 
 
 def well_formed(result: Quantized) -> None:
-    """No tensor has two quantizers, and none has a scale per channel."""
+    """No tensor has two quantizers, and only weights have a scale per channel."""
     graph = onnx.load_from_string(result.model).graph
     arrays = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
     quantizers = [node for node in graph.node if node.op_type == "QuantizeLinear"]
     read = [node.input[0] for node in quantizers]
     assert len(set(read)) == len(read)
-    assert all(arrays[node.input[1]].ndim == 0 for node in quantizers)
+    back = [node for node in graph.node if node.op_type == "DequantizeLinear"]
+    stored = [node for node in back if node.input[0] not in arrays]
+    assert all(arrays[node.input[1]].ndim == 0 for node in quantizers + stored)
 
 
 def test_outputs_have_scales_per_channel() -> None:
@@ -199,18 +211,6 @@ def test_outputs_have_scales_per_channel() -> None:
     expected, found = run(model, feed)["y"], run(result.model, feed)["y"]
     for channel in range(4):
         assert snr_db(expected[:, channel], found[:, channel]) > 24
-
-
-def test_silu_costs_one_island() -> None:
-    """The runtime spells x sigmoid(x) QuickGelu or as it was, with or without a Mul before."""
-    body = f"{BRANCH}[sg] sg = Sigmoid(n1) [m] m = Mul(n1, sg) {HEAD}"
-    model = Row("", body, "").model()
-    result = quantize(model)
-    found = optimized(result.model)
-    for operator in ("QuickGelu", "Sigmoid", "Mul"):
-        found.pop(operator, None)
-    assert found == Counter(f"{TWO}{ISLAND}".split())
-    agrees(model, result, 24)
 
 
 @pytest.mark.parametrize("bits", [8, 6, 4])
@@ -255,37 +255,13 @@ def test_relu_survives_a_signed_concat_behind_movers(body: str) -> None:
     agrees(model, result, 24)
 
 
-GATED = f"{BRANCH}[m] m = Sigmoid(n1) {HEAD}"
-
-
-@pytest.mark.parametrize("before", ["spiq", "static"])
-@pytest.mark.parametrize("behind", ["spiq", "static"])
-def test_sigmoid_between_stored_tensors_takes_any_scales(before: str, behind: str) -> None:
-    model = Row("", GATED, "").model()
-    plans = {method: plan(model, Config(method=method)) for method in ("spiq", "static")}
-    assert len(set(plans["spiq"].tensors["n1"].channel_scale)) > 1
-    assert len(set(plans["spiq"].tensors["m"].channel_scale)) > 1
-    result = apply(model, mixed(plans, n1=before, m=behind))
-    agrees(model, result, 24)
-    assert optimized(result.model)["QLinearConv"] == 2
-
-
-def mixed(plans: dict[str, Plan], **methods: str) -> Plan:
-    tensors = {name: plans[method].tensors[name] for name, method in methods.items()}
-    return replace(plans["spiq"], tensors={**plans["spiq"].tensors, **tensors})
-
-
 @pytest.mark.parametrize("case", ROWS, ids=lambda case: case.name)
-def test_portable_target_has_no_scales_per_channel_on_activations(case: Row) -> None:
-    config = replace(case.config, target="portable")
+def test_portable_target_has_weights_of_7_bits(case: Row) -> None:
     model = case.model()
-    result = quantize(model, config)
+    result = quantize(model, replace(case.config, target="portable"))
     well_formed(result)
     agrees(model, result, case.snr - 2)
     graph = onnx.load_from_string(result.model).graph
-    arrays = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
-    for node in graph.node:
-        if node.op_type == "DequantizeLinear" and node.input[0] not in arrays:
-            assert arrays[node.input[1]].ndim == 0
-    weights = [array for array in arrays.values() if array.dtype == np.int8]
+    arrays = [numpy_helper.to_array(tensor) for tensor in graph.initializer]
+    weights = [array for array in arrays if array.dtype == np.int8]
     assert max(np.abs(array.astype(int)).max() for array in weights) <= 63

@@ -20,13 +20,23 @@ def initializer(graph: ir.Graph, name: str, array: npt.NDArray[np.generic]) -> i
     return value
 
 
+_NAMES = "spiq.names"
+
+
 def unique_name(graph: ir.Graph, name: str) -> str:
-    """Return ``name``, with a number behind it where a value of ``graph`` has it already."""
-    taken = {value.name for node in graph for value in node.outputs}
-    taken.update(graph.initializers, (value.name for value in graph.inputs))
+    """Return ``name``, with a number behind it where it is taken, and take it.
+
+    Every new value has its name from here: the names given out are kept with the graph.
+    """
+    taken: set[str | None] | None = graph.meta.get(_NAMES)
+    if taken is None:
+        taken = {value.name for node in graph for value in node.outputs}
+        taken.update(graph.initializers, (value.name for value in graph.inputs))
+        graph.meta[_NAMES] = taken
     unique, count = name, 1
     while unique in taken:
         unique, count = f"{name}_{count}", count + 1
+    taken.add(unique)
     return unique
 
 

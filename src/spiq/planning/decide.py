@@ -132,7 +132,7 @@ def _decide_group(
         if node in placement.integer and node.op_type in _LAYERS
     ]
     alphas = METHODS[config.method].ALPHAS
-    return decide(members, readers, bits=config.activation_bits, alphas=alphas)
+    return decide(members, readers, placement.pinned, bits=config.activation_bits, alphas=alphas)
 
 
 def _tensor(value: ir.Value, placement: Placement, scaled: Scaled) -> TensorPlan:

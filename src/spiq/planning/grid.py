@@ -22,9 +22,9 @@ class Grid:
     @property
     def qmin(self) -> int:
         """The least integer."""
-        return -(2 ** (self.bits - 1)) if self.signed else 0
+        return -(1 << (self.bits - 1)) if self.signed else 0
 
     @property
     def qmax(self) -> int:
         """The greatest integer."""
-        return self.qmin + 2**self.bits - 1
+        return self.qmin + (1 << self.bits) - 1

@@ -116,4 +116,5 @@ def _reduced(array: Array, layout: tuple[int, ...]) -> Array:
         for axis, (size, own) in enumerate(zip(array.shape, padded, strict=True))
         if own == 1 and size > 1
     )
-    return array.sum(axis=axes, keepdims=True).reshape(layout)
+    summed: Array = array.sum(axis=axes, keepdims=True).reshape(layout)
+    return summed

@@ -12,8 +12,8 @@
 4. *Classes.* In folded form a tensor holds x / sigma with one sigma per channel. Operators that
    are homogeneous hand sigma on; an Add needs the same sigma on both sides; layers and
    BatchNormalization take any sigma on either side. (tensor, channel) pairs that must have the
-   same sigma form a class. Float operators and graph outputs put no condition on it: quantizers
-   behind them and dequantizers before them convert per channel.
+   same sigma form a class. A Sigmoid on integers pins sigma to 1. Float operators and graph
+   outputs put no condition on it: a Mul converts behind and before them.
 """
 
 from collections.abc import Sequence
@@ -38,8 +38,8 @@ from spiq.stats.propagate import Measured
 from spiq.stats.routing import MOVERS, ZERO, route
 from spiq.targets import Target
 
-ROUNDS = frozenset({"Conv", "Gemm", "MatMul", "Add", "BatchNormalization", "AveragePool",
-                    "GlobalAveragePool", "LeakyRelu"})  # fmt: skip
+ROUNDS = frozenset({"Conv", "Gemm", "MatMul", "Add", "Mul", "BatchNormalization", "AveragePool",
+                    "GlobalAveragePool", "LeakyRelu", "Sigmoid"})  # fmt: skip
 """Integer operators that write on a grid of their own."""
 
 FREE = frozenset({"Conv", "Gemm", "MatMul", "BatchNormalization"})
@@ -56,6 +56,7 @@ class Placement:
         grids: For each stored tensor, the number of its grid; equal numbers, one grid.
         classes: For each stored tensor, the number of the class of each of its channels, in the
             tensor's layout.
+        pinned: Classes whose channel scale is 1.
         reasons: Why a layer stays in float, by node.
     """
 
@@ -63,6 +64,7 @@ class Placement:
     absorbed: dict[ir.Node, None] = field(default_factory=dict)
     grids: dict[ir.Value, int] = field(default_factory=dict)
     classes: dict[ir.Value, Ids] = field(default_factory=dict)
+    pinned: frozenset[int] = frozenset()
     reasons: dict[ir.Node, str] = field(default_factory=dict)
 
     def stored_output(self, value: ir.Value) -> ir.Value:
@@ -99,7 +101,7 @@ def place(
         else:
             stored.update({value: None for value in node.outputs if value in demanded})
     placement.grids = _grids(placement, stored, measured)
-    placement.classes = _classes(placement, stored, measured)
+    placement.classes, placement.pinned = _classes(placement, stored, measured)
     return placement
 
 
@@ -188,7 +190,7 @@ def _runs_on_integers(
         return False
     if any(value not in measured.stats for value in node.outputs):
         return False
-    if kind in ("Add", "Concat") and len(inputs) != len(node.inputs):
+    if kind in ("Add", "Concat", "Mul") and len(inputs) != len(node.inputs):
         return False
     if kind == "MaxPool" and len(node.outputs) > 1:
         return False
@@ -255,7 +257,7 @@ def _may_share(values: Sequence[ir.Value], placement: Placement, measured: Measu
 
 def _classes(
     placement: Placement, stored: dict[ir.Value, None], measured: Measured
-) -> dict[ir.Value, Ids]:
+) -> tuple[dict[ir.Value, Ids], frozenset[int]]:
     start, ids = 0, {}
     for value in stored:
         layout = measured.stats[value].layout
@@ -269,12 +271,38 @@ def _classes(
         for pair in _joined(node, ids, placement)
     ]
     names = components(start, [a for a, _ in pairs], [b for _, b in pairs])
-    return {value: names[array] for value, array in ids.items()}
+    classes = {value: names[array] for value, array in ids.items()}
+    pinned = {
+        name
+        for node in placement.integer
+        for value in _pinned_by(node, placement)
+        for name in classes[value].reshape(-1).tolist()
+    }
+    return classes, frozenset(pinned)
+
+
+def _pinned_by(node: ir.Node, placement: Placement) -> list[ir.Value]:
+    """Return the stored tensors that ``node`` takes or gives in real units only."""
+    if node.op_type == "Sigmoid" or (node.op_type == "Mul" and _gate(node, placement) is None):
+        return [*data_inputs(node), *map(placement.stored_output, node.outputs)]
+    return []
+
+
+def _gate(node: ir.Node, placement: Placement) -> ir.Value | None:
+    """Return the operand of a Mul that is a Sigmoid on integers, if any."""
+    for value in data_inputs(node):
+        producer = value.producer()
+        if producer is not None and producer.op_type == "Sigmoid" and producer in placement.integer:
+            return value
+    return None
 
 
 def _joined(node: ir.Node, ids: dict[ir.Value, Ids], placement: Placement) -> list[tuple[Ids, Ids]]:
     """Return pairs of arrays of channels that ``node`` wants on one scale."""
-    inputs = [ids[value] for value in data_inputs(node)]
+    if node.op_type == "Sigmoid":
+        return []
+    gate = _gate(node, placement) if node.op_type == "Mul" else None
+    inputs = [ids[value] for value in data_inputs(node) if value is not gate]
     outputs = [ids[placement.stored_output(value)] for value in node.outputs]
     if node.op_type not in MOVERS:
         return [tuple(np.broadcast_arrays(array, outputs[0])) for array in inputs]  # type: ignore[misc]

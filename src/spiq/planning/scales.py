@@ -90,6 +90,7 @@ class Candidate:
 def decide(
     group: Sequence[Channels],
     layers: Sequence["WeightError"],
+    pinned: frozenset[int] = frozenset(),
     *,
     bits: int,
     alphas: Sequence[float],
@@ -99,14 +100,16 @@ def decide(
     Args:
         group: The tensors, see :class:`Channels`.
         layers: The layers that read them.
+        pinned: Classes whose channel scale is 1.
         bits: Bits of the grids.
         alphas: The exponents to choose from.
     """
     names = np.unique(np.concatenate([t.classes for t in group]))
     index = [np.searchsorted(names, t.classes) for t in group]
+    held = np.isin(names, list(pinned))
     best: tuple[float, Candidate] | None = None
     for alpha in alphas:
-        found = _candidate(group, index, len(names), alpha, 2**bits - 1)
+        found = _candidate(group, index, held, alpha, 2**bits - 1)
         sigma = {int(name): float(s) for name, s in zip(names, found.sigma, strict=True)}
         cost = found.cost + sum(layer.cost(sigma) for layer in layers)
         if best is None or cost < best[1].cost * (1 - 1e-9):
@@ -122,14 +125,18 @@ def decide(
 
 
 def _candidate(
-    group: Sequence[Channels], index: Sequence[np.ndarray], classes: int, alpha: float, qmax: int
+    group: Sequence[Channels],
+    index: Sequence[np.ndarray],
+    held: np.ndarray,
+    alpha: float,
+    qmax: int,
 ) -> Candidate:
     """Evaluate one alpha: all lambdas at once, the best one is returned."""
     grids = sorted({t.grid for t in group})
     zero_points = {
         grid: _zero_point([t for t in group if t.grid == grid], alpha, qmax) for grid in grids
     }
-    ratios = np.full((classes, len(LAMBDAS)), _SMALLEST_RATIO)
+    ratios = np.full((len(held), len(LAMBDAS)), _SMALLEST_RATIO)
     needs = [_need(t.low, t.high, zero_points[t.grid], qmax) for t in group]
     peaks = {
         grid: np.max(
@@ -140,7 +147,7 @@ def _candidate(
     for t, need, place in zip(group, needs, index, strict=True):
         peak = np.where(peaks[t.grid] > 0, peaks[t.grid], 1.0)
         np.maximum.at(ratios, place, need / peak)
-    sigma = ratios**alpha
+    sigma = np.where(held[:, None], 1.0, ratios**alpha)
     steps = {grid: np.zeros(len(LAMBDAS)) for grid in grids}
     for t, need, place in zip(group, needs, index, strict=True):
         steps[t.grid] = np.maximum(steps[t.grid], (need / sigma[place]).max(axis=0))

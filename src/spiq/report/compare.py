@@ -60,38 +60,21 @@ def compare(
         ConfigError: The networks do not have the same inputs, or share no tensor.
     """
     first, second = _opened(reference, "reference"), _opened(other, "other")
-    if sorted(first.inputs) != sorted(second.inputs):
-        raise ConfigError(
-            f"{first.where} has the inputs {', '.join(sorted(first.inputs))}, but {second.where} "
-            f"has {', '.join(sorted(second.inputs))}: give two forms of the same network"
-        )
-    if _is_quantized(first) and not _is_quantized(second):
-        raise ConfigError(f"{first.where} is quantized, {second.where} is not: give the float first")
+    _check(first, second)
     pairs, folded = _pairs(first, second), _is_folded(second.proto)
-    if not pairs:
-        raise ConfigError(
-            f"{first.where} and {second.where} share no float tensor by name: give two forms of "
-            "the same network, or quantize without renaming"
-        )
-    sums: dict[str, _Sums] = {}
-    for feed in _feeds(first, second):
-        expected = _run(first, list(pairs), feed)
-        actual = _run(second, list(dict.fromkeys(pairs.values())), feed)
-        for name, match in pairs.items():
-            if expected[name].size == actual[match].size:
-                added = _Sums.of(expected[name], actual[match].reshape(expected[name].shape))
-                sums[name] = sums[name] + added if name in sums else added
-    compared = {
-        name: total.comparison(
-            name, first.graph.writers[name], fitted=folded and pairs[name] == f"{name}_dequantized"
-        )
-        for name, total in sums.items()
-    }
+    sums = _compared(first, second, pairs)
     return CompareResult(
         reference=first.where,
         other=second.where,
-        tensors=tuple(compared.values()),
-        unmatched=unmatched_layers(first.graph, pairs),
+        tensors=tuple(
+            found.comparison(
+                name,
+                first.graph.writers[name],
+                fitted=folded and pairs[name] == f"{name}_dequantized",
+            )
+            for name, found in sums.items()
+        ),
+        unmatched=unmatched_layers(first.graph, sums),
     )
 
 
@@ -127,6 +110,35 @@ def _opened(source: str | os.PathLike[str] | bytes, default: str) -> _Opened:
         reason = " ".join(str(error).split())
         raise ModelError(f"{where}: its tensors cannot be exposed: {reason}") from error
     return _Opened(where, proto, graph, session(content, optimize=False), inputs)
+
+
+def _check(first: _Opened, second: _Opened) -> None:
+    if sorted(first.inputs) != sorted(second.inputs):
+        raise ConfigError(
+            f"{first.where} has the inputs {', '.join(sorted(first.inputs))}, but {second.where} "
+            f"has {', '.join(sorted(second.inputs))}: give two forms of the same network"
+        )
+    if _is_quantized(first) and not _is_quantized(second):
+        raise ConfigError(
+            f"{first.where} is quantized, {second.where} is not: give the float first"
+        )
+
+
+def _compared(first: _Opened, second: _Opened, pairs: Mapping[str, str]) -> "dict[str, _Sums]":
+    if not pairs:
+        raise ConfigError(
+            f"{first.where} and {second.where} share no float tensor by name: give two forms of "
+            "the same network, or quantize without renaming"
+        )
+    sums: dict[str, _Sums] = {}
+    for feed in _feeds(first, second):
+        expected = _run(first, list(pairs), feed)
+        actual = _run(second, list(dict.fromkeys(pairs.values())), feed)
+        for name, match in pairs.items():
+            if expected[name].size == actual[match].size:
+                added = _Sums.of(expected[name], actual[match].reshape(expected[name].shape))
+                sums[name] = sums[name] + added if name in sums else added
+    return sums
 
 
 def _pairs(first: _Opened, second: _Opened) -> dict[str, str]:

@@ -8,7 +8,7 @@ one scale per channel); for the files of other tools the graph itself is followe
 not stored as integers, ``v`` is its own counterpart.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import onnx
@@ -62,7 +62,7 @@ def counterpart(name: str, other: Names, reference: Names) -> str | None:
     return name if name in other.writers else None
 
 
-def unmatched_layers(reference: Names, matched: Mapping[str, str]) -> tuple[str, ...]:
+def unmatched_layers(reference: Names, matched: Collection[str]) -> tuple[str, ...]:
     """Return the outputs of layers that neither match nor lead to what they may be merged with."""
     return tuple(
         node.output[0]

@@ -181,7 +181,7 @@ def demonstrated(result: "DemoResult") -> RenderableType:
 
 
 def _page(*parts: RenderableType) -> RenderableType:
-    return Padding(Group(*parts), (0, 1))
+    return Padding(Group(*parts), (0, 1), expand=False)
 
 
 def _bits(result: QuantizeResult) -> str:

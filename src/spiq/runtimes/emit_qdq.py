@@ -1,16 +1,15 @@
 """Write QuantizeLinear and DequantizeLinear exactly where the plan says.
 
 Each stored tensor becomes one QuantizeLinear (runtimes fall back to float where a tensor has
-two), and one DequantizeLinear for each way in which it is read:
+two), and one DequantizeLinear for each way in which it is read: integer operators compute on the
+folded tensor; for float operators and graph outputs a Mul per channel restores real units. Behind
+a float operator a Mul folds the tensor before it is quantized; what that operator writes, other
+float operators and outputs read as it is. (One scale per channel in the QuantizeLinear or
+DequantizeLinear itself says the same, but ONNX Runtime 1.32 computes that 10 to 20 times slower
+than Mul and a scalar scale together, above all in its channels-last layout.)
 
-* by integer operators, with the scalar scale: they compute on the folded tensor;
-* by float operators and as graph output, with one scale per channel that restores real units.
-
-Behind a float operator a Mul per channel folds the tensor before it is quantized. (A
-QuantizeLinear with one scale per channel does the same, but ONNX Runtime 1.32 computes it 20 times
-slower than Mul and a scalar QuantizeLinear together.) Pads of channels run on the integers
-themselves, and so does the clip that holds grids of fewer than 8 bits: in front of QuantizeLinear
-both would keep the runtime from its integer kernels.
+Pads of channels run on the integers themselves, and so does the clip that holds grids of fewer
+than 8 bits: in front of QuantizeLinear both would keep the runtime from its integer kernels.
 """
 
 from collections.abc import Mapping
@@ -19,12 +18,11 @@ from dataclasses import dataclass, field
 import numpy as np
 import onnx_ir as ir
 
-from spiq.network.edit import initializer
+from spiq.network.edit import initializer, unique_name
 from spiq.planning.plan import Plan, TensorPlan
 from spiq.rewriting.fold_scales import channel_scale
 from spiq.rewriting.round_weights import RoundedLayer
 from spiq.stats.channel import Array
-from spiq.targets import TARGETS
 
 
 @dataclass
@@ -32,7 +30,16 @@ class _Emitter:
     graph: ir.Graph
     plan: Plan
     integer: frozenset[str]
+    taken: set[str]
     shared: dict[tuple[float, int], tuple[ir.Value, ir.Value]] = field(default_factory=dict)
+
+    def named(self, wanted: str) -> str:
+        """Return ``wanted``, with a number behind it where a value has it already."""
+        name, count = wanted, 1
+        while name in self.taken:
+            name, count = f"{wanted}_{count}", count + 1
+        self.taken.add(name)
+        return name
 
     def grid(self, tensor: TensorPlan) -> tuple[ir.Value, ir.Value]:
         """Return scale and zero point of a tensor's grid, one pair of initializers per grid."""
@@ -40,8 +47,8 @@ class _Emitter:
         if key not in self.shared:
             name = f"grid_{len(self.shared)}"
             self.shared[key] = (
-                initializer(self.graph, f"{name}_scale", np.float32(key[0])),
-                initializer(self.graph, f"{name}_zero_point", np.uint8(key[1])),
+                initializer(self.graph, f"{name}_scale", np.array(key[0], np.float32)),
+                initializer(self.graph, f"{name}_zero_point", np.array(key[1], np.uint8)),
             )
         return self.shared[key]
 
@@ -54,7 +61,9 @@ def emit(graph: ir.Graph, plan: Plan, rounded: Mapping[ir.Node, RoundedLayer]) -
         plan: What is stored and how.
         rounded: The integers of each quantized layer.
     """
-    emitter = _Emitter(graph, plan, frozenset(plan.integer))
+    taken = {str(value.name) for node in graph for value in node.outputs}
+    taken.update(graph.initializers, (str(value.name) for value in graph.inputs))
+    emitter = _Emitter(graph, plan, frozenset(plan.integer), taken)
     for node, integers in rounded.items():
         source = node.inputs[0]
         assert source is not None
@@ -90,7 +99,7 @@ def _replace_input(
     emitter: _Emitter, node: ir.Node, index: int, inputs: list[ir.Value], axis: int
 ) -> None:
     output = ir.Value(
-        name=f"{inputs[0].name}_dequantized",
+        name=emitter.named(f"{inputs[0].name}_dequantized"),
         type=ir.TensorType(ir.DataType.FLOAT),
         shape=inputs[0].shape,
     )
@@ -105,7 +114,11 @@ def _emit_tensor(emitter: _Emitter, value: ir.Value, tensor: TensorPlan) -> None
     readers = [(use.node, use.idx) for use in value.uses()]
     is_output = value.is_graph_output()
     producer, name = value.producer(), str(value.name)
-    if producer is not None and producer.op_type == "Pad" and producer.name in emitter.integer:
+    if producer is None or producer.name not in emitter.integer:
+        stored = _emit_quantizer(emitter, value, tensor)
+        readers = [use for use in readers if use[0].name in emitter.integer]
+        is_output = False
+    elif producer.op_type == "Pad":
         stored = _emit_pad(emitter, producer)
     else:
         stored = _emit_quantizer(emitter, value, tensor)
@@ -116,12 +129,12 @@ def _emit_tensor(emitter: _Emitter, value: ir.Value, tensor: TensorPlan) -> None
         result = _dequantize(emitter, stored, tensor, f"{name}_dequantized")
         _redirect(on_integers, result)
     if in_float or (is_output and folded):
-        result = _restore(emitter, stored, tensor, f"{name}_real", [node for node, _ in in_float])
+        result = _restore(emitter, stored, tensor, f"{name}_real")
         _redirect(in_float, result)
     if is_output:
         outputs = [result if output is value else output for output in emitter.graph.outputs]
         emitter.graph.outputs.clear()
-        value.name, result.name = f"{name}_folded", name
+        value.name, result.name = emitter.named(f"{name}_folded"), name
         emitter.graph.outputs.extend(outputs)
 
 
@@ -143,7 +156,7 @@ def _emit_quantizer(emitter: _Emitter, value: ir.Value, tensor: TensorPlan) -> i
 def _bound(emitter: _Emitter, bound: int) -> ir.Value:
     name = f"integer_{bound}"
     existing = emitter.graph.initializers.get(name)
-    return existing or initializer(emitter.graph, name, np.uint8(bound))
+    return existing or initializer(emitter.graph, name, np.array(bound, np.uint8))
 
 
 def _emit_pad(emitter: _Emitter, node: ir.Node) -> ir.Value:
@@ -154,7 +167,7 @@ def _emit_pad(emitter: _Emitter, node: ir.Node) -> ir.Value:
     if len(node.inputs) < 3:
         node.resize_inputs(3)
     node.replace_input_with(2, back.inputs[2])
-    if not back.outputs[0].uses():
+    if not back.outputs[0].uses() and not back.outputs[0].is_graph_output():
         emitter.graph.remove(back, safe=True)
     value = node.outputs[0]
     value.type = ir.TensorType(ir.DataType.UINT8)
@@ -166,26 +179,12 @@ def _dequantize(emitter: _Emitter, stored: ir.Value, tensor: TensorPlan, name: s
     return _append(emitter, "DequantizeLinear", inputs, name, ir.DataType.FLOAT)
 
 
-def _restore(
-    emitter: _Emitter, stored: ir.Value, tensor: TensorPlan, name: str, readers: list[ir.Node]
-) -> ir.Value:
-    """Dequantize to real units: by one scale per channel where the target takes it, or by Mul."""
-    sigma, target = channel_scale(tensor), TARGETS[emitter.plan.target]
+def _restore(emitter: _Emitter, stored: ir.Value, tensor: TensorPlan, name: str) -> ir.Value:
+    """Dequantize to real units."""
+    sigma = channel_scale(tensor)
     assert sigma is not None
-    wide = [axis for axis, size in enumerate(tensor.layout) if size > 1]
-    fused = any(node.op_type in target.fused for node in readers)
-    if not target.axis_dequantizer or len(wide) > 1 or fused:
-        whole = _dequantize(emitter, stored, tensor, f"{name}_folded")
-        return _scaled(emitter, whole, sigma, tensor, name)
-    scales = (tensor.grid.scale * sigma).astype(np.float32)
-    points = np.full(sigma.shape, tensor.grid.zero_point, np.uint8)
-    inputs = [
-        stored,
-        initializer(emitter.graph, f"{name}_scales", scales),
-        initializer(emitter.graph, f"{name}_zero_points", points),
-    ]
-    axis = {"axis": wide[0] if wide else 1}
-    return _append(emitter, "DequantizeLinear", inputs, name, ir.DataType.FLOAT, axis)
+    folded = _dequantize(emitter, stored, tensor, f"{name}_folded")
+    return _scaled(emitter, folded, sigma, tensor, name)
 
 
 def _scaled(
@@ -206,6 +205,8 @@ def _append(
     attributes: dict[str, int] | None = None,
 ) -> ir.Value:
     """Put a node behind the producer of its first input; return its output."""
+    name = emitter.named(name)
+    name = unique_name(emitter.graph, name)
     output = ir.Value(name=name, type=ir.TensorType(dtype), shape=inputs[0].shape)
     node = ir.node(operator, inputs, attributes or {}, outputs=[output], name=name)
     producer = inputs[0].producer()

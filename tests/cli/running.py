@@ -1,0 +1,38 @@
+"""Run commands in the current folder, and see that failures leave nothing in it."""
+
+from pathlib import Path
+
+import pytest
+
+from spiq.cli import main
+from spiq.demo import card_path
+
+Capture = pytest.CaptureFixture[str]
+CARD = f"--card={card_path()}"
+
+
+def done(capsys: Capture, *arguments: object) -> str:
+    code = main([str(argument) for argument in arguments])
+    out, err = capsys.readouterr()
+    assert (code, err) == (0, "")
+    return out
+
+
+def refused(capsys: Capture, *arguments: object) -> str:
+    """Run what must fail: exit code 2, one line on stderr, nothing printed, nothing written."""
+    before = content()
+    code = main([str(argument) for argument in arguments])
+    out, err = capsys.readouterr()
+    assert (code, out) == (2, "")
+    assert err.startswith("spiq: error: ")
+    assert err.count("\n") == 1
+    assert err.endswith("\n")
+    assert content() == before
+    return err
+
+
+def content() -> dict[str, bytes | None]:
+    return {
+        str(path): path.read_bytes() if path.is_file() else None
+        for path in sorted(Path().rglob("*"))
+    }
