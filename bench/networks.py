@@ -12,6 +12,7 @@ mean and variance of what really arrives:
     y = gamma * (x - E[x]) / sqrt(Var[x] + eps) + beta,  gamma ~ U(0.5, 1.5),  beta ~ N(0, 0.3^2)
 
 Usage: python bench/networks.py OUTDIR [resnet50 densenet121 mobilenetv2 efficientnet_b0]
+writes OUTDIR/<network>/float.onnx.
 """
 
 from __future__ import annotations
@@ -23,13 +24,18 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-import onnxruntime as ort
 from onnx import TensorProto, helper, numpy_helper
+
+from spiq.runtimes.onnxruntime import session
+from spiq.runtimes.synthetic import dead_leaves
 
 OPSET = 17
 IR_VERSION = 8
 SIZE = 224
 CLASSES = 1000
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+"""Of ImageNet's pixels, of values from 0 to 1: what these networks' inputs are normalized with."""
+
 EPSILON = 1e-5
 LOGIT_STD = 2.0
 
@@ -175,31 +181,15 @@ def _run(
         [helper.make_tensor_value_info(node.output[0], TensorProto.FLOAT, None)],
         constants,
     )
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = 1
-    session = ort.InferenceSession(
-        _model(graph).SerializeToString(), options, providers=["CPUExecutionProvider"]
-    )
-    return session.run(None, {tensor.name: tensor.value for tensor in inputs})[0]
+    opened = session(_model(graph).SerializeToString(), threads=1)
+    return opened.run(None, {tensor.name: tensor.value for tensor in inputs})[0]
 
 
-def dead_leaves(count: int, seed: int, discs: int = 300) -> np.ndarray:
-    """Images of occluding discs, radius density ~ r^-3 as in natural scenes, plus faint noise.
-
-    Returns:
-        float32, shape (count, 3, 224, 224), scaled like an image normalized with the mean and
-        standard deviation of ImageNet.
-    """
-    rng = np.random.default_rng(seed)
-    rows, columns = np.mgrid[:SIZE, :SIZE]
-    images = np.zeros((count, 3, SIZE, SIZE), np.float32)
-    for image in images:
-        image += rng.normal(0, 1, (3, 1, 1))
-        radii = 4 / np.sqrt(rng.uniform((4 / SIZE) ** 2, 1, discs))
-        for radius, row, column in zip(radii, *rng.uniform(0, SIZE, (2, discs)), strict=True):
-            disc = (rows - row) ** 2 + (columns - column) ** 2 < radius**2
-            image[:, disc] = rng.normal(0, 1, (3, 1))
-    return (images + rng.normal(0, 0.1, images.shape)).clip(-2.1, 2.6).astype(np.float32)
+def sample_images(count: int, *, seed: int = 0) -> np.ndarray:
+    """Dead-leaves images, normalized as for ImageNet: float32, (count, 3, 224, 224)."""
+    shape = (-1, 1, 1)
+    mean, std = np.array(MEAN, np.float32).reshape(shape), np.array(STD, np.float32).reshape(shape)
+    return (dead_leaves((count, 3, SIZE, SIZE), seed=seed) - mean) / std
 
 
 def resnet50(net: Net) -> Tensor:
@@ -292,31 +282,34 @@ def build(name: str, *, seed: int = 0, images: int = 48) -> tuple[onnx.ModelProt
     Returns:
         The model and its logits on the sample images, shape (images, 1000).
     """
-    net = Net(dead_leaves(images, seed), seed)
+    net = Net(sample_images(images, seed=seed), seed)
     output = TOPOLOGIES[name](net)
     return net.model(name), output.value
+
+
+def write(name: str, path: Path) -> None:
+    """Build a network, store it and print what it is."""
+    model, logits = build(name)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    onnx.save(model, path)
+    deviation = logits.std(axis=0)
+    print(
+        f"{name}: {path.stat().st_size / 1e6:.1f} MB, {len(model.graph.node)} nodes, "
+        f"logits' deviation over images {deviation.mean():.2f} "
+        f"({deviation.min():.2f} to {deviation.max():.2f})",
+        flush=True,
+    )
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Write networks with random weights as ONNX.")
     parser.add_argument("outdir", type=Path)
     parser.add_argument("names", nargs="*", help=f"of {', '.join(TOPOLOGIES)}; default: all")
-    parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
-    unknown = set(arguments.names) - set(TOPOLOGIES)
-    if unknown:
+    if unknown := set(arguments.names) - set(TOPOLOGIES):
         parser.error(f"unknown networks: {', '.join(sorted(unknown))}")
-    arguments.outdir.mkdir(parents=True, exist_ok=True)
     for name in arguments.names or TOPOLOGIES:
-        model, logits = build(name, seed=arguments.seed)
-        path = arguments.outdir / f"{name}.onnx"
-        onnx.save(model, path)
-        size = path.stat().st_size / 1e6
-        deviation = logits.std(axis=0)
-        print(
-            f"{path}: {size:.1f} MB, {len(model.graph.node)} nodes, logits' deviation over images "
-            f"{deviation.mean():.2f} ({deviation.min():.2f} to {deviation.max():.2f})"
-        )
+        write(name, arguments.outdir / name / "float.onnx")
 
 
 if __name__ == "__main__":

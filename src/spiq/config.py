@@ -8,7 +8,6 @@ from spiq.errors import ConfigError
 from spiq.methods import METHODS
 from spiq.targets import TARGETS
 
-
 Range = tuple[float, float]
 
 

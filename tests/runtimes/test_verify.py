@@ -176,7 +176,16 @@ def test_synthetic_inputs_have_the_types_and_sizes_of_the_network() -> None:
     )
     opened = session(build(body, inputs=inputs).SerializeToString())
     found = synthetic_inputs(opened)
-    assert found["a"].shape == (1, 3, 64, 16) and found["a"].dtype == np.float32
-    assert found["b"].shape == (1, 7) and found["e"].shape == ()
+    images = len(found["a"])
+    assert found["a"].shape == (images, 3, 64, 16) and found["a"].dtype == np.float32
+    assert found["b"].shape == (images, 7) and found["e"].shape == ()
     assert found["c"].dtype == np.int64 and found["d"].dtype == np.uint8
     assert np.isfinite(opened.run(None, found)[0]).all()
+
+
+def test_inputs_that_share_a_dynamic_batch_get_the_same() -> None:
+    body = "[c] c = Conv(x, w) [p] p = GlobalAveragePool(c) [f] f = Flatten(p) [a] y = Add(f, z)"
+    model = build(body, inputs="float[N,3,512,512] x, float[N,4] z", w=(4, 3, 1, 1))
+    found = synthetic_inputs(session(model.SerializeToString()))
+    assert len(found["x"]) == len(found["z"]) >= 1
+    assert quantize(model).report.snr_db["y"] > 25

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 import numpy as np
 import onnx_ir as ir
 
-from spiq.network.query import data_inputs
+from spiq.network.query import constant, data_inputs
 from spiq.stats.channel import Array, ChannelStats
 from spiq.stats.propagate import Measured
 from spiq.stats.routing import route
@@ -21,6 +21,7 @@ from spiq.stats.rules.arithmetic import gated
 Range = tuple[Array, Array]
 """Low and high end, each of shape layout + (number of lambdas,)."""
 
+_STEPS = {"Add": np.add, "Sub": np.subtract, "Mul": np.multiply, "Div": np.divide}
 _KEEPS = frozenset({"MaxPool", "AveragePool", "Resize"})
 
 
@@ -70,6 +71,8 @@ def _carried(
         return _moved(maps[index], [ranges[value] for value in inputs])
     if node.op_type in _KEEPS:
         return first
+    if node.op_type in _STEPS and len(inputs) == 1 and len(node.inputs) == 2:
+        return _stepped(node, first, inputs[0])
     if node.op_type in ("Add", "Sub") and len(inputs) == 2:
         return _summed(node, [measured.stats[value] for value in inputs], ranges)
     gate = gated(node)
@@ -94,6 +97,21 @@ def _moved(entry: np.ndarray, spans: list[Range]) -> Range:
         flat = [span[side].reshape(-1, count) for span in spans]
         ends.append(np.concatenate([*flat, np.zeros((1, count))])[entry])
     return ends[0], ends[1]
+
+
+def _stepped(node: ir.Node, span: Range, source: ir.Value) -> Range | None:
+    """Carry both ends through a step by a constant, if that varies with the layout alone."""
+    swapped = node.inputs[1] is source
+    array = constant(node.inputs[0 if swapped else 1])
+    count = span[0].ndim - 1
+    if array is None or array.ndim > count or (swapped and node.op_type == "Div"):
+        return None
+    other = np.asarray(array, np.float64).reshape((1,) * (count - array.ndim) + array.shape + (1,))
+    if np.broadcast_shapes(other.shape, span[0].shape) != span[0].shape:
+        return None
+    step = _STEPS[node.op_type]
+    ends = [step(other, end) if swapped else step(end, other) for end in span]
+    return np.minimum(*ends), np.maximum(*ends)
 
 
 def _summed(node: ir.Node, terms: list[ChannelStats], ranges: Mapping[ir.Value, Range]) -> Range:

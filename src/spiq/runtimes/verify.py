@@ -73,10 +73,16 @@ def snr_db(expected: npt.NDArray[np.generic], actual: npt.NDArray[np.generic]) -
 def synthetic_inputs(opened: ort.InferenceSession, plan: Plan | None = None) -> Tensors:
     """Return a few synthetic images: dead leaves over the range that ``plan`` has for the input."""
     tensors: Tensors = {}
+    shapes = {
+        node.name: [size if isinstance(size, int) else _DYNAMIC_SIZE for size in node.shape]
+        for node in opened.get_inputs()
+    }
+    pixels = max((int(np.prod(shape[2:])) for shape in shapes.values()), default=1)
+    images = int(np.clip(_PIXELS // max(pixels, 1), 1, _IMAGES))
     for node in opened.get_inputs():
-        shape = [size if isinstance(size, int) else _DYNAMIC_SIZE for size in node.shape]
+        shape = shapes[node.name]
         if shape and not isinstance(node.shape[0], int):
-            shape[0] = int(np.clip(_PIXELS // max(np.prod(shape[2:], dtype=int), 1), 1, _IMAGES))
+            shape[0] = images
         if node.type == "tensor(float)" and len(shape) == 4:
             low, high = _range_of(plan, node.name)
             tensors[node.name] = (low + (high - low) * dead_leaves(shape)).astype(np.float32)

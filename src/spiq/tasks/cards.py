@@ -33,20 +33,33 @@ TASKS: dict[str, str | None] = {
 CHANNELS: dict[str, tuple[int, ...]] = {"RGB": (0, 1, 2), "BGR": (2, 1, 0), "GRAY": (0,)}
 """Which channel of the stored image is each channel of the network's input."""
 
+LAYOUTS: dict[str, tuple[str, frozenset[str]]] = {
+    "npz": ("", frozenset({"images", "labels", "annotations"})),
+    "imagenet": ("classification", frozenset({"images", "class_list"})),
+    "voc": ("segmentation", frozenset({"split"})),
+    "cityscapes": ("segmentation", frozenset({"split"})),
+    "coco": ("detection", frozenset({"images", "annotations"})),
+}
+"""The task of each layout ("": every one), and its keys beyond dir, layout, name and n."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Dataset:
-    """The stored images: ``images`` uint8 (N, height, width, channels; RGB) per ``.npz`` part."""
+    """Where the images and their labels are; see docs/cards.md for what each layout looks like."""
 
     dir: Path
     name: str = ""
-    images: str = "*.npz"
-    """Glob pattern of the parts, which are taken in the order of their names."""
+    layout: str = "npz"
+    images: str = ""
+    """npz: pattern of the parts ("": all); imagenet: of the pictures; coco: folder of them."""
     n: int | None = None
     """How many images belong to the task, from the first on; None: all."""
     labels: str = ""
     """File with all labels, where the parts have none."""
     annotations: str = ""
+    split: str = "val"
+    class_list: str = ""
+    """File with the class folders in the order of the classes; "": in the order of their names."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,9 +84,16 @@ class Input:
 
 @dataclass(frozen=True, kw_only=True)
 class Preprocess:
-    """The preprocessing in words."""
+    """How image files get the input's size; arrays in ``.npz`` files have it."""
 
     steps: str = ""
+    """The preprocessing in words."""
+    resize: str = ""
+    """exact: aspect not kept; shorter: shorter side to ``resize_to``, then the centre is cut out;
+    letterbox: the whole picture fits, with ``pad_value`` around it."""
+    resize_to: int | None = None
+    interpolation: str = "bilinear"
+    pad_value: int = 114
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,10 +104,15 @@ class Decode:
     classes: int | None = None
     outputs: int | str | None = None
     """Number of output channels, or a description of the outputs."""
+    output: str = ""
+    """Name of the output to read, where a network has several."""
     class_names: tuple[str, ...] = ()
     layout: str = ""
     metric: str = ""
     min_pixels: int = 0
+    """Classes with fewer labelled pixels in all images do not count in the mean IoU."""
+    ignore_labels: tuple[int, ...] = ()
+    """Labels that count nowhere; (): 255 and every label that is not below ``classes``."""
     strides: tuple[int, ...] = ()
     anchors: tuple[tuple[float, ...], ...] = ()
     scale_x_y: tuple[float, ...] = ()
@@ -162,23 +187,27 @@ def read(path: str | os.PathLike[str]) -> Card:
         raise CardError(f"{where}: cannot read the card: {error.strerror}") from error
     except ValueError as error:  # also what is not UTF-8
         raise CardError(f"{where}: not a TOML file: {error}") from error
-    _known(table, {"name", "task", *_SECTIONS}, f"{where}: unknown key")
+    _known(table, {"name", "task", *schema.SECTIONS}, f"{where}: unknown key")
     for key in ("name", "task", "dataset", "input"):
         if key not in table:
             raise CardError(f"{where}: {key!r} is missing")
     sections: dict[str, Any] = {
-        key: _section(table[key], key, where) if key in _SECTIONS else _value(table, key, where)
+        key: _section(table[key], key, where)
+        if key in schema.SECTIONS
+        else _value(table, key, where)
         for key in table
     }
     _known((sections["task"],), TASKS, f"{where}: unknown task")
     sections["input"] = _complete(sections["input"], where)
+    _check_layout(table["dataset"], sections["dataset"].layout, sections["task"], where)
+    _check_resize(sections["dataset"].layout, sections, where)
     dataset = sections["dataset"]
     sections["dataset"] = dataclasses.replace(dataset, dir=_find(dataset.dir, where))
     return Card(path=where, **sections)
 
 
 def _section(table: object, key: str, where: Path) -> Any:
-    kind, converters = _SECTIONS[key]
+    kind, converters = _CLASSES[key], schema.SECTIONS[key]
     if not isinstance(table, dict):
         raise CardError(f"{where}: {key!r} must be a section, [{key}]")
     _known(table, converters, f"{where}: [{key}] has an unknown key")
@@ -226,7 +255,48 @@ def _complete(spec: Input, where: Path) -> Input:
     return dataclasses.replace(spec, mean=mean, std=std)
 
 
+def _check_layout(table: Collection[str], layout: str, task: str, where: Path) -> None:
+    needed, keys = LAYOUTS[layout]
+    if needed and task != needed:
+        fitting = [name for name, (other, _) in LAYOUTS.items() if other in ("", task)]
+        raise CardError(
+            f"{where}: [dataset] layout {layout!r} is for {needed}, not for {task}: "
+            f"choose one of {', '.join(fitting)}"
+        )
+    for name in table:
+        if name not in keys | {"dir", "layout", "name", "n"}:
+            raise CardError(
+                f"{where}: [dataset] {name!r} means nothing for layout {layout!r}: leave it out"
+            )
+
+
+def _check_resize(layout: str, sections: dict[str, Any], where: Path) -> None:
+    spec, size = sections.get("preprocess", Preprocess()), sections["input"]
+    if layout == "npz":
+        if spec.resize or spec.resize_to:
+            raise CardError(
+                f"{where}: [preprocess] resize is for image files; arrays of layout 'npz' are "
+                "stored in the input's size: leave it out"
+            )
+        return
+    if not spec.resize:
+        raise CardError(
+            f"{where}: [preprocess] lacks 'resize', how image files get the input's size: "
+            f"{', '.join(schema.RESIZE)}"
+        )
+    if (spec.resize == "shorter") != (spec.resize_to is not None):
+        raise CardError(
+            f"{where}: [preprocess] resize_to belongs to resize = 'shorter': give both or neither"
+        )
+    if spec.resize_to is not None and spec.resize_to < min(size.width, size.height):
+        raise CardError(
+            f"{where}: [preprocess] resize_to = {spec.resize_to} is less than the input's "
+            f"{size.width}x{size.height}: the centre cannot be cut out"
+        )
+
+
 def _find(folder: Path, where: Path) -> Path:
+    folder = folder.expanduser()
     home = where.resolve().parent
     tried = [home / folder, *(above / "data" / folder for above in (home, *home.parents))]
     for place in tried:
@@ -236,59 +306,12 @@ def _find(folder: Path, where: Path) -> Path:
     raise CardError(f"{where}: data set folder {str(folder)!r} not found; tried {places}")
 
 
-_SECTIONS: dict[str, tuple[Any, dict[str, schema.Convert]]] = {
-    "dataset": (
-        Dataset,
-        {
-            "dir": lambda value: Path(schema.text(value)),
-            "n": schema.count,
-            **dict.fromkeys(("name", "images", "labels", "annotations"), schema.text),
-        },
-    ),
-    "input": (
-        Input,
-        {
-            "width": schema.count,
-            "height": schema.count,
-            "channels": schema.one_of(*CHANNELS),
-            "layout": schema.one_of("NCHW"),
-            "mean": schema.list_of(schema.number),
-            "std": schema.list_of(schema.positive),
-            "divide_after": schema.positive,
-        },
-    ),
-    "preprocess": (Preprocess, {"steps": schema.text}),
-    "decode": (
-        Decode,
-        {
-            "outputs": schema.count_or_text,
-            "class_names": schema.list_of(schema.text),
-            "strides": schema.list_of(schema.count),
-            "anchors": schema.list_of(schema.list_of(schema.number)),
-            "scale_x_y": schema.list_of(schema.number),
-            "multi_label": schema.flag,
-            "score_threshold": schema.number,
-            "nms_iou": schema.number,
-            **dict.fromkeys(("classes", "min_pixels", "max_detections"), schema.count),
-            **dict.fromkeys(("kind", "layout", "metric"), schema.text),
-        },
-    ),
-    "source": (
-        Source,
-        dict.fromkeys(("repository", "commit", "path", "licence", "note"), schema.text),
-    ),
-    "float32": (
-        Float32,
-        {
-            **dict.fromkeys(
-                ("top1", "top5", "mAP50", "mAP", "mIoU", "pixel_accuracy"), schema.number
-            ),
-            "images": schema.count,
-            "published": schema.text,
-        },
-    ),
-    "model": (
-        Model,
-        {"sha256": schema.text, "bytes": schema.count, "batchnorm_nodes": schema.count},
-    ),
+_CLASSES: dict[str, Any] = {
+    "dataset": Dataset,
+    "input": Input,
+    "preprocess": Preprocess,
+    "decode": Decode,
+    "source": Source,
+    "float32": Float32,
+    "model": Model,
 }

@@ -1,12 +1,16 @@
-"""Converters for the values of a card: one value in, the checked one out.
+"""The keys of a card, and converters for their values: one value in, the checked one out.
 
 A ValueError says what the value must be, to be read behind "it must be".
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 Convert = Callable[[Any], Any]
+
+RESIZE = ("exact", "shorter", "letterbox")
+INTERPOLATIONS = ("nearest", "box", "bilinear", "hamming", "bicubic", "lanczos")
 
 
 def text(value: object) -> str:
@@ -27,6 +31,13 @@ def count(value: object) -> int:
     """A whole number above 0."""
     if not isinstance(value, int) or isinstance(value, bool) or value < 1:
         raise ValueError("a whole number above 0")
+    return value
+
+
+def byte(value: object) -> int:
+    """A whole number from 0 to 255."""
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= 255:
+        raise ValueError("a whole number from 0 to 255")
     return value
 
 
@@ -74,3 +85,50 @@ def list_of(convert: Convert) -> Convert:
 def count_or_text(value: object) -> int | str:
     """A whole number above 0, or text."""
     return value if isinstance(value, str) else count(value)
+
+
+SECTIONS: Mapping[str, Mapping[str, Convert]] = {
+    "dataset": {
+        "dir": lambda value: Path(text(value)),
+        "layout": one_of("npz", "imagenet", "voc", "cityscapes", "coco"),
+        "n": count,
+        **dict.fromkeys(("name", "images", "labels", "annotations", "split", "class_list"), text),
+    },
+    "input": {
+        "width": count,
+        "height": count,
+        "channels": one_of("RGB", "BGR", "GRAY"),
+        "layout": one_of("NCHW"),
+        "mean": list_of(number),
+        "std": list_of(positive),
+        "divide_after": positive,
+    },
+    "preprocess": {
+        "steps": text,
+        "resize": one_of(*RESIZE),
+        "resize_to": count,
+        "interpolation": one_of(*INTERPOLATIONS),
+        "pad_value": byte,
+    },
+    "decode": {
+        "outputs": count_or_text,
+        "class_names": list_of(text),
+        "ignore_labels": list_of(byte),
+        "strides": list_of(count),
+        "anchors": list_of(list_of(number)),
+        "scale_x_y": list_of(number),
+        "multi_label": flag,
+        "score_threshold": number,
+        "nms_iou": number,
+        **dict.fromkeys(("classes", "min_pixels", "max_detections"), count),
+        **dict.fromkeys(("kind", "output", "layout", "metric"), text),
+    },
+    "source": dict.fromkeys(("repository", "commit", "path", "licence", "note"), text),
+    "float32": {
+        **dict.fromkeys(("top1", "top5", "mAP50", "mAP", "mIoU", "pixel_accuracy"), number),
+        "images": count,
+        "published": text,
+    },
+    "model": {"sha256": text, "bytes": count, "batchnorm_nodes": count},
+}
+"""The keys of every section, and what their values must be."""
