@@ -71,9 +71,7 @@ class Quantized:
         """
         write(self.model, path, force=force)
 
-    def run(
-        self, inputs: dict[str, npt.NDArray[np.generic]]
-    ) -> dict[str, npt.NDArray[np.generic]]:
+    def run(self, inputs: dict[str, npt.NDArray[np.generic]]) -> dict[str, npt.NDArray[np.generic]]:
         """Run the model in ONNX Runtime; outputs by name."""
         opened = session(self.model)
         names = [output.name for output in opened.get_outputs()]
@@ -146,9 +144,7 @@ def _silent(step: str) -> None:
     """Report no progress."""
 
 
-def _decide(
-    network: ir.Model, config: Config, tell: Progress
-) -> tuple[Plan, Prepared, Measured]:
+def _decide(network: ir.Model, config: Config, tell: Progress) -> tuple[Plan, Prepared, Measured]:
     hashed = fingerprint(network)
     tell("prepare")
     prepared = prepare(network)

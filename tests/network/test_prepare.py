@@ -568,9 +568,15 @@ def test_arithmetic_on_a_known_shape_is_computed() -> None:
     assert operators(prepared(proto)) == ["Conv", "Reshape"]
 
 
-def test_arithmetic_on_a_shape_of_any_size_stays() -> None:
+def test_a_computed_batch_size_becomes_a_kept_one() -> None:
     body = f"{CONV} h = Shape<start=0, end=1>(c) s = Concat<axis=0>(h, rest) y = Reshape(c, s)"
     proto = text(body, "float[N,4,6,6] x", w=W33, b=B6, rest=whole(-1))
+    assert operators(prepared(proto)) == ["Conv", "Reshape"]
+
+
+def test_arithmetic_on_several_sizes_of_any_size_stays() -> None:
+    body = f"{CONV} h = Shape<start=2>(c) s = Concat<axis=0>(lead, h) y = Reshape(c, s)"
+    proto = text(body, "float[N,4,H,W] x", w=W33, b=B6, lead=whole(-1, 6))
     assert operators(prepared(proto)) == ["Conv", "Shape", "Concat", "Reshape"]
 
 

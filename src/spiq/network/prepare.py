@@ -13,11 +13,11 @@ from spiq.errors import UnsupportedError
 from spiq.network.edit import remove_unused
 from spiq.network.passes.batchnorm import Moments, fold_batchnorm
 from spiq.network.passes.canonical import canonical_gemm, dense_heads, fold_pads, pool_means
-from spiq.network.passes.cleanup import drop_noops, explicit_pads, fold_constants
+from spiq.network.passes.cleanup import drop_noops, explicit_pads, resolve_shapes
 from spiq.network.query import weight_nodes
 
 PASSES = (
-    fold_constants,
+    resolve_shapes,
     drop_noops,
     explicit_pads,
     fold_pads,

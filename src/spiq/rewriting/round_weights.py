@@ -57,7 +57,9 @@ def round_layer(node: ir.Node, layer: LayerPlan, source: TensorPlan) -> RoundedL
     scale = np.where(step > 0, step, 1.0).astype(np.float32)
     kernel = weight.shape[2:] if weight.ndim > 2 else (1,)
     steps = (rows / scale[:, None]).reshape(len(rows), -1, int(np.prod(kernel)))
-    rounded = _rounding(layer)(steps, kernel, qmax).reshape(rows.shape)
+    rounded = _rounding(layer)(steps.astype(np.float32, copy=False), kernel, qmax).reshape(
+        rows.shape
+    )
     if layer.input_mean:
         moved = rounded * scale[:, None]
         moved -= rows

@@ -8,6 +8,9 @@ float operators and outputs read as it is. (One scale per channel in the Quantiz
 DequantizeLinear itself says the same, but ONNX Runtime 1.32 computes that 10 to 20 times slower
 than Mul and a scalar scale together, above all in its channels-last layout.)
 
+A layer that stays in float reads its input behind a Mul, be it by 1: between a DequantizeLinear
+and a QuantizeLinear the runtime would round its weights on its own, with one scale for all.
+
 Pads of channels run on the integers themselves, and so does the clip that holds grids of fewer
 than 8 bits: in front of QuantizeLinear both would keep the runtime from its integer kernels.
 """
@@ -23,6 +26,9 @@ from spiq.planning.plan import Plan, TensorPlan
 from spiq.rewriting.fold_scales import channel_scale
 from spiq.rewriting.round_weights import RoundedLayer
 from spiq.stats.channel import Array
+
+
+_WEIGHTED = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
 
 
 @dataclass
@@ -123,7 +129,11 @@ def _emit_tensor(emitter: _Emitter, value: ir.Value, tensor: TensorPlan) -> None
     else:
         stored = _emit_quantizer(emitter, value, tensor)
     folded = channel_scale(tensor) is not None
-    in_float = [use for use in readers if use[0].name not in emitter.integer] if folded else []
+    in_float = [
+        use
+        for use in readers
+        if use[0].name not in emitter.integer and (folded or use[0].op_type in _WEIGHTED)
+    ]
     on_integers = [use for use in readers if use not in in_float]
     if on_integers or (is_output and not folded):
         result = _dequantize(emitter, stored, tensor, f"{name}_dequantized")
@@ -180,9 +190,8 @@ def _dequantize(emitter: _Emitter, stored: ir.Value, tensor: TensorPlan, name: s
 
 
 def _restore(emitter: _Emitter, stored: ir.Value, tensor: TensorPlan, name: str) -> ir.Value:
-    """Dequantize to real units."""
-    sigma = channel_scale(tensor)
-    assert sigma is not None
+    """Dequantize to real units, by a Mul even where it changes nothing (see the module)."""
+    sigma = np.array(tensor.channel_scale)
     folded = _dequantize(emitter, stored, tensor, f"{name}_folded")
     return _scaled(emitter, folded, sigma, tensor, name)
 

@@ -25,9 +25,7 @@ from spiq.stats.rules.linear import linear
 _CHANNELS_EXPLAIN = 1.6
 
 
-def corrected(
-    value: ir.Value, summed: ChannelStats, stated: Mapping[str, Moments]
-) -> ChannelStats:
+def corrected(value: ir.Value, summed: ChannelStats, stated: Mapping[str, Moments]) -> ChannelStats:
     """Return the statistics of a sum, its variance raised where the next layers say so.
 
     Args:
@@ -48,9 +46,7 @@ def corrected(
     return stats(summed.mean, summed.var * factor, summed.low, summed.high, summed.source)
 
 
-def _layers_behind(
-    value: ir.Value, known: ChannelStats
-) -> Iterator[tuple[ir.Node, ChannelStats]]:
+def _layers_behind(value: ir.Value, known: ChannelStats) -> Iterator[tuple[ir.Node, ChannelStats]]:
     """Yield the convolutions that read ``value``, directly or through one activation."""
     for node in value.consumers():
         if node.op_type == "Conv" and node.inputs[0] is value:
@@ -66,9 +62,7 @@ def _layers_behind(
             )
 
 
-def _ratio(
-    node: ir.Node, known: ChannelStats, stated: Mapping[str, Moments]
-) -> float | None:
+def _ratio(node: ir.Node, known: ChannelStats, stated: Mapping[str, Moments]) -> float | None:
     moments = stated.get(node.outputs[0].name or "")
     predicted = linear(node, [known, *[None] * (len(node.inputs) - 1)]) if moments else None
     if moments is None or predicted is None:

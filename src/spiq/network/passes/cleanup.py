@@ -5,6 +5,7 @@ import onnx_ir as ir
 
 from spiq.network.edit import bypass, initializer, remove_unused
 from spiq.network.query import constant, dims, ints, is_constant, spatial
+from spiq.network.shapes import infer
 
 _FOLDABLE = {
     "Add", "Cast", "Concat", "Div", "Expand", "Gather", "Identity", "Mul", "Neg", "Range",
@@ -38,8 +39,42 @@ def _is_noop(node: ir.Node) -> bool:
     return False
 
 
+def resolve_shapes(model: ir.Model) -> int:
+    """Compute exporters' shape arithmetic now, as far as sizes are known.
+
+    Each Reshape that becomes static makes more sizes known behind it, so this goes on until
+    nothing changes.
+    """
+    total = 0
+    while changed := fold_constants(model) + static_reshapes(model):
+        total += changed
+        remove_unused(model.graph)
+        infer(model)
+    return total
+
+
+def static_reshapes(model: ir.Model) -> int:
+    """Give a Reshape by a computed shape a constant one: 0 keeps the batch, -1 one unknown size."""
+    changed = 0
+    for node in model.graph:
+        if node.op_type != "Reshape" or node.domain != "" or is_constant(node.inputs[1]):
+            continue
+        before, after = node.inputs[0], node.outputs[0]
+        sizes = dims(after)
+        if sizes is None or before is None or before.shape is None or after.shape is None:
+            continue
+        if sizes and sizes[0] is None and str(before.shape[0]) == str(after.shape[0]):
+            sizes[0] = 0
+        if sum(size is None for size in sizes) > 1 or bool(node.attributes.get_int("allowzero", 0)):
+            continue
+        target = np.array([-1 if size is None else size for size in sizes], np.int64)
+        node.replace_input_with(1, initializer(model.graph, f"{after.name}_shape", target))
+        changed += 1
+    return changed
+
+
 def fold_constants(model: ir.Model) -> int:
-    """Replace nodes whose inputs are all constant (exporters' shape arithmetic) by their value."""
+    """Replace nodes whose inputs are all constant by their value."""
     graph, folded = model.graph, 0
     for node in list(graph):
         known = _static_shape(node)
@@ -59,15 +94,30 @@ def fold_constants(model: ir.Model) -> int:
 
 
 def _static_shape(node: ir.Node) -> np.ndarray | None:
-    if node.op_type != "Shape" or node.domain != "" or node.outputs[0].is_graph_output():
+    """Return what a Shape, or a Gather from a Shape, yields if those sizes are known."""
+    if node.domain != "" or node.outputs[0].is_graph_output():
         return None
+    if node.op_type == "Shape":
+        sizes = _sizes(node)
+        return None if sizes is None or None in sizes else np.array(sizes, np.int64)
+    behind = node.inputs[0].producer() if node.inputs and node.inputs[0] is not None else None
+    index = constant(node.inputs[1]) if node.op_type == "Gather" else None
+    if behind is None or behind.op_type != "Shape" or index is None:
+        return None
+    sizes = _sizes(behind)
+    wanted = [int(i) for i in index.reshape(-1)]
+    if sizes is None or any(not -len(sizes) <= i < len(sizes) for i in wanted):
+        return None
+    chosen = [sizes[i] for i in wanted]
+    return None if None in chosen else np.array(chosen, np.int64).reshape(index.shape)
+
+
+def _sizes(node: ir.Node) -> list[int | None] | None:
     shape = dims(node.inputs[0])
     if shape is None:
         return None
-    start = node.attributes.get_int("start", 0)
-    end = node.attributes.get_int("end", len(shape))
-    sizes = shape[start:end]
-    return None if None in sizes else np.array(sizes, np.int64)
+    start, end = node.attributes.get_int("start", 0), node.attributes.get_int("end", len(shape))
+    return shape[start:end]
 
 
 def _evaluate(node: ir.Node, inputs: list[np.ndarray], model: ir.Model) -> np.ndarray | None:
