@@ -33,6 +33,7 @@ from spiq.report.results import QuantizeResult
 from spiq.rewriting.fold_scales import fold_scales
 from spiq.rewriting.round_weights import round_layer
 from spiq.runtimes.emit_qdq import emit
+from spiq.runtimes.observe import lacks_statistics, observe
 from spiq.runtimes.onnxruntime import session
 from spiq.runtimes.verify import verify
 from spiq.stats.inputs import input_stats
@@ -47,6 +48,10 @@ Progress = Callable[[str], None]
 """Told the name of each step as it begins."""
 
 STEPS = ("read", "prepare", "measure", "plan", "rewrite", "emit", "verify")
+
+
+def _silent(step: str) -> None:
+    """Report no progress."""
 
 
 @dataclass(frozen=True)
@@ -132,25 +137,35 @@ def apply(model: "Source", plan: Plan, *, progress: Progress | None = None) -> Q
             f"the plan was made for another model (its hash is {plan.model_hash[:12]}, this one's "
             f"{found[:12]}): make a new plan with --save-plan"
         )
-    tell("prepare")
-    prepared = prepare(network)
+    prepared, measured, _ = analyse(network, Config(), tell)
     check_fits(prepared.model.graph, plan)
-    tell("measure")
-    measured = measure(prepared, input_stats(prepared, Config())[0])
     return _carry_out(plan, prepared, measured, model, start, tell)
 
 
-def _silent(step: str) -> None:
-    """Report no progress."""
+def analyse(
+    network: ir.Model, config: Config, tell: Progress = _silent
+) -> tuple[Prepared, Measured, tuple[str, ...]]:
+    """Prepare a network, in place, and learn what its tensors look like.
 
-
-def _decide(network: ir.Model, config: Config, tell: Progress) -> tuple[Plan, Prepared, Measured]:
-    hashed = fingerprint(network)
+    Returns:
+        The prepared network, the statistics of its tensors, and the assumptions made.
+    """
     tell("prepare")
     prepared = prepare(network)
     tell("measure")
     known, notes = input_stats(prepared, config)
-    measured = measure(prepared, known)
+    if lacks_statistics(prepared):
+        prepared = observe(prepared, known)
+        notes.append(
+            "the file holds no BatchNorm statistics to speak of: moments were observed on "
+            "synthetic images instead; export with BatchNorm kept for better ranges"
+        )
+    return prepared, measure(prepared, known), tuple(notes)
+
+
+def _decide(network: ir.Model, config: Config, tell: Progress) -> tuple[Plan, Prepared, Measured]:
+    hashed = fingerprint(network)
+    prepared, measured, notes = analyse(network, config, tell)
     tell("plan")
     made = make_plan(
         prepared.model.graph,
@@ -158,7 +173,7 @@ def _decide(network: ir.Model, config: Config, tell: Progress) -> tuple[Plan, Pr
         config,
         model_hash=hashed,
         version=__version__,
-        notes=tuple(notes),
+        notes=notes,
     )
     return made, prepared, measured
 

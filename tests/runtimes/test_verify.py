@@ -12,7 +12,8 @@ from spiq import Config, Quantized, quantize
 from spiq.errors import VerificationError
 from spiq.runtimes import verify as module
 from spiq.runtimes.onnxruntime import session
-from spiq.runtimes.verify import snr_db, synthetic_inputs, verify
+from spiq.runtimes.synthetic import synthetic_inputs
+from spiq.runtimes.verify import snr_db, verify
 
 BODY = (
     "[c1] c1 = Conv<pads=[1,1,1,1]>(x, w1) " + bn("c1", "n1") + "[r] r = Relu(n1) "

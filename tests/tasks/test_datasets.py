@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from spiq.errors import CardError, ConfigError
-from spiq.tasks import datasets
+from spiq.tasks import datasets, npz
 from spiq.tasks.cards import Input, read
 from spiq.tasks.preprocess import input_range, to_input
 
@@ -38,7 +38,7 @@ def test_n_of_the_card_is_the_number_of_images(make_card):
 
 def test_one_part_in_memory_at_a_time(make_card, monkeypatch):
     card = read(make_card((4, 4, 4)))
-    load, parts, most = datasets._array, [], 0
+    load, parts, most = npz.array, [], 0
 
     class Part(np.ndarray):
         """An array that weak references can follow."""
@@ -52,7 +52,7 @@ def test_one_part_in_memory_at_a_time(make_card, monkeypatch):
             most = max(most, sum(part() is not None for part in parts))
         return array
 
-    monkeypatch.setattr(datasets, "_array", watched)
+    monkeypatch.setattr(npz, "array", watched)
     for _ in datasets.batches(card, size=3):
         pass
     assert (len(parts), most) == (3, 1)

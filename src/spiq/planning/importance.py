@@ -75,7 +75,8 @@ def _through_layer(node: ir.Node, out: Array, layout: tuple[int, ...]) -> Array:
         gains = powers.sum(axis=-1) / phases
     else:
         gains = powers @ tap_shares(node).astype(powers.dtype)
-    rows = np.broadcast_to(out.reshape(-1), gains.shape[0] * gains.shape[1])
+    outputs = gains.shape[0] * gains.shape[1]
+    rows = out.reshape(-1) if out.size == outputs else np.full(outputs, out.mean())
     columns: Array = (rows.reshape(len(gains), 1, -1) @ gains).reshape(-1)
     return columns.reshape(layout) if columns.size == np.prod(layout) else columns.sum()
 
@@ -105,16 +106,19 @@ def _averaged(node: ir.Node) -> float:
 
 
 def _reduced(array: Array, layout: tuple[int, ...]) -> Array:
-    """Sum over the axes along which an operand was broadcast."""
+    """Sum over the axes along which an operand was broadcast; the mean where shapes do not fit."""
     if array.shape == layout:
         return array
-    if array.size == 1:
-        return np.broadcast_to(array.reshape(()), layout)
     padded = (1,) * (array.ndim - len(layout)) + layout
+    fits = array.ndim >= len(layout) and all(
+        own in (1, size) or size == 1 for size, own in zip(array.shape, padded, strict=True)
+    )
+    if not fits:
+        return np.full(layout, array.mean())
     axes = tuple(
         axis
         for axis, (size, own) in enumerate(zip(array.shape, padded, strict=True))
         if own == 1 and size > 1
     )
-    summed: Array = array.sum(axis=axes, keepdims=True).reshape(layout)
-    return summed
+    summed = array.sum(axis=axes, keepdims=True)
+    return np.broadcast_to(summed.reshape(summed.shape[array.ndim - len(layout) :]), layout)

@@ -42,7 +42,11 @@ def soft_ranges(graph: ir.Graph, measured: Measured, lambdas: Array) -> dict[ir.
             known = measured.stats.get(value)
             if known is None:
                 continue
-            carried = None if known.source == "norm" else _carried(node, index, ranges, measured)
+            carried = (
+                None
+                if known.source in ("norm", "synthetic")
+                else _carried(node, index, ranges, measured)
+            )
             ranges[value] = _bounded(carried or _around(known, lambdas), known)
     return ranges
 

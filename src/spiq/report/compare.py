@@ -31,8 +31,7 @@ from spiq.network.read import read
 from spiq.report.counterparts import Names, counterparts, names, quantizer, unmatched_layers
 from spiq.report.results import CompareResult, TensorComparison
 from spiq.runtimes.onnxruntime import session
-from spiq.runtimes.synthetic import dead_leaves
-from spiq.runtimes.verify import synthetic_inputs
+from spiq.runtimes.synthetic import dead_leaves, synthetic_inputs
 from spiq.stats.inputs import input_stats
 
 IMAGES = 4

@@ -54,6 +54,8 @@ class ClassificationResult:
     seconds: float
     """All of it: reading images, preprocessing, every network."""
     models: tuple[ClassificationScore, ...]
+    skipped: tuple[str, ...] = ()
+    """A line for each image that could not be decoded and counts nowhere."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,15 +7,14 @@ from typing import TYPE_CHECKING
 import onnx_ir as ir
 
 from spiq.config import Config
-from spiq.network.prepare import prepare
 from spiq.network.query import data_inputs, where
 from spiq.network.read import read
+from spiq.pipeline import analyse
 from spiq.planning.decide import check_exclude
 from spiq.planning.place import place
 from spiq.report.layers import layer_results
 from spiq.report.results import InspectResult
-from spiq.stats.inputs import input_stats
-from spiq.stats.propagate import Measured, measure
+from spiq.stats.propagate import Measured
 from spiq.targets import TARGETS
 
 if TYPE_CHECKING:
@@ -35,11 +34,9 @@ def inspect(model: "Source", config: Config | None = None) -> InspectResult:
         ConfigError: The options do not fit the model.
     """
     config = config or Config()
-    prepared = prepare(read(model))
+    prepared, measured, notes = analyse(read(model), config)
     graph = prepared.model.graph
     check_exclude(graph, config.exclude)
-    known, notes = input_stats(prepared, config)
-    measured = measure(prepared, known)
     placement = place(graph, measured, TARGETS[config.target], config.exclude)
     reasons = {str(node.name): reason for node, reason in placement.reasons.items()}
     layers = (
@@ -50,7 +47,7 @@ def inspect(model: "Source", config: Config | None = None) -> InspectResult:
         model=os.fspath(model) if isinstance(model, str | os.PathLike) else str(graph.name),
         layers=tuple(layers),
         unknown_operators=_without_rule(graph, measured),
-        notes=tuple(notes),
+        notes=notes,
     )
 
 

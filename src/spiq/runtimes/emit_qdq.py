@@ -27,7 +27,6 @@ from spiq.rewriting.fold_scales import channel_scale
 from spiq.rewriting.round_weights import RoundedLayer
 from spiq.stats.channel import Array
 
-
 _WEIGHTED = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
 
 

@@ -4,15 +4,23 @@ Random occluding discs whose sizes follow a power law have the statistics of nat
 (Lee, Mumford, Huang: "Occlusion Models for Natural Images", IJCV 2001).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
+import onnxruntime as ort
 
 Images = npt.NDArray[np.float32]
+Tensors = dict[str, npt.NDArray[np.generic]]
+Span = tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]
+"""Low and high end of a tensor, shaped to broadcast over it."""
 
 _MEAN, _MEAN_SPREAD, _CONTRAST = 0.45, 0.12, 0.27
 _COLOUR, _GRAIN = 0.06, 0.02
+
+_DYNAMIC_SIZE = 64
+_PIXELS, _IMAGES = 2 * 224 * 224, 8
+"""Images to a batch: as many as these pixels make, and no more than that."""
 
 
 def dead_leaves(shape: Sequence[int], *, seed: int = 0, discs: int = 120) -> Images:
@@ -37,3 +45,51 @@ def dead_leaves(shape: Sequence[int], *, seed: int = 0, discs: int = 120) -> Ima
             image[:, away < radius**2] = tone[:, None]
         image += _GRAIN * rng.standard_normal(image.shape, np.float32)
     return np.clip(images, 0, 1)
+
+
+def synthetic_inputs(
+    opened: ort.InferenceSession,
+    ranges: Mapping[str, Span] | None = None,
+    *,
+    images: int | None = None,
+    seed: int = 0,
+) -> Tensors:
+    """Return a batch of synthetic inputs for a network.
+
+    Args:
+        opened: The network.
+        ranges: Range of each image input, by name; -2 to 2 where it is missing.
+        images: How many; by default a few, fewer the larger they are.
+        seed: Of the random numbers.
+    """
+    shapes = {
+        node.name: [size if isinstance(size, int) else _DYNAMIC_SIZE for size in node.shape]
+        for node in opened.get_inputs()
+    }
+    pixels = max((int(np.prod(shape[2:])) for shape in shapes.values()), default=1)
+    batch = images or int(np.clip(_PIXELS // max(pixels, 1), 1, _IMAGES))
+    tensors: Tensors = {}
+    for node in opened.get_inputs():
+        shape = shapes[node.name]
+        if shape and not isinstance(node.shape[0], int):
+            shape[0] = batch
+        if node.type == "tensor(float)" and len(shape) == 4:
+            low, high = (ranges or {}).get(node.name, (np.array(-2.0), np.array(2.0)))
+            leaves = dead_leaves(shape, seed=seed)
+            tensors[node.name] = (low + (high - low) * leaves).astype(np.float32)
+        elif node.type == "tensor(float)":
+            rng = np.random.default_rng(seed)
+            tensors[node.name] = rng.standard_normal(shape).astype(np.float32)
+        else:
+            tensors[node.name] = np.zeros(shape, _NUMPY.get(node.type, np.int64))
+    return tensors
+
+
+_NUMPY = {
+    "tensor(int32)": np.int32,
+    "tensor(uint8)": np.uint8,
+    "tensor(int8)": np.int8,
+    "tensor(bool)": np.bool_,
+    "tensor(double)": np.float64,
+    "tensor(float16)": np.float16,
+}

@@ -20,16 +20,10 @@ import onnxruntime as ort
 from spiq.errors import VerificationError
 from spiq.planning.plan import Plan
 from spiq.runtimes.onnxruntime import session
-from spiq.runtimes.synthetic import dead_leaves
-
-Tensors = dict[str, npt.NDArray[np.generic]]
+from spiq.runtimes.synthetic import Span, Tensors, synthetic_inputs
 
 STEPS_APART = 2
 """How far a fused kernel may be from the graph's meaning, in steps of the stored tensor."""
-
-_DYNAMIC_SIZE = 64
-_PIXELS, _IMAGES = 2 * 224 * 224, 8
-"""Synthetic images: as many as these pixels make, and no more than that."""
 
 _CONVOLUTIONS = ("QLinearConv",)
 _PRODUCTS = ("QGemm", "QLinearMatMul", "MatMulIntegerToFloat")
@@ -44,7 +38,7 @@ def verify(original: bytes | str, quantized: bytes, plan: Plan) -> dict[str, flo
         ModelError: The float model itself does not load.
     """
     reference = session(original, optimize=False)  # as it is: quicker to open, and half the memory
-    inputs = synthetic_inputs(reference, plan)
+    inputs = synthetic_inputs(reference, _input_ranges(plan))
     expected = _run(reference, inputs)
     del reference
     with tempfile.TemporaryDirectory(prefix="spiq-") as folder:
@@ -70,46 +64,14 @@ def snr_db(expected: npt.NDArray[np.generic], actual: npt.NDArray[np.generic]) -
     return 10 * float(np.log10(max(signal, 1e-300) / noise))
 
 
-def synthetic_inputs(opened: ort.InferenceSession, plan: Plan | None = None) -> Tensors:
-    """Return a few synthetic images: dead leaves over the range that ``plan`` has for the input."""
-    tensors: Tensors = {}
-    shapes = {
-        node.name: [size if isinstance(size, int) else _DYNAMIC_SIZE for size in node.shape]
-        for node in opened.get_inputs()
-    }
-    pixels = max((int(np.prod(shape[2:])) for shape in shapes.values()), default=1)
-    images = int(np.clip(_PIXELS // max(pixels, 1), 1, _IMAGES))
-    for node in opened.get_inputs():
-        shape = shapes[node.name]
-        if shape and not isinstance(node.shape[0], int):
-            shape[0] = images
-        if node.type == "tensor(float)" and len(shape) == 4:
-            low, high = _range_of(plan, node.name)
-            tensors[node.name] = (low + (high - low) * dead_leaves(shape)).astype(np.float32)
-        elif node.type == "tensor(float)":
-            tensors[node.name] = np.random.default_rng(0).standard_normal(shape).astype(np.float32)
-        else:
-            tensors[node.name] = np.zeros(shape, _NUMPY.get(node.type, np.int64))
-    return tensors
-
-
-_NUMPY = {
-    "tensor(int32)": np.int32,
-    "tensor(uint8)": np.uint8,
-    "tensor(int8)": np.int8,
-    "tensor(bool)": np.bool_,
-    "tensor(double)": np.float64,
-    "tensor(float16)": np.float16,
-}
-
-
-def _range_of(plan: Plan | None, name: str) -> tuple[np.ndarray, np.ndarray]:
-    tensor = plan.tensors.get(name) if plan is not None else None
-    if tensor is None:
-        return np.array(-2.0), np.array(2.0)
-    steps = tensor.grid.scale * np.array(tensor.channel_scale).reshape(tensor.layout)
-    low = (tensor.grid.qmin - tensor.grid.zero_point) * steps
-    return low, (tensor.grid.qmax - tensor.grid.zero_point) * steps
+def _input_ranges(plan: Plan) -> dict[str, Span]:
+    """Return the range that the plan stores each input in, shaped to broadcast over it."""
+    ranges = {}
+    for name, tensor in plan.tensors.items():
+        steps = tensor.grid.scale * np.array(tensor.channel_scale).reshape(tensor.layout)
+        least = tensor.grid.qmin - tensor.grid.zero_point
+        ranges[name] = (least * steps, (tensor.grid.qmax - tensor.grid.zero_point) * steps)
+    return ranges
 
 
 def _run(opened: ort.InferenceSession, inputs: Mapping[str, np.ndarray]) -> Tensors:

@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 Array = npt.NDArray[np.float64]
 
-SOURCES = ("norm", "propagated", "input", "constant")
+SOURCES = ("norm", "synthetic", "propagated", "input", "constant")
 
 
 @dataclass(frozen=True)

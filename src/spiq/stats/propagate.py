@@ -85,8 +85,8 @@ def _with_moments(moments: Moments, ruled: ChannelStats | None, value: ir.Value)
     layout = (1, -1) + (1,) * (rank - 2)
     mean, var = moments.mean.reshape(layout), moments.var.reshape(layout)
     if ruled is None or ruled.mean.ndim != mean.ndim or ruled.mean.size not in (1, mean.size):
-        return stats(mean, var, source="norm")
-    return stats(mean, var, ruled.low, ruled.high, "norm")
+        return stats(mean, var, source=moments.source)
+    return stats(mean, var, ruled.low, ruled.high, moments.source)
 
 
 def _handed_back(graph: ir.Graph, stated: Mapping[str, Moments]) -> dict[str, Moments]:
@@ -104,7 +104,7 @@ def _handed_back(graph: ir.Graph, stated: Mapping[str, Moments]) -> dict[str, Mo
         for value, layout in zip(node.inputs, known, strict=True):
             end = start + int(np.prod(layout))
             if value is not None and not is_constant(value) and value.name not in result:
-                part = Moments(moments.mean[start:end], moments.var[start:end])
+                part = Moments(moments.mean[start:end], moments.var[start:end], moments.source)
                 result[value.name or ""] = part
             start = end
     return result

@@ -13,26 +13,23 @@ argmax does; top-k means rank < k. The signal-to-noise ratio against the first n
 import math
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import onnxruntime as ort
 
-from spiq.errors import CardError, ConfigError, ModelError
+from spiq.errors import CardError, ModelError
 from spiq.report.eval_results import (
     ClassificationComparison,
     ClassificationResult,
     ClassificationScore,
 )
-from spiq.runtimes.onnxruntime import session
 from spiq.tasks import datasets, intervals
 from spiq.tasks.cards import Card
 from spiq.tasks.preprocess import to_input
+from spiq.tasks.runners import Floats, Runner, batch_size, open_all
 
-Floats = npt.NDArray[np.float32]
 Progress = Callable[[int, int], None]
 
 
@@ -62,22 +59,29 @@ def evaluate(
         ConfigError: ``batch`` or ``limit`` is below 1, or no network is given.
     """
     begin = time.perf_counter()
-    if not models:
-        raise ConfigError("no network to evaluate: give at least one")
-    runners = [_open(model, i, card, threads) for i, model in enumerate(models)]
-    size, total = _batch_size(runners, batch), datasets.count(card, limit=limit)
-    for done in _run(runners, datasets.batches(card, size=size, limit=limit), card):
+    runners = open_all(models, card, threads=threads)
+    size, total = batch_size(runners, batch), datasets.count(card, limit=limit)
+    skipped: list[str] = []
+    tallies = [_Tally() for _ in runners]
+    done = 0
+    for images, labels in datasets.batches(card, size=size, limit=limit, skipped=skipped):
+        _add(images, labels, runners, tallies, card)
+        done += len(labels)
         if progress is not None:
-            progress(done, total)
+            progress(done + len(skipped), total)
     return ClassificationResult(
         card=card.name,
         task=card.task,
         dataset=card.dataset.name or card.dataset.dir.name,
-        images=total,
+        images=done,
         batch=size,
         threads=threads,
         seconds=time.perf_counter() - begin,
-        models=tuple(_score(runner, runners[0], total) for runner in runners),
+        models=tuple(
+            _score(runner, tally, tallies[0], done)
+            for runner, tally in zip(runners, tallies, strict=True)
+        ),
+        skipped=tuple(skipped),
     )
 
 
@@ -94,7 +98,6 @@ def ranks(logits: Floats, labels: datasets.Labels) -> npt.NDArray[np.intp]:
 class _Tally:
     """What accumulates over the batches, for one network."""
 
-    seconds: float = 0.0
     signal: float = 0.0
     noise: float = 0.0
     answers: list[npt.NDArray[np.intp]] = field(default_factory=list)
@@ -112,107 +115,36 @@ class _Tally:
         return np.concatenate(self.ranks) < k
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Runner:
-    """A network that is ready to run."""
-
-    name: str
-    session: ort.InferenceSession
-    input: str
-    batch: int | None
-    """The batch size that the network fixes; None: any."""
-    tally: _Tally = field(default_factory=_Tally)
-
-
-def _run(
-    runners: Sequence[_Runner],
-    batches: Iterable[tuple[datasets.Images, datasets.Labels]],
+def _add(
+    images: datasets.Images,
+    labels: datasets.Labels,
+    runners: Sequence[Runner],
+    tallies: Sequence[_Tally],
     card: Card,
-) -> Iterator[int]:
-    """Tally every batch for every network; yield the number of images done so far."""
-    done = 0
-    for images, labels in batches:
-        inputs = to_input(images, card.input)
-        reference: Floats | None = None
-        for runner in runners:
-            logits = _logits(runner, inputs, card)
-            _check_labels(labels, logits.shape[1], card)
-            runner.tally.add(logits, labels, reference)
-            reference = logits if reference is None else reference
-        done += len(labels)
-        yield done
+) -> None:
+    """Tally a batch for every network."""
+    inputs = to_input(images, card.input)
+    reference: Floats | None = None
+    for runner, tally in zip(runners, tallies, strict=True):
+        logits = _logits(runner, inputs, card)
+        _check_labels(labels, logits.shape[1], card)
+        tally.add(logits, labels, reference)
+        reference = logits if reference is None else reference
 
 
-def _open(model: str | os.PathLike[str] | bytes, index: int, card: Card, threads: int) -> _Runner:
-    name = f"model {index + 1}" if isinstance(model, bytes) else os.fspath(model)
-    opened = session(model, threads=threads)
-    inputs, outputs = opened.get_inputs(), opened.get_outputs()
-    if [value.type for value in (*inputs, *outputs)] != ["tensor(float)"] * 2 or len(inputs) != 1:
-        raise ModelError(
-            f"{name}: its inputs are {_text([value.type for value in inputs])} and its outputs "
-            f"{_text([value.type for value in outputs])}; a classification network has one "
-            "tensor(float) of each: the images and the logits"
-        )
-    shape = inputs[0].shape
-    wanted = ("N", *card.input.shape)
-    if len(shape) != 4 or any(
-        isinstance(have, int) and have != want
-        for have, want in zip(shape[1:], wanted[1:], strict=True)
-    ):
-        raise CardError(
-            f"{name}: its input {inputs[0].name!r} has shape {_text(shape)}, "
-            f"but {card.path} says {_text(wanted)}: the card belongs to another network"
-        )
-    fixed = shape[0] if isinstance(shape[0], int) else None
-    return _Runner(name=name, session=opened, input=inputs[0].name, batch=fixed)
-
-
-def _text(shape: Sequence[Any]) -> str:
-    return f"({', '.join(map(str, shape))})"
-
-
-def _batch_size(runners: Sequence[_Runner], batch: int) -> int:
-    if batch < 1:
-        raise ConfigError(f"batch is {batch}: it must be at least 1")
-    fixed = {runner.batch: runner.name for runner in runners if runner.batch is not None}
-    if len(fixed) > 1:
-        sizes = ", ".join(f"{name}: {size}" for size, name in fixed.items())
-        raise ConfigError(f"the networks fix different batch sizes ({sizes}): evaluate them apart")
-    return min(fixed, default=batch)
-
-
-def _logits(runner: _Runner, inputs: Floats, card: Card) -> Floats:
+def _logits(runner: Runner, inputs: Floats, card: Card) -> Floats:
     """Run one batch: (n, classes)."""
-    count = len(inputs)
-    if runner.batch is not None and count < runner.batch:
-        inputs = np.concatenate([inputs, np.repeat(inputs[-1:], runner.batch - count, axis=0)])
-    begin = time.perf_counter()
-    try:
-        (output,) = runner.session.run(None, {runner.input: inputs})
-    except Exception as error:  # the runtime's exceptions share no public base class
-        reason = str(error).strip().splitlines()[0]
-        raise ModelError(f"{runner.name}: ONNX Runtime cannot run it: {reason}") from error
-    runner.tally.seconds += time.perf_counter() - begin
-    _check_output(output, runner, len(inputs), card)
-    logits: Floats = output.reshape(len(inputs), -1)[:count]
-    return logits
-
-
-def _check_output(output: npt.NDArray[Any], runner: _Runner, count: int, card: Card) -> None:
-    if output.ndim < 2 or len(output) != count:
-        raise ModelError(
-            f"{runner.name}: {count} images give an output of shape {_text(output.shape)}; "
-            "a classification network gives (images, classes)"
-        )
+    (output,) = runner.run(inputs)
+    logits: Floats = output.reshape(len(inputs), -1)
     classes = card.decode.outputs if isinstance(card.decode.outputs, int) else card.decode.classes
-    logits = output.size // count
-    if classes is not None and logits != classes:
+    if classes is not None and logits.shape[1] != classes:
         raise CardError(
-            f"{runner.name}: it answers with {logits} logits, "
+            f"{runner.name}: it answers with {logits.shape[1]} logits, "
             f"but {card.path} says {classes}: the card belongs to another network"
         )
-    if not np.isfinite(output).all():
+    if not np.isfinite(logits).all():
         raise ModelError(f"{runner.name}: its logits are not all finite, so they rank nothing")
+    return logits
 
 
 def _check_labels(labels: datasets.Labels, classes: int, card: Card) -> None:
@@ -223,15 +155,14 @@ def _check_labels(labels: datasets.Labels, classes: int, card: Card) -> None:
         )
 
 
-def _score(runner: _Runner, first: _Runner, total: int) -> ClassificationScore:
-    tally = runner.tally
+def _score(runner: Runner, tally: _Tally, first: _Tally, total: int) -> ClassificationScore:
     return ClassificationScore(
         model=runner.name,
         top1=intervals.wilson(int(tally.within(1).sum()), total),
         top5=intervals.wilson(int(tally.within(5).sum()), total),
-        runtime_seconds=tally.seconds,
-        images_per_second=total / max(tally.seconds, 1e-9),
-        comparison=None if runner is first else _comparison(tally, first.tally),
+        runtime_seconds=runner.seconds,
+        images_per_second=total / max(runner.seconds, 1e-9),
+        comparison=None if tally is first else _comparison(tally, first),
     )
 
 

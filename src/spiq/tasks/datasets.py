@@ -1,49 +1,49 @@
-"""Stored images, one part in memory at a time.
+"""The images and labels that a card names, whatever their layout, one at a time.
 
-A part is an ``.npz`` file with ``images`` (uint8, (N, height, width, channels)) and ``labels``
-(integer, (N,)). Parts follow one another in the order of their names.
+Image files that cannot be decoded are left out; ``skipped`` then collects which, and why.
 """
 
-import zipfile
 from collections.abc import Iterator
+from dataclasses import dataclass
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from spiq.errors import CardError, ConfigError
+from spiq.tasks import folders, npz, pictures
 from spiq.tasks.cards import Card
+from spiq.tasks.npz import parts
+
+__all__ = ["Images", "Labels", "Sample", "batches", "count", "parts", "samples"]
 
 Images = npt.NDArray[np.uint8]
 Labels = npt.NDArray[np.int64]
 
 
-def parts(card: Card) -> list[Path]:
-    """The files of the card's data set, sorted by name.
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Sample:
+    """One image, in the size of the network's input."""
 
-    Raises:
-        CardError: There are none.
-    """
-    found = sorted(card.dataset.dir.glob(card.dataset.images))
-    if not found:
-        raise CardError(
-            f"{card.path}: no file in {card.dataset.dir} matches images = {card.dataset.images!r}"
-        )
-    return found
+    name: str
+    image: Images
+    """(height, width, channels): RGB, or grey with one channel."""
+    label: Any
+    """A class, a mask (height, width), or None where the task's labels are elsewhere."""
 
 
 def count(card: Card, *, limit: int | None = None) -> int:
-    """How many images :func:`samples` yields; reads labels, no images.
+    """How many images the card names, those included that cannot be decoded; reads no image.
 
     Raises:
-        CardError: A part cannot be read, or there are fewer images than the card's ``n``.
+        CardError: A file cannot be read, or there are fewer images than the card's ``n``.
         ConfigError: ``limit`` is below 1.
     """
     if limit is not None and limit < 1:
         raise ConfigError(f"limit is {limit}: it must be at least 1")
-    available = sum(len(_array(part, "labels")) for part in parts(card))
+    stored = card.dataset.layout == "npz"
+    available = npz.count(card) if stored else len(folders.entries(card))
     expected = available if card.dataset.n is None else card.dataset.n
     if available < expected or available == 0:
         raise CardError(
@@ -53,23 +53,45 @@ def count(card: Card, *, limit: int | None = None) -> int:
     return expected if limit is None else min(limit, expected)
 
 
-def samples(card: Card, *, limit: int | None = None) -> Iterator[tuple[Images, int]]:
+def samples(
+    card: Card, *, limit: int | None = None, skipped: list[str] | None = None
+) -> Iterator[Sample]:
     """Yield the first ``limit`` (None: all) images of the card with their labels.
 
-    An image is uint8, (height, width, channels), as stored: RGB, or grey with one channel.
+    Args:
+        card: A task card.
+        limit: Only that many images, from the first on, those included that are left out.
+        skipped: Is extended by a line for each image that cannot be decoded.
 
     Raises:
-        CardError: A part cannot be read or does not hold what the card says.
+        CardError: The data set is not as the card says, or no image can be decoded.
         ConfigError: ``limit`` is below 1.
     """
-    everything = (sample for part in parts(card) for sample in _samples(part, card))
-    return islice(everything, count(card, limit=limit))
+    total = count(card, limit=limit)
+    if card.dataset.layout == "npz":
+        for name, pixels, answer in islice(npz.samples(card), total):
+            yield Sample(name=name, image=pixels, label=answer)
+        return
+    failed: list[str] = []
+    for entry in folders.entries(card)[:total]:
+        try:
+            image, label = pictures.load(entry, card)
+        except pictures.DecodingError as error:
+            failed.append(str(error))
+            if skipped is not None:
+                skipped.append(str(error))
+            continue
+        yield Sample(name=entry.image.name, image=image, label=label)
+    if len(failed) == total:
+        raise CardError(f"{card.path}: none of {total} images can be decoded; {failed[0]}")
 
 
-def batches(card: Card, *, size: int, limit: int | None = None) -> Iterator[tuple[Images, Labels]]:
+def batches(
+    card: Card, *, size: int, limit: int | None = None, skipped: list[str] | None = None
+) -> Iterator[tuple[Images, Labels]]:
     """Yield :func:`samples` as batches of ``size``; the last one may be smaller.
 
-    Images are uint8, (n, height, width, channels), labels int64, (n,).
+    Images are uint8, (n, height, width, channels), labels int64, (n,) or (n, height, width).
 
     Raises:
         CardError: As :func:`samples`.
@@ -77,36 +99,7 @@ def batches(card: Card, *, size: int, limit: int | None = None) -> Iterator[tupl
     """
     if size < 1:
         raise ConfigError(f"batch is {size}: it must be at least 1")
-    remaining = samples(card, limit=limit)
+    remaining = samples(card, limit=limit, skipped=skipped)
     while chunk := list(islice(remaining, size)):
-        images, labels = zip(*chunk, strict=True)
-        yield np.stack(images), np.array(labels, dtype=np.int64)
-
-
-def _samples(part: Path, card: Card) -> Iterator[tuple[Images, int]]:
-    images, labels = _array(part, "images"), _array(part, "labels")
-    channels, height, width = card.input.shape
-    if images.dtype != np.uint8 or images.shape[1:] != (height, width, channels):
-        raise CardError(
-            f"{part}: images are {images.dtype} {images.shape}, but {card.path} says uint8 "
-            f"(N, {height}, {width}, {channels})"
-        )
-    if labels.shape != images.shape[:1] or labels.dtype.kind not in "iu":
-        raise CardError(
-            f"{part}: labels are {labels.dtype} {labels.shape}: "
-            f"{len(images)} images need as many whole numbers"
-        )
-    for image, label in zip(images, labels, strict=True):
-        # A view would keep this part in memory while the next one loads.
-        yield image.copy(), int(label)
-
-
-def _array(part: Path, key: str) -> npt.NDArray[Any]:
-    try:
-        with part.open("rb") as stream, np.load(stream, allow_pickle=False) as stored:
-            if key not in stored:
-                raise CardError(f"{part}: it has no array {key!r}, only {', '.join(stored)}")
-            array: npt.NDArray[Any] = stored[key]
-    except (OSError, ValueError, EOFError, TypeError, AttributeError, zipfile.BadZipFile) as error:
-        raise CardError(f"{part}: not a readable .npz file: {error}") from error
-    return array
+        images = np.stack([sample.image for sample in chunk])
+        yield images, np.array([sample.label for sample in chunk], dtype=np.int64)

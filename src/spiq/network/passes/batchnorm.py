@@ -23,14 +23,18 @@ from spiq.network.query import Array, constant, ints, is_constant, rank, sole_co
 
 @dataclass(frozen=True)
 class Moments:
-    """Mean and variance per channel, shape (C,), as a normalization layer states them."""
+    """Mean and variance per channel, shape (C,), as a normalization layer states them.
+
+    ``source`` is ``synthetic`` where they were observed on synthetic images instead.
+    """
 
     mean: Array
     var: Array
+    source: str = "norm"
 
     def through(self, a: Array, b: Array) -> "Moments":
         """Return the moments of ``a x + b``."""
-        return Moments(a * self.mean + b, a**2 * self.var)
+        return Moments(a * self.mean + b, a**2 * self.var, self.source)
 
 
 class Record(Protocol):

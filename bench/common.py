@@ -1,0 +1,167 @@
+"""What the benchmarks share: their networks, spiq's models of them, and the files of results.
+
+A network comes from the zoo, a folder with task cards that SPIQ_ZOO names, or is one of
+networks.TOPOLOGIES with random weights. What is made of it lies in a folder of models:
+<network>/float.onnx (random weights only), <network>/spiq.onnx and so on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import date
+from importlib import metadata
+from pathlib import Path
+
+import numpy as np
+
+import networks
+from spiq import pipeline
+from spiq.config import Config, Range
+from spiq.errors import ModelError
+from spiq.runtimes.onnxruntime import session
+from spiq.tasks import cards, datasets
+from spiq.tasks.preprocess import input_range, to_input
+
+ROOT = Path(__file__).resolve().parents[1]
+ZOO = Path(os.environ.get("SPIQ_ZOO", ROOT.parent / "shared" / "zoo"))
+RESULTS = Path(os.environ.get("SPIQ_BENCH_RESULTS", ROOT / "bench" / "results"))
+MODELS = ROOT / "bench" / "models"
+
+METHODS = {"spiq": "spiq", "spiq_static": "static"}
+"""The row of each of spiq's methods in the results."""
+
+CALIBRATION_SEED = 1
+"""Of the synthetic images for networks without a card; the networks themselves use 0."""
+
+
+@dataclass(frozen=True)
+class Network:
+    """A float network and its task card, None for one with random weights."""
+
+    name: str
+    path: Path
+    card: cards.Card | None
+
+    def images(self, count: int) -> np.ndarray:
+        """The first `count` images as the network's input, float32 (count, C, H, W)."""
+        if self.card is None:
+            return networks.sample_images(count, seed=CALIBRATION_SEED)
+        stored: list[np.ndarray] = []
+        for part in datasets.parts(self.card):
+            if sum(map(len, stored)) < count:
+                stored.append(np.load(part)["images"])
+        return to_input(np.concatenate(stored)[:count], self.card.input)
+
+    def input_range(self) -> tuple[Range, ...]:
+        """What pixels become in each channel: all that spiq is told beside the network."""
+        if self.card is not None:
+            return input_range(self.card.input)
+        pairs = zip(networks.MEAN, networks.STD, strict=True)
+        return tuple((-mean / std, (1 - mean) / std) for mean, std in pairs)
+
+
+def zoo() -> list[Network]:
+    """The networks of the zoo, by task and name."""
+    found = sorted(ZOO.glob("*/*/zoo.toml"))
+    if not found:
+        raise SystemExit(f"no networks in {ZOO}: set SPIQ_ZOO to the zoo's folder")
+    return [Network(x.name, x.path.with_name("model.onnx"), x) for x in map(cards.read, found)]
+
+
+def generated(models: Path) -> list[Network]:
+    """The networks with random weights; those that are not in `models` yet are built."""
+    found = [Network(name, models / name / "float.onnx", None) for name in networks.TOPOLOGIES]
+    for network in found:
+        if not network.path.exists():
+            networks.write(network.name, network.path)
+    return found
+
+
+def select(available: Sequence[Network], names: Iterable[str]) -> list[Network]:
+    """The networks of these names, all of them where there are none."""
+    by_name = {network.name: network for network in available}
+    if unknown := [name for name in names if name not in by_name]:
+        raise SystemExit(f"unknown networks: {', '.join(unknown)}; known: {', '.join(by_name)}")
+    return [by_name[name] for name in names] or list(available)
+
+
+def parser(description: str) -> argparse.ArgumentParser:
+    """Command line with the names of networks and the folder of models."""
+    made = argparse.ArgumentParser(description=description)
+    made.add_argument("networks", nargs="*", metavar="NETWORK", help="default: all")
+    made.add_argument("--models", type=Path, default=MODELS, help="default: bench/models")
+    return made
+
+
+def quantize(network: Network, row: str, models: Path) -> Path:
+    """Quantize with spiq, always anew; the path of the model."""
+    path = models / network.name / f"{row}.onnx"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    config = Config(method=METHODS[row], input_range=network.input_range())
+    pipeline.quantize(network.path, config).save(path, force=True)
+    return path
+
+
+def refusal(path: Path, image: np.ndarray) -> str:
+    """Why onnxruntime does not load the model or run it on an image (C, H, W); "": it does."""
+    try:
+        opened = session(path, threads=1)
+    except ModelError as error:
+        return str(error).removeprefix(f"{path}: ")
+    try:
+        opened.run(None, {opened.get_inputs()[0].name: image[None]})
+    except Exception as error:  # the runtime's exceptions share no public base class
+        return f"ONNX Runtime cannot run it: {str(error).strip().splitlines()[0]}"
+    return ""
+
+
+def stamp() -> dict[str, str]:
+    """When and with what a result was measured."""
+    versions = {name: _version(name) for name in ("spiq", "onnxruntime", "nncf")}
+    return versions | {"commit": _commit(), "date": date.today().isoformat(), "cpu": _cpu()}
+
+
+def _version(name: str) -> str:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        # Beside its sources, spiq can be used without being installed.
+        return pipeline.__version__ if name == "spiq" else ""
+
+
+def _commit() -> str:
+    """The last commit of src, "-dirty" behind it where src has been changed since."""
+    commands = (("log", "-1", "--format=%h", "--", "src"), ("status", "--porcelain", "--", "src"))
+    commit, changes = (
+        subprocess.run(["git", *command], cwd=ROOT, capture_output=True, text=True).stdout.strip()
+        for command in commands
+    )
+    return commit + ("-dirty" if changes else "")
+
+
+def _cpu() -> str:
+    """The class of machine: what decides the speed of int8."""
+    info = Path("/proc/cpuinfo")
+    flags = info.read_text().split() if info.exists() else []
+    for flag, name in (("avx512_vnni", "AVX512-VNNI"), ("avx_vnni", "AVX-VNNI"), ("avx2", "AVX2")):
+        if flag in flags:
+            return f"x86-64 with {name}"
+    return os.uname().machine
+
+
+def load(name: str) -> dict:
+    """The results of one benchmark, by network; empty before its first run."""
+    path = RESULTS / f"{name}.json"
+    return json.loads(path.read_text()) if path.exists() else {}
+
+
+def record(name: str, network: str, entry: dict) -> None:
+    """Store a network's results beside those of other networks, in place of its old ones."""
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    text = json.dumps(load(name) | {network: entry}, indent=2, sort_keys=True)
+    (RESULTS / f"{name}.json").write_text(text + "\n")

@@ -1,0 +1,68 @@
+"""Latency of the float network, of spiq and of onnxruntime's own quantization.
+
+One image, one thread. All models of a network are timed in one interleaved run, so that a
+machine's drift cancels in the ratios; the ratio is that to quantize_static (below 1: faster).
+Accuracy plays no part, so networks with random weights serve as well; peers.py tells what the rows
+mean.
+
+Usage: python bench/latency.py [NETWORK...] [--seconds 20] [--rounds 100]
+
+Results go to bench/results/latency.json after each network.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import common
+import peers
+from spiq.runtimes import latency
+
+
+def measure(network: common.Network, models: Path, *, seconds: float, rounds: int) -> dict:
+    """Make the models and time them; the network's entry in the results."""
+    made = peers.make(network, models, peers.OF_ONNXRUNTIME)
+    # The ratios are those to the first.
+    paths = {
+        "ort_static": made["ort_static"],
+        "float": network.path,
+        "spiq": common.quantize(network, "spiq", models),
+    } | made
+    image = network.images(1)[0]
+    refused = {
+        row: reason for row, path in paths.items() if (reason := common.refusal(path, image))
+    }
+    usable = {row: path for row, path in paths.items() if row not in refused}
+    found = latency.compare([*usable.values()], threads=1, rounds=rounds, seconds=seconds)
+    rows: dict[str, Any] = {row: {"error": reason} for row, reason in refused.items()}
+    for row, score in zip(usable, found.models, strict=True):
+        rows[row] = {"median_ms": round(score.median_ms, 3), "p90_ms": round(score.p90_ms, 3)}
+        if score.ratio is not None and "ort_static" in usable:
+            rows[row]["ratio"] = {key: round(x, 3) for key, x in asdict(score.ratio).items()}
+    return {"rounds": found.rounds, "rows": rows, "stamp": common.stamp()}
+
+
+def line(name: str, entry: dict[str, Any]) -> str:
+    """A line of text: milliseconds of each model."""
+    times = (f"{row} {x.get('median_ms', 'refused')}" for row, x in entry["rows"].items())
+    return f"{name:24} {', '.join(times)}; {entry['rounds']} rounds"
+
+
+def main() -> None:
+    parser = common.parser("Measure the latency of float and quantized networks.")
+    parser.add_argument("--seconds", type=float, default=20.0, help="per network")
+    parser.add_argument("--rounds", type=int, default=100, help="at most")
+    arguments = parser.parse_args()
+    available = [*common.zoo(), *common.generated(arguments.models)]
+    for network in common.select(available, arguments.networks):
+        entry = measure(
+            network, arguments.models, seconds=arguments.seconds, rounds=arguments.rounds
+        )
+        common.record("latency", network.name, entry)
+        print(line(network.name, entry), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,218 @@
+"""Write docs/results.md and the table of the README from the results in bench/results.
+
+Usage: python bench/tables.py [--print]
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import common
+import peers
+
+RESULTS_PAGE = common.ROOT / "docs" / "results.md"
+README = common.ROOT / "README.md"
+BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
+
+TITLES = {
+    "float": "float",
+    "spiq": "spiq (no data)",
+    "spiq_static": "spiq `--method static` (no data)",
+    "ort_static": f"`quantize_static` ({peers.IMAGES} images)",
+    "nncf": f"NNCF ({peers.IMAGES} images)",
+    "ort_dynamic": "`quantize_dynamic`",
+    "ort_dynamic_folded": "`quantize_dynamic`, BatchNorm folded",
+}
+METRICS = {"top1": "top-1 %", "map50": "mAP50 %", "miou": "mIoU %"}
+NOTHING = "-"
+
+Rows = dict[str, dict[str, Any]]
+
+
+def table(head: Sequence[str], body: Iterable[Sequence[str]], left: int = 1) -> str:
+    """A Markdown table; columns behind the first `left` are aligned to the right."""
+    rule = ["---" if column < left else "--:" for column in range(len(head))]
+    return "\n".join(f"| {' | '.join(row)} |" for row in (head, rule, *body))
+
+
+def by_task(accuracy: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+    """Networks in the order of tasks, then names."""
+    return sorted(accuracy.items(), key=lambda item: (item[1]["task"], item[0]))
+
+
+def readme_table(results: dict[str, dict[str, Any]]) -> str:
+    """One line per network: accuracy, and how much faster than float."""
+    shown = ("float", "spiq", "ort_static", "nncf", "ort_dynamic")
+
+    def cells(name: str, entry: dict[str, Any]) -> list[str]:
+        times = results["latency"].get(name, {}).get("rows", {})
+        return [
+            name,
+            METRICS[entry["metric"]],
+            *(_cell(entry["rows"].get(row), "{value:.1f}") for row in shown),
+            _times(times.get("float"), times.get("spiq")),
+        ]
+
+    head = ["network", "metric", *(TITLES[row] for row in shown), "speed, spiq : float"]
+    return table(head, [cells(*item) for item in by_task(results["accuracy"])], left=2)
+
+
+def _cell(found: dict[str, Any] | None, form: str) -> str:
+    if found is None or found.get("error") == "not installed":
+        return NOTHING
+    return "does not load" if "error" in found else form.format(**found)
+
+
+def _times(slow: dict[str, Any] | None, fast: dict[str, Any] | None) -> str:
+    if slow is None or fast is None or "error" in fast:
+        return NOTHING
+    return f"{slow['median_ms'] / fast['median_ms']:.1f} x"
+
+
+def accuracy_section(accuracy: dict[str, Any]) -> str:
+    """Metrics with their intervals, differences, signal-to-noise ratios, refusals."""
+    values, differences, ratios, refused = [], [], [], []
+    for name, entry in by_task(accuracy):
+        rows, first = entry["rows"], [name, METRICS[entry["metric"]], str(entry["images"])]
+        values.append([*first, *(_cell(rows.get(row), "{value:.2f}") for row in TITLES)])
+        form = "{difference[value]:+.2f} ({difference[low]:+.2f} to {difference[high]:+.2f})"
+        others = [row for row in TITLES if row != "float"]
+        differences.append([name, *(_cell(rows.get(row), form) for row in others)])
+        for output in rows["spiq"].get("snr_db", {}):
+            form = f"{{snr_db[{output}]:.1f}}"
+            ratios.append([name, output, *(_cell(rows.get(row), form) for row in others)])
+        refused += [
+            f"- {name}, {TITLES[row]}: {found['error']}"
+            for row, found in rows.items()
+            if "error" in found
+        ]
+    names = [TITLES[row] for row in TITLES if row != "float"]
+    parts = [
+        "Batch 1, one thread, the images of the task cards.",
+        table(["network", "metric", "images", *TITLES.values()], values, left=2),
+        "Difference to float in points, with the 95 % interval over paired images:",
+        table(["network", *names], differences),
+        "Signal-to-noise ratio of the outputs against float, in dB:",
+        table(["network", "output", *names], ratios, left=2),
+    ]
+    return "\n\n".join(parts + (["Refused:", "\n".join(refused)] if refused else []))
+
+
+def latency_section(latency: dict[str, Any]) -> str:
+    """Milliseconds, and ratios to quantize_static."""
+    shown = ("float", "spiq", "ort_static", "ort_dynamic", "ort_dynamic_folded")
+    body, ratios = [], []
+    for name, entry in latency.items():
+        rows: Rows = entry["rows"]
+        body.append(
+            [
+                name,
+                *(_cell(rows.get(row), "{median_ms:.2f}") for row in shown),
+                _times(rows.get("float"), rows.get("spiq")),
+            ]
+        )
+        form = "{ratio[value]:.3f} ({ratio[low]:.3f} to {ratio[high]:.3f})"
+        others = [row for row in shown if row != "ort_static"]
+        ratios.append([name, *(_cell(rows.get(row), form) for row in others)])
+    names = [TITLES[row] for row in shown]
+    return "\n\n".join(
+        [
+            "One image, one thread; median milliseconds, all models of a network timed in one "
+            "interleaved run. ResNet-50, DenseNet-121, MobileNetV2 (`mobilenetv2`) and "
+            "EfficientNet-B0 have random weights.",
+            table(["network", *names, "spiq : float"], body),
+            "Time over that of `quantize_static` in the same round (below 1: faster), with the "
+            "95 % interval over the rounds:",
+            table(["network", *(TITLES[row] for row in shown if row != "ort_static")], ratios),
+        ]
+    )
+
+
+def time_section(times: dict[str, Any]) -> str:
+    """Seconds and memory per network and tool."""
+    body = [
+        [
+            name,
+            TITLES[row],
+            *(
+                f"{found[key]:.{digits}f}"
+                for key, digits in zip(found_keys, (2, 0, 0), strict=True)
+            ),
+        ]
+        for name, entry in times.items()
+        for row, found in entry["rows"].items()
+        if (found_keys := ("seconds", "peak_mb", "beyond_mb"))
+    ]
+    repeats = ", ".join(sorted({str(entry["repeats"]) for entry in times.values()}))
+    return "\n\n".join(
+        [
+            f"Medians of {repeats} fresh processes. Seconds count neither imports nor, for "
+            "`quantize_static`, loading the images; memory is the largest resident size.",
+            table(["network", "tool", "s", "MB", "MB beyond imports and images"], body, left=2),
+        ]
+    )
+
+
+SECTIONS = {
+    "accuracy": ("Accuracy", accuracy_section),
+    "latency": ("Latency", latency_section),
+    "quantize_time": ("Time and memory to quantize", time_section),
+}
+
+
+def page(results: dict[str, dict[str, Any]]) -> str:
+    """All of docs/results.md."""
+    parts = ["# Results", "Written by `python bench/tables.py`; `make bench` measures all of it."]
+    for name, (title, section) in SECTIONS.items():
+        stamps = [entry["stamp"] for entry in results[name].values()]
+        made = "; ".join(f"{key} {_all(stamps, key)}" for key in ("spiq", "onnxruntime", "nncf"))
+        parts += [
+            f"## {title}",
+            f"`python bench/{name}.py`, {_all(stamps, 'date')}, on one core of a CPU of class "
+            f"{_all(stamps, 'cpu')}; {made}.",
+            section(results[name]),
+        ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _all(stamps: Iterable[dict[str, str]], key: str) -> str:
+    return ", ".join(sorted({stamp[key] for stamp in stamps if stamp[key]})) or "not installed"
+
+
+def update_readme(text: str) -> None:
+    """Put the table between the README's markers."""
+    old = README.read_text()
+    if BEGIN not in old or END not in old.partition(BEGIN)[2]:
+        print(f"{README.name} has no {BEGIN} ... {END}: left as it is")
+        return
+    before, rest = old.split(BEGIN, 1)
+    after = rest.split(END, 1)[1]
+    _replace(README, f"{before}{BEGIN}\n{text}\n{END}{after}")
+
+
+def _replace(path: os.PathLike[str], text: str) -> None:
+    """Write the file, whole or not at all."""
+    part = f"{os.fspath(path)}.tmp"
+    with open(part, "w") as stream:
+        stream.write(text)
+    os.replace(part, path)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Write docs/results.md and the README's table.")
+    parser.add_argument("--print", action="store_true", help="print them, change no file")
+    arguments = parser.parse_args()
+    results = {name: common.load(name) for name in SECTIONS}
+    if arguments.print:
+        print(readme_table(results), page(results), sep="\n\n")
+        return
+    RESULTS_PAGE.parent.mkdir(exist_ok=True)
+    _replace(RESULTS_PAGE, page(results))
+    update_readme(readme_table(results))
+
+
+if __name__ == "__main__":
+    main()
