@@ -11,7 +11,7 @@ from collections.abc import Mapping
 import numpy as np
 import onnx_ir as ir
 
-from spiq.network.query import constant, data_inputs
+from spiq.network.query import constant, data_inputs, weight_nodes
 from spiq.stats.channel import Array, ChannelStats
 from spiq.stats.propagate import Measured
 from spiq.stats.routing import route
@@ -22,6 +22,10 @@ Range = tuple[Array, Array]
 """Low and high end, each of shape layout + (number of lambdas,)."""
 
 _STEPS = {"Add": np.add, "Sub": np.subtract, "Mul": np.multiply, "Div": np.divide}
+_UNSTATED = 1.4
+"""By how much the deviation of a layer's output is widened where nothing states it: the rule takes
+the channels of its input as uncorrelated, and where they are not, the output spreads more."""
+
 _KEEPS = frozenset({"MaxPool", "AveragePool", "Resize"})
 
 
@@ -34,6 +38,7 @@ def soft_ranges(graph: ir.Graph, measured: Measured, lambdas: Array) -> dict[ir.
         lambdas: Widths in standard deviations, shape (L,).
     """
     ranges: dict[ir.Value, Range] = {}
+    layers = set(weight_nodes(graph))
     for value in graph.inputs:
         if value in measured.stats:
             ranges[value] = _around(measured.stats[value], lambdas)
@@ -42,12 +47,10 @@ def soft_ranges(graph: ir.Graph, measured: Measured, lambdas: Array) -> dict[ir.
             known = measured.stats.get(value)
             if known is None:
                 continue
-            carried = (
-                None
-                if known.source in ("norm", "synthetic")
-                else _carried(node, index, ranges, measured)
-            )
-            ranges[value] = _bounded(carried or _around(known, lambdas), known)
+            stated = known.source in ("norm", "synthetic")
+            carried = None if stated else _carried(node, index, ranges, measured)
+            wider = _UNSTATED if node in layers and not stated else 1.0
+            ranges[value] = _bounded(carried or _around(known, wider * lambdas), known)
     return ranges
 
 
