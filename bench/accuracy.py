@@ -30,8 +30,11 @@ from spiq import tasks
 from spiq.report.eval_results import Estimate
 from spiq.runtimes.onnxruntime import session
 
-METRICS = {"classification": "top1", "detection": "map50", "segmentation": "miou"}
+METRICS = {"classification": "top1", "detection": "mAP50", "segmentation": "miou"}
 """The main metric of each task: a field of a score, with `<metric>_difference` beside it."""
+
+PERCENT = {"top1": 1, "mAP50": 100, "miou": 1}
+"""What turns a metric into percent."""
 
 NOT_INSTALLED = {"error": "not installed"}
 
@@ -49,15 +52,16 @@ def measure(network: common.Network, models: dict[str, Path], limit: int | None)
     metric = METRICS[found.task]
     rows = {row: {"error": reason} for row, reason in refused.items()}
     for row, score in zip(("float", *usable), found.models, strict=True):
-        rows[row] = _interval(getattr(score, metric))
+        rows[row] = _percent(getattr(score, metric), metric)
         if score.comparison is not None:
-            rows[row]["difference"] = _interval(getattr(score.comparison, f"{metric}_difference"))
+            difference = getattr(score.comparison, f"{metric}_difference")
+            rows[row]["difference"] = _percent(difference, metric)
             rows[row]["snr_db"] = _by_output(score.comparison.snr_db, network.path)
     return {"task": found.task, "metric": metric, "images": found.images, "rows": rows}
 
 
-def _interval(estimate: Estimate) -> dict[str, Any]:
-    return {key: round(value, 2) for key, value in asdict(estimate).items()}
+def _percent(estimate: Estimate, metric: str) -> dict[str, float]:
+    return {key: round(PERCENT[metric] * value, 2) for key, value in asdict(estimate).items()}
 
 
 def _by_output(snr_db: dict[str, float | None] | float | None, path: Path) -> dict[str, Any]:

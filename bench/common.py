@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import platform
 import subprocess
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -123,7 +124,8 @@ def refusal(path: Path, image: np.ndarray) -> str:
 def stamp() -> dict[str, str]:
     """When and with what a result was measured."""
     versions = {name: _version(name) for name in ("spiq", "onnxruntime", "nncf")}
-    return versions | {"commit": _commit(), "date": date.today().isoformat(), "cpu": _cpu()}
+    cpu = f"{os.cpu_count()} cores of an {_cpu()}"
+    return versions | {"commit": _commit(), "date": date.today().isoformat(), "cpu": cpu}
 
 
 def _version(name: str) -> str:
@@ -150,8 +152,8 @@ def _cpu() -> str:
     flags = info.read_text().split() if info.exists() else []
     for flag, name in (("avx512_vnni", "AVX512-VNNI"), ("avx_vnni", "AVX-VNNI"), ("avx2", "AVX2")):
         if flag in flags:
-            return f"x86-64 with {name}"
-    return os.uname().machine
+            return f"x86-64 CPU with {name}"
+    return f"{platform.machine()} CPU"
 
 
 def load(name: str) -> dict:

@@ -2,7 +2,7 @@
 
 spiq needs the network alone; quantize_static also needs 100 images, which are in memory before its
 clock starts. Neither clock counts imports. Memory is the largest resident size: of the whole
-process, and what of it came after the imports (and the images).
+process, and what of it came after the imports (the images, too).
 
 Usage: python bench/quantize_time.py [NETWORK...] [--repeats 5]
 
@@ -19,6 +19,8 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+
+import numpy as np
 
 import common
 import peers
@@ -44,16 +46,17 @@ def available(models: Path) -> list[common.Network]:
     return [*common.zoo(), *common.generated(models)]
 
 
-def once(row: str, name: str, models: Path) -> dict[str, float]:
+def once(row: str, name: str, models: Path, images: Path) -> dict[str, float]:
     """Quantize in this process: seconds, and the largest resident size before and after, in MB."""
     (network,) = common.select(available(models), [name])
-    images = network.images(peers.IMAGES) if row in peers.CALIBRATED else None
-    before, start = _peak(), time.perf_counter()
+    before = _peak()
+    calibration = np.load(images) if images.exists() else None
     with tempfile.TemporaryDirectory() as folder:
-        if images is None:
+        start = time.perf_counter()
+        if calibration is None:
             common.quantize(network, row, Path(folder))
         else:
-            peers.CALIBRATED[row](network.path, Path(folder) / "model.onnx", images)
+            peers.CALIBRATED[row](network.path, Path(folder) / "model.onnx", calibration)
         seconds = time.perf_counter() - start
     return {"seconds": seconds, "peak_mb": _peak(), "beyond_mb": _peak() - before}
 
@@ -67,13 +70,17 @@ def _peak() -> float:
     return int(re.search(r"VmHWM:\s*(\d+) kB", status)[1]) * 1024 / 1e6
 
 
-def repeat(row: str, name: str, models: Path, repeats: int) -> dict[str, float]:
+def repeat(row: str, network: common.Network, models: Path, repeats: int) -> dict[str, float]:
     """Medians of `once` over fresh processes."""
-    command = [sys.executable, __file__, ONCE, row, name, str(models)]
     runs = []
-    for _ in range(repeats):
-        done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
-        runs.append(json.loads(done.stdout.splitlines()[-1]))
+    with tempfile.TemporaryDirectory() as folder:
+        images = Path(folder) / "images.npy"  # preprocessed here, so that it costs no memory there
+        if row in peers.CALIBRATED:
+            np.save(images, network.images(peers.IMAGES))
+        command = [sys.executable, __file__, ONCE, row, network.name, str(models), str(images)]
+        for _ in range(repeats):
+            done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+            runs.append(json.loads(done.stdout.splitlines()[-1]))
     return {key: round(statistics.median(run[key] for run in runs), 2) for key in runs[0]}
 
 
@@ -85,7 +92,7 @@ def main() -> None:
     for network in common.select(available(arguments.models), names):
         rows = {}
         for row in ("spiq", "ort_static") if network.name in WITH_PEER else ("spiq",):
-            rows[row] = repeat(row, network.name, arguments.models, arguments.repeats)
+            rows[row] = repeat(row, network, arguments.models, arguments.repeats)
             print(f"{network.name:24} {row:12} {rows[row]}", flush=True)
         entry = {"repeats": arguments.repeats, "rows": rows, "stamp": common.stamp()}
         common.record("quantize_time", network.name, entry)
@@ -93,6 +100,6 @@ def main() -> None:
 
 if __name__ == "__main__":
     if sys.argv[1:2] == [ONCE]:
-        print(json.dumps(once(sys.argv[2], sys.argv[3], Path(sys.argv[4]))))
+        print(json.dumps(once(sys.argv[2], sys.argv[3], *map(Path, sys.argv[4:]))))
     else:
         main()

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import common
+import networks
 import peers
 
 RESULTS_PAGE = common.ROOT / "docs" / "results.md"
@@ -26,7 +27,7 @@ TITLES = {
     "ort_dynamic": "`quantize_dynamic`",
     "ort_dynamic_folded": "`quantize_dynamic`, BatchNorm folded",
 }
-METRICS = {"top1": "top-1 %", "map50": "mAP50 %", "miou": "mIoU %"}
+METRICS = {"top1": "top-1 %", "mAP50": "mAP50 %", "miou": "mIoU %"}
 NOTHING = "-"
 
 Rows = dict[str, dict[str, Any]]
@@ -56,7 +57,7 @@ def readme_table(results: dict[str, dict[str, Any]]) -> str:
             _times(times.get("float"), times.get("spiq")),
         ]
 
-    head = ["network", "metric", *(TITLES[row] for row in shown), "speed, spiq : float"]
+    head = ["network", "metric", *(TITLES[row] for row in shown), "spiq, times as fast as float"]
     return table(head, [cells(*item) for item in by_task(results["accuracy"])], left=2)
 
 
@@ -91,7 +92,8 @@ def accuracy_section(accuracy: dict[str, Any]) -> str:
         ]
     names = [TITLES[row] for row in TITLES if row != "float"]
     parts = [
-        "Batch 1, one thread, the images of the task cards.",
+        "Batch 1, the labelled images of the task cards. `quantize_static` and NNCF calibrate on "
+        f"the first {peers.IMAGES} of them; spiq sees none.",
         table(["network", "metric", "images", *TITLES.values()], values, left=2),
         "Difference to float in points, with the 95 % interval over paired images:",
         table(["network", *names], differences),
@@ -121,9 +123,8 @@ def latency_section(latency: dict[str, Any]) -> str:
     return "\n\n".join(
         [
             "One image, one thread; median milliseconds, all models of a network timed in one "
-            "interleaved run. ResNet-50, DenseNet-121, MobileNetV2 (`mobilenetv2`) and "
-            "EfficientNet-B0 have random weights.",
-            table(["network", *names, "spiq : float"], body),
+            f"interleaved run. {', '.join(networks.TOPOLOGIES)} have random weights.",
+            table(["network", *names, "spiq, times as fast as float"], body),
             "Time over that of `quantize_static` in the same round (below 1: faster), with the "
             "95 % interval over the rounds:",
             table(["network", *(TITLES[row] for row in shown if row != "ort_static")], ratios),
@@ -150,8 +151,9 @@ def time_section(times: dict[str, Any]) -> str:
     return "\n\n".join(
         [
             f"Medians of {repeats} fresh processes. Seconds count neither imports nor, for "
-            "`quantize_static`, loading the images; memory is the largest resident size.",
-            table(["network", "tool", "s", "MB", "MB beyond imports and images"], body, left=2),
+            "`quantize_static`, loading the images; threads as each tool likes; memory is "
+            "the largest resident size, images included.",
+            table(["network", "tool", "s", "MB", "MB beyond imports"], body, left=2),
         ]
     )
 
@@ -171,8 +173,7 @@ def page(results: dict[str, dict[str, Any]]) -> str:
         made = "; ".join(f"{key} {_all(stamps, key)}" for key in ("spiq", "onnxruntime", "nncf"))
         parts += [
             f"## {title}",
-            f"`python bench/{name}.py`, {_all(stamps, 'date')}, on one core of a CPU of class "
-            f"{_all(stamps, 'cpu')}; {made}.",
+            f"`python bench/{name}.py`, {_all(stamps, 'date')}, on {_all(stamps, 'cpu')}; {made}.",
             section(results[name]),
         ]
     return "\n\n".join(parts) + "\n"

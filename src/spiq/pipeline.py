@@ -30,14 +30,17 @@ from spiq.planning.fits import check_fits
 from spiq.planning.plan import Plan
 from spiq.report.layers import layer_results
 from spiq.report.results import QuantizeResult
+from spiq.rewriting.dense_groups import fill_groups
 from spiq.rewriting.fold_scales import fold_scales
 from spiq.rewriting.round_weights import round_layer
 from spiq.runtimes.emit_qdq import emit
 from spiq.runtimes.observe import lacks_statistics, observe
 from spiq.runtimes.onnxruntime import session
+from spiq.runtimes.prelu import prelu_as_max
 from spiq.runtimes.verify import verify
 from spiq.stats.inputs import input_stats
 from spiq.stats.propagate import Measured, measure
+from spiq.targets import TARGETS
 
 if TYPE_CHECKING:
     import onnx
@@ -188,14 +191,19 @@ def _carry_out(
 ) -> Quantized:
     graph = prepared.model.graph
     layers = layer_results(graph, measured, made)
+    target = TARGETS[made.target]
     tell("rewrite")
+    folded = fold_scales(graph, made)
+    fill_groups(folded, target.dense_groups)
     rounded = {
         node: round_layer(node, made.layers[str(node.name)], made.tensors[str(node.inputs[0].name)])
-        for node in fold_scales(graph, made)
+        for node in folded
         if node.inputs[0] is not None
     }
     tell("emit")
     emit(graph, made, rounded)
+    if target.slow_prelu:
+        prelu_as_max(graph)
     remove_unused(graph)
     _sign(prepared.model, made)
     quantized = serialize(prepared.model)

@@ -24,17 +24,19 @@ class Target:
         float_output: Layers whose integer kernel may end in float.
         weight_bits: The most bits that a weight may have. On x86 CPUs without VNNI, products of
             uint8 and 8-bit weights saturate their 16-bit sums; 7 bits do not.
-        opset: The least opset whose operators the emitted graph uses.
+        dense_groups: Grouped convolutions with at most so many weights per tap are faster dense.
+        slow_prelu: PRelu is slower than the products and the maximum that it stands for.
     """
 
     name: str
     integer: frozenset[str] = _INTEGER
     float_output: frozenset[str] = frozenset({"Gemm", "MatMul"})
     weight_bits: int = 8
-    opset: int = 13
+    dense_groups: int = 0
+    slow_prelu: bool = False
 
 
-ONNXRUNTIME = Target(name="onnxruntime")
+ONNXRUNTIME = Target(name="onnxruntime", dense_groups=640, slow_prelu=True)
 PORTABLE = Target(name="portable", weight_bits=7)
 
 TARGETS = {target.name: target for target in (ONNXRUNTIME, PORTABLE)}

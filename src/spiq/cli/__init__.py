@@ -16,6 +16,7 @@ import typer
 
 from spiq import __version__
 from spiq.cli.bench import bench
+from spiq.cli.card import app as card
 from spiq.cli.demo import demo
 from spiq.cli.evaluate import evaluate
 from spiq.cli.inspect import inspect
@@ -40,6 +41,7 @@ app.command("inspect")(inspect)
 app.command("eval")(evaluate)
 app.command("bench")(bench)
 app.command("demo")(demo)
+app.add_typer(card, name="card")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -1,11 +1,16 @@
 """``spiq eval``."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from spiq.cli import options, output
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from spiq.tasks import Result
 
 
 def evaluate(
@@ -21,7 +26,7 @@ def evaluate(
 ) -> None:
     """Measure accuracy; several networks are compared with the first."""
     from spiq import tasks
-    from spiq.report import jsonable, text
+    from spiq.report import jsonable
 
     with output.counting("images") as tell:
         result = tasks.evaluate(
@@ -30,4 +35,19 @@ def evaluate(
     if json:
         print(jsonable.to_json(result))
     else:
-        output.show(text.evaluated(result))
+        output.show(_table(result))
+
+
+def _table(result: "Result") -> "RenderableType":
+    """Return the table of the result's task."""
+    from spiq.report import detection_text, segmentation_text, text
+    from spiq.report.detection_results import DetectionResult
+    from spiq.report.segmentation_results import SegmentationResult
+
+    match result:
+        case DetectionResult():
+            return detection_text.evaluated(result)
+        case SegmentationResult():
+            return segmentation_text.evaluated(result)
+        case _:
+            return text.evaluated(result)

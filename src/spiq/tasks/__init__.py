@@ -4,11 +4,16 @@ import importlib
 import os
 from collections.abc import Callable, Sequence
 
-from spiq.errors import CardError, ConfigError
+from spiq.errors import ConfigError
+from spiq.report.detection_results import DetectionResult
 from spiq.report.eval_results import ClassificationResult
+from spiq.report.segmentation_results import SegmentationResult
 from spiq.tasks.cards import TASKS, Card, read
 
-__all__ = ["TASKS", "Card", "evaluate", "read"]
+__all__ = ["TASKS", "Card", "Result", "evaluate", "read"]
+
+Result = ClassificationResult | DetectionResult | SegmentationResult
+"""What :func:`evaluate` returns, by the card's task."""
 
 
 def evaluate(
@@ -19,7 +24,7 @@ def evaluate(
     threads: int = 0,
     batch: int = 8,
     progress: Callable[[int, int], None] | None = None,
-) -> ClassificationResult:
+) -> Result:
     """Measure ``models`` on the images of ``card``; the others are compared with the first.
 
     Args:
@@ -32,21 +37,13 @@ def evaluate(
         progress: Called with images done and images in all.
 
     Raises:
-        CardError: The card is wrong, does not fit a network, or its task cannot be evaluated yet.
+        CardError: The card is wrong or does not fit a network.
         ModelError: A network cannot be loaded or run.
         ConfigError: An option makes no sense.
     """
     if isinstance(models, str | bytes | os.PathLike):
         raise ConfigError("models is a single network: give a list, [network]")
     card = card if isinstance(card, Card) else read(card)
-    module = TASKS[card.task]
-    if module is None:
-        available = ", ".join(name for name, found in TASKS.items() if found)
-        raise CardError(
-            f"{card.path}: task {card.task!r} cannot be evaluated yet; available: {available}"
-        )
-    run = importlib.import_module(module).evaluate
-    result: ClassificationResult = run(
-        models, card, limit=limit, threads=threads, batch=batch, progress=progress
-    )
+    run = importlib.import_module(TASKS[card.task]).evaluate
+    result: Result = run(models, card, limit=limit, threads=threads, batch=batch, progress=progress)
     return result

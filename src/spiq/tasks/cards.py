@@ -36,12 +36,12 @@ from spiq.tasks.sections import (
 
 __all__ = ["CHANNELS", "LAYOUTS", "TASKS", "Card", "Dataset", "Decode", "Input", "read"]
 
-TASKS: dict[str, str | None] = {
+TASKS: dict[str, str] = {
     "classification": "spiq.tasks.classification",
-    "detection": None,
-    "segmentation": None,
+    "detection": "spiq.tasks.detection",
+    "segmentation": "spiq.tasks.segmentation",
 }
-"""Module of each task, imported when used; None: its cards are read, but nothing evaluates them."""
+"""Module of each task, imported when used."""
 
 
 def read(path: str | os.PathLike[str]) -> Card:
@@ -129,11 +129,11 @@ def _complete(spec: Input, where: Path) -> Input:
 
 
 def _check_layout(table: Collection[str], layout: str, task: str, where: Path) -> None:
-    needed, keys = LAYOUTS[layout]
-    if needed and task != needed:
-        fitting = [name for name, (other, _) in LAYOUTS.items() if other in ("", task)]
+    tasks, keys = LAYOUTS[layout]
+    if tasks and task not in tasks:
+        fitting = [name for name, (other, _) in LAYOUTS.items() if not other or task in other]
         raise CardError(
-            f"{where}: [dataset] layout {layout!r} is for {needed}, not for {task}: "
+            f"{where}: [dataset] layout {layout!r} is for {' and '.join(tasks)}, not for {task}: "
             f"choose one of {', '.join(fitting)}"
         )
     for name in table:

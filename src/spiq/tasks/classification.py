@@ -94,6 +94,39 @@ def ranks(logits: Floats, labels: datasets.Labels) -> npt.NDArray[np.intp]:
     return count
 
 
+def logits(runner: Runner, inputs: Floats, card: Card) -> Floats:
+    """Run one batch: (n, classes).
+
+    Raises:
+        ModelError: The network fails, or its logits are not all finite.
+        CardError: There are more or fewer than the card says.
+    """
+    (output,) = runner.run(inputs)
+    rows: Floats = output.reshape(len(inputs), -1)
+    classes = card.decode.outputs if isinstance(card.decode.outputs, int) else card.decode.classes
+    if classes is not None and rows.shape[1] != classes:
+        raise CardError(
+            f"{runner.name}: it answers with {rows.shape[1]} logits, "
+            f"but {card.path} says {classes}: the card belongs to another network"
+        )
+    if not np.isfinite(rows).all():
+        raise ModelError(f"{runner.name}: its logits are not all finite, so they rank nothing")
+    return rows
+
+
+def check_labels(labels: datasets.Labels, classes: int, card: Card) -> None:
+    """Refuse labels, (n,), that are no classes.
+
+    Raises:
+        CardError: One is below 0 or not below ``classes``.
+    """
+    if labels.min() < 0 or labels.max() >= classes:
+        raise CardError(
+            f"{card.path}: labels of {card.dataset.dir} reach from {labels.min()} to "
+            f"{labels.max()}, but the network has {classes} classes"
+        )
+
+
 @dataclass(kw_only=True)
 class _Tally:
     """What accumulates over the batches, for one network."""
@@ -126,33 +159,10 @@ def _add(
     inputs = to_input(images, card.input)
     reference: Floats | None = None
     for runner, tally in zip(runners, tallies, strict=True):
-        logits = _logits(runner, inputs, card)
-        _check_labels(labels, logits.shape[1], card)
-        tally.add(logits, labels, reference)
-        reference = logits if reference is None else reference
-
-
-def _logits(runner: Runner, inputs: Floats, card: Card) -> Floats:
-    """Run one batch: (n, classes)."""
-    (output,) = runner.run(inputs)
-    logits: Floats = output.reshape(len(inputs), -1)
-    classes = card.decode.outputs if isinstance(card.decode.outputs, int) else card.decode.classes
-    if classes is not None and logits.shape[1] != classes:
-        raise CardError(
-            f"{runner.name}: it answers with {logits.shape[1]} logits, "
-            f"but {card.path} says {classes}: the card belongs to another network"
-        )
-    if not np.isfinite(logits).all():
-        raise ModelError(f"{runner.name}: its logits are not all finite, so they rank nothing")
-    return logits
-
-
-def _check_labels(labels: datasets.Labels, classes: int, card: Card) -> None:
-    if labels.min() < 0 or labels.max() >= classes:
-        raise CardError(
-            f"{card.path}: labels of {card.dataset.dir} reach from {labels.min()} to "
-            f"{labels.max()}, but the network has {classes} classes"
-        )
+        rows = logits(runner, inputs, card)
+        check_labels(labels, rows.shape[1], card)
+        tally.add(rows, labels, reference)
+        reference = rows if reference is None else reference
 
 
 def _score(runner: Runner, tally: _Tally, first: _Tally, total: int) -> ClassificationScore:

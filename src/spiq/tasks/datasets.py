@@ -1,4 +1,4 @@
-"""The images and labels that a card names, whatever their layout, one at a time.
+"""The images with classes or masks that a card names, whatever their layout, one at a time.
 
 Image files that cannot be decoded are left out; ``skipped`` then collects which, and why.
 """
@@ -30,7 +30,7 @@ class Sample:
     image: Images
     """(height, width, channels): RGB, or grey with one channel."""
     label: Any
-    """A class, a mask (height, width), or None where the task's labels are elsewhere."""
+    """A class, or a mask (height, width)."""
 
 
 def count(card: Card, *, limit: int | None = None) -> int:

@@ -5,15 +5,13 @@
                  for each ID in DIR/ImageSets/Segmentation/SPLIT.txt
     cityscapes   DIR/leftImg8bit/SPLIT/CITY/ID_leftImg8bit.png
                  DIR/gtFine/SPLIT/CITY/ID_gtFine_labelTrainIds.png, else ID_gtFine_labelIds.png
-    coco         DIR/FOLDER/PICTURE for each picture of the annotations, in the order of their ids
 
 Pictures of imagenet folders come one of each class in turn, so that the first N hold all classes.
+Where the pictures of boxes are is read with the boxes, by :mod:`spiq.tasks.detection`.
 """
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from spiq.errors import CardError
 from spiq.tasks.cards import Card
@@ -26,8 +24,8 @@ class Entry:
     """One picture."""
 
     image: Path
-    label: int | Path | None
-    """Its class, the file of its mask, or None where the task's labels are elsewhere."""
+    label: int | Path
+    """Its class, or the file of its mask."""
 
 
 def entries(card: Card) -> list[Entry]:
@@ -36,7 +34,7 @@ def entries(card: Card) -> list[Entry]:
     Raises:
         CardError: The data set is not laid out as the card says.
     """
-    layouts = {"imagenet": _imagenet, "voc": _voc, "cityscapes": _cityscapes, "coco": _coco}
+    layouts = {"imagenet": _imagenet, "voc": _voc, "cityscapes": _cityscapes}
     found = layouts[card.dataset.layout](card)
     if not found:
         raise CardError(f"{card.path}: no pictures in {card.dataset.dir}")
@@ -105,19 +103,6 @@ def _cityscapes(card: Card) -> list[Entry]:
         plain = folder / f"{name}_gtFine_labelIds.png"
         found.append(Entry(image=image, label=mapped if mapped.is_file() else plain))
     return found
-
-
-def _coco(card: Card) -> list[Entry]:
-    path = card.dataset.dir / card.dataset.annotations
-    folder = card.dataset.dir / card.dataset.images
-    try:
-        described: list[dict[str, Any]] = json.loads(path.read_bytes())["images"]
-        pictures = sorted((int(image["id"]), str(image["file_name"])) for image in described)
-    except OSError as error:
-        raise CardError(f"{path}: cannot read the annotations: {error.strerror}") from error
-    except (ValueError, KeyError, TypeError) as error:
-        raise CardError(f"{path}: not COCO annotations: it lacks images with ids") from error
-    return [Entry(image=folder / name, label=None) for _, name in pictures]
 
 
 def _lines(card: Card, path: Path) -> list[str]:

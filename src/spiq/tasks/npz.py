@@ -51,6 +51,17 @@ def count(card: Card) -> int:
     return sum(_length(part, "labels") for part in parts(card))
 
 
+def labels(card: Card) -> Iterator[Array]:
+    """Yield the labels of each part, or those of the labels' own file.
+
+    Raises:
+        CardError: A file cannot be read or has no labels.
+    """
+    own = card.dataset.dir / card.dataset.labels
+    for path in [own] if card.dataset.labels else parts(card):
+        yield array(path, "labels")
+
+
 def samples(card: Card) -> Iterator[tuple[str, Array, Any]]:
     """Yield name, image and label (None: the task's labels are elsewhere).
 
@@ -112,24 +123,23 @@ def _part(part: Path, card: Card, shared: Array | None) -> Iterator[tuple[Array,
             f"{part}: images are {images.dtype} {images.shape}, but {card.path} says uint8 "
             f"(N, {height}, {width}, {channels})"
         )
-    labels = shared
-    if labels is None and card.task != "detection":
-        labels = array(part, "labels")
-        _check_labels(part, labels, len(images), card)
+    own = shared
+    if own is None and card.task != "detection":
+        own = array(part, "labels")
+        _check_labels(part, own, len(images), card)
     # Views would keep this part in memory while the next one loads.
-    if labels is None:
+    if own is None:
         yield from ((image.copy(), None) for image in images)
     else:
-        for image, label in zip(images, labels, strict=shared is None):
+        for image, label in zip(images, own, strict=shared is None):
             yield image.copy(), label.copy()
 
 
-def _check_labels(path: Path, labels: Array, images: int, card: Card) -> None:
+def _check_labels(path: Path, found: Array, images: int, card: Card) -> None:
     masks = card.task == "segmentation"
     shape = (images, card.input.height, card.input.width) if masks else (images,)
-    if labels.shape != shape or labels.dtype.kind not in "iu":
+    if found.shape != shape or found.dtype.kind not in "iu":
         wanted = f"whole numbers {shape}" if masks else "whole numbers"
         raise CardError(
-            f"{path}: labels are {labels.dtype} {labels.shape}: {images} images need as many "
-            f"{wanted}"
+            f"{path}: labels are {found.dtype} {found.shape}: {images} images need as many {wanted}"
         )

@@ -71,7 +71,7 @@ def place(size: tuple[int, int], spec: Preprocess, target: Input) -> Placement:
     return Placement(width=width, height=height, left=left, top=top)
 
 
-def load(entry: Entry, card: Card) -> tuple[Pixels, int | Pixels | None]:
+def load(entry: Entry, card: Card) -> tuple[Pixels, int | Pixels]:
     """Read the picture, (height, width, channels), and its class or its mask, (height, width).
 
     Raises:

@@ -87,6 +87,20 @@ def count_or_text(value: object) -> int | str:
     return value if isinstance(value, str) else count(value)
 
 
+def text_or(convert: Convert) -> Convert:
+    """Text, or what ``convert`` takes."""
+
+    def convert_any(value: object) -> Any:
+        if isinstance(value, str):
+            return value
+        try:
+            return convert(value)
+        except ValueError as error:
+            raise ValueError(f"text or {error}") from error
+
+    return convert_any
+
+
 SECTIONS: Mapping[str, Mapping[str, Convert]] = {
     "dataset": {
         "dir": lambda value: Path(text(value)),
@@ -120,6 +134,10 @@ SECTIONS: Mapping[str, Mapping[str, Convert]] = {
         "multi_label": flag,
         "score_threshold": number,
         "nms_iou": number,
+        "priors": text_or(list_of(list_of(number))),
+        "variances": list_of(positive),
+        "background": flag,
+        "activation": one_of("softmax", "sigmoid", "none"),
         **dict.fromkeys(("classes", "min_pixels", "max_detections"), count),
         **dict.fromkeys(("kind", "output", "layout", "metric"), text),
     },

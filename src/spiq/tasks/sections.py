@@ -6,14 +6,14 @@ from pathlib import Path
 CHANNELS: dict[str, tuple[int, ...]] = {"RGB": (0, 1, 2), "BGR": (2, 1, 0), "GRAY": (0,)}
 """Which channel of the stored image is each channel of the network's input."""
 
-LAYOUTS: dict[str, tuple[str, frozenset[str]]] = {
-    "npz": ("", frozenset({"images", "labels", "annotations"})),
-    "imagenet": ("classification", frozenset({"images", "class_list"})),
-    "voc": ("segmentation", frozenset({"split"})),
-    "cityscapes": ("segmentation", frozenset({"split"})),
-    "coco": ("detection", frozenset({"images", "annotations"})),
+LAYOUTS: dict[str, tuple[tuple[str, ...], frozenset[str]]] = {
+    "npz": ((), frozenset({"images", "labels", "annotations"})),
+    "imagenet": (("classification",), frozenset({"images", "class_list"})),
+    "voc": (("detection", "segmentation"), frozenset({"split"})),
+    "cityscapes": (("segmentation",), frozenset({"split"})),
+    "coco": (("detection",), frozenset({"images", "annotations"})),
 }
-"""The task of each layout ("": every one), and its keys beyond dir, layout, name and n."""
+"""The tasks of each layout ((): every one), and its keys beyond dir, layout, name and n."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,6 +93,14 @@ class Decode:
     score_threshold: float | None = None
     nms_iou: float | None = None
     max_detections: int | None = None
+    priors: str | tuple[tuple[float, ...], ...] = ()
+    """x, y, width, height of each, relative to the input, or an ``.npy`` file beside the card."""
+    variances: tuple[float, ...] = (0.1, 0.2)
+    """Of a prior's centre and size, or of x, y, width and height."""
+    background: bool = True
+    """Whether class 0 of the scores is the background, which ``classes`` does not count."""
+    activation: str = "softmax"
+    """What turns the scores into shares of 1."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -50,12 +50,12 @@ def fastestdet(outputs: Sequence[Floats], settings: Settings) -> list[Candidates
         score = every[cell]
         label = cls.transpose(0, 2, 3, 1).reshape(-1, classes)[cell].argmax(axis=1)
     image, place = np.divmod(cell, rows * columns)
-    y, x = np.divmod(place, columns)
+    y, x = (axis.astype(np.float32) for axis in np.divmod(place, columns))
     raw = reg.reshape(len(reg), 4, -1)[image, :, place]
     size = sigmoid(raw[:, 2:])
     boxes = corners(
-        (np.tanh(raw[:, 0]) + x.astype(np.float32)) / columns,
-        (np.tanh(raw[:, 1]) + y.astype(np.float32)) / rows,
+        ((np.tanh(raw[:, 0]) + x) / columns).astype(np.float32),
+        ((np.tanh(raw[:, 1]) + y) / rows).astype(np.float32),
         size[:, 0],
         size[:, 1],
     )

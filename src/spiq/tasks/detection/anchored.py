@@ -13,7 +13,8 @@ J. Redmon, A. Farhadi, "YOLOv3: an incremental improvement", 2018; s: A. Bochkov
 SSD, outputs (N, P, 4) and (N, P, C, or 1 + C with the background first), P priors (x, y, w, h)
 relative to the input, variances v:
 
-    x = p_x + v_0 t_0 p_w     y = p_y + v_1 t_1 p_h     w = p_w exp(v_2 t_2)     h = p_h exp(v_3 t_3)
+    x = p_x + v_0 t_0 p_w    w = p_w exp(v_2 t_2)
+    y = p_y + v_1 t_1 p_h    h = p_h exp(v_3 t_3)
 
 W. Liu et al., "SSD: single shot multibox detector", ECCV 2016.
 """

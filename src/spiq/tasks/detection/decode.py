@@ -8,7 +8,7 @@ import numpy as np
 from spiq.errors import CardError
 from spiq.tasks.detection import anchor_free, anchored, nms
 from spiq.tasks.detection.boxes import Candidates, Detections, Floats
-from spiq.tasks.detection.settings import Settings, needed, settings_of
+from spiq.tasks.detection.settings import Settings, settings_of
 from spiq.tasks.sections import Card
 
 
@@ -45,12 +45,9 @@ def decoder(card: Card) -> Decoder:
         raise CardError(
             f"{card.path}: [decode] kind {spec.kind!r} is unknown; known: {', '.join(KINDS)}"
         )
-    classes = spec.classes or len(spec.class_names)
-    if not classes:
-        needed(card, "classes")
     kind.check(card)
     priors = anchored.read_priors(card) if spec.kind == "ssd" else None
-    settings = settings_of(card, classes=classes, priors=priors)
+    settings = settings_of(card, priors=priors)
 
     def decode(outputs: Sequence[Floats]) -> list[Detections]:
         found = _joined(kind.decode(outputs, settings))

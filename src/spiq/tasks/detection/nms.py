@@ -15,13 +15,11 @@ import numpy.typing as npt
 
 from spiq.tasks.detection.boxes import Candidates, Detections, Ints, area
 
-_BLOCK = 256
+_BLOCK = 128
 """Boxes per image and block: bounds the pairs."""
 
 
-def select(
-    found: Candidates, *, images: int, iou: float, max_detections: int
-) -> list[Detections]:
+def select(found: Candidates, *, images: int, iou: float, max_detections: int) -> list[Detections]:
     """Drop overlapping boxes; return the best ``max_detections`` of each image, best first.
 
     Args:

@@ -6,13 +6,13 @@ import numpy as np
 
 from spiq.tasks.detection.boxes import Floats, Ints
 
-_LEAST = -80.0
-"""exp(80) is still finite in float32."""
+_LEAST, _MOST = np.float32(-80), np.float32(20)
+"""Where exponents are cut off: exp(80) is finite in float32, and no box is exp(20) anchors wide."""
 
 
 def sigmoid(x: Floats) -> Floats:
     """Return ``1 / (1 + exp(-x))``."""
-    result: Floats = 1 / (1 + np.exp(-np.maximum(x, _LEAST)))
+    result: Floats = np.float32(1) / (np.float32(1) + np.exp(-np.maximum(x, _LEAST)))
     return result
 
 
@@ -24,8 +24,8 @@ def logit(share: float) -> float:
 
 
 def exp(x: Floats) -> Floats:
-    """Return ``exp(x)``, kept finite."""
-    result: Floats = np.exp(np.minimum(x, -_LEAST))
+    """Return ``exp(x)`` of sizes, which never become infinite."""
+    result: Floats = np.exp(np.minimum(x, _MOST))
     return result
 
 

@@ -26,12 +26,29 @@ class Settings:
     priors: Floats = field(default_factory=lambda: np.zeros((0, 4), np.float32))
 
 
-def settings_of(card: Card, *, classes: int, priors: Floats | None = None) -> Settings:
+def class_count(card: Card) -> int:
+    """Return how many classes the network tells apart.
+
+    Raises:
+        CardError: The card does not say, or says two numbers.
+    """
+    spec = card.decode
+    named = len(spec.class_names)
+    if spec.classes is None and not named:
+        needed(card, "classes")
+    if spec.classes is not None and named and named != spec.classes:
+        raise CardError(
+            f"{card.path}: [decode] classes is {spec.classes}, but class_names has {named} names"
+        )
+    return spec.classes or named
+
+
+def settings_of(card: Card, *, priors: Floats | None = None) -> Settings:
     """Return the settings of ``card``."""
     spec = card.decode
     return Settings(
         card=card,
-        classes=classes,
+        classes=class_count(card),
         threshold=SCORE_THRESHOLD if spec.score_threshold is None else spec.score_threshold,
         multi_label=spec.multi_label,
         nms_iou=NMS_IOU if spec.nms_iou is None else spec.nms_iou,
