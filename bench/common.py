@@ -74,21 +74,22 @@ def zoo() -> list[Network]:
     return [Network(x.name, x.path.with_name("model.onnx"), x) for x in map(cards.read, found)]
 
 
-def generated(models: Path) -> list[Network]:
-    """The networks with random weights; those that are not in `models` yet are built."""
-    found = [Network(name, models / name / "float.onnx", None) for name in networks.TOPOLOGIES]
-    for network in found:
-        if not network.path.exists():
-            networks.write(network.name, network.path)
-    return found
+def everything(models: Path) -> list[Network]:
+    """The zoo, and the networks with random weights."""
+    random = [Network(name, models / name / "float.onnx", None) for name in networks.TOPOLOGIES]
+    return [*zoo(), *random]
 
 
 def select(available: Sequence[Network], names: Iterable[str]) -> list[Network]:
-    """The networks of these names, all of them where there are none."""
+    """The networks of these names (none: all); those with random weights are built if missing."""
     by_name = {network.name: network for network in available}
     if unknown := [name for name in names if name not in by_name]:
         raise SystemExit(f"unknown networks: {', '.join(unknown)}; known: {', '.join(by_name)}")
-    return [by_name[name] for name in names] or list(available)
+    chosen = [by_name[name] for name in names] or list(available)
+    for network in chosen:
+        if network.card is None and not network.path.exists():
+            networks.write(network.name, network.path)
+    return chosen
 
 
 def parser(description: str) -> argparse.ArgumentParser:

@@ -55,8 +55,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=20.0, help="per network")
     parser.add_argument("--rounds", type=int, default=100, help="at most")
     arguments = parser.parse_args()
-    available = [*common.zoo(), *common.generated(arguments.models)]
-    for network in common.select(available, arguments.networks):
+    for network in common.select(common.everything(arguments.models), arguments.networks):
         entry = measure(
             network, arguments.models, seconds=arguments.seconds, rounds=arguments.rounds
         )

@@ -147,8 +147,7 @@ def main() -> None:
     parser.add_argument("--peers", nargs="+", choices=PEERS, default=PEERS)
     parser.add_argument("--force", action="store_true", help="also what is there already")
     arguments = parser.parse_args()
-    available = [*common.zoo(), *common.generated(arguments.models)]
-    for network in common.select(available, arguments.networks):
+    for network in common.select(common.everything(arguments.models), arguments.networks):
         make(network, arguments.models, arguments.peers, force=arguments.force)
 
 

@@ -41,14 +41,9 @@ ONCE = "once"
 """First argument of the process that quantizes a single time."""
 
 
-def available(models: Path) -> list[common.Network]:
-    """The networks that can be timed."""
-    return [*common.zoo(), *common.generated(models)]
-
-
 def once(row: str, name: str, models: Path, images: Path) -> dict[str, float]:
     """Quantize in this process: seconds, and the largest resident size before and after, in MB."""
-    (network,) = common.select(available(models), [name])
+    (network,) = common.select(common.everything(models), [name])
     before = _peak()
     calibration = np.load(images) if images.exists() else None
     with tempfile.TemporaryDirectory() as folder:
@@ -89,7 +84,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=5, help="fresh processes per figure")
     arguments = parser.parse_args()
     names = arguments.networks or NETWORKS
-    for network in common.select(available(arguments.models), names):
+    for network in common.select(common.everything(arguments.models), names):
         rows = {}
         for row in ("spiq", "ort_static") if network.name in WITH_PEER else ("spiq",):
             rows[row] = repeat(row, network, arguments.models, arguments.repeats)

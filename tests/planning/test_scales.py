@@ -77,9 +77,8 @@ def sigma(t: Channels, found: Scaled) -> np.ndarray:
 @pytest.mark.parametrize("group", CASES)
 def test_every_channel_fits_at_the_chosen_width(group: list[Channels], bits: int) -> None:
     found = chosen(group, bits)
-    width = list(LAMBDAS).index(found.width)
     for t in group:
-        grid = found.grids[t.grid]
+        grid, width = found.grids[t.grid], list(LAMBDAS).index(found.widths[t.grid])
         steps = grid.scale * sigma(t, found)
         assert (steps > 0).all() and np.isfinite(steps).all()
         assert ((grid.qmax - grid.zero_point) * steps >= t.high[:, width] * (1 - 1e-9)).all()
@@ -179,10 +178,9 @@ def test_need_is_the_least_step_that_fits() -> None:
 @pytest.mark.parametrize("group", CASES)
 def test_pinned_classes_have_scale_1_and_still_fit(group: list[Channels]) -> None:
     found = chosen(group, 8, (1.0,), frozenset({0, 2}))
-    width = list(LAMBDAS).index(found.width)
     assert found.sigma[0] == found.sigma[2] == 1
     for t in group:
-        grid = found.grids[t.grid]
+        grid, width = found.grids[t.grid], list(LAMBDAS).index(found.widths[t.grid])
         steps = grid.scale * sigma(t, found)
         assert ((grid.qmax - grid.zero_point) * steps >= t.high[:, width] * (1 - 1e-9)).all()
         assert (grid.zero_point * steps >= -t.low[:, width] * (1 - 1e-9)).all()

@@ -4,14 +4,15 @@ import pytest
 
 from spiq.errors import CardError, ConfigError
 from spiq.tasks import evaluate
-from spiq.tasks.cards import TASKS, read
+from spiq.tasks.cards import read
+from spiq.tasks.schema import SECTIONS
 
 
 def test_reads_every_section(make_card):
     path = make_card(
         dataset='n = 9\nimages = "part-*.npz"',
         input='channels = "BGR"\nmean = [1, 2.5, 3]\nstd = [4.0, 5.0, 6.0]\ndivide_after = 255',
-        decode='kind = "yolov3"\nanchors = [[1,2, 3,4], [5,6]]\nstrides = [8]\nmulti_label = true',
+        decode="anchors = [[1,2, 3,4], [5,6]]\nstrides = [8]\nmulti_label = true",
     )
     path.write_text(
         path.read_text() + '[source]\nlicence = "MIT"\n[float32]\ntop1 = 50\n'
@@ -96,14 +97,44 @@ def test_data_set_in_data_of_a_folder_above(make_card, tmp_path):
     assert read(moved).dataset.dir == tmp_path / "data" / "images"
 
 
-@pytest.mark.parametrize("task", ["detection", "segmentation"])
-def test_a_task_without_evaluation_parses(make_card, task):
-    assert TASKS[task] is None
-    path = make_card(task=task)
-    assert read(path).task == task
-    message = f"task '{task}' cannot be evaluated yet; available: classification"
+@pytest.mark.parametrize(
+    ("task", "dataset", "preprocess", "message"),
+    [
+        ("detection", 'layout = "imagenet"', "", "for classification, not for detection: choose"),
+        ("segmentation", 'layout = "coco"', "", "choose one of npz, voc, cityscapes"),
+        ("classification", 'split = "val"', "", "'split' means nothing for layout 'npz'"),
+        ("segmentation", 'layout = "voc"\nlabels = "x"', "", "'labels' means nothing for"),
+        ("segmentation", 'layout = "voc"', "", r"lacks 'resize'.*: exact, shorter, letterbox"),
+        ("segmentation", 'layout = "voc"', 'resize = "crop"', "must be one of exact, shorter"),
+        ("segmentation", 'layout = "voc"', 'resize = "shorter"', "resize_to belongs to"),
+        ("segmentation", 'layout = "voc"', 'resize = "exact"\nresize_to = 3', "resize_to belongs"),
+        (
+            "segmentation",
+            'layout = "voc"',
+            'resize = "shorter"\nresize_to = 1',
+            "resize_to = 1 is less than the input's 2x2",
+        ),
+        ("classification", "", 'resize = "exact"', "resize is for image files"),
+        ("classification", "", "pad_value = 256", "a whole number from 0 to 255"),
+    ],
+)
+def test_layouts_have_their_own_keys(make_card, task, dataset, preprocess, message):
+    path = make_card(task=task, dataset=dataset)
+    path.write_text(path.read_text() + f"[preprocess]\n{preprocess}\n")
     with pytest.raises(CardError, match=message):
-        evaluate(["absent.onnx"], path)
+        read(path)
+
+
+def test_classes_and_masks_are_read_by_argmax_only(make_card):
+    with pytest.raises(CardError, match="kind = 'yolov8': segmentation has only 'argmax'"):
+        read(make_card(task="segmentation", decode='kind = "yolov8"'))
+
+
+def test_the_manual_names_every_key():
+    manual = (Path(__file__).parents[2] / "docs" / "cards.md").read_text("utf-8")
+    for keys in SECTIONS.values():
+        for key in keys:
+            assert f"`{key}`" in manual
 
 
 def test_a_single_network_is_not_a_list_of_them(make_card):

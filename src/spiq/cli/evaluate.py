@@ -10,7 +10,7 @@ from spiq.cli import options, output
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from spiq.tasks import Result
+    from spiq.tasks import Card, Result
 
 
 def evaluate(
@@ -22,20 +22,41 @@ def evaluate(
     limit: Annotated[int | None, typer.Option(metavar="N", help="Only the first N images.")] = None,
     threads: Annotated[int, typer.Option(metavar="N", help="0: as many as there are.")] = 0,
     batch: Annotated[int, typer.Option(metavar="N", help="Images per call.")] = 8,
+    view: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Draw masks or boxes of the images that differ most."),
+    ] = None,
     json: options.Json = False,
 ) -> None:
     """Measure accuracy; several networks are compared with the first."""
     from spiq import tasks
     from spiq.report import jsonable
 
+    read = tasks.read(card)
+    if view is not None:
+        from spiq.tasks.view import check_folder
+
+        check_folder(view, read)
     with output.counting("images") as tell:
         result = tasks.evaluate(
-            models, card, limit=limit, threads=threads, batch=batch, progress=tell
+            models, read, limit=limit, threads=threads, batch=batch, progress=tell
         )
+    if view is not None:
+        _draw(models, read, view, limit, threads)
     if json:
         print(jsonable.to_json(result))
     else:
         output.show(_table(result))
+    if result.skipped:
+        left_out = f"{len(result.skipped)} images count nowhere, such as {result.skipped[0]}"
+        output.warn(" ".join(left_out.split()))
+
+
+def _draw(models: list[Path], card: "Card", folder: Path, limit: int | None, threads: int) -> None:
+    from spiq.tasks.view import write
+
+    with output.counting("pictures") as tell:
+        write(models, card, folder, limit=limit, threads=threads, progress=tell)
 
 
 def _table(result: "Result") -> "RenderableType":

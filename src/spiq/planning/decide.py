@@ -142,7 +142,7 @@ def _tensor(value: ir.Value, placement: Placement, scaled: Scaled) -> TensorPlan
         channel_scale=tuple(scaled.sigma[int(name)] for name in classes.reshape(-1)),
         layout=classes.shape,
         alpha=scaled.alpha,
-        width=scaled.width,
+        width=scaled.widths[placement.grids[value]],
     )
 
 

@@ -5,8 +5,8 @@ lambda and an alpha in [0, 1] the step of channel c becomes
 
     s_c = R^(1 - alpha) r_c^alpha,     r_c = max(high_c / (qmax - z), -low_c / (z - qmin)),
 
-with R = max_c r_c: alpha 0 is one scalar scale, alpha 1 is SPIQ as published. lambda, alpha and
-the zero point z of each grid are the ones with the least expected error at the network's outputs,
+with R = max_c r_c: alpha 0 is one scalar scale, alpha 1 is SPIQ as published. alpha, and lambda and
+the zero point z of each grid, are the ones with the least expected error at the network's outputs,
 
     sum_t sum_c w_c (s_c^2 / 12 + u_c^2 C(reach_c))  +  weight rounding of the layers that read t,
 
@@ -18,7 +18,7 @@ meets the deviation of x_c / sigma_c (its mean is corrected by the bias).
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import onnx_ir as ir
@@ -65,25 +65,25 @@ class Scaled:
         grids: Scale and zero point of each grid, by its number.
         sigma: Channel scale of each class, by its number.
         alpha: The exponent that was chosen.
-        width: The lambda that was chosen.
+        widths: The lambda of each grid, by its number.
         cost: Expected error at the outputs, relative to their signal.
     """
 
     grids: dict[int, Grid]
     sigma: dict[int, float]
     alpha: float
-    width: float
+    widths: dict[int, float]
     cost: float
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """One alpha, evaluated for the lambda that suits it best."""
+    """One alpha, evaluated for the lambdas that suit it best."""
 
     steps: dict[int, float]
     zero_points: dict[int, int]
     sigma: Array
-    width: int
+    widths: dict[int, float]
     cost: float
 
 
@@ -113,7 +113,7 @@ def decide(
         sigma = {int(name): float(s) for name, s in zip(names, found.sigma, strict=True)}
         cost = found.cost + sum(layer.cost(sigma) for layer in layers)
         if best is None or cost < best[1].cost * (1 - 1e-9):
-            best = alpha, Candidate(found.steps, found.zero_points, found.sigma, found.width, cost)
+            best = alpha, replace(found, cost=cost)
     assert best is not None
     alpha, chosen = best
     grids = {
@@ -121,7 +121,7 @@ def decide(
         for grid, step in chosen.steps.items()
     }
     sigma = {int(name): float(s) for name, s in zip(names, chosen.sigma, strict=True)}
-    return Scaled(grids, sigma, alpha, float(LAMBDAS[chosen.width]), chosen.cost)
+    return Scaled(grids, sigma, alpha, chosen.widths, chosen.cost)
 
 
 def _candidate(
@@ -131,38 +131,59 @@ def _candidate(
     alpha: float,
     qmax: int,
 ) -> Candidate:
-    """Evaluate one alpha: all lambdas at once, the best one is returned."""
+    """Evaluate one alpha: sigma for the best common lambda, then the best one for each grid."""
     grids = sorted({t.grid for t in group})
     zero_points = {
         grid: _zero_point([t for t in group if t.grid == grid], alpha, qmax) for grid in grids
     }
-    ratios = np.full((len(held), len(LAMBDAS)), _SMALLEST_RATIO)
     needs = [_need(t.low, t.high, zero_points[t.grid], qmax) for t in group]
-    peaks = {
-        grid: np.max(
-            [n.max(axis=0) for n, t in zip(needs, group, strict=True) if t.grid == grid], 0
-        )
-        for grid in grids
-    }
-    for t, need, place in zip(group, needs, index, strict=True):
-        peak = np.where(peaks[t.grid] > 0, peaks[t.grid], 1.0)
-        np.maximum.at(ratios, place, need / peak)
-    sigma = np.where(held[:, None], 1.0, ratios**alpha)
-    steps = {grid: np.zeros(len(LAMBDAS)) for grid in grids}
-    for t, need, place in zip(group, needs, index, strict=True):
-        steps[t.grid] = np.maximum(steps[t.grid], (need / sigma[place]).max(axis=0))
-    cost = np.zeros(len(LAMBDAS))
-    for t, place in zip(group, index, strict=True):
-        step = steps[t.grid] * sigma[place]
-        cost += _error(t, step, zero_points[t.grid], qmax)
-    width = int(cost.argmin())
+    sigma = _sigmas(group, index, needs, held, alpha)
+    common = _costs(group, [sigma[place] for place in index], needs, zero_points, qmax)[1]
+    chosen = sigma[:, int(np.sum(list(common.values()), axis=0).argmin())]
+    per_channel = [chosen[place, None] for place in index]
+    steps, costs = _costs(group, per_channel, needs, zero_points, qmax)
+    best = {grid: int(costs[grid].argmin()) for grid in grids}
     return Candidate(
-        {grid: float(step[width]) or 1.0 for grid, step in steps.items()},
+        {grid: float(steps[grid][best[grid]]) or 1.0 for grid in grids},
         zero_points,
-        sigma[:, width],
-        width,
-        float(cost[width]),
+        chosen,
+        {grid: float(LAMBDAS[best[grid]]) for grid in grids},
+        float(sum(costs[grid][best[grid]] for grid in grids)),
     )
+
+
+def _sigmas(
+    group: Sequence[Channels],
+    index: Sequence[np.ndarray],
+    needs: Sequence[Array],
+    held: np.ndarray,
+    alpha: float,
+) -> Array:
+    """Return the channel scale of each class for each lambda, shape (classes, L)."""
+    peaks: dict[int, Array] = {}
+    for t, need in zip(group, needs, strict=True):
+        peaks[t.grid] = np.maximum(peaks.get(t.grid, 0.0), need.max(axis=0))
+    ratios = np.full((len(held), len(LAMBDAS)), _SMALLEST_RATIO)
+    for t, need, place in zip(group, needs, index, strict=True):
+        np.maximum.at(ratios, place, need / np.where(peaks[t.grid] > 0, peaks[t.grid], 1.0))
+    return np.where(held[:, None], 1.0, ratios**alpha)
+
+
+def _costs(
+    group: Sequence[Channels],
+    sigmas: Sequence[Array],
+    needs: Sequence[Array],
+    zero_points: Mapping[int, int],
+    qmax: int,
+) -> tuple[dict[int, Array], dict[int, Array]]:
+    """Return step and expected error of each grid for each lambda, shape (L,) each."""
+    steps: dict[int, Array] = {}
+    for t, need, sigma in zip(group, needs, sigmas, strict=True):
+        steps[t.grid] = np.maximum(steps.get(t.grid, 0.0), (need / sigma).max(axis=0))
+    costs = {grid: np.zeros(len(LAMBDAS)) for grid in steps}
+    for t, sigma in zip(group, sigmas, strict=True):
+        costs[t.grid] += _error(t, steps[t.grid] * sigma, zero_points[t.grid], qmax)
+    return steps, costs
 
 
 def _need(low: Array, high: Array, zero_point: Array | int, qmax: int) -> Array:

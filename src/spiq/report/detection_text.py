@@ -1,4 +1,4 @@
-"""Detection results as a table for people."""
+"""Detection results as tables for people."""
 
 from statistics import fmean
 
@@ -7,7 +7,7 @@ from rich.padding import Padding
 from rich.text import Text
 
 from spiq.report import cells
-from spiq.report.detection_results import DetectionComparison, DetectionResult
+from spiq.report.detection_results import DetectionResult
 
 _LISTED = 8
 """Images that are listed as skipped; the rest is counted. JSON has all."""
@@ -16,38 +16,46 @@ _LISTED = 8
 def evaluated(result: DetectionResult) -> RenderableType:
     """Show the precision of several networks on the same images."""
     table = cells.table("model", "mAP50", "mAP", "VOC mAP50")
-    several = len(result.models) > 1
-    if several:
-        for title in ("mAP50 diff.", "mAP diff.", "disagree %", "SNR"):
-            table.add_column(title, justify="right", no_wrap=True)
     for score in result.models:
         measured = (score.mAP50, score.mAP, score.voc_mAP50)
         row = [cells.interval(value, ".4f", ".3f") for value in measured]
-        table.add_row(cells.Name(score.model), *row, *_beside(score.comparison))
+        table.add_row(cells.Name(score.model), *row)
     lines = [
         f"{result.images} images of {result.card} with {result.boxes} boxes, in "
         f"{result.seconds:.1f} s, {100 * result.runtime_share:.0f} % of it in the runtime",
         "second lines: 95 % intervals",
     ]
-    if several:
-        lines[1] += "; differences, disagreement of the boxes and SNR: against the first model"
-        outputs = next(s.comparison.snr_db for s in result.models if s.comparison is not None)
-        if len(outputs) > 1:
-            lines.append(f"SNR of the outputs {', '.join(outputs)}")
-    parts: list[RenderableType] = [table, *(Text(line, style="dim") for line in lines)]
-    return Padding(Group(*parts, *_skipped(result.skipped)), (0, 1), expand=False)
+    return Padding(
+        Group(
+            table,
+            *_beside(result),
+            *(Text(line, style="dim") for line in lines),
+            *_skipped(result.skipped),
+        ),
+        (0, 1),
+        expand=False,
+    )
 
 
-def _beside(other: DetectionComparison | None) -> list[Text]:
-    if other is None:
+def _beside(result: DetectionResult) -> list[RenderableType]:
+    """Return a table of the networks after the first one, and what its columns say."""
+    pairs = [(score.model, score.comparison) for score in result.models]
+    others = [(model, other) for model, other in pairs if other is not None]
+    if not others:
         return []
-    ratios = (200.0 if value is None else value for value in other.snr_db.values())
-    return [
-        cells.interval(other.mAP50_difference, "+.4f", "+.3f"),
-        cells.interval(other.mAP_difference, "+.4f", "+.3f"),
-        Text(f"{100 * fmean(other.disagreement):.1f}"),
-        Text("\n").join(cells.decibels(ratio) for ratio in ratios),
-    ]
+    table = cells.table("against the first", "mAP50", "mAP", "disagree %", "SNR")
+    for model, other in others:
+        ratios = (200.0 if value is None else value for value in other.snr_db.values())
+        table.add_row(
+            cells.Name(model),
+            cells.interval(other.mAP50_difference, "+.4f", "+.3f"),
+            cells.interval(other.mAP_difference, "+.4f", "+.3f"),
+            f"{100 * fmean(other.disagreement):.1f}",
+            Text("\n").join(cells.decibels(ratio) for ratio in ratios),
+        )
+    outputs = ", ".join(others[0][1].snr_db)
+    note = f"disagree: of the boxes, mean over the images; SNR: of {outputs}"
+    return [table, Text(note, style="dim")]
 
 
 def _skipped(lines: tuple[str, ...]) -> list[Text]:

@@ -14,7 +14,7 @@ _FALLEN = 3
 def evaluated(result: SegmentationResult) -> RenderableType:
     """Show mean IoU and pixel accuracy of several networks on the same images."""
     several = len(result.models) > 1
-    against = ("agree %", "mIoU diff.", "pixel diff.", "SNR") if several else ()
+    against = ("agree %", "difference", "SNR") if several else ()
     table = cells.table("model", "mIoU %", "pixel acc. %", *against)
     for score in result.models:
         row = [cells.interval(score.miou), cells.interval(score.pixel_accuracy)]
@@ -22,7 +22,6 @@ def evaluated(result: SegmentationResult) -> RenderableType:
         if other is not None:
             row.append(Text(f"{other.agreement:.2f}"))
             row.append(cells.interval(other.miou_difference, "+.2f", "+.1f"))
-            row.append(cells.interval(other.pixel_accuracy_difference, "+.2f", "+.1f"))
             row.append(cells.decibels(200.0 if other.snr_db is None else other.snr_db))
         table.add_row(cells.Name(score.model), *row)
     first = result.models[0]
@@ -30,7 +29,7 @@ def evaluated(result: SegmentationResult) -> RenderableType:
     notes = [
         f"{result.images} images of {result.card}, in {result.seconds:.1f} s; mIoU of {which}",
         "second lines: 95 % intervals"
-        + ("; agreement, differences and SNR: against the first model" if several else ""),
+        + ("; agreement, difference of mIoU and SNR: against the first model" if several else ""),
     ]
     notes += [_fallen(first, score) for score in result.models[1:]]
     return Padding(

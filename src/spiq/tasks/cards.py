@@ -71,6 +71,9 @@ def read(path: str | os.PathLike[str]) -> Card:
     }
     _known((sections["task"],), TASKS, f"{where}: unknown task")
     sections["input"] = _complete(sections["input"], where)
+    kind = sections.get("decode", Decode()).kind
+    if sections["task"] != "detection" and kind != "argmax":
+        raise CardError(f"{where}: [decode] kind = {kind!r}: {sections['task']} has only 'argmax'")
     dataset = sections["dataset"]
     _check_layout(table["dataset"], dataset.layout, sections["task"], where)
     preprocess = sections.get("preprocess", Preprocess())

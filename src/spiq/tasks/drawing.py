@@ -72,7 +72,7 @@ def mask(
     weight = np.full(classes + 1, 0.65, np.float32)
     if card.decode.class_names and card.decode.class_names[0].lower() in _BACKGROUNDS:
         weight[0] = 0.0
-    shown = np.minimum(answer, classes)
+    shown = np.minimum(answer.astype(np.intp), classes)
     share = weight[shown][..., np.newaxis]
     pixels = (1 - share) * _rgb(image) + share * colors[shown]
     found = frozenset(int(c) for c in np.unique(shown) if c < classes and weight[c])

@@ -13,6 +13,7 @@ from spiq.errors import CardError
 from spiq.tasks import classification, confusion, datasets, folders, npz, segmentation
 from spiq.tasks.cards import Card
 from spiq.tasks.drawing import SURE, name
+from spiq.tasks.pictures import VOID
 from spiq.tasks.runners import Floats, Runner
 
 
@@ -81,7 +82,7 @@ def _classes(card: Card) -> str:
 
 
 def _mask(mask: npt.NDArray[np.integer], card: Card) -> str:
-    classes = card.decode.classes or 256
+    classes = card.decode.classes or VOID
     ignored = segmentation.void(mask, card, classes)
     share = 0.0 if ignored is None else 100 * float(ignored.mean())
     found = np.unique(mask if ignored is None else mask[~ignored])

@@ -106,6 +106,11 @@ def logits(runner: Runner, inputs: Floats, card: Card) -> Floats:
             f"{runner.name}: its output has shape {shape_text(output.shape)}, but {card.path} "
             f"needs {shape_text(('N', *wanted))}: logits as large as the input"
         )
+    if (card.decode.classes or 0) > output.shape[1]:
+        raise CardError(
+            f"{runner.name}: it has {output.shape[1]} channels, but {card.path} says "
+            f"{card.decode.classes} classes: the card belongs to another network"
+        )
     return output
 
 

@@ -29,7 +29,7 @@ Draws = npt.NDArray[np.float64]
 RESAMPLES = 200
 _SEED = 0
 _RECALLS = np.linspace(0.0, 1.0, 101)
-_AT_ONCE = 1 << 20
+_AT_ONCE = 1 << 18
 """Values of one array that are computed together; bounds the memory."""
 
 
@@ -67,7 +67,8 @@ def precisions(matches: Matches, counts: npt.NDArray[np.float32]) -> Precisions:
         images = matches.truth_image[matches.truth_label == label]
         totals[:, index] = counts[:, images].sum(axis=1)
         rows = slice(int(start), int(end))
-        step = max(1, _AT_ONCE // max(1, int(end - start)))
+        right = int(matches.right[0, rows].sum())
+        step = max(1, _AT_ONCE // max(1, int(end - start), len(THRESHOLDS) * right))
         for first in range(0, len(counts), step):
             some = slice(first, first + step)
             coco[some, :, index], voc[some, index] = _class(
