@@ -8,7 +8,8 @@ import pytest
 
 from small_networks import LOW, bn, build, norm, trained
 from spiq import Config, plan
-from spiq.planning.scales import LAMBDAS, Channels, Scaled, WeightError, _need, decide
+from spiq.planning.scales import LAMBDAS, Channels, Scaled, _need, decide
+from spiq.planning.weight_error import WeightError
 
 ALPHAS = (0.0, 0.25, 0.5, 0.75, 1.0)
 EVEN = np.ones(6)

@@ -12,7 +12,8 @@ from spiq.demo import card_path, model_path
 from spiq.pipeline import quantize
 from spiq.report.eval_results import ClassificationScore, Estimate, LatencyScore
 from spiq.runtimes import latency
-from spiq.tasks import evaluate, read
+from spiq.tasks import read
+from spiq.tasks.classification import evaluate
 
 STEPS = ("static", "spiq", "accuracy", "latency")
 

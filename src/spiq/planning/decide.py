@@ -16,7 +16,8 @@ from spiq.planning.importance import importance
 from spiq.planning.place import Placement, place
 from spiq.planning.plan import LayerPlan, Plan, TensorPlan
 from spiq.planning.ranges import Range, soft_ranges
-from spiq.planning.scales import LAMBDAS, Scaled, decide, gather_channels, weight_error
+from spiq.planning.scales import LAMBDAS, Scaled, decide, gather_channels
+from spiq.planning.weight_error import weight_error
 from spiq.stats.channel import Array
 from spiq.stats.propagate import Measured
 from spiq.stats.rules.types import channels

@@ -23,14 +23,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 import onnx_ir as ir
 
-from spiq.network.query import constant
 from spiq.planning.grid import Grid
 from spiq.planning.place import ROUNDS, Placement
 from spiq.planning.ranges import Range
+from spiq.planning.weight_error import WeightError
 from spiq.stats.channel import Array
 from spiq.stats.propagate import Measured
-from spiq.stats.rules.linear import grouped
-from spiq.stats.rules.types import channels
 
 LAMBDAS = np.geomspace(2.5, 25.0, 17)
 _ZERO_POINTS = 33
@@ -89,7 +87,7 @@ class Candidate:
 
 def decide(
     group: Sequence[Channels],
-    layers: Sequence["WeightError"],
+    layers: Sequence[WeightError],
     pinned: frozenset[int] = frozenset(),
     *,
     bits: int,
@@ -142,7 +140,9 @@ def _candidate(
     chosen = sigma[:, int(np.sum(list(common.values()), axis=0).argmin())]
     per_channel = [chosen[place, None] for place in index]
     steps, costs = _costs(group, per_channel, needs, zero_points, qmax)
-    best = {grid: int(costs[grid].argmin()) for grid in grids}
+    limits = _limits(group, per_channel, needs)
+    fits = {grid: steps[grid] * limits[grid][0] <= limits[grid][1] * (1 + 1e-9) for grid in grids}
+    best = {grid: int(np.where(fits[grid], costs[grid], np.inf).argmin()) for grid in grids}
     return Candidate(
         {grid: float(steps[grid][best[grid]]) or 1.0 for grid in grids},
         zero_points,
@@ -150,6 +150,21 @@ def _candidate(
         {grid: float(LAMBDAS[best[grid]]) for grid in grids},
         float(sum(costs[grid][best[grid]] for grid in grids)),
     )
+
+
+def _limits(
+    group: Sequence[Channels], sigmas: Sequence[Array], needs: Sequence[Array]
+) -> dict[int, tuple[float, float]]:
+    """Return the largest sigma of each grid, and the largest step that its range ever needs.
+
+    The product of scale and sigma must not pass that step: where a bound was absorbed, the end of
+    the grid stands for it.
+    """
+    limits: dict[int, tuple[float, float]] = {}
+    for t, sigma, need in zip(group, sigmas, needs, strict=True):
+        before = limits.get(t.grid, (0.0, 0.0))
+        limits[t.grid] = max(before[0], float(sigma.max())), max(before[1], float(need.max()))
+    return limits
 
 
 def _sigmas(
@@ -226,59 +241,6 @@ def _clipped(soft: Array, capacity: Array, hard: Array) -> Array:
     reach = np.maximum(capacity / np.maximum(deviation, 1e-30), 1.0)
     beyond = 0.5 * deviation**2 / reach**4
     return np.where(capacity >= hard[:, None] * (1 - 1e-9), 0.0, beyond)
-
-
-@dataclass(frozen=True)
-class WeightError:
-    """The rounding error of a layer's weight, as a function of the scales of its input.
-
-    Attributes:
-        peak: Largest absolute weight per output and input channel, shape (g, O/g, C/g).
-        weight: Importance of the outputs, shape (g, O/g).
-        var: Variance of the inputs times the number of taps, shape (g, C/g).
-        classes: Class of each input channel, shape (g, C/g).
-        qmax: Largest integer weight.
-    """
-
-    peak: np.ndarray
-    weight: Array
-    var: Array
-    classes: np.ndarray
-    qmax: int
-
-    def cost(self, sigma: Mapping[int, float]) -> float:
-        """Return the expected error at the network's outputs for these channel scales."""
-        if self.peak.shape[2] == 1:
-            return 0.0
-        names, inverse = np.unique(self.classes, return_inverse=True)
-        scale = np.array([sigma[int(name)] for name in names])[inverse].reshape(self.classes.shape)
-        steps = (self.peak * scale[:, None].astype(self.peak.dtype)).max(axis=2) / self.qmax
-        met = (self.var / scale**2).sum(axis=1, keepdims=True)
-        return float((self.weight * steps.astype(np.float64) ** 2 / 12 * met).sum())
-
-
-def weight_error(
-    node: ir.Node, placement: Placement, measured: Measured, weights: Mapping[ir.Value, Array],
-    bits: int,
-) -> WeightError:  # fmt: skip
-    """Summarize the weight of a layer for :func:`decide`."""
-    weight, source = constant(node.inputs[1]), node.inputs[0]
-    assert weight is not None and source is not None
-    split = grouped(node, weight)
-    groups, outputs, _, taps = split.shape
-    size = groups * split.shape[2]
-    var = np.broadcast_to(channels(measured.stats[source].var), size)
-    classes = np.broadcast_to(placement.classes[source].reshape(-1), size)
-    out = weights.get(node.outputs[0])
-    rows = np.ones(groups * outputs) if out is None else out.reshape(-1)
-    rows = np.broadcast_to(rows, groups * outputs)
-    return WeightError(
-        peak=np.abs(split).max(axis=3),
-        weight=rows.reshape(groups, outputs),
-        var=(var * taps).reshape(groups, -1),
-        classes=classes.reshape(groups, -1),
-        qmax=2 ** (bits - 1) - 1,
-    )
 
 
 def gather_channels(
