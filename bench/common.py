@@ -105,7 +105,7 @@ def quantize(network: Network, row: str, models: Path) -> Path:
     path = models / network.name / f"{row}.onnx"
     path.parent.mkdir(parents=True, exist_ok=True)
     config = Config(method=METHODS[row], input_range=network.input_range())
-    pipeline.quantize(network.path, config).save(path, force=True)
+    pipeline.quantize(network.path, config).save(path)
     return path
 
 

@@ -12,8 +12,9 @@ from onnx import TensorProto, numpy_helper
 
 import spiq
 from small_networks import bn, build, floats, he, images_for, norm, optimized, run, trained, whole
-from spiq import Config, Quantized, plan, quantize
-from spiq.errors import ConfigError, UnsupportedError
+from spiq import Config, Quantized, apply, plan, quantize
+from spiq.demo import model_path
+from spiq.errors import ConfigError, ModelError, UnsupportedError
 from spiq.pipeline import STEPS
 from spiq.runtimes.verify import snr_db
 
@@ -373,6 +374,12 @@ def test_one_layer_excluded(name: str, other: str) -> None:
     assert list(result.plan.layers) == [other]
 
 
+@pytest.mark.parametrize("options", [{"exclude": "c1"}, {"input_range": (0, 1)}])
+def test_options_that_are_no_tuple_of_what_they_should_be(options: dict[str, object]) -> None:
+    with pytest.raises(ConfigError, match="give"):
+        Config(**options)  # type: ignore[arg-type]
+
+
 def test_excluding_what_is_not_there() -> None:
     with pytest.raises(ConfigError, match="c9"):
         quantize(plain(), Config(exclude=("c9",)))
@@ -433,3 +440,79 @@ def test_report_counts_what_was_done() -> None:
     assert report.layers[1].reason == "excluded" and report.layers[1].statistics == "propagated"
     assert report.bytes_before == model.ByteSize() and report.bytes_after > 0
     assert report.seconds > 0 and report.snr_db["y"] > 25
+
+
+def test_outputs_that_are_no_floats_or_whose_size_depends_on_what_is_found() -> None:
+    """Boxes that are kept, classes and their names: they run, and have no SNR."""
+    body = (
+        BRANCHES + "[s] s = Reshape(c, shape) [m] m = ReduceMax<axes=[2],keepdims=1>(s) "
+        "[t] t = Transpose<perm=[0,2,1]>(m) [k] kept = NonMaxSuppression(s, t, most, iou, least) "
+        "[z] best = ArgMax<axis=1,keepdims=0>(c) [g] said = Gather(words, best)"
+    )
+    constants = {
+        "shape": whole(1, -1, 4), "most": whole(300), "iou": floats(0.5), "least": floats(0.3),
+        "words": np.array(list("abcd"), object),
+    }  # fmt: skip
+    outputs = "int64[k,3] kept, int64[n,h,w] best, string[n,h,w] said, float[n,4,h,w] c"
+    model = branches(body, outputs, **constants)
+    assert set(quantize(model).report.snr_db) == {"c"}
+
+
+def test_network_that_takes_one_size_and_does_not_say_which() -> None:
+    for norms in (bn("c1", "n1"), "[n1] n1 = Identity(c1) "):
+        body = "[c1] c1 = Conv(x, w1) " + norms + "[f] f = Flatten(n1) [o] y = Gemm(f, wg)"
+        constants = {"w1": (4, 3, 1, 1), "wg": (4 * 8 * 8, 5)}
+        model = build(body, inputs="float[N,3,H,W] x", **constants, **norm("n1", 4))
+        with pytest.raises(ModelError, match=r"the float network: .* input was x \[\d+, 3, 64,"):
+            quantize(model)
+
+
+def test_subgraphs_do_not_change_the_plan_from_one_run_to_the_next() -> None:
+    """Their nodes have no names, so nothing else tells one reading from another."""
+    body = BRANCHES + (
+        "[r] s = ReduceSum<keepdims=0>(c) [k] k = Cast<to=9>(s) [i] y = If(k) <"
+        "then_branch = yes () => (float[n,4,h,w] a) { a = Relu(c) }, "
+        "else_branch = no () => (float[n,4,h,w] b) { b = Neg(c) }>"
+    )
+    model = branches(body, "float[n,4,h,w] y")
+    made = plan(model)
+    assert apply(model, made).model == quantize(model).model
+    changed = onnx.ModelProto()
+    changed.CopyFrom(model)
+    node = next(node for node in changed.graph.node if node.op_type == "If")
+    next(a for a in node.attribute if a.name == "else_branch").g.node[0].op_type = "Abs"
+    assert plan(changed).model_hash != made.model_hash
+
+
+def test_constant_that_numpy_has_no_type_for() -> None:
+    model = branches(BRANCHES + "[h] h = Cast<to=1>(half) [a] y = Add(c, h)", "float[n,4,h,w] y")
+    half = onnx.helper.make_tensor("half", onnx.TensorProto.BFLOAT16, [1, 4, 1, 1], [1, 2, 3, 4])
+    model.graph.initializer.append(half)
+    assert quantize(model).report.snr_db["y"] > 20
+
+
+def test_constants_that_cannot_be_computed_are_left_to_the_runtime() -> None:
+    body = BRANCHES + "[k] k = Reshape(seven, shape) [a] y = Add(c, k)"
+    constants = {"seven": floats(*range(7)), "shape": whole(1, 4, 1, 1)}
+    with pytest.raises(ModelError, match="ONNX Runtime cannot"):
+        quantize(branches(body, "float[n,4,h,w] y", **constants))
+
+
+BRANCHES = "[c1] c1 = Conv(x, w1) " + bn("c1", "n1") + "[q] q = Relu(n1) [c] c = Conv(q, w2) "
+
+
+def branches(body: str, outputs: str, **constants: np.ndarray) -> onnx.ModelProto:
+    shapes = {"w1": (8, 3, 3, 3), "w2": (4, 8, 1, 1)}
+    inputs = "float[1,3,16,16] x"
+    return build(body, inputs=inputs, outputs=outputs, **shapes, **constants, **norm("n1", 8))
+
+
+def test_the_float_model_is_not_overwritten_by_accident(tmp_path: Path) -> None:
+    path = tmp_path / "model.onnx"
+    path.write_bytes(model_path().read_bytes())
+    result = spiq.quantize(path)
+    with pytest.raises(spiq.SpiqError, match=r"model\.onnx"):
+        result.save(path)
+    assert path.read_bytes() == model_path().read_bytes()
+    result.save(path, force=True)
+    assert path.read_bytes() == result.model

@@ -18,14 +18,14 @@ class Config:
     Attributes:
         method: ``spiq`` (per-channel scales, folded) or ``static`` (one scalar range per tensor).
         target: ``onnxruntime`` or ``portable`` (7-bit weights: no 16-bit saturation on x86 CPUs
-            without VNNI; no per-channel QuantizeLinear).
+            without VNNI; nothing rewritten for one runtime's speed).
         weight_bits: 2 to 8.
         activation_bits: 3 to 8.
         exclude: Glob patterns of layer names that stay in float.
         input_range: ``((low, high),)`` for the whole input, or one pair per channel.
         input_mean: Mean per channel of the usual preprocessing, ``(pixel - mean) / std``.
         input_std: Standard deviation per channel of the same. Where all of them are at most 1 and
-            some below, pixels are taken to lie in 0..1, else in 0..255.
+            some below, and no mean is above 1, pixels are taken to lie in 0..1, else in 0..255.
 
     Raises:
         ConfigError: A value is out of range, or two of them contradict each other.
@@ -45,7 +45,12 @@ class Config:
         _one_of("target", self.target, TARGETS)
         _between("weight_bits", self.weight_bits, 2, 8)
         _between("activation_bits", self.activation_bits, 3, 8)
+        if isinstance(self.exclude, str):
+            raise ConfigError(
+                f"exclude {self.exclude!r} is text: give a tuple, ({self.exclude!r},)"
+            )
         if self.input_range is not None:
+            _pairs(self.input_range)
             _finite("input_range", [end for pair in self.input_range for end in pair])
         _finite("input_mean", self.input_mean)
         _finite("input_std", self.input_std)
@@ -58,6 +63,11 @@ class Config:
         for low, high in self.input_range or ():
             if not low < high:
                 raise ConfigError(f"input_range {low},{high}: the low end must be the lesser one")
+
+
+def _pairs(spans: Sequence[Sequence[float]]) -> None:
+    if not all(isinstance(span, Sequence) and len(span) == 2 for span in spans):
+        raise ConfigError(f"input_range {spans}: give pairs of low and high ends, ((0, 1),)")
 
 
 def _finite(name: str, numbers: Sequence[float] | None) -> None:

@@ -65,19 +65,25 @@ class Quantized:
         model: The serialized ONNX model.
         plan: What was decided.
         report: What was done.
+        source: Path of the float model, if it came from one.
     """
 
     model: bytes
     plan: Plan
     report: QuantizeResult
+    source: str | None = None
 
     def save(self, path: str | os.PathLike[str], *, force: bool = False) -> None:
         """Write the model to ``path``, whole or not at all.
 
+        Args:
+            path: Where to.
+            force: Overwrite even the float model.
+
         Raises:
-            OutputError: The path cannot be written.
+            OutputError: The path cannot be written, or is that of the float model.
         """
-        write(self.model, path, force=force)
+        write(self.model, path, source=self.source, force=force)
 
     def run(self, inputs: dict[str, npt.NDArray[np.generic]]) -> dict[str, npt.NDArray[np.generic]]:
         """Run the model in ONNX Runtime; outputs by name."""
@@ -222,7 +228,7 @@ def _carry_out(
         snr_db=snr,
         notes=made.notes,
     )
-    return Quantized(quantized, made, report)
+    return Quantized(quantized, made, report, original if isinstance(original, str) else None)
 
 
 def _sign(model: ir.Model, made: Plan) -> None:

@@ -74,6 +74,26 @@ def test_bad_json_is_a_plan_error(damage: str, made: Plan) -> None:
         Plan.from_json(DAMAGE[damage](made.to_json()))
 
 
+@pytest.mark.parametrize("odd", ["word", None, [1], True])
+@pytest.mark.parametrize("kind", ["grid", "layers", "alpha", "layout", "method"])
+def test_json_of_another_type_is_a_plan_error(kind: str, odd: object, made: Plan) -> None:
+    data = json.loads(made.to_json())
+    tensor = data["tensors"]["r"]
+    match kind:
+        case "grid":
+            tensor["grid"]["zero_point"] = odd
+        case "layers":
+            data["layers"]["c1"]["bits"] = odd
+        case "alpha":
+            tensor["alpha"] = odd
+        case "layout":
+            tensor["layout"][1] = odd
+        case _:
+            data["method"] = odd if odd != "word" else 3
+    with pytest.raises(PlanError, match="not a plan of spiq"):
+        Plan.from_json(json.dumps(data))
+
+
 def test_unreadable_file_is_a_plan_error(tmp_path: Path) -> None:
     with pytest.raises(PlanError, match=r"none\.json"):
         Plan.load(tmp_path / "none.json")
@@ -158,6 +178,12 @@ EDITS = {
         },
     ),
     "an unknown target": lambda p: replace(p, target="abacus"),
+    "weights of 16 bits": lambda p: replace(
+        p, layers={**p.layers, "c1": replace(p.layers["c1"], bits=16)}
+    ),
+    "too few means": lambda p: replace(
+        p, layers={**p.layers, "c2": replace(p.layers["c2"], input_mean=(0.0, 1.0))}
+    ),
     "an unknown rounding": lambda p: replace(
         p, layers={**p.layers, "c1": replace(p.layers["c1"], rounding="dice")}
     ),

@@ -185,3 +185,11 @@ def test_flat_and_dynamic_inputs() -> None:
     body = "[c] y = Conv(x, w)"
     model = build(body, inputs="float[N,C,H,W] x", w=(4, 3, 1, 1))
     assert input_stats(prepare(read(model)), Config())[0]["x"].layout == (1, 1, 1, 1)
+
+
+def test_kernels_that_sum_to_zero_tell_no_mean() -> None:
+    weight = np.random.default_rng(0).standard_normal((8, 3, 3, 3)).astype(np.float32)
+    weight -= weight.mean(axis=(1, 2, 3), keepdims=True)
+    model = build("c = Conv(x, w) " + bn("c", "y"), w=weight, **norm("y", 8))
+    prepared = prepare(read(model))
+    assert infer_moments(prepared.model.graph.inputs[0], prepared) is None

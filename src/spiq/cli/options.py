@@ -33,7 +33,7 @@ InputMean = Annotated[
 ]
 InputStd = Annotated[
     str | None,
-    typer.Option(metavar="S[,S...]", help="Its std. All at most 1: pixels are 0..1, else 0..255."),
+    typer.Option(metavar="S[,S...]", help="Its std. Below 1: pixels are 0..1, else 0..255."),
 ]
 
 

@@ -73,7 +73,7 @@ def _quantize(
         raise ConfigError(f"--save-plan {save_plan} is the output too: choose another name")
     with output.steps(pipeline.STEPS) as tell:
         result = pipeline.quantize(model, config, progress=tell)
+    write(result.model, written, source=model, force=force)
     if save_plan is not None:
         write(result.plan.to_json().encode(), save_plan, source=model)
-    write(result.model, written, source=model, force=force)
     return result.report

@@ -176,12 +176,12 @@ def inference_mode(model: ir.Model, *, where: str) -> None:
         if node.attributes.get_int("training_mode", 0) or used:
             raise UnsupportedError(
                 f"{where}: {describe(node)} is in training mode, it has no fixed statistics: "
-                "call model.eval() and export the network with training=TrainingMode.EVAL"
+                "call model.eval() and export the network with training=TrainingMode.PRESERVE"
             )
 
 
 def variances(model: ir.Model, *, where: str) -> None:
-    """Refuse a negative variance.
+    """Refuse a variance that is negative, or 0 with nothing added to it.
 
     Raises:
         ModelError: There is one; node and channel are named.
@@ -195,10 +195,11 @@ def variances(model: ir.Model, *, where: str) -> None:
             continue
         values = variance.numpy().ravel()
         channel = int(np.argmin(values))
-        if values[channel] < 0:
+        if values[channel] < 0 or values[channel] + node.attributes.get_float("epsilon", 1e-5) <= 0:
             raise ModelError(
                 f"{where}: {describe(node)} has the variance {values[channel]:g} in channel "
-                f"{channel}, but none can be negative: the weights are damaged, export them again"
+                f"{channel}, but none can be negative, or 0 without an epsilon: the weights are "
+                "damaged, export them again"
             )
 
 

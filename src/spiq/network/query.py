@@ -87,9 +87,3 @@ def weight_nodes(graph: ir.Graph) -> list[ir.Node]:
         and len(node.inputs) > 1
         and is_constant(node.inputs[1])
     ]
-
-
-def with_outputs(graph: ir.Graph, outputs: list[ir.Value]) -> None:
-    """Replace the outputs of ``graph``, keeping the list object that the graph owns."""
-    graph.outputs.clear()
-    graph.outputs.extend(outputs)

@@ -7,7 +7,7 @@ import onnx_ir as ir
 
 from spiq.errors import PlanError
 from spiq.network.query import dims
-from spiq.planning.plan import Plan, TensorPlan
+from spiq.planning.plan import LayerPlan, Plan, TensorPlan
 from spiq.targets import TARGETS
 
 
@@ -27,6 +27,7 @@ def check_fits(graph: ir.Graph, plan: Plan) -> None:
         source = nodes[name].inputs[0]
         if source is None or source.name not in plan.tensors or name not in plan.integer:
             _refuse(f"layer '{name}' is not among its integer nodes, or its input is not stored")
+        _check_layer(name, plan.layers[name], plan.tensors[str(source.name)])
     values = {value.name: value for node in graph for value in node.outputs}
     values.update({value.name: value for value in graph.inputs})
     for name, tensor in plan.tensors.items():
@@ -35,8 +36,16 @@ def check_fits(graph: ir.Graph, plan: Plan) -> None:
         if not 0 < min(tensor.channel_scale) <= max(tensor.channel_scale) < np.inf:
             _refuse(f"tensor '{name}' has a channel scale that is not positive")
         grid = tensor.grid
-        if not (grid.scale > 0 and grid.qmin <= grid.zero_point <= grid.qmax <= 255):
+        bounded = grid.bits in range(2, 9) and not grid.signed and 0 < grid.scale < np.inf
+        if not (bounded and grid.qmin <= grid.zero_point <= grid.qmax):
             _refuse(f"the grid of tensor '{name}' is none of unsigned 8-bit integers")
+
+
+def _check_layer(name: str, layer: LayerPlan, source: TensorPlan) -> None:
+    if layer.bits not in range(2, 9):
+        _refuse(f"layer '{name}' has weights of {layer.bits} bits, not 2 to 8")
+    if len(layer.input_mean) not in (0, 1, len(source.channel_scale)):
+        _refuse(f"layer '{name}' has {len(layer.input_mean)} input means, not one per channel")
 
 
 def _refuse(problem: str) -> NoReturn:

@@ -7,7 +7,7 @@ and back without loss.
 
 import json
 import os
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -106,7 +106,10 @@ class Plan:
             tensors = {name: _tensor(entry) for name, entry in data.pop("tensors").items()}
             layers = {name: _layer(entry) for name, entry in data.pop("layers").items()}
             for key in ("integer", "absorbed", "notes"):
-                data[key] = tuple(data[key])
+                data[key] = tuple(map(_text, data[key]))
+            for key in ("model_hash", "version", "method", "target"):
+                data[key] = _text(data[key])
+            data["left_in_float"] = {k: _text(v) for k, v in data["left_in_float"].items()}
             return cls(tensors=tensors, layers=layers, **data)
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise PlanError(f"not a plan of spiq: {error!r}; make one with --save-plan") from error
@@ -126,14 +129,39 @@ class Plan:
 
 
 def _tensor(entry: dict[str, Any]) -> TensorPlan:
+    grid = Grid(**entry["grid"])
+    for number in (grid.bits, grid.zero_point):
+        _whole(number)
     return TensorPlan(
-        grid=Grid(**entry["grid"]),
-        channel_scale=tuple(entry["channel_scale"]),
-        layout=tuple(entry["layout"]),
-        alpha=entry["alpha"],
-        width=entry["width"],
+        grid=replace(grid, scale=_number(grid.scale)),
+        channel_scale=tuple(map(_number, entry["channel_scale"])),
+        layout=tuple(map(_whole, entry["layout"])),
+        alpha=_number(entry["alpha"]),
+        width=_number(entry["width"]),
     )
 
 
 def _layer(entry: dict[str, Any]) -> LayerPlan:
-    return LayerPlan(**{**entry, "input_mean": tuple(entry["input_mean"])})
+    return LayerPlan(
+        bits=_whole(entry["bits"]),
+        rounding=_text(entry["rounding"]),
+        input_mean=tuple(map(_number, entry["input_mean"])),
+    )
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{value!r} is no text")
+    return value
+
+
+def _whole(value: object) -> int:
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise TypeError(f"{value!r} is no whole number")
+    return value
+
+
+def _number(value: object) -> float:
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        raise TypeError(f"{value!r} is no number")
+    return float(value)

@@ -225,21 +225,19 @@ def _zero_point(tensors: Sequence[Channels], alpha: float, qmax: int) -> int:
 
 def _error(t: Channels, step: Array, zero_point: int, qmax: int) -> Array:
     """Return the expected error of one tensor for each lambda, shape (L,)."""
-    rounding = step**2 / 12 if t.rounds else np.zeros_like(step)
-    clipping = _clipped(
-        t.high - t.mean[:, None], (qmax - zero_point) * step - t.mean[:, None], t.hard_high - t.mean
-    )
-    clipping += _clipped(
-        t.mean[:, None] - t.low, zero_point * step + t.mean[:, None], t.mean - t.hard_low
-    )
-    return t.weight @ (rounding + clipping)
+    error = step**2 / 12 if t.rounds else np.zeros_like(step)
+    mean = t.mean[:, None]
+    error += _clipped(t.high - mean, (qmax - zero_point) * step - mean, t.hard_high - t.mean)
+    if t.hard_low.min() < 0:
+        error += _clipped(mean - t.low, zero_point * step + mean, t.mean - t.hard_low)
+    return t.weight @ error
 
 
 def _clipped(soft: Array, capacity: Array, hard: Array) -> Array:
     """Return the power beyond ``capacity``; ``soft`` is the range at each lambda."""
     deviation = np.maximum(soft, 0) / LAMBDAS
     reach = np.maximum(capacity / np.maximum(deviation, 1e-30), 1.0)
-    beyond = 0.5 * deviation**2 / reach**4
+    beyond = 0.5 * np.square(deviation / np.square(reach))
     return np.where(capacity >= hard[:, None] * (1 - 1e-9), 0.0, beyond)
 
 

@@ -30,7 +30,7 @@ from spiq.network.prepare import prepare
 from spiq.network.read import read
 from spiq.report.counterparts import Names, counterparts, names, quantizer, unmatched_layers
 from spiq.report.results import CompareResult, TensorComparison
-from spiq.runtimes.onnxruntime import session
+from spiq.runtimes.onnxruntime import call, session
 from spiq.runtimes.synthetic import dead_leaves, synthetic_inputs
 from spiq.stats.inputs import input_stats
 
@@ -220,11 +220,7 @@ def _grid_range(name: str, opened: _Opened) -> Ends | None:
 
 
 def _run(opened: _Opened, wanted: list[str], feed: Tensors) -> Tensors:
-    try:
-        return dict(zip(wanted, opened.session.run(wanted, feed), strict=True))
-    except Exception as error:  # the runtime's exceptions share no public base class
-        reason = str(error).strip().splitlines()[0]
-        raise ModelError(f"{opened.where}: ONNX Runtime cannot run it: {reason}") from error
+    return dict(zip(wanted, call(opened.session, wanted, feed, where=opened.where), strict=True))
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,8 @@ class LayerResult:
     macs: int | None = None
     """Multiply-accumulates of one image; None where a spatial size is dynamic."""
     statistics: str = ""
-    """Where the statistics of the layer's input come from: norm, propagated, input, unknown."""
+    """Where the statistics of the layer's input come from: norm, synthetic, propagated, input,
+    constant or unknown."""
     spread: float | None = None
     """Largest over median per-channel range of the layer's input (1: all channels alike)."""
 

@@ -36,7 +36,7 @@ def quantized(result: QuantizeResult, *, model: str, output: str) -> RenderableT
             *_left_in_float(result.float_layers),
             ("size", f"{cells.size(before)} → {cells.size(after)}, {_times(before, after)}"),
             ("time", f"{result.seconds:.2f} s"),
-            ("SNR", snr),
+            *([("SNR", snr)] if result.snr_db else []),
         ),
         *_notes(result.notes),
     )
@@ -81,8 +81,9 @@ def inspected(result: InspectResult) -> RenderableType:
             ("MACs", cells.count(sum(macs)) if macs else cells.NOTHING),
         ),
         Text(
-            "stats of the layer's input: stated by a normalization, propagated, or assumed of the "
-            "network's input; spread: its widest channel over the median one",
+            "stats of the layer's input: stated by a normalization, observed on synthetic images, "
+            "propagated, or assumed of the network's input; spread: its widest channel over the "
+            "median one",
             style="dim",
         ),
         *_notes(result.notes),

@@ -35,27 +35,26 @@ class _Emitter:
     graph: ir.Graph
     plan: Plan
     integer: frozenset[str]
-    taken: set[str]
-    shared: dict[tuple[float, int], tuple[ir.Value, ir.Value]] = field(default_factory=dict)
-
-    def named(self, wanted: str) -> str:
-        """Return ``wanted``, with a number behind it where a value has it already."""
-        name, count = wanted, 1
-        while name in self.taken:
-            name, count = f"{wanted}_{count}", count + 1
-        self.taken.add(name)
-        return name
+    grids: dict[tuple[float, int], tuple[ir.Value, ir.Value]] = field(default_factory=dict)
+    bounds: dict[int, ir.Value] = field(default_factory=dict)
 
     def grid(self, tensor: TensorPlan) -> tuple[ir.Value, ir.Value]:
         """Return scale and zero point of a tensor's grid, one pair of initializers per grid."""
         key = (tensor.grid.scale, tensor.grid.zero_point)
-        if key not in self.shared:
-            name = f"grid_{len(self.shared)}"
-            self.shared[key] = (
+        if key not in self.grids:
+            name = f"grid_{len(self.grids)}"
+            self.grids[key] = (
                 initializer(self.graph, f"{name}_scale", np.array(key[0], np.float32)),
                 initializer(self.graph, f"{name}_zero_point", np.array(key[1], np.uint8)),
             )
-        return self.shared[key]
+        return self.grids[key]
+
+    def bound(self, bound: int) -> ir.Value:
+        """Return an integer that grids end at, one initializer for each."""
+        if bound not in self.bounds:
+            made = initializer(self.graph, f"integer_{bound}", np.array(bound, np.uint8))
+            self.bounds[bound] = made
+        return self.bounds[bound]
 
 
 def emit(graph: ir.Graph, plan: Plan, rounded: Mapping[ir.Node, RoundedLayer]) -> None:
@@ -66,9 +65,7 @@ def emit(graph: ir.Graph, plan: Plan, rounded: Mapping[ir.Node, RoundedLayer]) -
         plan: What is stored and how.
         rounded: The integers of each quantized layer.
     """
-    taken = {str(value.name) for node in graph for value in node.outputs}
-    taken.update(graph.initializers, (str(value.name) for value in graph.inputs))
-    emitter = _Emitter(graph, plan, frozenset(plan.integer), taken)
+    emitter = _Emitter(graph, plan, frozenset(plan.integer))
     for node, integers in rounded.items():
         source = node.inputs[0]
         assert source is not None
@@ -104,7 +101,7 @@ def _replace_input(
     emitter: _Emitter, node: ir.Node, index: int, inputs: list[ir.Value], axis: int
 ) -> None:
     output = ir.Value(
-        name=emitter.named(f"{inputs[0].name}_dequantized"),
+        name=unique_name(emitter.graph, f"{inputs[0].name}_dequantized"),
         type=ir.TensorType(ir.DataType.FLOAT),
         shape=inputs[0].shape,
     )
@@ -143,7 +140,7 @@ def _emit_tensor(emitter: _Emitter, value: ir.Value, tensor: TensorPlan) -> None
     if is_output:
         outputs = [result if output is value else output for output in emitter.graph.outputs]
         emitter.graph.outputs.clear()
-        value.name, result.name = emitter.named(f"{name}_folded"), name
+        value.name, result.name = unique_name(emitter.graph, f"{name}_folded"), name
         emitter.graph.outputs.extend(outputs)
 
 
@@ -158,14 +155,8 @@ def _emit_quantizer(emitter: _Emitter, value: ir.Value, tensor: TensorPlan) -> i
     stored = _append(emitter, "QuantizeLinear", inputs, f"{name}_quantized", ir.DataType.UINT8)
     if tensor.grid.bits == 8:
         return stored
-    bounds = [_bound(emitter, bound) for bound in (tensor.grid.qmin, tensor.grid.qmax)]
+    bounds = [emitter.bound(end) for end in (tensor.grid.qmin, tensor.grid.qmax)]
     return _append(emitter, "Clip", [stored, *bounds], f"{name}_clipped", ir.DataType.UINT8)
-
-
-def _bound(emitter: _Emitter, bound: int) -> ir.Value:
-    name = f"integer_{bound}"
-    existing = emitter.graph.initializers.get(name)
-    return existing or initializer(emitter.graph, name, np.array(bound, np.uint8))
 
 
 def _emit_pad(emitter: _Emitter, node: ir.Node) -> ir.Value:
@@ -205,18 +196,12 @@ def _scaled(
 
 
 def _append(
-    emitter: _Emitter,
-    operator: str,
-    inputs: list[ir.Value],
-    name: str,
-    dtype: ir.DataType,
-    attributes: dict[str, int] | None = None,
+    emitter: _Emitter, operator: str, inputs: list[ir.Value], name: str, dtype: ir.DataType
 ) -> ir.Value:
     """Put a node behind the producer of its first input; return its output."""
-    name = emitter.named(name)
     name = unique_name(emitter.graph, name)
     output = ir.Value(name=name, type=ir.TensorType(dtype), shape=inputs[0].shape)
-    node = ir.node(operator, inputs, attributes or {}, outputs=[output], name=name)
+    node = ir.node(operator, inputs, outputs=[output], name=name)
     producer = inputs[0].producer()
     if producer is not None:
         emitter.graph.insert_after(producer, node)

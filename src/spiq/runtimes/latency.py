@@ -22,7 +22,7 @@ import onnxruntime as ort
 
 from spiq.errors import ConfigError, ModelError
 from spiq.report.eval_results import Estimate, LatencyResult, LatencyScore
-from spiq.runtimes.onnxruntime import session
+from spiq.runtimes.onnxruntime import call, session
 
 SAMPLE_SECONDS = 0.002
 WARM_UP_CALLS = 5
@@ -158,14 +158,7 @@ def _runner(
         for value in declared
     }
 
-    def run() -> object:
-        try:
-            return opened.run(None, feeds)
-        except Exception as error:  # the runtime's exceptions share no public base class
-            reason = str(error).strip().splitlines()[0]
-            raise ModelError(f"{name}: ONNX Runtime cannot run it: {reason}") from error
-
-    return run
+    return lambda: call(opened, None, feeds, where=name)
 
 
 def _shape(

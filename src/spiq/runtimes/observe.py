@@ -18,7 +18,7 @@ from spiq.network.passes.batchnorm import Moments
 from spiq.network.prepare import Prepared
 from spiq.network.query import dims, is_float32, rank, weight_nodes
 from spiq.network.write import serialize
-from spiq.runtimes.onnxruntime import session
+from spiq.runtimes.onnxruntime import call, session
 from spiq.runtimes.synthetic import synthetic_inputs
 from spiq.stats.channel import ChannelStats
 
@@ -43,6 +43,9 @@ def observe(prepared: Prepared, inputs: dict[str, ChannelStats]) -> Prepared:
     Args:
         prepared: The network.
         inputs: Statistics of its inputs, whose range the images fill.
+
+    Raises:
+        ModelError: The network does not run.
     """
     graph = prepared.model.graph
     watched = _watched(graph, prepared)
@@ -58,7 +61,8 @@ def observe(prepared: Prepared, inputs: dict[str, ChannelStats]) -> Prepared:
     sums = {name: [np.zeros(1), np.zeros(1)] for name in names}
     for seed in range(IMAGES):
         given = synthetic_inputs(opened, ranges, images=1, seed=seed)
-        for name, array in zip(names, opened.run(names, given), strict=True):
+        observed = call(opened, names, given, where="the float network")
+        for name, array in zip(names, observed, strict=True):
             axes = tuple(axis for axis in range(array.ndim) if axis != 1)
             exact = array.astype(np.float64)
             sums[name] = [

@@ -1,11 +1,15 @@
 """Sessions of ONNX Runtime on the CPU, with spiq's errors."""
 
 import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import onnxruntime as ort
 
-from spiq.errors import ModelError
+from spiq.errors import ConfigError, ModelError
 
 
 def session(
@@ -26,7 +30,10 @@ def session(
 
     Raises:
         ModelError: The runtime refuses the model; the message carries the runtime's reason.
+        ConfigError: There cannot be so few threads.
     """
+    if threads < 0:
+        raise ConfigError(f"threads is {threads}: it must be 0 or more")
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
@@ -36,9 +43,43 @@ def session(
     if optimized_path is not None:
         options.optimized_model_filepath = os.fspath(optimized_path)
     source = model if isinstance(model, bytes) else os.fspath(Path(model))
+    if isinstance(source, str) and not Path(source).exists():
+        raise ModelError(f"{source!r}: there is no such file: check the path")
     try:
         return ort.InferenceSession(source, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # the runtime's exceptions share no public base class
         where = source if isinstance(source, str) else "the model"
-        reason = str(error).strip().splitlines()[0]
-        raise ModelError(f"{where}: ONNX Runtime cannot load it: {reason}") from error
+        raise ModelError(f"{where}: ONNX Runtime cannot load it: {_reason(error)}") from error
+
+
+def call(
+    opened: ort.InferenceSession,
+    names: Sequence[str] | None,
+    feeds: Mapping[str, npt.NDArray[np.generic]],
+    *,
+    where: str,
+) -> list[Any]:
+    """Run a network once.
+
+    Args:
+        opened: The network.
+        names: The outputs that are wanted; None for all.
+        feeds: Inputs by name.
+        where: The network's name for messages.
+
+    Raises:
+        ModelError: The runtime fails; the message carries its reason.
+    """
+    try:
+        results: list[Any] = opened.run(names, feeds)
+    except Exception as error:  # the runtime's exceptions share no public base class
+        sizes = ", ".join(f"{name} {list(array.shape)}" for name, array in feeds.items())
+        raise ModelError(
+            f"{where}: ONNX Runtime cannot run it: {_reason(error)}: the input was {sizes}, "
+            "export a network that is made for other sizes with them"
+        ) from error
+    return results
+
+
+def _reason(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -19,7 +19,7 @@ _MEAN, _MEAN_SPREAD, _CONTRAST = 0.45, 0.12, 0.27
 _COLOUR, _GRAIN = 0.06, 0.02
 
 _DYNAMIC_SIZE = 64
-_PIXELS, _IMAGES = 2 * 224 * 224, 8
+_PIXELS, _IMAGES = 224 * 224, 8
 """Images to a batch: as many as these pixels make, and no more than that."""
 
 

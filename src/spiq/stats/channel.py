@@ -1,6 +1,6 @@
 """What is known of each channel of a tensor: the foundation of everything that follows."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -24,8 +24,8 @@ class ChannelStats:
         low: Value that is never undercut; -inf where none is known.
         high: Value that is never exceeded; inf where none is known.
         source: Where the moments come from: ``norm`` (a normalization layer states them),
-            ``propagated`` (through operators), ``input`` (assumed of the network's input),
-            ``constant``.
+            ``synthetic`` (observed on synthetic images), ``propagated`` (through operators),
+            ``input`` (assumed of the network's input), ``constant``.
     """
 
     mean: Array
@@ -55,10 +55,6 @@ class ChannelStats:
     def second_moment(self) -> Array:
         """E[x^2]."""
         return self.var + self.mean**2
-
-    def propagated(self) -> "ChannelStats":
-        """The same numbers as the result of a rule."""
-        return replace(self, source="propagated")
 
 
 def stats(

@@ -26,6 +26,8 @@ _PIXEL_MEAN, _PIXEL_STD = 0.45, 0.27
 """Mean and deviation of the pixels of natural images, of values from 0 to 1."""
 
 _NEIGHBOURS, _COLOURS = 0.95, 0.9
+_LEAST_TOLD = 1e-4
+"""Share of their size that kernels have to keep when summed, to tell the input's mean."""
 
 
 @dataclass(frozen=True)
@@ -152,9 +154,10 @@ def _distance(convention: Convention, mean: float, std: float) -> float:
 def infer_moments(value: ir.Value, prepared: Prepared) -> tuple[float, float] | None:
     """Return the mean and deviation of an image input that its first layers were trained on.
 
-    None where no convolution with stated moments reads it.
+    None where no convolution with stated moments reads it, or where kernels that sum to 0 (a
+    high-pass stem) say nothing of the mean.
     """
-    rows, targets, powers, variances = [], [], [], []
+    rows, sizes, targets, powers, variances = [], [], [], [], []
     direct = value.consumers()
     turned = [r for n in direct if n.op_type == "Transpose" for r in n.outputs[0].consumers()]
     for node in [*direct, *turned]:
@@ -166,19 +169,26 @@ def infer_moments(value: ir.Value, prepared: Prepared) -> tuple[float, float] | 
             continue
         exact = weight.astype(np.float64)
         rows.append(exact.sum(axis=(1, 2, 3)))
+        sizes.append(np.abs(exact).sum(axis=(1, 2, 3)))
         targets.append(stated.mean - bias)
         powers.append(_response(exact))
         variances.append(stated.var)
     if not rows:
         return None
-    sums, wanted, power, var = (np.concatenate(part) for part in (rows, targets, powers, variances))
+    sums, size, wanted, power, var = (
+        np.concatenate(part) for part in (rows, sizes, targets, powers, variances)
+    )
     live = power > 1e-12 * power.max()
     if not live.any() or not (var[live] > 0).any():
         return None
     std = float(np.sqrt(np.median(var[live] / power[live])))
+    if not std > 0:
+        return None
     trust = 1 / (power[live] * std**2)
-    mean = float((trust * sums[live] * wanted[live]).sum() / (trust * sums[live] ** 2).sum())
-    return (mean, std) if std > 0 and np.isfinite(mean) else None
+    told = float((trust * sums[live] ** 2).sum())
+    if told < _LEAST_TOLD * float((trust * size[live] ** 2).sum()):
+        return None
+    return float((trust * sums[live] * wanted[live]).sum() / told), std
 
 
 def _response(weight: Array) -> Array:

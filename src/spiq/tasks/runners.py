@@ -11,7 +11,7 @@ import numpy.typing as npt
 import onnxruntime as ort
 
 from spiq.errors import CardError, ConfigError, ModelError
-from spiq.runtimes.onnxruntime import session
+from spiq.runtimes.onnxruntime import call, session
 from spiq.tasks.cards import Card
 
 Floats = npt.NDArray[np.float32]
@@ -47,11 +47,9 @@ class Runner:
             filling = np.repeat(inputs[-1:], self.batch - count, axis=0)
             inputs = np.concatenate([inputs, filling])
         begin = time.perf_counter()
-        try:
-            given: list[Floats] = self.session.run(list(self.outputs), {self.input: inputs})
-        except Exception as error:  # the runtime's exceptions share no public base class
-            reason = str(error).strip().splitlines()[0]
-            raise ModelError(f"{self.name}: ONNX Runtime cannot run it: {reason}") from error
+        given: list[Floats] = call(
+            self.session, self.outputs, {self.input: inputs}, where=self.name
+        )
         self.seconds += time.perf_counter() - begin
         for output in given:
             if output.ndim < 2 or len(output) != len(inputs):

@@ -4,7 +4,7 @@ A BatchNormalization computes a x + b with a = gamma / sqrt(var + eps) and b = b
 states the moments of its output, N(beta, gamma^2 var / (var + eps)), and of its input,
 N(mean, var). Both are recorded before the node goes.
 
-1. Conv, ConvTranspose, Gemm or MatMul in front of it, read by nothing else: rows times a.
+1. Conv, ConvTranspose or Gemm in front of it, read by nothing else: rows times a.
 2. Convolution without padding behind it, the only reader: columns times a, bias plus W b.
 3. Otherwise it stays; in integers it is a 1x1 depthwise convolution.
 

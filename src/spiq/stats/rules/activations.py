@@ -123,11 +123,6 @@ def sigmoid(x: Array) -> Array:
     return 0.5 * (1 + np.tanh(0.5 * x))
 
 
-def silu(x: Array) -> Array:
-    """``x sigmoid(x)``, also called Swish."""
-    return x * sigmoid(x)
-
-
 _erf = np.vectorize(erf, otypes=[float])
 
 
