@@ -95,3 +95,8 @@ def interval(estimate: Estimate | None, value: str = ".2f", ends: str = ".1f") -
         return Text(NOTHING)
     below = f"{estimate.low:{ends}} … {estimate.high:{ends}}"
     return Text.assemble(f"{estimate.value:{value}}\n", (below, "dim"))
+
+
+def pace(images: int, seconds: float) -> str:
+    """Return how long an evaluation took: ``1.8 s (71 images/s)``."""
+    return f"{seconds:.1f} s ({images / max(seconds, 1e-9):.0f} images/s)"

@@ -27,7 +27,8 @@ def evaluated(result: SegmentationResult) -> RenderableType:
     first = result.models[0]
     which = f"{sum(entry.counted for entry in first.classes)} of {len(first.classes)} classes"
     notes = [
-        f"{result.images} images of {result.card}, in {result.seconds:.1f} s; mIoU of {which}",
+        f"{result.images} images of {result.card}, in "
+        f"{cells.pace(result.images, result.seconds)}; mIoU of {which}",
         "second lines: 95 % intervals"
         + ("; agreement, difference of mIoU and SNR: against the first model" if several else ""),
     ]

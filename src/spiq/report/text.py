@@ -132,9 +132,10 @@ def evaluated(result: ClassificationResult) -> RenderableType:
             row.append(cells.decibels(200.0 if other.snr_db is None else other.snr_db))
         table.add_row(cells.Name(score.model), *row)
     first = "; agreement, difference and SNR: against the first model" if several else ""
+    pace = cells.pace(result.images, result.seconds)
     return _page(
         table,
-        Text(f"{result.images} images of {result.card}, in {result.seconds:.1f} s", style="dim"),
+        Text(f"{result.images} images of {result.card}, in {pace}", style="dim"),
         Text(f"second lines: 95 % intervals{first}", style="dim"),
     )
 
