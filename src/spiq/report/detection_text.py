@@ -22,7 +22,8 @@ def evaluated(result: DetectionResult) -> RenderableType:
         table.add_row(cells.Name(score.model), *row)
     lines = [
         f"{result.images} images of {result.card} with {result.boxes} boxes, in "
-        f"{cells.pace(result.images, result.seconds)}, {100 * result.runtime_share:.0f} % of it in the runtime",
+        f"{cells.pace(result.images, result.seconds)}, "
+        f"{100 * result.runtime_share:.0f} % of it in the runtime",
         "second lines: 95 % intervals",
     ]
     return Padding(
