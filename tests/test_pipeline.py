@@ -516,3 +516,12 @@ def test_the_float_model_is_not_overwritten_by_accident(tmp_path: Path) -> None:
     assert path.read_bytes() == model_path().read_bytes()
     result.save(path, force=True)
     assert path.read_bytes() == result.model
+
+
+def test_an_operator_without_a_rule_is_noted() -> None:
+    model = plain(body=STEM + "[odd] s = Sin(r) " + TAIL.replace("(r,", "(s,"))
+    report = quantize(model).report
+    assert any("Sin 'odd'" in note for note in report.notes)
+    assert [layer.reason for layer in report.float_layers] == [
+        "no statistics of its input, from Sin 'odd'"
+    ]

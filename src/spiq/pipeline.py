@@ -169,7 +169,14 @@ def analyse(
             "the file holds no BatchNorm statistics to speak of: moments were observed on "
             "synthetic images instead; export with BatchNorm kept for better ranges"
         )
-    return prepared, measure(prepared, known), tuple(notes)
+    measured = measure(prepared, known)
+    if measured.unknown:
+        notes.append(
+            f"no statistics rule for {', '.join(measured.unknown[:3])}"
+            f"{' and others' if len(measured.unknown) > 3 else ''}: layers behind it stay in float "
+            "until the next BatchNorm"
+        )
+    return prepared, measured, tuple(notes)
 
 
 def _decide(network: ir.Model, config: Config, tell: Progress) -> tuple[Plan, Prepared, Measured]:

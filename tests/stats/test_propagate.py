@@ -163,11 +163,10 @@ def test_an_operator_without_a_rule_is_named_and_hides_what_follows() -> None:
         u=weights(6, 6, 3, 3),
         **norm(6),
     )
-    assert result.unknown[0] == "Sin 'odd'"
+    assert result.unknown == ("Sin 'odd'",)
     operators = [_operator(value) for value in result.stats]
     assert operators == ["", "Conv", "Conv", "Relu"]
     assert behind(result, "Conv", 1).source == "norm"
-    assert not any("Conv" in name for name in result.unknown)
 
 
 def test_a_form_that_a_rule_does_not_know_is_named() -> None:
@@ -180,7 +179,7 @@ def test_a_form_that_a_rule_does_not_know_is_named() -> None:
 def test_nothing_is_known_behind_an_unknown_input() -> None:
     result = measured("[only] y = Conv(x, w)", known=None, w=weights(6, 4, 3, 3))
     assert result.stats == {}
-    assert result.unknown == ("Conv 'only'",)
+    assert result.unknown == ()
 
 
 def test_a_network_that_is_known_has_nothing_unknown() -> None:

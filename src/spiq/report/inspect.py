@@ -4,17 +4,13 @@ import os
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-import onnx_ir as ir
-
 from spiq.config import Config
-from spiq.network.query import data_inputs, where
 from spiq.network.read import read
 from spiq.pipeline import analyse
 from spiq.planning.decide import check_exclude
 from spiq.planning.place import place
 from spiq.report.layers import layer_results
 from spiq.report.results import InspectResult
-from spiq.stats.propagate import Measured
 from spiq.targets import TARGETS
 
 if TYPE_CHECKING:
@@ -46,17 +42,6 @@ def inspect(model: "Source", config: Config | None = None) -> InspectResult:
     return InspectResult(
         model=os.fspath(model) if isinstance(model, str | os.PathLike) else str(graph.name),
         layers=tuple(layers),
-        unknown_operators=_without_rule(graph, measured),
+        unknown_operators=measured.unknown,
         notes=notes,
-    )
-
-
-def _without_rule(graph: ir.Graph, measured: Measured) -> tuple[str, ...]:
-    """Return the nodes where statistics end: what they read is known, what they write is not."""
-    return tuple(
-        where(node)
-        for node in graph
-        if node.outputs[0] not in measured.stats
-        and (sources := data_inputs(node))
-        and all(value in measured.stats for value in sources)
     )

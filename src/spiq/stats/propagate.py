@@ -15,7 +15,7 @@ import onnx_ir as ir
 
 from spiq.network.passes.batchnorm import Moments
 from spiq.network.prepare import Prepared
-from spiq.network.query import is_constant, where
+from spiq.network.query import data_inputs, is_constant, where
 from spiq.stats.channel import ChannelStats, stats
 from spiq.stats.routing import ZERO, route
 from spiq.stats.rules import RULES
@@ -30,7 +30,8 @@ class Measured:
 
     Attributes:
         stats: Statistics of each value that is known.
-        unknown: Nodes without a rule for their operator or form, as ``Operator 'name'``.
+        unknown: Nodes where statistics end: what they read is known, but their operator or form
+            has no rule. As ``Operator 'name'``.
     """
 
     stats: dict[ir.Value, ChannelStats]
@@ -65,7 +66,8 @@ def measure(prepared: Prepared, inputs: Mapping[str, ChannelStats]) -> Measured:
                 result = corrected(value, result, stated)
             if result is not None:
                 known[value] = result
-        if node.outputs[0] not in known:
+        sources = data_inputs(node)
+        if node.outputs[0] not in known and sources and all(value in known for value in sources):
             unknown.append(where(node))
     return Measured(known, tuple(unknown))
 
