@@ -117,3 +117,17 @@ def test_importance_is_the_power_that_arrives(name: str) -> None:
         np.testing.assert_allclose(
             arrived, expected, rtol=LOOSE.get((name, tensor), 0.15), err_msg=tensor
         )
+
+
+def test_a_layer_passes_errors_as_it_passes_the_signal() -> None:
+    prepared = prepare(read(network("small maps")))
+    known = stats(np.zeros((1, 3, 1, 1)), np.ones((1, 3, 1, 1)), -6.0, 6.0, "input")
+    measured = measure(prepared, {"x": known})
+    found = importance(prepared.model.graph, measured)
+    layer = prepared.model.graph[-1]
+    before, after = (
+        (found[value] * measured.stats[value].var).sum()
+        for value in (layer.inputs[0], layer.outputs[0])
+        if value is not None
+    )
+    assert layer.op_type == "Conv" and before == pytest.approx(after)

@@ -72,3 +72,19 @@ def test_movers_take_ranges_along() -> None:
     for side in (0, 1):
         expected = np.roll(found["r"][side], -3, axis=1)
         np.testing.assert_array_equal(found["y"][side], expected)
+
+
+def test_an_unstated_layer_output_is_widened() -> None:
+    model = trained(
+        build(STEM + "[r] r = Relu(n) [o] y = Conv(r, u)", w=(8, 3, 3, 3), u=(4, 8, 1, 1),
+              **norm("n", 8))
+    )  # fmt: skip
+    prepared = prepare(read(model))
+    measured = measure(prepared, input_stats(prepared, Config())[0])
+    output = prepared.model.graph.outputs[0]
+    known, high = (
+        measured.stats[output],
+        soft_ranges(prepared.model.graph, measured, WIDTHS)[output][1],
+    )
+    expected = known.mean[..., None] + 1.4 * known.std[..., None] * WIDTHS
+    np.testing.assert_allclose(high, np.maximum(expected, 0))

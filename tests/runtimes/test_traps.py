@@ -265,3 +265,16 @@ def test_portable_target_has_weights_of_7_bits(case: Row) -> None:
     arrays = [numpy_helper.to_array(tensor) for tensor in graph.initializer]
     weights = [array for array in arrays if array.dtype == np.int8]
     assert max(np.abs(array.astype(int)).max() for array in weights) <= 63
+
+
+@pytest.mark.parametrize("method", ["static", "spiq"])
+def test_a_layer_left_in_float_between_integers_is_not_rounded(method: str) -> None:
+    body = (
+        "[c1] c1 = Conv<pads=[1,1,1,1]>(x, w1) " + bn("c1", "n1") + "[r1] r1 = Relu(n1) "
+        "[c2] c2 = Conv<pads=[1,1,1,1]>(r1, w2) " + bn("c2", "n2") + "[r2] r2 = Relu(n2) "
+        "[c3] y = Conv(r2, w3)"
+    )
+    shapes = {"w1": (8, 3, 3, 3), "w2": (8, 8, 3, 3), "w3": (4, 8, 1, 1)}
+    model = trained(build(body, **shapes, **norm("n1", 8), **norm("n2", 8)))
+    found = optimized(quantize(model, Config(method=method, exclude=("c2",))).model)
+    assert found["QLinearConv"] == 2
