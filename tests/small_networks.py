@@ -10,8 +10,15 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import onnx_ir as ir
 from onnx import numpy_helper
 
+from spiq import Config, Plan
+from spiq.network.read import read
+from spiq.pipeline import analyse
+from spiq.planning.decide import make_plan
+from spiq.planning.place import Placement
+from spiq.planning.recipe import Recipe, resolve
 from spiq.runtimes.onnxruntime import session
 from spiq.runtimes.synthetic import dead_leaves
 
@@ -140,3 +147,22 @@ def floats(*values: float) -> np.ndarray:
 
 def whole(*values: int) -> np.ndarray:
     return np.array(values, np.int64)
+
+
+def recipe_of(
+    model: onnx.ModelProto, config: Config | None = None
+) -> tuple[Plan, Placement, Recipe]:
+    """Return the plan of a network, the placement that it is for, and what both mean."""
+    made, placement, _ = planned(model, config)
+    return made, placement, resolve(made, placement)
+
+
+def planned(
+    model: onnx.ModelProto, config: Config | None = None
+) -> tuple[Plan, Placement, ir.Graph]:
+    """Return the plan of a network, its placement, and the prepared graph."""
+    config = config or Config()
+    prepared, measured, _ = analyse(read(model), config)
+    graph = prepared.model.graph
+    made, placement = make_plan(graph, measured, config, model_hash="", version="")
+    return made, placement, graph

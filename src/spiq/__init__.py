@@ -8,9 +8,10 @@
 Everything heavy is imported when it is first used.
 """
 
-from typing import TYPE_CHECKING, Any
-
 __version__ = "0.1.0"
+
+TYPE_CHECKING = False
+"""As typing has it, whose import takes longer than all else here: Ctrl-C is not watched for yet."""
 
 if TYPE_CHECKING:
     from spiq.config import Config
@@ -49,7 +50,7 @@ _HOMES = {
 }
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     home = _HOMES.get(name)
     if home is None:
         raise AttributeError(f"module 'spiq' has no attribute {name!r}")

@@ -16,11 +16,17 @@ class Config:
     """How to quantize.
 
     Attributes:
-        method: ``spiq`` (per-channel scales, folded) or ``static`` (one scalar range per tensor).
+        method: One of :data:`spiq.methods.METHODS`.
         target: ``onnxruntime`` or ``portable`` (7-bit weights: no 16-bit saturation on x86 CPUs
             without VNNI; nothing rewritten for one runtime's speed).
         weight_bits: 2 to 8.
         activation_bits: 3 to 8.
+        first_last_bits: Bits of the first and the last layers, their weights and what they read;
+            None for those of all others.
+        bits_per_weight: Bits of weights on average, 2 to 8: each layer gets as many as do most
+            good. In place of ``weight_bits``.
+        max_bytes: Bytes that all weights may take, each packed to its bits, with biases and scales:
+            the same, in place of ``weight_bits``.
         exclude: Glob patterns of layer names that stay in float.
         input_range: ``((low, high),)`` for the whole input, or one pair per channel.
         input_mean: Mean per channel of the usual preprocessing, ``(pixel - mean) / std``.
@@ -35,6 +41,9 @@ class Config:
     target: str = "onnxruntime"
     weight_bits: int = 8
     activation_bits: int = 8
+    first_last_bits: int | None = None
+    bits_per_weight: float | None = None
+    max_bytes: int | None = None
     exclude: tuple[str, ...] = ()
     input_range: tuple[Range, ...] | None = None
     input_mean: tuple[float, ...] | None = None
@@ -45,6 +54,9 @@ class Config:
         _one_of("target", self.target, TARGETS)
         _between("weight_bits", self.weight_bits, 2, 8)
         _between("activation_bits", self.activation_bits, 3, 8)
+        if self.first_last_bits is not None:
+            _between("first_last_bits", self.first_last_bits, 3, 8)
+        self._check_mixed()
         if isinstance(self.exclude, str):
             raise ConfigError(
                 f"exclude {self.exclude!r} is text: give a tuple, ({self.exclude!r},)"
@@ -63,6 +75,24 @@ class Config:
         for low, high in self.input_range or ():
             if not low < high:
                 raise ConfigError(f"input_range {low},{high}: the low end must be the lesser one")
+
+    def _check_mixed(self) -> None:
+        if self.bits_per_weight is not None and not 2 <= self.bits_per_weight <= 8:
+            raise ConfigError(f"bits_per_weight is {self.bits_per_weight}: it must be from 2 to 8")
+        if self.max_bytes is not None and self.max_bytes < 1:
+            raise ConfigError(f"max_bytes is {self.max_bytes}: it must be above 0")
+        if self.bits_per_weight is not None and self.max_bytes is not None:
+            raise ConfigError("give either bits_per_weight or max_bytes, not both")
+        if self.mixed and self.weight_bits != 8:
+            name = "bits_per_weight" if self.max_bytes is None else "max_bytes"
+            raise ConfigError(
+                f"give either weight_bits, the same for all layers, or {name}, not both"
+            )
+
+    @property
+    def mixed(self) -> bool:
+        """Whether each layer gets bits of its own."""
+        return self.bits_per_weight is not None or self.max_bytes is not None
 
 
 def _pairs(spans: Sequence[Sequence[float]]) -> None:

@@ -5,10 +5,11 @@
 :func:`plan` is the first half, :func:`apply` the second, :func:`quantize` both.
 """
 
+import hashlib
 import json
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,27 +21,38 @@ import onnx_ir as ir
 from spiq import __version__
 from spiq.config import Config
 from spiq.errors import PlanError
+from spiq.methods import METHODS
 from spiq.network.edit import remove_unused
 from spiq.network.fingerprint import fingerprint
+from spiq.network.passes.equalize import equalize
 from spiq.network.prepare import Prepared, prepare
 from spiq.network.read import read
 from spiq.network.write import serialize, write
-from spiq.planning.decide import make_plan
-from spiq.planning.fits import check_fits
+from spiq.planning.decide import make_plan, placed
+from spiq.planning.fits import check_fits, check_settings
+from spiq.planning.mixed import bits_per_weight, packed_bytes
+from spiq.planning.place import Placement
 from spiq.planning.plan import Plan
+from spiq.planning.recipe import Recipe, resolve
 from spiq.report.layers import layer_results
-from spiq.report.results import QuantizeResult
+from spiq.report.results import WARNING, QuantizeResult
 from spiq.rewriting.dense_groups import fill_groups
 from spiq.rewriting.fold_scales import fold_scales
+from spiq.rewriting.round_dynamic import round_dynamic
 from spiq.rewriting.round_weights import round_layer
+from spiq.rewriting.rounding import ROUNDINGS, needs_correlation
+from spiq.runtimes.correlations import observe_correlations
+from spiq.runtimes.emit_dynamic import emit_dynamic
 from spiq.runtimes.emit_qdq import emit
 from spiq.runtimes.observe import lacks_statistics, observe
 from spiq.runtimes.onnxruntime import session
 from spiq.runtimes.prelu import prelu_as_max
 from spiq.runtimes.verify import verify
-from spiq.stats.inputs import input_stats
+from spiq.stats.correlation import Correlation
+from spiq.stats.inputs import Ends, input_stats
 from spiq.stats.propagate import Measured, measure
-from spiq.targets import TARGETS
+from spiq.stats.spoilt import range_doubts, statistics_doubts
+from spiq.targets import TARGETS, Target
 
 if TYPE_CHECKING:
     import onnx
@@ -111,8 +123,8 @@ def quantize(
     start, tell = time.perf_counter(), progress or _silent
     tell("read")
     network = read(model)
-    made, prepared, measured = _decide(network, config or Config(), tell)
-    return _carry_out(made, prepared, measured, model, start, tell)
+    made, placement, prepared, measured = _decide(network, config or Config(), tell)
+    return _carry_out(made, placement, prepared, measured, model, start, tell)
 
 
 def plan(
@@ -146,30 +158,51 @@ def apply(model: "Source", plan: Plan, *, progress: Progress | None = None) -> Q
             f"the plan was made for another model (its hash is {plan.model_hash[:12]}, this one's "
             f"{found[:12]}): make a new plan with --save-plan"
         )
-    prepared, measured, _ = analyse(network, Config(), tell)
-    check_fits(prepared.model.graph, plan)
-    return _carry_out(plan, prepared, measured, model, start, tell)
+    check_settings(plan, ROUNDINGS)
+    prepared, measured, _ = analyse(network, Config(method=plan.method), tell, plan.inputs)
+    graph, method = prepared.model.graph, METHODS[plan.method]
+    placement = placed(graph, measured, TARGETS[plan.target], method, plan.left_in_float)
+    followed = check_fits(graph, plan, placement)
+    return _carry_out(followed, placement, prepared, measured, model, start, tell)
 
 
 def analyse(
-    network: ir.Model, config: Config, tell: Progress = _silent
+    network: ir.Model,
+    config: Config,
+    tell: Progress = _silent,
+    known_ends: Mapping[str, Ends] | None = None,
 ) -> tuple[Prepared, Measured, tuple[str, ...]]:
     """Prepare a network, in place, and learn what its tensors look like.
 
+    Args:
+        network: The network.
+        config: The options.
+        tell: Told the name of each step as it begins.
+        known_ends: Ranges of inputs that a plan has decided, by name.
+
     Returns:
-        The prepared network, the statistics of its tensors, and the assumptions made.
+        The prepared network, the statistics of its tensors, and the assumptions made; what
+        casts doubt on the result begins with ``WARNING``.
     """
     tell("prepare")
     prepared = prepare(network)
     tell("measure")
-    known, notes = input_stats(prepared, config)
-    if lacks_statistics(prepared):
+    known, notes = input_stats(prepared, config, known_ends)
+    stated = not lacks_statistics(prepared)
+    if not stated:
         prepared = observe(prepared, known)
         notes.append(
             "the file holds no BatchNorm statistics to speak of: moments were observed on "
             "synthetic images instead; export with BatchNorm kept for better ranges"
         )
     measured = measure(prepared, known)
+    doubts = statistics_doubts(prepared, measured) if stated else []
+    if config.input_range is not None or config.input_mean is not None:
+        doubts += range_doubts(prepared, known)
+    notes.extend(WARNING + doubt for doubt in doubts)
+    if METHODS[config.method].equalizes:
+        prepared = equalize(prepared)
+        measured = measure(prepared, known)
     if measured.unknown:
         notes.append(
             f"no statistics rule for {', '.join(measured.unknown[:3])}"
@@ -179,11 +212,13 @@ def analyse(
     return prepared, measured, tuple(notes)
 
 
-def _decide(network: ir.Model, config: Config, tell: Progress) -> tuple[Plan, Prepared, Measured]:
+def _decide(
+    network: ir.Model, config: Config, tell: Progress
+) -> tuple[Plan, Placement, Prepared, Measured]:
     hashed = fingerprint(network)
     prepared, measured, notes = analyse(network, config, tell)
     tell("plan")
-    made = make_plan(
+    made, placement = make_plan(
         prepared.model.graph,
         measured,
         config,
@@ -191,11 +226,12 @@ def _decide(network: ir.Model, config: Config, tell: Progress) -> tuple[Plan, Pr
         version=__version__,
         notes=notes,
     )
-    return made, prepared, measured
+    return made, placement, prepared, measured
 
 
 def _carry_out(
     made: Plan,
+    placement: Placement,
     prepared: Prepared,
     measured: Measured,
     source: "Source",
@@ -204,17 +240,19 @@ def _carry_out(
 ) -> Quantized:
     graph = prepared.model.graph
     layers = layer_results(graph, measured, made)
+    mean_bits, packed = bits_per_weight(graph, made), packed_bytes(graph, made)
     target = TARGETS[made.target]
     tell("rewrite")
-    folded = fold_scales(graph, made)
-    fill_groups(folded, target.dense_groups)
-    rounded = {
-        node: round_layer(node, made.layers[str(node.name)], made.tensors[str(node.inputs[0].name)])
-        for node in folded
-        if node.inputs[0] is not None
+    recipe = resolve(made, placement)
+    ends = {
+        str(value.name): (known.low, known.high)
+        for value in graph.inputs
+        if (known := measured.stats.get(value)) is not None
     }
-    tell("emit")
-    emit(graph, made, rounded)
+    write_integers = _write_dynamic if METHODS[made.method].dynamic else _write_static
+    coarse = [name for name, layer in recipe.layers.items() if needs_correlation(layer)]
+    correlations = observe_correlations(prepared.model, coarse, measured.stats)
+    write_integers(graph, recipe, measured, correlations, target, tell)
     if target.slow_prelu:
         prelu_as_max(graph)
     remove_unused(graph)
@@ -222,7 +260,7 @@ def _carry_out(
     quantized = serialize(prepared.model)
     tell("verify")
     original, size = _original(source)
-    snr = verify(original, quantized, made)
+    snr = verify(original, quantized, recipe, ends)
     report = QuantizeResult(
         method=made.method,
         target=made.target,
@@ -232,10 +270,67 @@ def _carry_out(
         bytes_before=size,
         bytes_after=len(quantized),
         seconds=time.perf_counter() - start,
+        bits_per_weight=mean_bits,
+        packed_bytes=packed,
         snr_db=snr,
         notes=made.notes,
     )
     return Quantized(quantized, made, report, original if isinstance(original, str) else None)
+
+
+def _write_static(
+    graph: ir.Graph,
+    recipe: Recipe,
+    measured: Measured,
+    correlations: Mapping[str, Correlation],
+    target: Target,
+    tell: Progress,
+) -> None:
+    """Rewrite and emit with ranges that are known beforehand."""
+    sources = {
+        str(node.name): measured.stats[node.inputs[0]]
+        for node in graph
+        if node.name in recipe.layers and node.inputs[0] is not None
+    }
+    folded = fold_scales(graph, recipe)
+    fill_groups(folded, target.dense_groups)
+    rounded = {
+        node: round_layer(
+            node,
+            recipe.layers[str(node.name)],
+            recipe.tensors[str(node.inputs[0].name)],
+            sources[str(node.name)],
+            correlations.get(str(node.name)),
+        )
+        for node in folded
+        if node.inputs[0] is not None
+    }
+    tell("emit")
+    emit(graph, recipe, rounded)
+
+
+def _write_dynamic(
+    graph: ir.Graph,
+    recipe: Recipe,
+    measured: Measured,
+    correlations: Mapping[str, Correlation],
+    target: Target,
+    tell: Progress,
+) -> None:
+    """Rewrite and emit with ranges that are measured as the network runs."""
+    layers = [node for node in graph if node.name in recipe.layers]
+    fill_groups(layers, target.dense_groups)
+    rounded = {
+        node: round_dynamic(
+            node,
+            recipe.layers[str(node.name)],
+            measured.stats.get(node.inputs[0]) if node.inputs[0] is not None else None,
+            correlations.get(str(node.name)),
+        )
+        for node in layers
+    }
+    tell("emit")
+    emit_dynamic(graph, rounded)
 
 
 def _sign(model: ir.Model, made: Plan) -> None:
@@ -247,6 +342,7 @@ def _sign(model: ir.Model, made: Plan) -> None:
         "weight_bits": made.weight_bits,
         "activation_bits": made.activation_bits,
         "model_hash": made.model_hash,
+        "plan_hash": hashlib.sha256(made.to_json().encode()).hexdigest(),
         "notes": made.notes,
     }
     model.metadata_props["spiq.options"] = json.dumps(options, sort_keys=True)

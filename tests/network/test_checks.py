@@ -130,7 +130,7 @@ def test_batch_norm_in_training_mode() -> None:
 
 
 def test_batch_norm_with_used_statistics() -> None:
-    model = norm("y, mean, var", 13)
+    model = norm("y, mean, var, saved_mean, saved_var", 13)
     assert read(model).graph[0].op_type == "BatchNormalization"
     model.graph.output.append(onnx.helper.make_tensor_value_info("mean", 1, [3]))
     refused(model, UnsupportedError, "BatchNormalization 'norm'", "model.eval()")
@@ -146,9 +146,16 @@ def test_weights_that_are_no_numbers(value: float, dtype: type) -> None:
 
 
 def test_large_numbers_are_numbers() -> None:
+    model = text("y = Add(x, mask)")
+    mask = np.full((1, 3, 8, 8), -3e38, np.float32)
+    model.graph.initializer.append(numpy_helper.from_array(mask, "mask"))
+    read(model)
+
+
+def test_large_numbers_are_no_weights() -> None:
     weight = WEIGHT.copy()
-    weight[:2] = 3e38
-    read(network(weight))
+    weight[:2] = -3e38
+    refused(network(weight), ModelError, "Conv 'conv'", "'weight'", "3e+38", "damaged")
 
 
 def test_infinity_masks_and_bounds() -> None:

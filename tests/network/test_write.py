@@ -13,6 +13,7 @@ from onnx import numpy_helper
 
 from spiq.errors import ModelError, OutputError, SpiqError
 from spiq.network import write as module
+from spiq.network.atomic import pending, temporary_name, tidy
 from spiq.network.read import read
 from spiq.network.write import check_output, serialize, write
 
@@ -122,7 +123,7 @@ def test_null_in_name(tmp_path: Path, model: ir.Model) -> None:
 @pytest.mark.parametrize(
     ("code", "todo"), [(errno.ENOSPC, "free some space"), (errno.EROFS, "choose a folder")]
 )
-@pytest.mark.parametrize("step", ["write_bytes", "replace"])
+@pytest.mark.parametrize("step", ["fsync", "replace"])
 def test_failure_leaves_the_old_file(
     tmp_path: Path,
     model: ir.Model,
@@ -133,24 +134,110 @@ def test_failure_leaves_the_old_file(
 ) -> None:
     path = tmp_path / "net.onnx"
     path.write_text("old")
-    owner = Path if step == "write_bytes" else os
-    monkeypatch.setattr(owner, step, failing(code))
+    monkeypatch.setattr(os, step, failing(code))
     refused(OutputError, str(path), os.strerror(code), todo, model=model, path=path)
     monkeypatch.undo()
     assert files(tmp_path) == ["net.onnx"]
     assert path.read_text() == "old"
 
 
+@pytest.mark.parametrize("step", ["fsync", "replace"])
 def test_interrupt_leaves_nothing(
-    tmp_path: Path, model: ir.Model, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, model: ir.Model, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(os, "replace", interrupted)
+    (tmp_path / "net.onnx").write_text("old")
+    monkeypatch.setattr(os, step, interrupted)
     with pytest.raises(KeyboardInterrupt):
         write(model, tmp_path / "net.onnx")
-    assert files(tmp_path) == []
+    assert files(tmp_path) == ["net.onnx"]
+    assert (tmp_path / "net.onnx").read_text() == "old"
+
+
+def test_disk_is_full(model: ir.Model, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The device that is always full stands for a disk that becomes full while it is written."""
+
+    def full(*_: object, **__: object) -> int:
+        return real("/dev/full", os.O_RDWR)
+
+    real, path = os.open, tmp_path / "net.onnx"
+    path.write_text("old")
+    monkeypatch.setattr(os, "open", full)
+    monkeypatch.setattr(module, "check_output", lambda path, **_: Path(path))
+    refused(OutputError, "No space left on device", "free some space", model=model, path=path)
+    monkeypatch.undo()
+    assert files(tmp_path) == ["net.onnx"]
+    assert path.read_text() == "old"
+
+
+@pytest.mark.parametrize("code", [errno.EROFS, errno.EACCES])
+def test_folder_that_cannot_be_written_to_is_found_before_the_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    monkeypatch.setattr(os, "open", failing(code))
+    with pytest.raises(OutputError, match=f"{os.strerror(code)}: choose a folder that can be"):
+        check_output(tmp_path / "net.onnx")
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="root may write anywhere")
+def test_read_only_folder(tmp_path: Path, model: ir.Model) -> None:
+    tmp_path.chmod(0o500)
+    refused(OutputError, "Permission denied", model=model, path=tmp_path / "net.onnx")
+    tmp_path.chmod(0o700)
+
+
+# How it is done
+
+
+def without_nameless_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(os, "O_TMPFILE", raising=False)
+
+
+@pytest.mark.parametrize("broken", ["nameless", "link", "locks"])
+def test_where_the_file_system_can_less(
+    tmp_path: Path, model: ir.Model, monkeypatch: pytest.MonkeyPatch, broken: str
+) -> None:
+    if broken == "nameless":
+        without_nameless_files(monkeypatch)
+    elif broken == "link":
+        monkeypatch.setattr(os, "link", failing(errno.EPERM))
+    else:
+        without_nameless_files(monkeypatch)
+        monkeypatch.setattr("fcntl.flock", failing(errno.ENOLCK))
+    for _ in range(2):
+        write(model, tmp_path / "net.onnx")
+        assert (tmp_path / "net.onnx").read_bytes() == serialize(model)
+        assert files(tmp_path) == ["net.onnx"]
+
+
+def test_stale_files_go_and_others_stay(tmp_path: Path, model: ir.Model) -> None:
+    for name in (".spiq-0123.tmp", ".spiq-notes", "mine.tmp"):
+        (tmp_path / name).write_text("left")
+    with pending(tmp_path) as nameless:
+        nameless.stream.write(b"under way")
+        held = temporary_name(tmp_path)
+        nameless.place(held)
+        write(model, tmp_path / "net.onnx")
+        assert files(tmp_path) == sorted([held.name, ".spiq-notes", "mine.tmp", "net.onnx"])
+    write(model, tmp_path / "net.onnx")
+    assert files(tmp_path) == [".spiq-notes", "mine.tmp", "net.onnx"]
+
+
+def test_two_writers_of_one_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What one is writing is not stale for the other, also where files bear names."""
+    without_nameless_files(monkeypatch)
+    with pending(tmp_path) as first:
+        tidy(tmp_path)
+        with pending(tmp_path) as second:
+            tidy(tmp_path)
+            second.stream.write(b"second")
+            second.place(tmp_path / "net.onnx")
+        first.stream.write(b"first")
+        first.place(tmp_path / "net.onnx")
+    assert (tmp_path / "net.onnx").read_bytes() == b"first"
+    assert files(tmp_path) == ["net.onnx"]
 
 
 # The source
@@ -200,11 +287,15 @@ def large(model: ir.Model, monkeypatch: pytest.MonkeyPatch) -> ir.Model:
     return model
 
 
+DATA = "net.onnx.f354770ccd002650.data"
+"""Named after its content: the same network has the same data file."""
+
+
 def test_large_model_has_its_data_beside(tmp_path: Path, large: ir.Model) -> None:
     content = serialize(large)
     for _ in range(2):
         write(large, tmp_path / "net.onnx")
-        assert files(tmp_path) == ["net.onnx", "net.onnx.data"]
+        assert files(tmp_path) == ["net.onnx", DATA]
         assert (tmp_path / "net.onnx").stat().st_size < 1000
         np.testing.assert_array_equal(run(tmp_path / "net.onnx"), run(content))
     assert serialize(read(tmp_path / "net.onnx")) == content == serialize(large)
@@ -220,8 +311,33 @@ def test_large_model_over_its_own_source(tmp_path: Path, large: ir.Model) -> Non
     assert serialize(read(path)) == serialize(graph) == serialize(large)
 
 
+def changed(model: ir.Model) -> ir.Model:
+    other = read(serialize(model))
+    weight = other.graph.initializers["w"]
+    assert weight.const_value is not None
+    weight.const_value = ir.Tensor(2 * weight.const_value.numpy(), name="w")
+    return other
+
+
+def test_large_model_over_another(tmp_path: Path, large: ir.Model) -> None:
+    path, other = tmp_path / "net.onnx", changed(large)
+    write(large, path)
+    write(other, path)
+    assert len(files(tmp_path)) == 2
+    assert DATA not in files(tmp_path)
+    assert serialize(read(path)) == serialize(other)
+
+
+def test_data_of_a_copy_stays(tmp_path: Path, large: ir.Model) -> None:
+    """A model that was moved needs the data that is named after its old name."""
+    write(large, tmp_path / "net.onnx")
+    (tmp_path / "net.onnx").rename(tmp_path / "moved.onnx")
+    write(changed(large), tmp_path / "net.onnx")
+    assert serialize(read(tmp_path / "moved.onnx")) == serialize(large)
+
+
 @pytest.mark.parametrize("before", [True, False], ids=["replaced", "new"])
-@pytest.mark.parametrize("failing_call", [1, 2, 3])
+@pytest.mark.parametrize("failing_call", range(1, 6))
 def test_large_model_fails_whole(
     tmp_path: Path,
     large: ir.Model,
@@ -229,30 +345,26 @@ def test_large_model_fails_whole(
     before: bool,
     failing_call: int,
 ) -> None:
-    old = {"net.onnx": b"old", "net.onnx.data": b"old data"} if before else {}
-    for name, content in old.items():
-        (tmp_path / name).write_bytes(content)
-    calls, replace = 0, os.replace
+    path = tmp_path / "net.onnx"
+    if before:
+        write(changed(large), path)
+    old = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    calls, fsync = 0, os.fsync
 
-    def fails_once(*names: Path) -> None:
+    def fails_once(number: int) -> None:
         nonlocal calls
         calls += 1
         if calls == failing_call:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        replace(*names)
+        fsync(number)
 
-    monkeypatch.setattr(os, "replace", fails_once)
-    if failing_call == 3 and not before:
-        write(large, tmp_path / "net.onnx")
+    monkeypatch.setattr(os, "fsync", fails_once)
+    if failing_call > 3:  # the note, the data, the model
+        write(large, path)
+        assert files(tmp_path) == ["net.onnx", DATA]
         return
-    refused(OutputError, "free some space", model=large, path=tmp_path / "net.onnx")
+    refused(OutputError, "free some space", model=large, path=path)
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == old
-
-
-def test_data_of_another_model_is_kept(tmp_path: Path, large: ir.Model) -> None:
-    (tmp_path / "net.onnx.data").write_text("other")
-    refused(OutputError, "belongs to another", model=large, path=tmp_path / "net.onnx")
-    assert (tmp_path / "net.onnx.data").read_text() == "other"
 
 
 def test_external_references_are_not_written(tmp_path: Path, large: ir.Model) -> None:
@@ -260,4 +372,4 @@ def test_external_references_are_not_written(tmp_path: Path, large: ir.Model) ->
     write(large, path)
     for given in (ir.load(path), onnx.load(path, load_external_data=False)):
         refused(ModelError, "'w'", "external file", model=given, path=tmp_path / "other.onnx")
-    assert files(tmp_path) == ["net.onnx", "net.onnx.data"]
+    assert files(tmp_path) == ["net.onnx", DATA]

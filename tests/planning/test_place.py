@@ -10,6 +10,7 @@ from small_networks import bn, build, floats, norm, trained, whole
 from spiq.config import Config
 from spiq.network.prepare import prepare
 from spiq.network.read import read
+from spiq.planning.decide import excluded
 from spiq.planning.place import Placement, place
 from spiq.stats.inputs import input_stats
 from spiq.stats.propagate import measure
@@ -51,7 +52,8 @@ def placed(
     model = build(body, inputs=inputs, outputs=outputs, opset=opset, **given)
     prepared = prepare(read(trained(model)))
     measured = measure(prepared, input_stats(prepared, Config())[0])
-    return Placed(place(prepared.model.graph, measured, ONNXRUNTIME, exclude))
+    graph = prepared.model.graph
+    return Placed(place(graph, measured, ONNXRUNTIME, excluded(graph, exclude)))
 
 
 def distinct(*lists: list[int]) -> bool:

@@ -1,17 +1,20 @@
 """Plans: plain data that goes to JSON and back, belongs to one model, and says it all."""
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
 import pytest
 from onnx import numpy_helper
 
-from small_networks import bn, build, norm, optimized, trained
+from small_networks import bn, build, norm, trained
 from spiq import Config, Plan, apply, plan, quantize
 from spiq.errors import PlanError
+from spiq.planning.plan import LayerPlan
 
 BODY = (
     "[c1] c1 = Conv<pads=[1,1,1,1]>(x, w1) " + bn("c1", "n1") + "[r] r = Relu(n1) "
@@ -35,6 +38,12 @@ def made(model: onnx.ModelProto) -> Plan:
     return plan(model, Config(weight_bits=6, exclude=("o",)))
 
 
+@pytest.fixture(scope="module")
+def full(model: onnx.ModelProto) -> Plan:
+    """A plan with tensors that share channels (r, c2, q, g, f), and a grid (g, f)."""
+    return plan(model)
+
+
 def test_json_round_trip_is_exact(made: Plan, tmp_path: Path) -> None:
     text = made.to_json()
     assert Plan.from_json(text) == made
@@ -50,48 +59,210 @@ def test_json_holds_everything_with_one_line_per_tensor(made: Plan) -> None:
     assert set(data["tensors"]) == {"x", "r", "c2"}
     assert list(data["layers"]) == ["c1", "c2"]
     assert data["left_in_float"] == {"o": "excluded"}
-    assert sum(line.startswith('    "') for line in text.splitlines()) == 3 + 2 + 1
+    assert sum(line.startswith('    "') for line in text.splitlines()) == 1 + 3 + 2 + 1 + 1
+    assert len(text) < 3000
 
 
-DAMAGE = {
-    "nothing": lambda text: "",
-    "no JSON": lambda text: text[:-10],
-    "a list": lambda text: "[]",
-    "a number": lambda text: "3",
-    "null": lambda text: "null",
-    "a missing key": lambda text: text.replace('"tensors"', '"tensor"'),
-    "an unknown key": lambda text: text.replace('"version"', '"versions"'),
-    "a list of tensors": lambda text: json.dumps({**json.loads(text), "tensors": []}),
-    "a tensor without grid": lambda text: text.replace('"grid"', '"mesh"'),
-    "a layer that is a number": lambda text: json.dumps({**json.loads(text), "layers": {"c1": 1}}),
-    "notes that are a number": lambda text: json.dumps({**json.loads(text), "notes": 1}),
+def test_json_says_each_decision_in_one_place() -> None:
+    """Bits at the top, what tensors have in common with the first of them, repeats once."""
+    data = json.loads(plan(network(), Config(weight_bits=6)).to_json())
+    tensors = data["tensors"]
+    assert (data["weight_bits"], data["activation_bits"]) == (6, 8)
+    assert not any("bits" in entry for entry in (*data["layers"].values(), *tensors.values()))
+    assert tensors["x"]["low"] == -2.118 and len(tensors["r"]["high"]) == 8
+    assert [name for name in tensors if "alpha" in tensors[name]] == ["x", "r"]
+    assert [tensors[name]["scale_of"] for name in ("c2", "q", "g", "f")] == ["r"] * 4
+    assert tensors["f"]["grid_of"] == "g" and "zero" not in tensors["f"]
+
+
+def test_json_keeps_what_was_told_apart(full: Plan) -> None:
+    """An edit in Python of a tensor that names another one is not lost on the way."""
+    edited = replace(full.tensors["f"], bits=4, alpha=0.125)
+    told = replace(full, tensors={**full.tensors, "f": edited})
+    found = Plan.from_json(told.to_json()).tensors["f"]
+    assert (found.bits, found.alpha) == (4, 0.125)
+    assert found.grid_of is None and found.scale_of is None
+
+
+Data = dict[str, Any]
+Damage = Callable[[Data], object]
+
+
+def damaged(made: Plan, damage: Damage) -> str:
+    data = json.loads(made.to_json())
+    damage(data)
+    return json.dumps(data)
+
+
+TEXTS = {
+    "nothing": ("", "line 1, column 1"),
+    "words": ("quantize it all", "line 1, column 1"),
+    "a list": ("[]", "no model_hash"),
+    "a number": ("3", "no model_hash"),
+    "null": ("null", "no model_hash"),
+    "another object": ('{"graph": []}', "no model_hash"),
+    "a comma too many": ('{"model_hash": "",\n}', "line 2, column 1"),
+    "nested": ("[" * 100_000, "nested without end"),
+    "digits": ('{"model_hash": ' + "9" * 5000 + "}", "digits"),
 }
 
 
-@pytest.mark.parametrize("damage", DAMAGE)
-def test_bad_json_is_a_plan_error(damage: str, made: Plan) -> None:
-    with pytest.raises(PlanError, match="not a plan"):
-        Plan.from_json(DAMAGE[damage](made.to_json()))
+@pytest.mark.parametrize("kind", TEXTS)
+def test_text_that_is_no_plan(kind: str) -> None:
+    text, words = TEXTS[kind]
+    with pytest.raises(PlanError, match=f"^not a plan of spiq: .*{words}") as caught:
+        Plan.from_json(text)
+    assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("odd", ["word", None, [1], True])
-@pytest.mark.parametrize("kind", ["grid", "layers", "alpha", "layout", "method"])
+WRONG: dict[str, tuple[Damage, str]] = {
+    "a missing block": (lambda d: d.pop("tensors"), "it has no tensors"),
+    "a missing name": (lambda d: d.pop("method"), "it has no method"),
+    "an unknown block": (lambda d: d.update(grids={}), "unknown entry 'grids'"),
+    "a misspelt block": (
+        lambda d: d.update(left_in_flaot={}),
+        "unknown entry 'left_in_flaot', did you mean 'left_in_float'",
+    ),
+    "a list of tensors": (lambda d: d.update(tensors=[]), r"tensors: \[\] is no object"),
+    "a tensor that is a number": (lambda d: d["tensors"].update(r=1), "tensor 'r': 1 is no object"),
+    "a layer that is a number": (lambda d: d["layers"].update(c1=1), "layer 'c1': 1 is no object"),
+    "a reason that is none": (
+        lambda d: d["left_in_float"].update(o=None),
+        "left_in_float 'o': null is no text",
+    ),
+    "notes that are a number": (lambda d: d.update(notes=1), "notes: 1 is no list"),
+    "a note that is a number": (lambda d: d.update(notes=[1]), "notes: 1 is no text"),
+    "a misspelt entry": (
+        lambda d: d["tensors"]["r"].update(aplha=1),
+        "tensor 'r': unknown entry 'aplha', did you mean 'alpha'",
+    ),
+    "bits with a fraction": (
+        lambda d: d["layers"]["c1"].update(bits=4.5),
+        "layer 'c1': bits: 4.5 is no whole number",
+    ),
+    "bits of 16": (lambda d: d["layers"]["c1"].update(bits=16), "16 is not from 2 to 8"),
+    "bits of 1 for all": (lambda d: d.update(weight_bits=1), "weight_bits: 1 is not from 2 to 8"),
+    "truth in words": (
+        lambda d: d["layers"]["c1"].update(bias_correction="yes"),
+        "layer 'c1': bias_correction: \"yes\" is neither",
+    ),
+    "no range": (lambda d: d["tensors"]["r"].pop("high"), "tensor 'r': it has no high"),
+    "no layout": (lambda d: d["tensors"]["r"].pop("layout"), "tensor 'r': layout: null"),
+    "a layout of nothing": (
+        lambda d: d["tensors"]["r"].update(layout=[1, 0]),
+        r"tensor 'r': layout \[1, 0\]",
+    ),
+    "a layout of too much": (
+        lambda d: d["tensors"]["r"].update(layout=[1 << 40, 1 << 40]),
+        "no shape of channels",
+    ),
+    "a range of words": (
+        lambda d: d["tensors"]["r"].update(high=["wide"] * 8),
+        "tensor 'r': high: \"wide\" is no number",
+    ),
+    "infinity": (lambda d: d["tensors"]["r"].update(high=np.inf), "high: Infinity is not finite"),
+    "not a number": (lambda d: d["tensors"]["r"].update(zero=np.nan), "zero: NaN is not finite"),
+    "a number beyond floats": (
+        lambda d: d["tensors"]["r"].update(high=10**400),
+        "high: 10+ ... is not finite",
+    ),
+    "a grid of nothing": (
+        lambda d: d["tensors"]["f"].update(grid_of="z"),
+        "tensor 'f': grid_of names 'z', which is not among tensors",
+    ),
+    "a scale of a number": (
+        lambda d: d["tensors"]["c2"].update(scale_of=3),
+        "tensor 'c2': scale_of names 3",
+    ),
+    "a circle": (
+        lambda d: d["tensors"]["r"].update(scale_of="c2") or d["tensors"]["r"].pop("alpha"),
+        "scale_of leads back to 'r'",
+    ),
+    "alpha of a tensor that names another": (
+        lambda d: d["tensors"]["c2"].update(alpha=0.5),
+        "tensor 'c2': its alpha is that of 'r', which scale_of names; edit it there",
+    ),
+    "bits of a tensor on another's grid": (
+        lambda d: d["tensors"]["f"].update(bits=4),
+        "tensor 'f': its bits is that of 'g', which grid_of names; edit it there",
+    ),
+    "an input without an end": (lambda d: d["inputs"]["x"].pop("low"), "input 'x': low: null"),
+    "an input upside down": (
+        lambda d: d["inputs"]["x"].update(low=3),
+        "input 'x': low must be below high",
+    ),
+    "an input of two minds": (
+        lambda d: d["inputs"]["x"].update(low=[-1, -1], high=[1, 1, 1]),
+        "input 'x': low must be below high, one number",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", WRONG)
+def test_what_is_wrong_with_a_plan_is_said_in_a_line(kind: str, full: Plan) -> None:
+    damage, words = WRONG[kind]
+    with pytest.raises(PlanError, match=words) as caught:
+        Plan.from_json(damaged(full, damage))
+    assert str(caught.value).startswith("not a plan of spiq: ")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("odd", ["word", [1], True, {}, 10**400])
+@pytest.mark.parametrize("kind", ["zero", "bits", "alpha", "layout", "method", "step_of", "low"])
 def test_json_of_another_type_is_a_plan_error(kind: str, odd: object, made: Plan) -> None:
     data = json.loads(made.to_json())
-    tensor = data["tensors"]["r"]
     match kind:
-        case "grid":
-            tensor["grid"]["zero_point"] = odd
-        case "layers":
+        case "bits":
             data["layers"]["c1"]["bits"] = odd
-        case "alpha":
-            tensor["alpha"] = odd
         case "layout":
-            tensor["layout"][1] = odd
-        case _:
+            data["tensors"]["r"]["layout"][1] = odd
+        case "method":
             data["method"] = odd if odd != "word" else 3
+        case "step_of":
+            data["tensors"]["r"]["step_of"] = odd if odd != "word" else 3
+        case "low":
+            data["tensors"]["r"]["low"] = odd if odd != [1] else [[1]]
+        case _:
+            data["tensors"]["r"][kind] = odd
     with pytest.raises(PlanError, match="not a plan of spiq"):
         Plan.from_json(json.dumps(data))
+
+
+def test_an_entry_that_stands_there_twice_is_not_lost(made: Plan) -> None:
+    line = next(line for line in made.to_json().splitlines() if line.startswith('    "c1"'))
+    twice = made.to_json().replace(line, f"{line}\n{line}")
+    with pytest.raises(PlanError, match="'c1' stands there 2 times"):
+        Plan.from_json(twice)
+
+
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [(None, "format 1;.*make a new one"), (1, "format 1;.*make a new one"),
+     (3, "format 3;.*update it"), ("two", "format 'two'"), (True, "format True")],
+)  # fmt: skip
+def test_plan_of_another_format_is_refused_in_a_line(
+    number: object, words: str, made: Plan
+) -> None:
+    data = json.loads(made.to_json())
+    data.pop("format") if number is None else data.update(format=number)
+    with pytest.raises(PlanError, match=f"made by spiq 0.1.0 and has {words}"):
+        Plan.from_json(json.dumps(data))
+
+
+def test_what_may_be_left_out(made: Plan) -> None:
+    """Notes, layers in float, bits that are those of all, and where 0 lies."""
+    data = json.loads(made.to_json())
+    del data["notes"], data["left_in_float"]
+    data["layers"]["c1"] = {}
+    data["tensors"]["r"] |= {"low": [-1, 0, 0, 0, 0, 0, 0, -0.5], "high": 3.0}
+    data["tensors"]["c2"] |= {"low": -9, "high": 0}
+    for name in ("r", "c2"):
+        del data["tensors"][name]["zero"]
+    found = Plan.from_json(json.dumps(data))
+    assert found.notes == () and found.left_in_float == {}
+    assert found.layers["c1"] == LayerPlan(bits=6, rounding="nearest", bias_correction=True)
+    assert found.tensors["r"].zero == 0.25 and found.tensors["c2"].zero == 1
+    assert found.tensors["r"].high == (3.0,) * 8
 
 
 def test_unreadable_file_is_a_plan_error(tmp_path: Path) -> None:
@@ -102,6 +273,12 @@ def test_unreadable_file_is_a_plan_error(tmp_path: Path) -> None:
         Plan.load(tmp_path / "image.png")
     with pytest.raises(PlanError):
         Plan.load(tmp_path)
+    (tmp_path / "model.onnx").write_bytes(network().SerializeToString())
+    with pytest.raises(PlanError, match=r"model\.onnx"):
+        Plan.load(tmp_path / "model.onnx")
+    (tmp_path / "words.json").write_text("words")
+    with pytest.raises(PlanError, match=r"words\.json: not a plan of spiq: line 1"):
+        Plan.load(tmp_path / "words.json")
 
 
 @pytest.mark.parametrize("name", ["w1", "bg", "n1_m"])
@@ -122,77 +299,6 @@ def test_plan_for_another_attribute_is_refused(made: Plan) -> None:
         apply(other, made)
 
 
-CONFIGS = {
-    "W8A8": Config(),
-    "static": Config(method="static"),
-    "W4A6": Config(weight_bits=4, activation_bits=6),
-    "excluded": Config(exclude=("o",)),
-    "portable": Config(target="portable"),
-    "input": Config(input_mean=(0.5,), input_std=(0.2,)),
-}
-
-
-@pytest.mark.parametrize("name", CONFIGS)
-def test_quantize_is_plan_then_apply(name: str, model: onnx.ModelProto) -> None:
-    at_once = quantize(model, CONFIGS[name])
-    made = Plan.from_json(plan(model, CONFIGS[name]).to_json())
-    assert made == at_once.plan
-    assert apply(model, made).model == at_once.model
-
-
 def test_same_input_gives_the_same_bytes() -> None:
     assert quantize(network()).model == quantize(network()).model
     assert quantize(network()).model != quantize(network(seed=1)).model
-
-
-def test_editing_a_plan_changes_the_result(model: onnx.ModelProto) -> None:
-    made = plan(model)
-    layers = {**made.layers, "c2": replace(made.layers["c2"], bits=3)}
-    result = apply(model, replace(made, layers=layers))
-    found = {
-        tensor.name: numpy_helper.to_array(tensor)
-        for tensor in onnx.load_from_string(result.model).graph.initializer
-    }
-    weights = [array for array in found.values() if array.dtype == np.int8 and array.ndim == 4]
-    assert sorted(int(np.abs(array).max()) for array in weights) == [3, 127]
-    assert optimized(result.model)["QLinearConv"] == 2
-
-
-EDITS = {
-    "a stored tensor is missing": lambda p: replace(
-        p, tensors={k: v for k, v in p.tensors.items() if k != "r"}
-    ),
-    "an unknown tensor": lambda p: replace(p, tensors={**p.tensors, "z": p.tensors["r"]}),
-    "an unknown layer": lambda p: replace(p, layers={**p.layers, "z": p.layers["c1"]}),
-    "too few channels": lambda p: replace(
-        p, tensors={**p.tensors, "r": replace(p.tensors["r"], channel_scale=(1.0, 2.0))}
-    ),
-    "a scale of 0": lambda p: replace(
-        p, tensors={**p.tensors, "r": replace(p.tensors["r"], channel_scale=(0.0,) * 8)}
-    ),
-    "a zero point off the grid": lambda p: replace(
-        p,
-        tensors={
-            **p.tensors,
-            "r": replace(p.tensors["r"], grid=replace(p.tensors["r"].grid, zero_point=300)),
-        },
-    ),
-    "an unknown target": lambda p: replace(p, target="abacus"),
-    "weights of 16 bits": lambda p: replace(
-        p, layers={**p.layers, "c1": replace(p.layers["c1"], bits=16)}
-    ),
-    "too few means": lambda p: replace(
-        p, layers={**p.layers, "c2": replace(p.layers["c2"], input_mean=(0.0, 1.0))}
-    ),
-    "an unknown rounding": lambda p: replace(
-        p, layers={**p.layers, "c1": replace(p.layers["c1"], rounding="dice")}
-    ),
-}
-
-
-@pytest.mark.parametrize("edit", EDITS)
-def test_plan_that_was_edited_beyond_sense_is_a_plan_error(
-    edit: str, model: onnx.ModelProto
-) -> None:
-    with pytest.raises(PlanError):
-        apply(model, EDITS[edit](plan(model)))

@@ -1,17 +1,24 @@
 """The choice of lambda, alpha, zero point and scales of a group of tensors."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
+import onnx
 import onnx_ir as ir
 import pytest
 
-from small_networks import LOW, bn, build, norm, trained
-from spiq import Config, plan
-from spiq.planning.scales import LAMBDAS, Channels, Scaled, _need, decide
+from small_networks import HIGH, LOW, bn, build, norm, recipe_of, trained
+from spiq import Config
+from spiq.methods import METHODS, Method
+from spiq.methods.method import WIDTHS
+from spiq.planning.derive import least_step
+from spiq.planning.recipe import zero_point
+from spiq.planning.scales import Channels, Scaled, Sum, decide
 from spiq.planning.weight_error import WeightError
 
-ALPHAS = (0.0, 0.25, 0.5, 0.75, 1.0)
+LAMBDAS = np.array(WIDTHS)
+ALPHAS = METHODS["spiq"].alphas
 EVEN = np.ones(6)
 UNEVEN = np.geomspace(1e-3, 10, 6)
 
@@ -29,18 +36,20 @@ def tensor(
 ) -> Channels:
     """Six channels, normal with these moments and cut to these bounds."""
     m, s, w = (np.broadcast_to(np.asarray(a, float), 6) for a in (mean, std, weight))
-    ends = [np.clip(m[:, None] + sign * s[:, None] * LAMBDAS, low, high) for sign in (-1, 1)]
+    spans = [np.clip(m[:, None] + sign * s[:, None] * LAMBDAS, low, high) for sign in (-1, 1)]
     return Channels(
         value=ir.Value(name=name),
         grid=grid,
         classes=np.array(classes),
-        low=np.minimum(ends[0], 0),
-        high=np.maximum(ends[1], 0),
-        mean=m,
+        low=np.minimum(spans[0], 0),
+        high=np.maximum(spans[1], 0),
         hard_low=np.full(6, low),
         hard_high=np.full(6, high),
+        power=m**2 + s**2,
         weight=w,
         rounds=True,
+        saturates=np.isfinite(high),
+        widths=LAMBDAS,
     )
 
 
@@ -66,12 +75,25 @@ def chosen(
     bits: int,
     alphas: tuple[float, ...] = ALPHAS,
     pinned: frozenset[int] = frozenset(),
+    *,
+    layers: Sequence[WeightError] = (),
+    sums: Sequence[Sum] = (),
 ) -> Scaled:
-    return decide(group, [], pinned, bits=bits, alphas=alphas)
+    method = Method(name="test", alphas=alphas, shared_steps=bool(sums))
+    grids = {t.grid: bits for t in group}
+    return decide(group, layers, pinned, sums, bits=grids, method=method)
 
 
 def sigma(t: Channels, found: Scaled) -> np.ndarray:
     return np.array([found.sigma[int(name)] for name in t.classes])
+
+
+def ends(t: Channels, found: Scaled, bits: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the ends of the grid in real units, for each channel."""
+    steps = found.steps[t.grid] * sigma(t, found)
+    zero = found.zero_points[t.grid]
+    assert (steps > 0).all() and np.isfinite(steps).all()
+    return -zero * steps, (2**bits - 1 - zero) * steps
 
 
 @pytest.mark.parametrize("bits", [3, 4, 8])
@@ -79,11 +101,9 @@ def sigma(t: Channels, found: Scaled) -> np.ndarray:
 def test_every_channel_fits_at_the_chosen_width(group: list[Channels], bits: int) -> None:
     found = chosen(group, bits)
     for t in group:
-        grid, width = found.grids[t.grid], list(LAMBDAS).index(found.widths[t.grid])
-        steps = grid.scale * sigma(t, found)
-        assert (steps > 0).all() and np.isfinite(steps).all()
-        assert ((grid.qmax - grid.zero_point) * steps >= t.high[:, width] * (1 - 1e-9)).all()
-        assert (-(grid.zero_point - grid.qmin) * steps <= t.low[:, width] * (1 - 1e-9)).all()
+        (low, high), width = ends(t, found, bits), found.widths[t.grid]
+        assert (high >= t.high[:, width] * (1 - 1e-9)).all()
+        assert (low <= t.low[:, width] * (1 - 1e-9)).all()
 
 
 @pytest.mark.parametrize("bits", [3, 8])
@@ -91,14 +111,14 @@ def test_every_channel_fits_at_the_chosen_width(group: list[Channels], bits: int
 def test_zero_points_are_on_the_grid(group: list[Channels], bits: int) -> None:
     found = chosen(group, bits)
     for t in group:
-        grid = found.grids[t.grid]
-        assert isinstance(grid.zero_point, int)
-        assert grid.qmin <= grid.zero_point <= grid.qmax
+        zero = found.zero_points[t.grid]
+        assert isinstance(zero, int)
+        assert 0 <= zero <= 2**bits - 1
         together = [u for u in group if u.grid == t.grid]
         if min(u.low.min() for u in together) >= 0:
-            assert grid.zero_point == grid.qmin
+            assert zero == 0
         elif max(u.high.max() for u in together) <= 0:
-            assert grid.zero_point == grid.qmax
+            assert zero == 2**bits - 1
 
 
 @pytest.mark.parametrize("group", CASES)
@@ -130,7 +150,7 @@ def test_rounding_of_weights_holds_the_scales_back() -> None:
         peak, np.full((1, 4), 1e3), (UNEVEN**2)[None], np.arange(6)[None], qmax=7
     )  # fmt: skip
     group = GROUPS["uneven"]
-    alone, along = chosen(group, 8), decide(group, [layer], frozenset(), bits=8, alphas=ALPHAS)
+    alone, along = chosen(group, 8), chosen(group, 8, layers=[layer])
     assert along.alpha < alone.alpha
     assert along.cost == pytest.approx(
         chosen(group, 8, (along.alpha,)).cost + layer.cost(along.sigma)
@@ -143,31 +163,40 @@ def test_absorbed_bound_is_never_passed() -> None:
         for mean in (-5.0, 2.0, 7.0):
             clipped = tensor("u", mean=mean, std=UNEVEN, low=0, high=6, grid=1)
             found = chosen([tensor(std=std), clipped], 8)
-            grid = found.grids[1]
-            assert (grid.qmax * grid.scale * sigma(clipped, found) <= 6 * (1 + 1e-9)).all()
+            assert (ends(clipped, found, 8)[1] <= 6 * (1 + 1e-9)).all()
+            found = chosen([tensor(std=std), clipped], 8, sums=[(0, 0, 1)])
+            assert (ends(clipped, found, 8)[1] <= 6 * (1 + 1e-9)).all()
 
 
 @pytest.mark.parametrize("method", ["spiq", "static"])
 def test_input_range_is_covered_whole(method: str) -> None:
     body = "[c] c = Conv(x, w) " + bn("c", "n") + "[r] r = Relu(n) [o] y = Conv(r, v)"
     model = trained(build(body, w=(8, 3, 3, 3), v=(4, 8, 1, 1), **norm("n", 8)))
-    stored = plan(model, Config(method=method)).tensors["x"]
-    low = -stored.grid.zero_point * stored.grid.scale * np.array(stored.channel_scale)
-    assert (low <= LOW * (1 - 1e-6)).all()
+    assert covered(model, Config(method=method), np.full(3, LOW), np.full(3, HIGH))
     given = Config(method=method, input_range=((-1, 1), (0, 4), (-3, 0)))
-    stored = plan(model, given).tensors["x"]
-    steps = stored.grid.scale * np.array(stored.channel_scale)
-    assert (-stored.grid.zero_point * steps <= np.array([-1, 0, -3]) * (1 - 1e-6)).all()
-    assert ((255 - stored.grid.zero_point) * steps >= np.array([1, 4, 0]) * (1 - 1e-6)).all()
+    assert covered(model, given, np.array([-1, 0, -3]), np.array([1, 4, 0]))
 
 
-def test_need_is_the_least_step_that_fits() -> None:
+def covered(model: onnx.ModelProto, config: Config, low: np.ndarray, high: np.ndarray) -> bool:
+    """Return whether the grid of the input holds every channel's range."""
+    stored, _, recipe = recipe_of(model, config)
+    found = recipe.tensors["x"]
+    steps = found.grid.scale * np.array(found.channel_scale)
+    zero = found.grid.zero_point
+    assert zero == zero_point(stored.tensors["x"])
+    return bool(
+        (-zero * steps <= low * (1 - 1e-6)).all()
+        and ((255 - zero) * steps >= high * (1 - 1e-6)).all()
+    )
+
+
+def test_least_step_is_the_least_that_fits() -> None:
     rng = np.random.default_rng(0)
     for qmax in (7, 15, 255):
         for _ in range(20):
             low, high = -rng.exponential() * rng.integers(0, 2), rng.exponential()
             zero = int(rng.integers(1, qmax))
-            need = float(_need(np.array(low), np.array(high), zero, qmax))
+            need = float(least_step(np.array(low), np.array(high), zero, qmax))
             fits = [
                 step
                 for step in np.linspace(need * 0.5, need * 1.5, 1001)
@@ -181,16 +210,16 @@ def test_pinned_classes_have_scale_1_and_still_fit(group: list[Channels]) -> Non
     found = chosen(group, 8, (1.0,), frozenset({0, 2}))
     assert found.sigma[0] == found.sigma[2] == 1
     for t in group:
-        grid, width = found.grids[t.grid], list(LAMBDAS).index(found.widths[t.grid])
-        steps = grid.scale * sigma(t, found)
-        assert ((grid.qmax - grid.zero_point) * steps >= t.high[:, width] * (1 - 1e-9)).all()
-        assert (grid.zero_point * steps >= -t.low[:, width] * (1 - 1e-9)).all()
+        (low, high), width = ends(t, found, 8), found.widths[t.grid]
+        assert (high >= t.high[:, width] * (1 - 1e-9)).all()
+        assert (low <= t.low[:, width] * (1 - 1e-9)).all()
 
 
 def test_order_of_tensors_does_not_matter() -> None:
     first, second = GROUPS["residual"]
     one, other = chosen([first, second], 8), chosen([second, first], 8)
-    assert one.grids == other.grids
+    assert one.zero_points == other.zero_points
+    assert one.steps == pytest.approx(other.steps)
     assert one.sigma == pytest.approx(other.sigma)
 
 
@@ -202,6 +231,6 @@ def test_units_of_a_channel_do_not_matter_at_alpha_1() -> None:
         chosen([plain], 8, (1.0,)),
         chosen([replace(scaled, weight=factor**-2.0)], 8, (1.0,)),
     )
-    a = one.grids[0].scale * sigma(plain, one)
-    b = other.grids[0].scale * sigma(scaled, other)
+    a = one.steps[0] * sigma(plain, one)
+    b = other.steps[0] * sigma(scaled, other)
     np.testing.assert_allclose(b, a * factor, rtol=1e-9)

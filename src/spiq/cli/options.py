@@ -1,18 +1,53 @@
 """Options that several commands share, and what their text means."""
 
 import math
+import re
+from collections.abc import Collection
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from spiq.errors import ConfigError
+from spiq.methods import METHODS
+
+if TYPE_CHECKING:
+    from spiq.config import Config
+
+QUANTIZATION = (
+    "method", "weight_bits", "activation_bits", "first_last_bits", "bits_per_weight", "max_bytes",
+    "target", "exclude", "input_range", "input_mean", "input_std",
+)  # fmt: skip
+"""Names of the options that say how to quantize; :func:`config` reads them."""
+
+_UNITS = {"": 1, "K": 1000, "M": 1000_000, "G": 1000_000_000}
 
 Model = Annotated[Path, typer.Argument(metavar="MODEL.onnx", show_default=False)]
 Models = Annotated[list[Path], typer.Argument(metavar="MODEL.onnx...", show_default=False)]
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for machines.")]
 
+Method = Annotated[
+    str,
+    typer.Option(
+        metavar="NAME",
+        help=f"One of {', '.join(METHODS)}; all but the first are there to compare with.",
+    ),
+]
+WeightBits = Annotated[int, typer.Option(metavar="2..8")]
+ActivationBits = Annotated[int, typer.Option(metavar="3..8")]
+FirstLastBits = Annotated[
+    int | None,
+    typer.Option(metavar="3..8", help="Of the first and last layers and what they read."),
+]
+BitsPerWeight = Annotated[
+    float | None,
+    typer.Option(metavar="2..8", help="On average, such as 4.5: each layer gets what it needs."),
+]
+MaxBytes = Annotated[
+    str | None,
+    typer.Option(metavar="N", help="For all weights, packed to their bits: 250k, 1.5M."),
+]
 Target = Annotated[
     str,
     typer.Option(metavar="onnxruntime|portable", help="portable: safe on CPUs without VNNI."),
@@ -68,6 +103,54 @@ def ranges(option: str, texts: list[str] | None) -> tuple[tuple[float, float], .
     if len(ends) % 2:
         raise ConfigError(f"{option} {' '.join(texts)}: give a low and a high end, such as -1,1")
     return tuple(zip(ends[::2], ends[1::2], strict=True))
+
+
+def size(option: str, text: str | None) -> int | None:
+    """Return bytes from a text like ``250k`` or ``1.5M``; None for None.
+
+    Raises:
+        ConfigError: The text has another form.
+    """
+    if text is None:
+        return None
+    found = re.fullmatch(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*([kKMG]?)B?\s*", text)
+    if found is None:
+        raise ConfigError(f"{option} {text}: give bytes, such as 250000, 250k or 1.5M")
+    return round(float(found[1]) * _UNITS[found[2].upper()])
+
+
+def config(context: typer.Context) -> "Config":
+    """Return what the options of a quantization say, as they stand in a command's context.
+
+    Raises:
+        ConfigError: They make no sense.
+    """
+    from spiq.config import Config
+
+    given = context.params
+    return Config(
+        method=given["method"],
+        target=given["target"],
+        weight_bits=given["weight_bits"],
+        activation_bits=given["activation_bits"],
+        first_last_bits=given["first_last_bits"],
+        bits_per_weight=given["bits_per_weight"],
+        max_bytes=size("--max-bytes", given["max_bytes"]),
+        exclude=tuple(given["exclude"] or ()),
+        input_range=ranges("--input-range", given["input_range"]),
+        input_mean=numbers("--input-mean", given["input_mean"]),
+        input_std=numbers("--input-std", given["input_std"]),
+    )
+
+
+def given(context: typer.Context, names: Collection[str]) -> list[str]:
+    """Return which of these options stand on the command line, as they are written there."""
+    return [
+        max(parameter.opts, key=len)
+        for parameter in context.command.params
+        if parameter.name in names
+        and getattr(context.get_parameter_source(parameter.name), "name", "") == "COMMANDLINE"
+    ]
 
 
 def shapes(option: str, texts: list[str] | None) -> dict[str, list[int]]:

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
-    from rich.progress import Progress
+    from rich.progress import Progress, TaskID
+
+    from spiq.grid.run import GridProgress
 
 _FILE_WIDTH = 120
 """Of tables that go to a file or a pipe, where no terminal says how wide it is."""
@@ -49,6 +51,27 @@ def counting(what: str) -> Iterator[Callable[[int, int], None]]:
 
         def tell(done: int, total: int) -> None:
             progress.update(task, completed=done, total=total)
+
+        yield tell
+
+
+@contextmanager
+def processes() -> Iterator[Callable[["GridProgress"], None]]:
+    """Show a bar of cells done, and one per process below it; yields what to tell them."""
+    with _bar() as progress:
+        every = progress.add_task("", total=None)
+        lines: dict[str, TaskID] = {}
+
+        def tell(now: "GridProgress") -> None:
+            progress.update(every, description=now.phase, completed=now.done, total=now.total)
+            names = [f"  {number + 1} {name}" for number, (name, _) in enumerate(now.running)]
+            for gone in lines.keys() - names:
+                progress.remove_task(lines.pop(gone))
+            for name, (_, step) in zip(names, now.running, strict=True):
+                if name not in lines:
+                    lines[name] = progress.add_task(name, total=None)
+                text, total = f"{name}: {step.text}", step.total or None
+                progress.update(lines[name], description=text, completed=step.done, total=total)
 
         yield tell
 

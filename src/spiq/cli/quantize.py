@@ -10,20 +10,27 @@ from spiq.errors import ConfigError
 
 if TYPE_CHECKING:
     from spiq.config import Config
+    from spiq.planning.plan import Plan
     from spiq.report.results import QuantizeResult
 
 
 def quantize(
+    context: typer.Context,
     model: options.Model,
     out: Annotated[
         Path | None,
         typer.Option("-o", "--output", metavar="OUT.onnx", help="Default: MODEL.int8.onnx."),
     ] = None,
-    method: Annotated[
-        str, typer.Option(metavar="spiq|static", help="static: one range per tensor.")
-    ] = "spiq",
-    weight_bits: Annotated[int, typer.Option(metavar="2..8")] = 8,
-    activation_bits: Annotated[int, typer.Option(metavar="3..8")] = 8,
+    plan: Annotated[
+        Path | None,
+        typer.Option(metavar="PLAN.json", help="Follow a plan, edited or not.", show_default=False),
+    ] = None,
+    method: options.Method = "spiq",
+    weight_bits: options.WeightBits = 8,
+    activation_bits: options.ActivationBits = 8,
+    first_last_bits: options.FirstLastBits = None,
+    bits_per_weight: options.BitsPerWeight = None,
+    max_bytes: options.MaxBytes = None,
     target: options.Target = "onnxruntime",
     exclude: options.Exclude = None,
     input_range: options.InputRange = None,
@@ -36,43 +43,64 @@ def quantize(
     json: options.Json = False,
 ) -> None:
     """Quantize a network to int8, without data."""
-    from spiq.config import Config
-
-    config = Config(
-        method=method,
-        target=target,
-        weight_bits=weight_bits,
-        activation_bits=activation_bits,
-        exclude=tuple(exclude or ()),
-        input_range=options.ranges("--input-range", input_range),
-        input_mean=options.numbers("--input-mean", input_mean),
-        input_std=options.numbers("--input-std", input_std),
-    )
+    if plan is not None and (said := options.given(context, options.QUANTIZATION)):
+        raise ConfigError(
+            f"--plan says how to quantize, and so does {said[0]}: leave one of them out, or edit "
+            "the plan"
+        )
+    how = options.config(context) if plan is None else _load(plan)
     written = out or model.parent / f"{model.name.removesuffix('.onnx')}.int8.onnx"
-    report = _quantize(model, config, written, save_plan, force)
+    targets = _check_outputs(model, plan, written, save_plan, force)
+    report = _quantize(model, how, targets, force)
     from spiq.report import jsonable, text
 
     names = {"model": str(model), "output": str(written)}
+    if plan is not None:
+        names["plan"] = str(plan)
     if json:
         print(jsonable.to_json(report, **names))
     else:
         output.show(text.quantized(report, **names))
-    for warning in text.low_snr(report, **names):
+    for warning in [*text.warnings(report), *text.low_snr(report, **names)]:
         output.warn(warning)
 
 
-def _quantize(
-    model: Path, config: "Config", written: Path, save_plan: Path | None, force: bool
-) -> "QuantizeResult":
-    """Check where to write, before the work that takes time; then do it, and write."""
-    from spiq import pipeline
-    from spiq.network.write import check_output, write
+def _load(path: Path) -> "Plan":
+    from spiq.planning.plan import Plan
+
+    return Plan.load(path)
+
+
+def _check_outputs(
+    model: Path, plan: Path | None, written: Path, save_plan: Path | None, force: bool
+) -> tuple[Path, Path | None]:
+    """Check where to write, before the work that takes time."""
+    from spiq.network.write import check_output
 
     target = check_output(written, source=model, force=force)
-    if save_plan is not None and check_output(save_plan, source=model) == target:
+    wanted = None if save_plan is None else check_output(save_plan, source=model)
+    if wanted == target:
         raise ConfigError(f"--save-plan {save_plan} is the output too: choose another name")
+    read = plan.resolve() if plan is not None else None
+    for path in (target, wanted):
+        if path is not None and path == read:
+            raise ConfigError(f"{str(path)!r} is the plan that is read: choose another name")
+    return written, save_plan
+
+
+def _quantize(
+    model: Path, how: "Config | Plan", targets: tuple[Path, Path | None], force: bool
+) -> "QuantizeResult":
+    from spiq import pipeline
+    from spiq.config import Config
+    from spiq.network.write import write
+
     with output.steps(pipeline.STEPS) as tell:
-        result = pipeline.quantize(model, config, progress=tell)
+        if isinstance(how, Config):
+            result = pipeline.quantize(model, how, progress=tell)
+        else:
+            result = pipeline.apply(model, how, progress=tell)
+    written, save_plan = targets
     write(result.model, written, source=model, force=force)
     if save_plan is not None:
         write(result.plan.to_json().encode(), save_plan, source=model)

@@ -1,13 +1,16 @@
-"""Quantization methods, one module each: plain settings that the planner reads.
-
-``ALPHAS`` are the choices of how far the scales go from one scalar per tensor (0) to one per
-channel (1), see :mod:`spiq.planning.scales`; ``ROUNDING`` names a way to round weights, see
-:mod:`spiq.rewriting.rounding`.
-"""
+"""Quantization methods, one module each, named after its paper."""
 
 from types import MappingProxyType
 
-from spiq.methods import spiq, static
+from spiq.methods import dfq, dynamic, spiq, spiq_paper, squant, static
+from spiq.methods.method import Method
 
-METHODS = MappingProxyType({module.NAME: module for module in (spiq, static)})
+__all__ = ["METHODS", "Method"]
+
+METHODS: MappingProxyType[str, Method] = MappingProxyType(
+    {
+        module.METHOD.name: module.METHOD
+        for module in (spiq, static, dynamic, spiq_paper, dfq, squant)
+    }
+)
 """The methods by name."""

@@ -1,5 +1,5 @@
 """Classic static quantization: one scalar range per tensor, from the same statistics."""
 
-NAME = "static"
-ALPHAS = (0.0,)
-ROUNDING = "nearest"
+from spiq.methods.method import Method
+
+METHOD = Method(name="static", alphas=(0.0,))

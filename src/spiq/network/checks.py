@@ -38,7 +38,14 @@ _TAKES_INFINITY = frozenset(
 
 def describe(node: ir.Node) -> str:
     """Name a node for a message: operator and name, or what it writes where it has none."""
-    return _described(node.op_type, node.name, [value.name for value in node.outputs])
+    return described(node.op_type, node.name, [value.name for value in node.outputs])
+
+
+def described(operator: str, name: str | None, outputs: Sequence[str | None]) -> str:
+    """Name a node of which only the parts are at hand."""
+    if name:
+        return f"{operator} {name!r}"
+    return f"{operator} that writes {next((o for o in outputs if o), '')!r}"
 
 
 def structure(proto: onnx.ModelProto, *, where: str) -> None:
@@ -89,12 +96,10 @@ def _edges(
     own = frozenset((*given, *written))
     known = outer | own
     for node in nodes:
-        if not isinstance(node.op_type, str):  # bytes, where it is no UTF-8
-            raise ModelError(f"{where}: {node.op_type!r} is no operator: export the network again")
         for name in node.input:
             if name and name not in known:
                 raise ModelError(
-                    f"{where}: {_described(node.op_type, node.name, list(node.output))} reads "
+                    f"{where}: {described(node.op_type, node.name, list(node.output))} reads "
                     f"{name!r}, which nothing produces: export the network again"
                 )
         for attribute in node.attribute:
@@ -240,9 +245,3 @@ def _not_finite(array: np.ndarray) -> str | None:
 
 def _may_be_infinite(value: ir.Value) -> bool:
     return all(node.op_type in _TAKES_INFINITY for node in value.consumers())
-
-
-def _described(operator: str, name: str | None, outputs: Sequence[str | None]) -> str:
-    if name:
-        return f"{operator} {name!r}"
-    return f"{operator} that writes {next((o for o in outputs if o), '')!r}"

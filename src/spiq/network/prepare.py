@@ -11,13 +11,14 @@ import onnx_ir as ir
 
 from spiq.errors import UnsupportedError
 from spiq.network.edit import remove_unused
-from spiq.network.passes.batchnorm import Moments, fold_batchnorm
+from spiq.network.passes.batchnorm import Moments, Norm, fold_batchnorm
 from spiq.network.passes.canonical import canonical_gemm, dense_heads, fold_pads, pool_means
-from spiq.network.passes.cleanup import drop_noops, explicit_pads, resolve_shapes
+from spiq.network.passes.cleanup import drop_noops, explicit_pads, plain_constants, resolve_shapes
 from spiq.network.query import weight_nodes
 
 PASSES = (
     resolve_shapes,
+    plain_constants,
     drop_noops,
     explicit_pads,
     fold_pads,
@@ -33,10 +34,12 @@ class Prepared:
     Attributes:
         model: The network, BatchNormalization folded.
         stated: Moments per channel that normalization layers state, by value name.
+        norms: The BatchNormalizations as they were before folding, those whose input is left.
     """
 
     model: ir.Model
     stated: MappingProxyType[str, Moments]
+    norms: tuple[Norm, ...] = ()
 
 
 def prepare(model: ir.Model) -> Prepared:
@@ -45,24 +48,30 @@ def prepare(model: ir.Model) -> Prepared:
     Raises:
         UnsupportedError: The network has no layer that could be quantized.
     """
-    if not weight_nodes(model.graph):
-        raise UnsupportedError(
-            f"{model.graph.name or 'the model'}: nothing to quantize: it holds no Conv, Gemm or "
-            "MatMul with a constant weight"
-        )
+    _refuse_without_layers(model.graph)
     _name_nodes(model.graph)
     for step in PASSES:
         step(model)
     moments: list[tuple[ir.Value, Moments]] = []
-    fold_batchnorm(model, lambda value, stated: moments.append((value, stated)))
+    norms = fold_batchnorm(model, lambda value, stated: moments.append((value, stated)))
     dense_heads(model)
     remove_unused(model.graph)
+    _refuse_without_layers(model.graph)
     stated = {
         value.name: found
         for value, found in moments
         if value.name is not None and value.graph is model.graph
     }
-    return Prepared(model, MappingProxyType(stated))
+    left = tuple(norm for norm in norms if norm.value.graph is model.graph)
+    return Prepared(model, MappingProxyType(stated), left)
+
+
+def _refuse_without_layers(graph: ir.Graph) -> None:
+    if not weight_nodes(graph):
+        raise UnsupportedError(
+            f"{graph.name or 'the model'}: nothing to quantize: it holds no Conv, Gemm or MatMul "
+            "with a constant weight that an output depends on"
+        )
 
 
 def _name_nodes(graph: ir.Graph) -> None:

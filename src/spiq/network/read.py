@@ -1,12 +1,13 @@
 """Read a network: a file, bytes, or a model in memory becomes one checked graph.
 
 open      weights are cut out of the file, the rest is parsed      wire, weights
-check     version and structure                                    opset, checks
+check     version, structure, every node against its operator      opset, checks, conform
 parse     to an onnx_ir graph, which gets its weights back         skeleton, weights
 normalize functions inlined, nodes sorted, opset 13, constants     opset
 are initializers and no inputs
 check     not quantized, in inference mode, finite                 checks
 infer     shapes and types                                         shapes
+check     sizes fit, numbers are of a sane size                    sizes, checks
 """
 
 import mmap
@@ -21,10 +22,10 @@ from google.protobuf.message import (  # type: ignore[import-untyped]
     DecodeError,
     EncodeError,
 )
-from onnx_ir.passes.common import InlinePass, LiftConstantsToInitializersPass
+from onnx_ir.passes.common import LiftConstantsToInitializersPass
 
-from spiq.errors import ConfigError, ModelError, UnsupportedError
-from spiq.network import checks, opset, shapes, weights, wire
+from spiq.errors import ConfigError, ModelError
+from spiq.network import checks, conform, functions, opset, shapes, sizes, weights, wire
 from spiq.network.skeleton import attach, constants_are_no_inputs, shells
 
 Source = str | os.PathLike[str] | bytes | onnx.ModelProto | ir.Model
@@ -64,18 +65,25 @@ def read(source: Source) -> ir.Model:
         ConfigError: The source is none of the above.
     """
     opened = _open(source)
+    conform.text(opened.proto, where=opened.where)
     opset.check(opened.proto, where=opened.where)
     checks.structure(opened.proto, where=opened.where)
+    conform.operators(opened.proto, where=opened.where)
     model = _normalized(_parsed(opened), where=opened.where)
     _load_constants(model, opened)
     for check in (
         checks.not_quantized,
         checks.inference_mode,
         checks.finite,
+        conform.inputs,
+        sizes.counts,
+        shapes.settle,
+        sizes.sizes,
+        sizes.extents,
         checks.variances,
+        sizes.magnitudes,
     ):
         check(model, where=opened.where)
-    shapes.infer(model)
     return model
 
 
@@ -104,6 +112,8 @@ def _from_path(path: Path) -> _Opened:
     try:
         if path.is_dir():
             raise ModelError(f"{where} is a folder: give the path of the ONNX file in it")
+        if path.exists() and not path.is_file():  # a pipe would be waited for
+            raise ModelError(f"{where} is not a regular file: copy the model to one")
         with path.open("rb") as file:
             if os.fstat(file.fileno()).st_size == 0:
                 raise ModelError(f"{where} is empty: download or export it again")
@@ -163,6 +173,7 @@ def _from_graph(model: ir.Model) -> _Opened:
 
 def _parsed(opened: _Opened) -> ir.Model:
     opset.name_default_domain(opened.proto)
+    shapes.open_sizes(opened.proto)
     try:
         model = ir.serde.deserialize_model(opened.proto)
     except (ir.serde.SerdeError, NotImplementedError) as error:
@@ -175,13 +186,7 @@ def _parsed(opened: _Opened) -> ir.Model:
 
 
 def _normalized(model: ir.Model, *, where: str) -> ir.Model:
-    try:
-        InlinePass()(model)
-    except (ir.passes.PassError, ValueError) as error:
-        raise UnsupportedError(
-            f"{where}: its functions cannot be inlined: {_root(error)}: export it without functions"
-        ) from error
-    model.functions.clear()
+    functions.inline(model, where=where)
     checks.in_order(model, where=where)
     model = opset.raised(model, where=where)
     try:

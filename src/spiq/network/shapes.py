@@ -5,9 +5,38 @@ import logging
 import onnx
 import onnx_ir as ir
 
+from spiq.network import conform
 from spiq.network.skeleton import skeleton
 
+Size = int | ir.SymbolicDim
+
 _log = logging.getLogger(__name__)
+
+
+def open_sizes(proto: onnx.ModelProto) -> None:
+    """Take negative sizes of inputs and outputs for unknown ones, as runtimes do, in place."""
+    graph = proto.graph
+    for info in (*graph.input, *graph.output, *graph.value_info):
+        for dim in info.type.tensor_type.shape.dim:
+            if dim.dim_value < 0:
+                dim.ClearField("dim_value")
+
+
+def settle(model: ir.Model, *, where: str) -> None:
+    """Give the values of the main graph their shape and type from those of the inputs, in place.
+
+    What the model states of a value counts only where nothing can be inferred: exporters leave
+    shapes behind that were true of another batch.
+
+    Args:
+        model: A valid, sorted model.
+        where: The model's name for messages.
+
+    Raises:
+        ModelError: Shapes or types contradict each other.
+    """
+    inferred = conform.inferred(skeleton(model), where=where)
+    _assign(model, inferred)
 
 
 def infer(model: ir.Model) -> None:
@@ -23,6 +52,10 @@ def infer(model: ir.Model) -> None:
     except (onnx.shape_inference.InferenceError, RuntimeError, ValueError) as error:
         _log.info("shapes are not inferred: %s", error)
         return
+    _assign(model, inferred)
+
+
+def _assign(model: ir.Model, inferred: onnx.ModelProto) -> None:
     values = {value.name: value for node in model.graph for value in node.outputs}
     for info in (*inferred.graph.value_info, *inferred.graph.output):
         value = values.get(info.name)
@@ -31,6 +64,18 @@ def infer(model: ir.Model) -> None:
         shape = ir.serde.deserialize_type_proto_for_shape(info.type)
         kind = ir.serde.deserialize_type_proto_for_type(info.type)
         if shape is not None:
-            value.shape = shape
+            value.shape = _with_stated(shape, value.shape)
         if kind is not None:
             value.type = kind
+
+
+def _with_stated(inferred: ir.Shape, stated: ir.Shape | None) -> ir.Shape:
+    """Return an inferred shape, in which what is stated stands for what is not known."""
+    if stated is None or len(stated) != len(inferred):
+        return inferred
+    return ir.Shape([_size(*pair) for pair in zip(inferred, stated, strict=True)])
+
+
+def _size(inferred: Size, stated: Size) -> Size:
+    named = isinstance(stated, int) or stated.value is not None
+    return inferred if isinstance(inferred, int) or not named else stated

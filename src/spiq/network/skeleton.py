@@ -13,6 +13,9 @@ import onnx_ir as ir
 _SMALL = 1024
 """Bytes up to which an initializer stays: it may hold a shape, axes or sizes."""
 
+PLAIN_CONSTANTS = 4
+"""The first IR version in which an initializer need not be a graph input."""
+
 
 @contextmanager
 def swapped(tensors: Mapping[ir.Value, ir.TensorProtocol]) -> Iterator[None]:
@@ -45,6 +48,7 @@ def skeleton(model: ir.Model) -> onnx.ModelProto:
     """
     names = {value.name for value in _shells(model)}
     proto = shells(model)
+    proto.ir_version = max(proto.ir_version, PLAIN_CONSTANTS)
     graph = proto.graph
     moved = [tensor for tensor in graph.initializer if tensor.name in names]
     kept = [tensor for tensor in graph.initializer if tensor.name not in names]

@@ -65,9 +65,10 @@ def in_memory(value: ir.TensorProtocol, name: str, *, where: str) -> ir.TensorPr
     Raises:
         ModelError: The numbers do not fit the shape or the type.
     """
-    if isinstance(value, ir.StringTensor):
-        return value
     try:
+        if isinstance(value, ir.StringTensor):
+            value.numpy()  # it puts texts into the shape, or cannot
+            return value
         # A message without numbers reads as zeros, so its bytes are counted.
         if isinstance(value, ir.serde.TensorProtoTensor) and len(value.tobytes()) != value.nbytes:
             raise ValueError(f"shape {value.shape} takes {value.nbytes} bytes")
@@ -116,6 +117,8 @@ class ExternalFiles:
         except (OSError, RuntimeError, ValueError) as error:
             reason = getattr(error, "strerror", None) or str(error)
             self._refuse(external, name, f"it cannot be read ({reason})", "check its rights")
+        if external.dtype in (ir.DataType.UNDEFINED, ir.DataType.STRING):
+            self._refuse(external, name, "its type is not one of numbers", "export both again")
         offset = external.offset or 0
         length = external.nbytes if external.length is None else external.length
         if offset < 0 or length < 0 or offset + length > data.size:
@@ -125,10 +128,13 @@ class ExternalFiles:
                 f"bytes {offset} to {offset + length} lie outside the file, which has {data.size}",
                 "it belongs to another model or is incomplete, download or export both again",
             )
-        if external.dtype.itemsize < 1:
-            return in_memory(external, name, where=self._where)
         raw = data[offset : offset + length]
         shape = tuple(int(size) for size in external.shape.numpy())
+        if external.dtype.itemsize < 1:  # several numbers in a byte
+            packed = onnx.TensorProto(
+                name=name, dims=shape, data_type=external.dtype.value, raw_data=raw.tobytes()
+            )
+            return in_memory(ir.serde.TensorProtoTensor(packed), name, where=self._where)
         return tensor(name, raw, external.dtype, shape, where=self._where)
 
     def _map(self, external: ir.ExternalTensor, name: str) -> Bytes:
@@ -157,8 +163,10 @@ class ExternalFiles:
                 "that lies outside the folder of the model",
                 "copy the file beside the model and export it with a relative location",
             )
-        if not path.is_file():
+        if not path.exists():
             self._refuse(external, name, "there is no such file", "copy it beside the model")
+        if not path.is_file():  # a pipe would be waited for, and a device has no end
+            self._refuse(external, name, "that is no regular file", "put the data file there")
         return path
 
     def _refuse(self, external: ir.ExternalTensor, name: str, problem: str, todo: str) -> NoReturn:

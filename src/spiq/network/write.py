@@ -1,37 +1,27 @@
 """Write a network: all of it, or nothing.
 
-A file is written under another name in the same folder and then takes the place of the old one, so
-that no reader meets half of it and a failure leaves what was there. Above 2 GB, which protobuf
-cannot hold, the weights go to ``<name>.data`` beside the model: first both temporary files, then
-the data in place, then the model.
+A file takes the place of the old one when it is whole, so that no reader meets half of it and a
+failure leaves what was there, see :mod:`spiq.network.atomic`. Above 2 GB, which protobuf cannot
+hold, the weights go to a file beside the model, see :mod:`spiq.network.large`.
 """
 
 import errno
 import os
-import secrets
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO
 
 import onnx
 import onnx_ir as ir
 from google.protobuf.message import EncodeError  # type: ignore[import-untyped]
 
 from spiq.errors import ModelError, OutputError
-from spiq.network.skeleton import swapped
+from spiq.network.atomic import pending, tidy
+from spiq.network.large import undo, write_large
+from spiq.network.skeleton import PLAIN_CONSTANTS
 
 Network = ir.Model | onnx.ModelProto | bytes
 
 _LIMIT = 2_000_000_000
 """Bytes of weights above which they go to a file of their own; protobuf ends at 2**31 - 1."""
-
-_INLINE = 1024
-"""Bytes up to which a weight stays in the model: runtimes want shapes and axes there."""
-
-_ALIGNMENT = 64
-_PLAIN_CONSTANTS = 4
-"""The first IR version in which an initializer need not be a graph input."""
 
 _TODO = {
     errno.ENOSPC: "free some space or choose another folder",
@@ -62,10 +52,11 @@ def write(
         ModelError: The network cannot be serialized.
     """
     target = check_output(path, source=source, force=force)
+    tidy(target.parent, undo(target.parent))
     too_large = _too_large(model)
     try:
         if too_large is not None:
-            _write_with_data(too_large, target)
+            write_large(too_large, target, lambda model: _encoded(_message(model)))
         else:
             _write(model if isinstance(model, bytes) else serialize(model), target)
     except OSError as error:
@@ -116,6 +107,8 @@ def check_output(
             raise OutputError(
                 f"{where} is the model that is read: choose another name, or force overwriting it"
             )
+        with pending(target.parent):  # whether its folder can be written to
+            pass
     except (OSError, ValueError) as error:
         raise _failure(path, error) from error
     return target
@@ -135,7 +128,7 @@ def _message(model: ir.Model | onnx.ModelProto) -> onnx.ModelProto:
         raise ModelError(
             f"the network to write cannot be serialized ({reason}): check the graph"
         ) from error
-    proto.ir_version = max(proto.ir_version, _PLAIN_CONSTANTS)
+    proto.ir_version = max(proto.ir_version, PLAIN_CONSTANTS)
     return proto
 
 
@@ -177,66 +170,9 @@ def _too_large(model: Network) -> ir.Model | None:
 
 
 def _write(content: bytes, target: Path) -> None:
-    with _temporary(target) as file:
-        file.write_bytes(content)
-        os.replace(file, target)
-
-
-def _write_with_data(model: ir.Model, target: Path) -> None:
-    data = target.with_name(target.name + ".data")
-    if data.exists() and not target.exists():
-        raise OutputError(
-            f"{str(data)!r} exists and belongs to another model: remove it or choose another name"
-        )
-    with _temporary(data) as new_data, _temporary(data) as old_data, _temporary(target) as file:
-        with new_data.open("xb") as stream:
-            content = _with_external(model, data.name, stream)
-        file.write_bytes(content)
-        replaces = data.exists()
-        if replaces:
-            os.replace(data, old_data)
-        try:
-            os.replace(new_data, data)
-            os.replace(file, target)
-        except BaseException:
-            if replaces:
-                os.replace(old_data, data)
-            else:
-                data.unlink(missing_ok=True)
-            raise
-
-
-def _with_external(model: ir.Model, location: str, stream: BinaryIO) -> bytes:
-    """Write the large weights to a stream and return the bytes of the model that refers to it."""
-    moved: dict[ir.Value, ir.TensorProtocol] = {}
-    for value in model.graph.initializers.values():
-        tensor = value.const_value
-        if tensor is None or tensor.nbytes <= _INLINE or tensor.dtype == ir.DataType.STRING:
-            continue
-        stream.write(bytes(-stream.tell() % _ALIGNMENT))
-        offset = stream.tell()
-        stream.write(tensor.tobytes())
-        moved[value] = ir.ExternalTensor(
-            location,
-            offset,
-            stream.tell() - offset,
-            tensor.dtype,
-            shape=ir.Shape(tensor.shape.numpy()),
-            name=value.name or "",
-        )
-    with swapped(moved):
-        return _encoded(_message(model))
-
-
-@contextmanager
-def _temporary(target: Path) -> Iterator[Path]:
-    """Name a file beside the target, which does not outlive the block."""
-    path = target.with_name(f".spiq-{secrets.token_hex(8)}.tmp")
-    try:
-        yield path
-    finally:
-        with suppress(OSError):
-            path.unlink(missing_ok=True)
+    with pending(target.parent) as file:
+        file.stream.write(content)
+        file.place(target)
 
 
 def _failure(path: str | os.PathLike[str], error: OSError | ValueError) -> OutputError:

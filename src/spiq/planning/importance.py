@@ -6,7 +6,8 @@ the outputs to the inputs: through an activation by E[f'(x)^2], through a sum un
 layer by sum_o w_o sum_k W[o,c,k]^2 for the channels among themselves, and for all of them together
 so that errors are passed as the signal is, w . Var[x] staying what it was. (Errors of white noise
 alone would be passed less: layer by layer they grow alike where the signal is alike. In ResNet-20,
-white noise would underrate an error at the input a thousand times against one at the end.)
+white noise would underrate an error at the input a thousand times against one at the end. Rounded
+pixels of the input are the exception: their errors are white, while images are not.)
 """
 
 import numpy as np
@@ -22,8 +23,14 @@ from spiq.stats.rules.activations import function_of, mean_square_slope
 from spiq.stats.rules.linear import grouped, tap_shares
 
 
-def importance(graph: ir.Graph, measured: Measured) -> dict[ir.Value, Array]:
-    """Return the importance of every tensor with statistics, in its layout."""
+def importance(graph: ir.Graph, measured: Measured, likeness: float = 1.0) -> dict[ir.Value, Array]:
+    """Return the importance of every tensor with statistics, in its layout.
+
+    Args:
+        graph: The prepared network.
+        measured: Statistics of its tensors.
+        likeness: How far errors are passed as the signal is (1) and not as white noise (0).
+    """
     weights: dict[ir.Value, Array] = {
         value: np.zeros(known.layout) for value, known in measured.stats.items()
     }
@@ -36,7 +43,10 @@ def importance(graph: ir.Graph, measured: Measured) -> dict[ir.Value, Array]:
         inputs = [value for value in data_inputs(node) if value in weights]
         if not inputs or any(value not in weights for value in node.outputs):
             continue
-        passed = _backward(node, inputs, weights, measured, node in layers)
+        if node in layers:
+            passed = [through_layer(node, weights[node.outputs[0]], measured, likeness)]
+        else:
+            passed = _backward(node, inputs, weights, measured)
         for value, share in zip(inputs, passed, strict=True):
             weights[value] += _reduced(share, weights[value].shape)
     return weights
@@ -47,14 +57,10 @@ def _backward(
     inputs: list[ir.Value],
     weights: dict[ir.Value, Array],
     measured: Measured,
-    is_layer: bool,
 ) -> list[Array]:
     """Return what each data input gets from the importance of the node's outputs."""
     outputs = [weights[value] for value in node.outputs]
     layouts = [weights[value].shape for value in inputs]
-    if is_layer:
-        passed = _through_layer(node, outputs[0], layouts[0])
-        return [passed * _amplification(node, passed, outputs[0], measured)]
     maps = route(node, layouts)
     if maps is not None:
         parts = [scatter(entry, array, layouts) for entry, array in zip(maps, outputs, strict=True)]
@@ -70,7 +76,15 @@ def _backward(
     return [outputs[0] / _averaged(node)] * len(inputs)
 
 
-def _through_layer(node: ir.Node, out: Array, layout: tuple[int, ...]) -> Array:
+def through_layer(node: ir.Node, out: Array, measured: Measured, likeness: float = 1.0) -> Array:
+    """Return what a layer's input gets from the importance of its output, in the input's layout."""
+    assert node.inputs[0] is not None
+    passed = _through_weight(node, out, measured.stats[node.inputs[0]].layout)
+    amplified: Array = passed * _amplification(node, passed, out, measured) ** likeness
+    return amplified
+
+
+def _through_weight(node: ir.Node, out: Array, layout: tuple[int, ...]) -> Array:
     weight = constant(node.inputs[1])
     assert weight is not None
     powers = np.square(grouped(node, weight))
@@ -89,6 +103,8 @@ def _amplification(node: ir.Node, passed: Array, out: Array, measured: Measured)
     """Return by how much a layer passes more than white noise: as much of it as of the signal."""
     source = node.inputs[0]
     assert source is not None
+    if measured.stats[source].source == "input":
+        return 1.0
     before = float((passed * measured.stats[source].var).sum()) if passed.ndim else 0.0
     after = float((out * measured.stats[node.outputs[0]].var).sum())
     return after / before if before > 0 and after > 0 else 1.0

@@ -16,9 +16,8 @@
    outputs put no condition on it: a Mul converts behind and before them.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from fnmatch import fnmatchcase
 
 import numpy as np
 import onnx_ir as ir
@@ -29,6 +28,7 @@ from spiq.network.query import (
     feeds_only,
     is_constant,
     is_float32,
+    rank,
     sole_consumer,
     weight_nodes,
     where,
@@ -38,12 +38,20 @@ from spiq.stats.propagate import Measured
 from spiq.stats.routing import MOVERS, ZERO, route
 from spiq.targets import Target
 
+LAYERS = frozenset({"Conv", "Gemm", "MatMul"})
+"""Operators that multiply by a weight, where a target runs them on integers."""
+
 ROUNDS = frozenset({"Conv", "Gemm", "MatMul", "Add", "Mul", "BatchNormalization", "AveragePool",
                     "GlobalAveragePool", "LeakyRelu", "Sigmoid"})  # fmt: skip
 """Integer operators that write on a grid of their own."""
 
 FREE = frozenset({"Conv", "Gemm", "MatMul", "BatchNormalization"})
 """Integer operators that take any channel scale on either side: it folds into their weights."""
+
+
+_FUSED_WITH_GEMM = frozenset({"Elu", "HardSigmoid", "LeakyRelu", "Relu", "Selu", "Sigmoid",
+                              "Softplus", "Softsign", "Tanh", "ThresholdedRelu"})  # fmt: skip
+"""Activations that ONNX Runtime fuses with a Gemm in float, before it looks for integers."""
 
 
 @dataclass
@@ -74,7 +82,7 @@ class Placement:
 
 
 def place(
-    graph: ir.Graph, measured: Measured, target: Target, exclude: Sequence[str] = ()
+    graph: ir.Graph, measured: Measured, target: Target, exclude: Mapping[str, str] | None = None
 ) -> Placement:
     """Decide what runs on integers.
 
@@ -82,17 +90,24 @@ def place(
         graph: The prepared network.
         measured: Statistics of its tensors.
         target: The runtime.
-        exclude: Glob patterns of node names to leave in float.
+        exclude: Names of layers (or of other operators) to leave in float, and why.
     """
-    placement = Placement()
+    placement, exclude = Placement(), exclude or {}
     layers = _layers(graph, measured, target, exclude, placement.reasons)
     needed = _needed(graph, layers, target)
     demanded = {node.inputs[0] for node in layers if node.inputs[0] is not None}
     stored: dict[ir.Value, None] = {value: None for value in graph.inputs if value in demanded}
     for node in graph:
-        if node in layers or (node in needed and _runs_on_integers(node, stored, measured, target)):
+        if node not in layers and node.name in exclude and _kind(node) in target.integer:
+            placement.reasons.setdefault(node, exclude[str(node.name)] or "excluded")
+        if node in layers or (
+            node in needed
+            and node not in placement.reasons
+            and _runs_on_integers(node, stored, measured, target)
+        ):
             placement.integer[node] = None
-            if node.op_type not in target.float_output or _is_demanded(node, demanded):
+            ends_in_float = node.op_type in target.float_output and not _is_fused(node)
+            if not ends_in_float or _is_demanded(node, demanded):
                 stored.update(dict.fromkeys(node.outputs))
         elif _is_absorbed(node, placement, stored):
             placement.absorbed[node] = None
@@ -109,7 +124,7 @@ def _layers(
     graph: ir.Graph,
     measured: Measured,
     target: Target,
-    exclude: Sequence[str],
+    exclude: Mapping[str, str],
     reasons: dict[ir.Node, str],
 ) -> dict[ir.Node, None]:
     layers: dict[ir.Node, None] = {}
@@ -122,10 +137,17 @@ def _layers(
     return layers
 
 
-def _why_float(node: ir.Node, measured: Measured, target: Target, exclude: Sequence[str]) -> str:
-    name = node.name or ""
-    if any(fnmatchcase(name, pattern) for pattern in exclude):
-        return "excluded"
+def unfit(node: ir.Node, target: Target, exclude: Mapping[str, str]) -> str:
+    """Return why a layer cannot run on integers, whatever is known of its input; empty if it can.
+
+    Args:
+        node: The layer.
+        target: The runtime.
+        exclude: Names of layers to leave in float, and why.
+    """
+    name = str(node.name)
+    if name in exclude:
+        return exclude[name] or "excluded"
     if node.op_type not in target.integer:
         return f"{target.name} has no integer kernel for {node.op_type}"
     if not is_float32(node.outputs[0]):
@@ -137,6 +159,19 @@ def _why_float(node: ir.Node, measured: Measured, target: Target, exclude: Seque
     bias = node.inputs[2] if len(node.inputs) > 2 else None
     if bias is not None and not is_constant(bias):
         return "its bias is not constant"
+    if bias is not None and rank(bias) != 1:
+        return "its bias is not one number per output"
+    if any(node.attributes.get_float(name, 1.0) != 1 for name in ("alpha", "beta")):
+        return "this form of Gemm cannot be folded"
+    return ""
+
+
+def _why_float(
+    node: ir.Node, measured: Measured, target: Target, exclude: Mapping[str, str]
+) -> str:
+    reason = unfit(node, target, exclude)
+    if reason:
+        return reason
     known = measured.stats.get(node.inputs[0]) if node.inputs[0] is not None else None
     weight = constant(node.inputs[1])
     if known is None:
@@ -161,6 +196,16 @@ def _is_demanded(node: ir.Node, demanded: set[ir.Value]) -> bool:
     return after is not None and _is_rectifier(after) and after.outputs[0] in demanded
 
 
+def _is_fused(node: ir.Node) -> bool:
+    """Return whether the runtime would make one float operator of ``node`` and its activation."""
+    after = sole_consumer(node.outputs[0]) if node.op_type == "Gemm" else None
+    return (
+        after is not None
+        and after.op_type in _FUSED_WITH_GEMM
+        and not after.outputs[0].is_graph_output()
+    )
+
+
 def _kind(node: ir.Node) -> str:
     """Return how a target names the operator of ``node``."""
     if node.op_type == "Resize" and node.attributes.get_string("mode", "nearest") == "nearest":
@@ -182,7 +227,7 @@ def _needed(graph: ir.Graph, layers: dict[ir.Node, None], target: Target) -> set
 def _runs_on_integers(
     node: ir.Node, stored: dict[ir.Value, None], measured: Measured, target: Target
 ) -> bool:
-    if node.op_type in ("Conv", "Gemm", "MatMul") or node.domain != "":
+    if node.op_type in LAYERS or node.domain != "":
         return False
     kind = _kind(node)
     inputs = data_inputs(node)

@@ -1,37 +1,51 @@
-"""The plan of a quantization: everything that was decided, and nothing else.
+"""The plan of a quantization: everything that was decided, and nothing that follows from it.
 
-Analysis writes it, rewriting and emission read it, and they meet nowhere else. It is plain data,
-in units of the prepared network, with the hash of the model that it was made for; it goes to JSON
-and back without loss.
+Analysis writes it, people may edit it, and :mod:`spiq.planning.recipe` works out what it means on
+a network. It is plain data, in units of the prepared network, with the hash of the model that it
+was made for; it goes to JSON and back without loss, see :mod:`spiq.planning.plan_json`.
 """
 
-import json
 import os
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from spiq.errors import PlanError
-from spiq.planning.grid import Grid
+
+Numbers = tuple[float, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
 class TensorPlan:
     """How one tensor is stored.
 
+    Tensors on one grid have its bits and zero in common, tensors that share channels the alpha.
+    Of these, all but the first name one that says it; here they hold the same values, too.
+
     Attributes:
-        grid: The grid, of the folded tensor x / channel_scale.
-        channel_scale: One number per channel in the order of ``layout``; all 1 for a scalar scale.
-        layout: Shape of ``channel_scale``: the tensor's rank, 1 along batch and space.
-        alpha: How far the scales go from scalar (0) to per channel (1).
-        width: Ends of the range, in standard deviations of the channel.
+        bits: Bits of the grid; storage is 8 bits.
+        zero: Where on the grid 0 lies: 0 at its lower end, 1 at its upper end.
+        low: Low end of the range of each channel, in real units, in the order of ``layout``.
+        high: High end of the same.
+        layout: The tensor's rank, 1 along batch and space: the shape of one number per channel.
+        alpha: How far the scales go from one for all channels (0) to one for each (1). None where
+            ``channel_scale`` says it, of this tensor or of the one that ``scale_of`` names.
+        channel_scale: By what each channel is divided before it is stored; None where ``alpha``
+            says it.
+        grid_of: Name of the tensor that says bits and zero of the grid that this one is on.
+        scale_of: Name of the tensor that says how the channels are scaled that this one shares.
+        step_of: Name of a tensor whose step this one shares, so that sums of both are exact.
     """
 
-    grid: Grid
-    channel_scale: tuple[float, ...]
+    bits: int
+    zero: float
+    low: Numbers
+    high: Numbers
     layout: tuple[int, ...]
-    alpha: float
-    width: float
+    alpha: float | None = None
+    channel_scale: Numbers | None = None
+    grid_of: str | None = None
+    scale_of: str | None = None
+    step_of: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,13 +55,17 @@ class LayerPlan:
     Attributes:
         bits: Bits of the weight: symmetric, one scale per output channel.
         rounding: Name of the rounding.
-        input_mean: Expected value of each input channel, shape (C,), by which the bias is
-            corrected for the rounding of the weight; empty for no correction.
+        bias_correction: The bias makes up for what rounding does to the output's mean.
+        reason: Why the layer got these bits; empty where all got the same.
+        input_bits: Bits of the layer's input, where ranges are measured as the network runs; None
+            where the input is stored as ``tensors`` says.
     """
 
     bits: int
     rounding: str = "nearest"
-    input_mean: tuple[float, ...] = ()
+    bias_correction: bool = True
+    reason: str = ""
+    input_bits: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,13 +77,13 @@ class Plan:
         version: Version of spiq that made the plan.
         method: Name of the method.
         target: Name of the target runtime.
-        activation_bits: Bits of activations.
-        weight_bits: Bits of weights.
-        integer: Names of the nodes that run on integers, in order.
-        absorbed: Names of the activations that the grid behind them stands for.
+        activation_bits: Bits of activations, where a tensor says nothing else.
+        weight_bits: Bits of weights, where a layer says nothing else.
+        inputs: Low and high end of each input, one number per channel or one for all.
         tensors: How each stored tensor is stored, by name.
         layers: How each quantized layer is rounded, by name.
-        left_in_float: Why each other layer stays in float, by name.
+        left_in_float: Why each other layer stays in float, by name. A layer named here stays in
+            float even where ``layers`` names it.
         notes: Assumptions made, a sentence each.
     """
 
@@ -75,8 +93,7 @@ class Plan:
     target: str
     activation_bits: int
     weight_bits: int
-    integer: tuple[str, ...]
-    absorbed: tuple[str, ...]
+    inputs: dict[str, tuple[Numbers, Numbers]]
     tensors: dict[str, TensorPlan]
     layers: dict[str, LayerPlan]
     left_in_float: dict[str, str]
@@ -84,35 +101,20 @@ class Plan:
 
     def to_json(self) -> str:
         """Return the plan as JSON, one tensor or layer to a line."""
-        data = asdict(self)
-        blocks = []
-        for key, entry in data.items():
-            if isinstance(entry, dict) and entry:
-                lines = (f"    {json.dumps(k)}: {json.dumps(v)}" for k, v in entry.items())
-                blocks.append(f"  {json.dumps(key)}: {{\n" + ",\n".join(lines) + "\n  }")
-            else:
-                blocks.append(f"  {json.dumps(key)}: {json.dumps(entry)}")
-        return "{\n" + ",\n".join(blocks) + "\n}\n"
+        from spiq.planning.plan_json import write
+
+        return write(self)
 
     @classmethod
     def from_json(cls, text: str) -> "Plan":
-        """Read what :meth:`to_json` wrote.
+        """Read what :meth:`to_json` wrote, edited or not.
 
         Raises:
             PlanError: The text is not a plan.
         """
-        try:
-            data: dict[str, Any] = json.loads(text)
-            tensors = {name: _tensor(entry) for name, entry in data.pop("tensors").items()}
-            layers = {name: _layer(entry) for name, entry in data.pop("layers").items()}
-            for key in ("integer", "absorbed", "notes"):
-                data[key] = tuple(map(_text, data[key]))
-            for key in ("model_hash", "version", "method", "target"):
-                data[key] = _text(data[key])
-            data["left_in_float"] = {k: _text(v) for k, v in data["left_in_float"].items()}
-            return cls(tensors=tensors, layers=layers, **data)
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
-            raise PlanError(f"not a plan of spiq: {error!r}; make one with --save-plan") from error
+        from spiq.planning.plan_json import read
+
+        return read(text)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> "Plan":
@@ -125,43 +127,7 @@ class Plan:
             text = Path(path).read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
             raise PlanError(f"{path}: cannot read the plan: {error}") from error
-        return cls.from_json(text)
-
-
-def _tensor(entry: dict[str, Any]) -> TensorPlan:
-    grid = Grid(**entry["grid"])
-    for number in (grid.bits, grid.zero_point):
-        _whole(number)
-    return TensorPlan(
-        grid=replace(grid, scale=_number(grid.scale)),
-        channel_scale=tuple(map(_number, entry["channel_scale"])),
-        layout=tuple(map(_whole, entry["layout"])),
-        alpha=_number(entry["alpha"]),
-        width=_number(entry["width"]),
-    )
-
-
-def _layer(entry: dict[str, Any]) -> LayerPlan:
-    return LayerPlan(
-        bits=_whole(entry["bits"]),
-        rounding=_text(entry["rounding"]),
-        input_mean=tuple(map(_number, entry["input_mean"])),
-    )
-
-
-def _text(value: object) -> str:
-    if not isinstance(value, str):
-        raise TypeError(f"{value!r} is no text")
-    return value
-
-
-def _whole(value: object) -> int:
-    if not isinstance(value, int) or isinstance(value, bool):
-        raise TypeError(f"{value!r} is no whole number")
-    return value
-
-
-def _number(value: object) -> float:
-    if not isinstance(value, int | float) or isinstance(value, bool):
-        raise TypeError(f"{value!r} is no number")
-    return float(value)
+        try:
+            return cls.from_json(text)
+        except PlanError as error:
+            raise PlanError(f"{path}: {error}") from error

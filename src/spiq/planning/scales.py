@@ -1,58 +1,94 @@
-"""Grids and channel scales of a group of tensors that depend on each other.
+"""The choice of ranges, zero points and channel scales of a group of tensors.
 
-Tensors whose channels share scales, or that share a grid, are decided together. For a range
-lambda and an alpha in [0, 1] the step of channel c becomes
+Tensors whose channels share scales, or that share a grid, are decided together. Chosen are alpha,
+and for each grid the width lambda of its ranges and the zero point; what follows from them is in
+:mod:`spiq.planning.derive`. Alpha 0 is one scalar scale per tensor, alpha 1 is SPIQ as published.
+The choice is the one with the least expected error at the network's outputs,
 
-    s_c = R^(1 - alpha) r_c^alpha,     r_c = max(high_c / (qmax - z), -low_c / (z - qmin)),
+    sum_t sum_c w_c (rounding + clipping)  +  weight rounding of the layers that read t,
 
-with R = max_c r_c: alpha 0 is one scalar scale, alpha 1 is SPIQ as published. alpha, and lambda and
-the zero point z of each grid, are the ones with the least expected error at the network's outputs,
+with w_c the importance of the channel and the errors of :mod:`spiq.planning.error_model`.
 
-    sum_t sum_c w_c (s_c^2 / 12 + u_c^2 C(reach_c))  +  weight rounding of the layers that read t,
-
-where w_c is the importance of the channel, u_c its deviation and reach_c the end of its range in
-deviations. C(reach) = 1 / (2 reach^4) is the power beyond the end: real channels have heavier
-tails than a normal one, and this is what classifiers show at 3 to 10 deviations. The weight of a
-layer is rounded per output channel on a step of max_c |W[o,c]| sigma_c / qmax, and that error
-meets the deviation of x_c / sigma_c (its mean is corrected by the bias).
+Where the operands and the result of a sum share one step, the sum of two integers is an integer:
+it is not rounded again. Steps are shared, one sum after the other, where that costs less.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import onnx_ir as ir
 
-from spiq.planning.grid import Grid
-from spiq.planning.place import ROUNDS, Placement
-from spiq.planning.ranges import Range
+from spiq.methods.method import Method
+from spiq.planning.derive import Ids, channel_scales, grid_steps, least_step
+from spiq.planning.error_model import Tail, active_share, rounding_error, tail_of
 from spiq.planning.weight_error import WeightError
 from spiq.stats.channel import Array
-from spiq.stats.propagate import Measured
 
-LAMBDAS = np.geomspace(2.5, 25.0, 17)
 _ZERO_POINTS = 33
-_MIDDLE = 10
-_SMALLEST_RATIO = 2.0**-10
+_ROUNDS = 2
+_SHARED_STEPS = 8
+
+Sum = tuple[int, int, int]
+"""Grids of the two operands of an Add on integers, and of its result."""
 
 
 @dataclass(frozen=True)
 class Channels:
     """The channels of one tensor of a group, flat: everything that the choice needs.
 
-    Arrays are of shape (C,), ``low`` and ``high`` of shape (C, L).
+    Attributes:
+        value: The tensor.
+        grid: Number of its grid.
+        classes: Number of each channel's class, shape (C,).
+        low: Low end of the range for each width, shape (C, L).
+        high: High end of the range for each width, shape (C, L).
+        hard_low: Value never undercut, shape (C,).
+        hard_high: Value never exceeded, shape (C,).
+        power: E[x^2], shape (C,).
+        weight: Importance, shape (C,).
+        rounds: Whether the tensor is rounded, and not only moved.
+        saturates: Whether the end of the grid stands for the upper bound.
+        widths: The widths, shape (L,).
     """
 
     value: ir.Value
     grid: int
-    classes: np.ndarray
+    classes: Ids
     low: Array
     high: Array
-    mean: Array
     hard_low: Array
     hard_high: Array
+    power: Array
     weight: Array
     rounds: bool
+    saturates: bool
+    widths: Array
+
+    @cached_property
+    def above(self) -> Tail:
+        """The upper side of the channels."""
+        return tail_of(self.high, self.hard_high, self.widths)
+
+    @cached_property
+    def below(self) -> Tail:
+        """The lower side of the channels."""
+        return tail_of(-self.low, -self.hard_low, self.widths)
+
+    @cached_property
+    def active(self) -> Array:
+        """Share of values that are not exactly 0, shape (C,)."""
+        return active_share(self.above, self.hard_low == 0)
+
+    def error(self, step: Array, zero_point: int, qmax: int, *, rounded: bool = True) -> Array:
+        """Return the expected error at the outputs for the step of each channel, (C, ...)."""
+        error = self.above.clipped((qmax - zero_point) * step)
+        if self.hard_low.min() < 0:
+            error = error + self.below.clipped(zero_point * step)
+        if self.rounds and rounded:
+            error = error + rounding_error(step, self.active, self.power)
+        return np.asarray(self.weight @ error)
 
 
 @dataclass(frozen=True)
@@ -60,206 +96,244 @@ class Scaled:
     """What was decided for a group.
 
     Attributes:
-        grids: Scale and zero point of each grid, by its number.
+        alpha: The exponent.
+        zero_points: The integer that stands for 0, by number of the grid.
+        widths: Index of the width of the ranges, by number of the grid.
+        shared: For each grid a number that grids of one step have in common.
+        steps: Step of each grid, by its number.
         sigma: Channel scale of each class, by its number.
-        alpha: The exponent that was chosen.
-        widths: The lambda of each grid, by its number.
         cost: Expected error at the outputs, relative to their signal.
     """
 
-    grids: dict[int, Grid]
-    sigma: dict[int, float]
     alpha: float
-    widths: dict[int, float]
+    zero_points: dict[int, int]
+    widths: dict[int, int]
+    shared: dict[int, int]
+    steps: dict[int, float]
+    sigma: dict[int, float]
     cost: float
 
 
 @dataclass(frozen=True)
-class Candidate:
-    """One alpha, evaluated for the lambdas that suit it best."""
+class _Group:
+    tensors: Sequence[Channels]
+    layers: Sequence[WeightError]
+    sums: Sequence[Sum]
+    qmax: Mapping[int, int]
+    names: Ids
+    index: Sequence[Ids]
+    held: np.ndarray
 
-    steps: dict[int, float]
-    zero_points: dict[int, int]
-    sigma: Array
-    widths: dict[int, float]
-    cost: float
+    @cached_property
+    def grids(self) -> list[int]:
+        return [t.grid for t in self.tensors]
+
+    @cached_property
+    def widths(self) -> Array:
+        return self.tensors[0].widths
+
+    def needs(
+        self, zero_points: Mapping[int, int], widths: Mapping[int, int] | None
+    ) -> list[Array]:
+        """Return the least step of each channel, at one width per grid or at all of them."""
+        at = (lambda grid: slice(None)) if widths is None else widths.__getitem__
+        return [
+            least_step(
+                t.low[:, at(t.grid)], t.high[:, at(t.grid)], zero_points[t.grid], self.qmax[t.grid]
+            )
+            for t in self.tensors
+        ]
+
+    def errors(
+        self,
+        steps: Mapping[int, Array],
+        scales: Sequence[Array],
+        zero_points: Mapping[int, int],
+        shared: Mapping[int, int],
+        only: frozenset[int] | None = None,
+    ) -> dict[int, Array]:
+        """Return the expected error of each grid's tensors, shape (...)."""
+        exact = {
+            out
+            for a, b, out in self.sums
+            if shared.get(a, a) == shared.get(b, b) == shared.get(out, out)
+        }
+        found: dict[int, Array] = {}
+        for t, scale in zip(self.tensors, scales, strict=True):
+            if only is None or t.grid in only:
+                step = steps[t.grid] * scale
+                error = t.error(
+                    step, zero_points[t.grid], self.qmax[t.grid], rounded=t.grid not in exact
+                )
+                found[t.grid] = found.get(t.grid, 0.0) + error
+        return found
 
 
 def decide(
     group: Sequence[Channels],
     layers: Sequence[WeightError],
     pinned: frozenset[int] = frozenset(),
+    sums: Sequence[Sum] = (),
     *,
-    bits: int,
-    alphas: Sequence[float],
+    bits: Mapping[int, int],
+    method: Method,
 ) -> Scaled:
-    """Choose lambda, alpha, zero points and scales of a group of tensors.
+    """Choose ranges, alpha, zero points and scales of a group of tensors.
 
     Args:
         group: The tensors, see :class:`Channels`.
         layers: The layers that read them.
         pinned: Classes whose channel scale is 1.
-        bits: Bits of the grids.
-        alphas: The exponents to choose from.
+        sums: The Adds among them that run on integers.
+        bits: Bits of each grid, by its number.
+        method: The choices that there are.
     """
     names = np.unique(np.concatenate([t.classes for t in group]))
-    index = [np.searchsorted(names, t.classes) for t in group]
-    held = np.isin(names, list(pinned))
-    best: tuple[float, Candidate] | None = None
-    for alpha in alphas:
-        found = _candidate(group, index, held, alpha, 2**bits - 1)
-        sigma = {int(name): float(s) for name, s in zip(names, found.sigma, strict=True)}
-        cost = found.cost + sum(layer.cost(sigma) for layer in layers)
-        if best is None or cost < best[1].cost * (1 - 1e-9):
-            best = alpha, replace(found, cost=cost)
+    problem = _Group(
+        group,
+        layers,
+        sums,
+        {grid: 2**count - 1 for grid, count in bits.items()},
+        names,
+        [np.searchsorted(names, t.classes) for t in group],
+        np.isin(names, list(pinned)),
+    )
+    best: Scaled | None = None
+    for alpha in method.alphas:
+        found = _settle(problem, alpha)
+        if best is None or found.cost < best.cost * (1 - 1e-9):
+            best = found
     assert best is not None
-    alpha, chosen = best
-    grids = {
-        grid: Grid(bits, float(step), chosen.zero_points[grid])
-        for grid, step in chosen.steps.items()
-    }
-    sigma = {int(name): float(s) for name, s in zip(names, chosen.sigma, strict=True)}
-    return Scaled(grids, sigma, alpha, chosen.widths, chosen.cost)
+    return _share_steps(problem, best) if method.shared_steps and sums else best
 
 
-def _candidate(
-    group: Sequence[Channels],
-    index: Sequence[np.ndarray],
-    held: np.ndarray,
+def _settle(group: _Group, alpha: float) -> Scaled:
+    """Choose widths and zero points for one alpha: a width for all, then one for each grid."""
+    middle = len(group.widths) // 2
+    widths = dict.fromkeys(group.grids, middle)
+    zero_points: dict[int, int] = {}
+    for round_ in range(_ROUNDS):
+        zero_points = {grid: _zero_point(group, grid, alpha, widths[grid]) for grid in widths}
+        every = group.needs(zero_points, None)
+        if round_ == 0:
+            sigma = channel_scales(every, group.grids, group.index, group.held, alpha)
+            scales = [sigma[place] for place in group.index]
+            steps = grid_steps(every, scales, group.grids)
+            errors = group.errors(steps, scales, zero_points, {})
+            widths = dict.fromkeys(widths, int(np.sum(list(errors.values()), axis=0).argmin()))
+        needs = group.needs(zero_points, widths)
+        sigma = channel_scales(needs, group.grids, group.index, group.held, alpha)
+        scales = [sigma[place, None] for place in group.index]
+        steps = grid_steps(every, scales, group.grids)
+        errors = group.errors(steps, scales, zero_points, {})
+        widths = {grid: int(errors[grid].argmin()) for grid in widths}
+    return _evaluated(group, alpha, zero_points, widths, {})
+
+
+def _evaluated(
+    group: _Group,
     alpha: float,
-    qmax: int,
-) -> Candidate:
-    """Evaluate one alpha: sigma for the best common lambda, then the best one for each grid."""
-    grids = sorted({t.grid for t in group})
-    zero_points = {
-        grid: _zero_point([t for t in group if t.grid == grid], alpha, qmax) for grid in grids
-    }
-    needs = [_need(t.low, t.high, zero_points[t.grid], qmax) for t in group]
-    sigma = _sigmas(group, index, needs, held, alpha)
-    common = _costs(group, [sigma[place] for place in index], needs, zero_points, qmax)[1]
-    chosen = sigma[:, int(np.sum(list(common.values()), axis=0).argmin())]
-    per_channel = [chosen[place, None] for place in index]
-    steps, costs = _costs(group, per_channel, needs, zero_points, qmax)
-    limits = _limits(group, per_channel, needs)
-    fits = {grid: steps[grid] * limits[grid][0] <= limits[grid][1] * (1 + 1e-9) for grid in grids}
-    best = {grid: int(np.where(fits[grid], costs[grid], np.inf).argmin()) for grid in grids}
-    return Candidate(
-        {grid: float(steps[grid][best[grid]]) or 1.0 for grid in grids},
-        zero_points,
-        chosen,
-        {grid: float(LAMBDAS[best[grid]]) for grid in grids},
-        float(sum(costs[grid][best[grid]] for grid in grids)),
+    zero_points: dict[int, int],
+    widths: dict[int, int],
+    shared: dict[int, int],
+) -> Scaled:
+    """Work out what a choice means, and what it costs."""
+    needs = group.needs(zero_points, widths)
+    sigma = channel_scales(needs, group.grids, group.index, group.held, alpha)
+    scales = [sigma[place] for place in group.index]
+    steps = grid_steps(needs, scales, group.grids, shared)
+    by_name = {int(name): float(s) for name, s in zip(group.names, sigma, strict=True)}
+    cost = float(np.sum(list(group.errors(steps, scales, zero_points, shared).values())))
+    cost += sum(layer.cost(by_name) for layer in group.layers)
+    return Scaled(
+        alpha=alpha,
+        zero_points=zero_points,
+        widths=widths,
+        shared=shared,
+        steps={grid: float(step) or 1.0 for grid, step in steps.items()},
+        sigma=by_name,
+        cost=cost,
     )
 
 
-def _limits(
-    group: Sequence[Channels], sigmas: Sequence[Array], needs: Sequence[Array]
-) -> dict[int, tuple[float, float]]:
-    """Return the largest sigma of each grid, and the largest step that its range ever needs.
-
-    The product of scale and sigma must not pass that step: where a bound was absorbed, the end of
-    the grid stands for it.
-    """
-    limits: dict[int, tuple[float, float]] = {}
-    for t, sigma, need in zip(group, sigmas, needs, strict=True):
-        before = limits.get(t.grid, (0.0, 0.0))
-        limits[t.grid] = max(before[0], float(sigma.max())), max(before[1], float(need.max()))
-    return limits
-
-
-def _sigmas(
-    group: Sequence[Channels],
-    index: Sequence[np.ndarray],
-    needs: Sequence[Array],
-    held: np.ndarray,
-    alpha: float,
-) -> Array:
-    """Return the channel scale of each class for each lambda, shape (classes, L)."""
-    peaks: dict[int, Array] = {}
-    for t, need in zip(group, needs, strict=True):
-        peaks[t.grid] = np.maximum(peaks.get(t.grid, 0.0), need.max(axis=0))
-    ratios = np.full((len(held), len(LAMBDAS)), _SMALLEST_RATIO)
-    for t, need, place in zip(group, needs, index, strict=True):
-        np.maximum.at(ratios, place, need / np.where(peaks[t.grid] > 0, peaks[t.grid], 1.0))
-    return np.where(held[:, None], 1.0, ratios**alpha)
-
-
-def _costs(
-    group: Sequence[Channels],
-    sigmas: Sequence[Array],
-    needs: Sequence[Array],
-    zero_points: Mapping[int, int],
-    qmax: int,
-) -> tuple[dict[int, Array], dict[int, Array]]:
-    """Return step and expected error of each grid for each lambda, shape (L,) each."""
-    steps: dict[int, Array] = {}
-    for t, need, sigma in zip(group, needs, sigmas, strict=True):
-        steps[t.grid] = np.maximum(steps.get(t.grid, 0.0), (need / sigma).max(axis=0))
-    costs = {grid: np.zeros(len(LAMBDAS)) for grid in steps}
-    for t, sigma in zip(group, sigmas, strict=True):
-        costs[t.grid] += _error(t, steps[t.grid] * sigma, zero_points[t.grid], qmax)
-    return steps, costs
-
-
-def _need(low: Array, high: Array, zero_point: Array | int, qmax: int) -> Array:
-    """Return the least step at which [low, high] fits; ``zero_point`` broadcasts."""
-    up = high / np.maximum(qmax - zero_point, 1e-9)
-    return np.maximum(up, -low / np.maximum(zero_point, 1e-9))
-
-
-def _zero_point(tensors: Sequence[Channels], alpha: float, qmax: int) -> int:
-    """Return the best zero point of one grid, found for a middling lambda."""
-    low = np.concatenate([t.low[:, _MIDDLE] for t in tensors])
+def _zero_point(group: _Group, grid: int, alpha: float, width: int) -> int:
+    """Return the zero point of one grid with the least rounding error at one width."""
+    tensors, qmax = [t for t in group.tensors if t.grid == grid], group.qmax[grid]
+    low = np.concatenate([t.low[:, width] for t in tensors])
     if low.min() >= 0:
         return 0
-    high = np.concatenate([t.high[:, _MIDDLE] for t in tensors])
+    high = np.concatenate([t.high[:, width] for t in tensors])
     if high.max() <= 0:
         return qmax
     scalar = np.clip(qmax * -low.min() / (high.max() - low.min()), 1, qmax - 1)
     tried = np.append(np.linspace(1, qmax - 1, _ZERO_POINTS), scalar).round()[:, None]
-    need = _need(low, high, tried, qmax)
+    need = least_step(low, high, tried, qmax)
     steps = need.max(axis=1, keepdims=True) ** (1 - alpha) * need**alpha
     weight = np.concatenate([t.weight for t in tensors])
     return int(tried[(steps**2 @ (weight + 1e-30)).argmin(), 0])
 
 
-def _error(t: Channels, step: Array, zero_point: int, qmax: int) -> Array:
-    """Return the expected error of one tensor for each lambda, shape (L,)."""
-    error = step**2 / 12 if t.rounds else np.zeros_like(step)
-    mean = t.mean[:, None]
-    error += _clipped(t.high - mean, (qmax - zero_point) * step - mean, t.hard_high - t.mean)
-    if t.hard_low.min() < 0:
-        error += _clipped(mean - t.low, zero_point * step + mean, t.mean - t.hard_low)
-    return t.weight @ error
+def _share_steps(group: _Group, found: Scaled) -> Scaled:
+    """Let operands and results of sums share a step, one sum after the other, where it pays."""
+    sigma = np.array([found.sigma[int(name)] for name in group.names])
+    scales = [sigma[place, None] for place in group.index]
+    every = grid_steps(group.needs(found.zero_points, None), scales, group.grids)
+    shared = {grid: grid for grid in found.widths}
+    widths = dict(found.widths)
+    for one in sorted(group.sums, key=lambda one: _apart(found, one)):
+        members = {shared[grid] for grid in one}
+        if len(members) == 1:
+            continue
+        joint = frozenset(grid for grid in shared if shared[grid] in members)
+        before = _joint_error(group, scales, found, every, widths, shared, joint)
+        trial = shared | dict.fromkeys(joint, min(members))
+        best: tuple[float, dict[int, int]] | None = None
+        limit = min(_limit(group, scales, found, grid) for grid in joint)
+        for step in _steps_to_try(every, widths, joint, limit):
+            narrowed = widths | {
+                grid: max(int(np.searchsorted(every[grid], step * (1 + 1e-9))) - 1, 0)
+                for grid in joint
+            }
+            cost = _joint_error(group, scales, found, every, narrowed, trial, joint)
+            if best is None or cost < best[0]:
+                best = cost, narrowed
+        if best is not None and best[0] < before * (1 - 1e-9):
+            shared, widths = trial, best[1]
+    result = _evaluated(group, found.alpha, found.zero_points, widths, shared)
+    return result if result.cost < found.cost else found
 
 
-def _clipped(soft: Array, capacity: Array, hard: Array) -> Array:
-    """Return the power beyond ``capacity``; ``soft`` is the range at each lambda."""
-    deviation = np.maximum(soft, 0) / LAMBDAS
-    reach = np.maximum(capacity / np.maximum(deviation, 1e-30), 1.0)
-    beyond = 0.5 * np.square(deviation / np.square(reach))
-    return np.where(capacity >= hard[:, None] * (1 - 1e-9), 0.0, beyond)
+def _apart(found: Scaled, one: Sum) -> float:
+    steps = [found.steps[grid] for grid in one]
+    return max(steps) / min(steps)
 
 
-def gather_channels(
-    value: ir.Value, placement: Placement, measured: Measured,
-    weights: Mapping[ir.Value, Array], span: Range,
-) -> Channels:  # fmt: skip
-    """Collect what :func:`decide` needs to know of a tensor."""
-    known = measured.stats[value]
-    producer = value.producer()
-    moved = (
-        producer is not None and producer in placement.integer and producer.op_type not in ROUNDS
-    )
-    return Channels(
-        value=value,
-        grid=placement.grids[value],
-        classes=placement.classes[value].reshape(-1),
-        low=span[0].reshape(-1, len(LAMBDAS)),
-        high=span[1].reshape(-1, len(LAMBDAS)),
-        mean=known.mean.reshape(-1),
-        hard_low=known.low.reshape(-1),
-        hard_high=known.high.reshape(-1),
-        weight=weights[value].reshape(-1),
-        rounds=not moved,
-    )
+def _steps_to_try(
+    every: Mapping[int, Array], widths: Mapping[int, int], joint: frozenset[int], limit: float
+) -> Array:
+    own = [max(float(every[grid][widths[grid]]), 1e-30) for grid in joint]
+    return np.geomspace(min(own), min(max(own), limit), _SHARED_STEPS)
+
+
+def _limit(group: _Group, scales: Sequence[Array], found: Scaled, grid: int) -> float:
+    """Return the largest step of a grid whose end stands for an upper bound."""
+    levels = max(group.qmax[grid] - found.zero_points[grid], 1)
+    ends = [
+        (t.hard_high / scale[:, 0])[t.hard_high > 0]
+        for t, scale in zip(group.tensors, scales, strict=True)
+        if t.grid == grid and t.saturates
+    ]
+    return float(np.concatenate([*ends, [np.inf]]).min()) / levels
+
+
+def _joint_error(
+    group: _Group, scales: Sequence[Array], found: Scaled, every: Mapping[int, Array],
+    widths: Mapping[int, int], shared: Mapping[int, int], joint: frozenset[int],
+) -> float:  # fmt: skip
+    largest: dict[int, float] = {}
+    for grid in joint:
+        step = float(every[grid][widths[grid]])
+        largest[shared[grid]] = max(largest.get(shared[grid], 0.0), step)
+    steps = {grid: np.array([largest[shared[grid]]]) for grid in joint}
+    errors = group.errors(steps, scales, found.zero_points, shared, joint)
+    return float(sum(error[0] for error in errors.values()))

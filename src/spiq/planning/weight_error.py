@@ -1,10 +1,10 @@
 """The rounding error of a layer's weight, as a function of the channel scales of its input.
 
 A weight is rounded per output channel on a step of max_c |W[o,c]| sigma_c / qmax, and the error
-meets the deviation of x_c / sigma_c; its mean is corrected by the bias.
+meets the deviation of x_c / sigma_c, see :mod:`spiq.planning.error_model`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -69,3 +69,48 @@ def weight_error(
         classes=classes.reshape(groups, -1),
         qmax=2 ** (bits - 1) - 1,
     )
+
+
+def errors_by_bits(
+    node: ir.Node, sigma: Array | None, measured: Measured, weights: Mapping[ir.Value, Array],
+    bits: Iterable[int],
+) -> dict[int, float]:  # fmt: skip
+    """Return the error at the network's outputs from rounding a layer's weight, by bits.
+
+    The weight is rounded to nearest to see; the formula by the step alone overrates few bits, which
+    make 0 of most weights. Where nothing is known of the input, the error is that of the layer's
+    own output.
+
+    Args:
+        node: The layer.
+        sigma: Channel scale of its input, shape (C,); None where it is 1.
+        measured: Statistics of the network's tensors.
+        weights: Importance of the network's tensors.
+        bits: The bits to try.
+    """
+    weight, source = constant(node.inputs[1]), node.inputs[0]
+    assert weight is not None and source is not None
+    split = grouped(node, weight).astype(np.float32)
+    groups, outputs, inputs, taps = split.shape
+    known = measured.stats.get(source)
+    var = np.ones(groups * inputs)
+    if known is not None:
+        var = np.broadcast_to(channels(known.var), groups * inputs)
+    if sigma is not None:
+        sigma = np.broadcast_to(sigma, groups * inputs)
+        split = split * sigma.reshape(groups, 1, inputs, 1).astype(np.float32)
+        var = var / sigma**2
+    by_input = var.reshape(groups, inputs)
+    rows = weights.get(node.outputs[0])
+    if rows is None or known is None:
+        power = np.einsum("gock,gc->", split.astype(np.float64) ** 2, by_input)
+        rows = np.ones(groups * outputs) / max(power, 1e-300)
+    by_output = np.broadcast_to(rows.reshape(-1), groups * outputs).reshape(groups, outputs)
+    peak = np.abs(split).max(axis=(2, 3), keepdims=True)
+    found = {}
+    for count in bits:
+        step = np.where(peak > 0, peak / (2 ** (count - 1) - 1), 1)
+        error = (split - np.rint(split / step) * step).reshape(groups, outputs, inputs, taps)
+        power = np.square(error, out=error).sum(axis=3, dtype=np.float64)
+        found[count] = float(np.einsum("goc,gc,go->", power, by_input, by_output))
+    return found

@@ -70,13 +70,13 @@ def size(number: int) -> str:
     return f"{count(number)}B" if number >= 1000 else f"{number} B"
 
 
-def decibels(value: float | None) -> Text:
+def decibels(value: float | None, unit: str = " dB") -> Text:
     """Return a signal-to-noise ratio, coloured by how good it is."""
     if value is None or value != value:
         return Text(NOTHING)
     if value >= 200:
         return Text("exact", style="green")
-    return Text(f"{value:.1f} dB", style=_quality(value))
+    return Text(f"{value:.1f}{unit}", style=_quality(value))
 
 
 def bar(value: float) -> Text:

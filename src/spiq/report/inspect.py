@@ -4,13 +4,18 @@ import os
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import onnx_ir as ir
+
 from spiq.config import Config
+from spiq.methods import METHODS
 from spiq.network.read import read
 from spiq.pipeline import analyse
-from spiq.planning.decide import check_exclude
-from spiq.planning.place import place
+from spiq.planning.decide import excluded, make_plan, placed
+from spiq.planning.expected import ExpectedError, expected_errors
+from spiq.planning.place import LAYERS, Placement
 from spiq.report.layers import layer_results
 from spiq.report.results import InspectResult
+from spiq.stats.propagate import Measured
 from spiq.targets import TARGETS
 
 if TYPE_CHECKING:
@@ -32,11 +37,18 @@ def inspect(model: "Source", config: Config | None = None) -> InspectResult:
     config = config or Config()
     prepared, measured, notes = analyse(read(model), config)
     graph = prepared.model.graph
-    check_exclude(graph, config.exclude)
-    placement = place(graph, measured, TARGETS[config.target], config.exclude)
+    target, method = TARGETS[config.target], METHODS[config.method]
+    placement = placed(graph, measured, target, method, excluded(graph, config.exclude))
     reasons = {str(node.name): reason for node, reason in placement.reasons.items()}
+    errors = _expected(prepared.model.graph, measured, config, placement)
     layers = (
-        replace(layer, quantized=layer.name not in reasons, reason=reasons.get(layer.name, ""))
+        replace(
+            layer,
+            quantized=layer.name not in reasons,
+            reason=reasons.get(layer.name, ""),
+            expected_snr_db=errors[layer.name].snr_db if layer.name in errors else None,
+            expected_error=errors[layer.name].total if layer.name in errors else None,
+        )
         for layer in layer_results(graph, measured)
     )
     return InspectResult(
@@ -45,3 +57,13 @@ def inspect(model: "Source", config: Config | None = None) -> InspectResult:
         unknown_operators=measured.unknown,
         notes=notes,
     )
+
+
+def _expected(
+    graph: ir.Graph, measured: Measured, config: Config, placement: Placement
+) -> dict[str, ExpectedError]:
+    """Return what each layer is expected to lose; nothing where no layer can be quantized."""
+    if not any(node.op_type in LAYERS for node in placement.integer):
+        return {}
+    made, placement = make_plan(graph, measured, config, model_hash="", version="")
+    return expected_errors(graph, measured, made, placement)

@@ -39,16 +39,18 @@ def _describe(
     groups, outputs, inputs, _ = grouped(node, weight).shape
     known = measured.stats.get(source)
     name = str(node.name)
+    planned = plan.layers.get(name) if plan is not None else None
     return LayerResult(
         name=name,
         operator=node.op_type,
-        quantized=plan is not None and name in plan.layers,
+        quantized=planned is not None,
         reason=plan.left_in_float.get(name, "") if plan is not None else "",
         in_channels=groups * inputs,
         out_channels=groups * outputs,
         parameters=weight.size + (groups * outputs if len(node.inputs) > 2 else 0),
         macs=_macs(node, weight),
         statistics=known.source if known is not None else "unknown",
+        bits=planned.bits if planned is not None else None,
         spread=spreads.get(source),
     )
 

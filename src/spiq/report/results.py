@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass, field
 
+WARNING = "warning: "
+"""What notes begin with that cast doubt on the result."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class LayerResult:
@@ -20,8 +23,16 @@ class LayerResult:
     statistics: str = ""
     """Where the statistics of the layer's input come from: norm, synthetic, propagated, input,
     constant or unknown."""
+    bits: int | None = None
+    """Of the weight; None in float."""
     spread: float | None = None
     """Largest over median per-channel range of the layer's input (1: all channels alike)."""
+    expected_snr_db: float | None = None
+    """Signal of the layer's output over the error that it is expected to add, in dB; None in
+    float and before a plan is made."""
+    expected_error: float | None = None
+    """Power of the error that it is expected to cause at the network's outputs, relative to their
+    signal: a number to compare layers by."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,10 +47,15 @@ class QuantizeResult:
     bytes_before: int
     bytes_after: int
     seconds: float
+    bits_per_weight: float
+    """Mean over all weights of layers on integers."""
+    packed_bytes: int
+    """What all weights would take with each packed to its bits, biases and scales included."""
     snr_db: dict[str, float]
     """Signal-to-noise ratio of each output against float, in dB, on synthetic inputs."""
     notes: tuple[str, ...] = field(default=())
-    """Assumptions that were made and things worth knowing, a sentence each."""
+    """Assumptions that were made and things worth knowing, a sentence each; those that cast doubt
+    on the result begin with ``WARNING``."""
 
     @property
     def quantized_layers(self) -> int:

@@ -9,10 +9,19 @@ from rich.text import Text
 
 from spiq.report import cells
 from spiq.report.eval_results import ClassificationResult, LatencyResult
-from spiq.report.results import CompareResult, InspectResult, LayerResult, QuantizeResult
+from spiq.report.results import (
+    WARNING,
+    CompareResult,
+    InspectResult,
+    LayerResult,
+    QuantizeResult,
+)
 
 if TYPE_CHECKING:
     from spiq.demo.run import DemoResult
+
+_WORST = 5
+"""Layers that are named for their error."""
 
 _LISTED = 8
 """Names of one kind that are listed; the rest is counted. JSON has all."""
@@ -20,8 +29,10 @@ _LISTED = 8
 _SOURCES = {"propagated": "prop."}
 
 
-def quantized(result: QuantizeResult, *, model: str, output: str) -> RenderableType:
-    """Show what :func:`spiq.quantize` did."""
+def quantized(
+    result: QuantizeResult, *, model: str, output: str, plan: str | None = None
+) -> RenderableType:
+    """Show what :func:`spiq.quantize` did, or :func:`spiq.apply` by a plan."""
     done, total = result.quantized_layers, len(result.layers)
     snr = Text("\n").join(
         Text.assemble(cells.decibels(value), f"  {name}") for name, value in result.snr_db.items()
@@ -30,11 +41,13 @@ def quantized(result: QuantizeResult, *, model: str, output: str) -> RenderableT
     return _page(
         cells.facts(
             ("model", model),
+            *([("plan", plan)] if plan is not None else []),
             ("written", output),
             ("method", f"{result.method}, {_bits(result)}, for {result.target}"),
             ("layers", Text.assemble((f"{done} of {total}", "bold"), " quantized")),
             *_left_in_float(result.float_layers),
             ("size", f"{cells.size(before)} → {cells.size(after)}, {_times(before, after)}"),
+            *_packed(result),
             ("time", f"{result.seconds:.2f} s"),
             *([("SNR", snr)] if result.snr_db else []),
         ),
@@ -42,7 +55,14 @@ def quantized(result: QuantizeResult, *, model: str, output: str) -> RenderableT
     )
 
 
-def low_snr(result: QuantizeResult, *, model: str, output: str) -> list[str]:
+def warnings(result: QuantizeResult | InspectResult) -> list[str]:
+    """Return the notes that are warnings, one line each; tables leave them to stderr."""
+    return [note.removeprefix(WARNING) for note in result.notes if note.startswith(WARNING)]
+
+
+def low_snr(
+    result: QuantizeResult, *, model: str, output: str, plan: str | None = None
+) -> list[str]:
     """Return a warning, one line, for each output that is far from the float network's."""
     return [
         f"output '{name}' has an SNR of only {value:.1f} dB on synthetic inputs: see which layers "
@@ -55,8 +75,9 @@ def low_snr(result: QuantizeResult, *, model: str, output: str) -> list[str]:
 def inspected(result: InspectResult) -> RenderableType:
     """Show the layers of a network before it is quantized."""
     table = cells.table(
-        "layer", "operator", "channels", "stats", "spread", "MACs", "params", "as", left=2
+        "layer", "operator", "channels", "stats", "spread", "MACs", "error", "as", left=2
     )
+    shares = _shares(result.layers)
     for layer in result.layers:
         table.add_row(
             cells.Name(layer.name),
@@ -65,7 +86,7 @@ def inspected(result: InspectResult) -> RenderableType:
             _SOURCES.get(layer.statistics, layer.statistics),
             f"{layer.spread:.1f}" if layer.spread is not None else cells.NOTHING,
             cells.count(layer.macs),
-            cells.count(layer.parameters),
+            _percent(shares.get(layer.name)),
             Text("int", style="green") if layer.quantized else Text("float", style="yellow"),
         )
     total, floats = len(result.layers), [x for x in result.layers if not x.quantized]
@@ -77,17 +98,36 @@ def inspected(result: InspectResult) -> RenderableType:
             ("layers", f"{total - len(floats)} of {total} can be quantized"),
             *_left_in_float(floats),
             *([("no rule", unknown)] if result.unknown_operators else []),
+            *_most_error(shares),
             ("parameters", cells.count(sum(layer.parameters for layer in result.layers))),
             ("MACs", cells.count(sum(macs)) if macs else cells.NOTHING),
         ),
         Text(
             "stats of the layer's input: stated by a normalization, observed on synthetic images, "
             "propagated, or assumed of the network's input; spread: its widest channel over the "
-            "median one",
+            "median one; error: the layer's share of what quantization is expected to lose",
             style="dim",
         ),
         *_notes(result.notes),
     )
+
+
+def _shares(layers: Iterable[LayerResult]) -> dict[str, float]:
+    """Return each layer's share of the expected error, by name."""
+    errors = {x.name: x.expected_error for x in layers if x.expected_error is not None}
+    whole = sum(errors.values()) or 1.0
+    return {name: error / whole for name, error in errors.items()}
+
+
+def _percent(share: float | None) -> str:
+    return cells.NOTHING if share is None else f"{100 * share:.1f} %"
+
+
+def _most_error(shares: dict[str, float]) -> list[tuple[str, object]]:
+    """Return a row that names the layers of which most error is expected."""
+    worst = sorted(shares, key=lambda name: -shares[name])[:_WORST]
+    lines = [Text(f"{_percent(shares[name]):>6}  {name}") for name in worst]
+    return [("most error", Text("\n").join(lines))] if lines else []
 
 
 def compared(result: CompareResult) -> RenderableType:
@@ -187,7 +227,18 @@ def _page(*parts: RenderableType) -> RenderableType:
 
 
 def _bits(result: QuantizeResult) -> str:
-    return f"W{result.weight_bits}A{result.activation_bits}"
+    same = result.bits_per_weight == result.weight_bits
+    weights = str(result.weight_bits) if same else f"{result.bits_per_weight:.2f}"
+    return f"W{weights}A{result.activation_bits}"
+
+
+def _packed(result: QuantizeResult) -> list[tuple[str, object]]:
+    """Say how small the weights could be stored, where they have fewer bits than the file's 8."""
+    bits = [layer.bits for layer in result.layers if layer.bits is not None]
+    if not bits or min(bits) >= 7:
+        return []
+    spread = f"{min(bits)} to {max(bits)}" if min(bits) < max(bits) else str(min(bits))
+    return [("packed", f"{cells.size(result.packed_bytes)} at {spread} bits; the file stores 8")]
 
 
 def _times(before: int, after: int) -> str:
@@ -215,4 +266,4 @@ def _listed(names: Iterable[str], *, indent: str = "") -> list[Text]:
 
 
 def _notes(notes: Iterable[str]) -> list[Text]:
-    return [Text(f"note: {note}", style="dim") for note in notes]
+    return [Text(f"note: {n}", style="dim") for n in notes if not n.startswith(WARNING)]

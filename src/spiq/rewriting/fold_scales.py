@@ -19,21 +19,21 @@ from spiq.network.passes.batchnorm import (
     set_weight_and_bias,
     weight_and_bias,
 )
-from spiq.planning.plan import Plan, TensorPlan
+from spiq.planning.recipe import Recipe, StoredTensor
 from spiq.stats.channel import Array
 
 
-def fold_scales(graph: ir.Graph, plan: Plan) -> list[ir.Node]:
+def fold_scales(graph: ir.Graph, recipe: Recipe) -> list[ir.Node]:
     """Fold in place; return the quantized layers, in order."""
-    absorbed, integer = set(plan.absorbed), set(plan.integer)
+    absorbed, integer = set(recipe.absorbed), set(recipe.integer)
     for node in list(graph):
         if node.name in absorbed:
             bypass(node)
         elif node.name in integer and node.op_type == "BatchNormalization":
             replace(node, _depthwise(node, graph))
-    layers = [node for node in graph if node.name in plan.layers]
+    layers = [node for node in graph if node.name in recipe.layers]
     for node in layers:
-        _fold(node, plan)
+        _fold(node, recipe)
     return layers
 
 
@@ -54,12 +54,12 @@ def _depthwise(node: ir.Node, graph: ir.Graph) -> ir.Node:
     )
 
 
-def _fold(node: ir.Node, plan: Plan) -> None:
+def _fold(node: ir.Node, recipe: Recipe) -> None:
     source, result = node.inputs[0], node.outputs[0]
     assert source is not None
     weight, bias = weight_and_bias(node)
-    sigma_in = channel_scale(plan.tensors.get(str(source.name)))
-    sigma_out = channel_scale(plan.tensors.get(str(result.name)))
+    sigma_in = channel_scale(recipe.tensors.get(str(source.name)))
+    sigma_out = channel_scale(recipe.tensors.get(str(result.name)))
     if sigma_in is not None:
         weight = (
             weight * sigma_in.astype(weight.dtype)[:, None]
@@ -83,8 +83,8 @@ def _wide(sigma: Array, node: ir.Node, weight: np.ndarray) -> Array:
     return np.broadcast_to(sigma, groups * weight.shape[1])
 
 
-def channel_scale(plan: TensorPlan | None) -> Array | None:
+def channel_scale(stored: StoredTensor | None) -> Array | None:
     """Return sigma of a tensor, shape (C,); None where it is 1 throughout or nothing is stored."""
-    if plan is None or all(scale == 1 for scale in plan.channel_scale):
+    if stored is None or all(scale == 1 for scale in stored.channel_scale):
         return None
-    return np.array(plan.channel_scale)
+    return np.array(stored.channel_scale)

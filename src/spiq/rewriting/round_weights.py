@@ -1,7 +1,7 @@
 """Round folded weights to integers, and biases with them.
 
-A weight gets one symmetric scale per output channel, s_o = max |W[o]| / qmax, and is rounded as the
-plan says, see :mod:`spiq.rewriting.rounding`. Rounding moves it by dW, which moves the mean of the
+A weight gets one symmetric scale s_o per output channel and is rounded as the plan says, see
+:mod:`spiq.rewriting.rounding`. Rounding moves it by dW, which moves the mean of the
 output by E[x] dW; since E[x] is known, this is taken off the bias (analytic bias correction; Nagel
 et al.: "Data-Free Quantization Through Weight Equalization and Bias Correction", ICCV 2019,
 eq. 17), zero padding included. Biases are stored as 32-bit integers on the step s_x s_o, so s_o is
@@ -16,11 +16,14 @@ import onnx_ir as ir
 
 from spiq.errors import PlanError
 from spiq.network.passes.batchnorm import weight_and_bias
-from spiq.planning.plan import LayerPlan, TensorPlan
+from spiq.planning.plan import LayerPlan
+from spiq.planning.recipe import StoredTensor
 from spiq.rewriting.fold_scales import channel_scale
-from spiq.rewriting.rounding import ROUNDINGS, Rounding
-from spiq.stats.channel import Array
+from spiq.rewriting.rounding import ROUNDINGS, Kernels, Rounding
+from spiq.stats.channel import Array, ChannelStats
+from spiq.stats.correlation import Correlation, assumed
 from spiq.stats.rules.linear import grouped, per_output, tap_shares
+from spiq.stats.rules.types import channels
 
 _BIAS_LIMIT = 2.0**30
 
@@ -40,40 +43,75 @@ class RoundedLayer:
     bias: npt.NDArray[np.int32]
 
 
-def round_layer(node: ir.Node, layer: LayerPlan, source: TensorPlan) -> RoundedLayer:
+def round_layer(
+    node: ir.Node,
+    layer: LayerPlan,
+    source: StoredTensor,
+    known: ChannelStats,
+    correlation: Correlation | None = None,
+) -> RoundedLayer:
     """Round the folded weight and bias of ``node``.
 
     Args:
         node: The layer, scales folded.
         layer: How to round.
         source: How the layer's input is stored.
+        known: Statistics of the layer's input, before scales were folded.
+        correlation: Correlation of the layer's input, if it was observed.
     """
-    weight, bias = weight_and_bias(node)
-    qmax = 2 ** (layer.bits - 1) - 1
-    rows = weight.T if node.op_type == "MatMul" else weight
-    rows = rows.reshape(len(rows), -1)
-    peak = np.abs(rows).max(axis=1).astype(np.float64)
-    step = np.maximum(peak / qmax, np.abs(bias) / (source.grid.scale * _BIAS_LIMIT))
-    scale = np.where(step > 0, step, 1.0).astype(np.float32)
-    kernel = weight.shape[2:] if weight.ndim > 2 else (1,)
-    steps = (rows / scale[:, None]).reshape(len(rows), -1, int(np.prod(kernel)))
-    rounded = _rounding(layer)(steps.astype(np.float32, copy=False), kernel, qmax).reshape(
-        rows.shape
-    )
-    if layer.input_mean:
-        moved = rounded * scale[:, None]
-        moved -= rows
-        bias = bias - _mean_shift(node, moved, layer, source, weight.shape)
-    integers = rounded.astype(np.int8)
-    if node.op_type == "MatMul":
-        integers = integers.T
+    _, bias = weight_and_bias(node)
+    least = np.abs(bias) / (source.grid.scale * _BIAS_LIMIT)
+    sigma = channel_scale(source)
+    mean, var = channels(known.mean), channels(known.var)
+    if sigma is not None:
+        mean, var = mean / sigma, var / sigma**2
+    weight, scale = round_weight(node, layer, least, var=var, correlation=correlation)
+    if layer.bias_correction:
+        bias = bias - mean_shift(node, weight, scale, mean)
     stored = np.rint(bias / (source.grid.scale * scale.astype(np.float64)))
     limit = np.iinfo(np.int32)
-    return RoundedLayer(
-        integers.reshape(weight.shape),
-        scale,
-        np.clip(stored, limit.min, limit.max).astype(np.int32),
+    return RoundedLayer(weight, scale, np.clip(stored, limit.min, limit.max).astype(np.int32))
+
+
+def round_weight(
+    node: ir.Node,
+    layer: LayerPlan,
+    least: Array | float = 0.0,
+    *,
+    var: Array | None = None,
+    correlation: Correlation | None = None,
+) -> tuple[npt.NDArray[np.int8], npt.NDArray[np.float32]]:
+    """Round the weight of ``node``.
+
+    Args:
+        node: The layer.
+        layer: How to round.
+        least: The least step of each output channel, shape (O,).
+        var: Variance of the layer's input as it meets the weight, shape (C,) or (1,); the same
+            for all channels where nothing is known.
+        correlation: Correlation of the layer's input, if it was observed.
+
+    Returns:
+        The integers, in the shape of the weight, and the step per output channel, shape (O,).
+    """
+    weight, _ = weight_and_bias(node)
+    split = grouped(node, weight)
+    groups, outputs, inputs, _ = split.shape
+    if var is None or var.size not in (1, groups * inputs):
+        var = np.ones(1)
+    rounded = _rounding(layer)(
+        Kernels(
+            weight=split.astype(np.float32, copy=False),
+            qmax=2 ** (layer.bits - 1) - 1,
+            least=np.broadcast_to(least, groups * outputs).reshape(groups, outputs),
+            var=np.broadcast_to(var, groups * inputs).reshape(groups, inputs),
+            correlation=_fitting(correlation or assumed(node), groups),
+        )
     )
+    integers = rounded.integers.astype(np.int8)
+    if node.op_type == "MatMul":
+        integers = integers.reshape(weight.shape[::-1]).T
+    return integers.reshape(weight.shape), rounded.step.reshape(-1).astype(np.float32)
 
 
 def _rounding(layer: LayerPlan) -> Rounding:
@@ -85,19 +123,38 @@ def _rounding(layer: LayerPlan) -> Rounding:
     return found
 
 
-def _mean_shift(
-    node: ir.Node,
-    moved: np.ndarray,
-    layer: LayerPlan,
-    source: TensorPlan,
-    shape: tuple[int, ...],
+def _fitting(correlation: Correlation, groups: int) -> Correlation:
+    """Return the correlation for a layer whose groups may have been made one since.
+
+    Channels of different groups meet in no weight but zeros, which they leave zeros if they are
+    uncorrelated.
+    """
+    between = correlation.channels
+    if groups > 1 or between is None or len(between) == 1:
+        return correlation
+    count, size = between.shape[:2]
+    whole = np.zeros((count, size, count, size), between.dtype)
+    whole[np.arange(count), :, np.arange(count)] = between
+    taps = correlation.taps.mean(axis=0, keepdims=True)
+    return Correlation(whole.reshape(1, count * size, count * size), taps)
+
+
+def mean_shift(
+    node: ir.Node, integers: npt.NDArray[np.int8], scale: npt.NDArray[np.float32], mean: Array
 ) -> Array:
-    """Return sum_{c,k} E[x_c] share_k dW[o,c,k], shape (O,)."""
-    split = grouped(node, moved.T if node.op_type == "MatMul" else moved.reshape(shape))
-    mean = np.array(layer.input_mean)
-    sigma = channel_scale(source)
-    if sigma is not None:
-        mean = mean / sigma
+    """Return sum_{c,k} E[x_c] share_k dW[o,c,k], shape (O,).
+
+    Args:
+        node: The layer, its weight not yet rounded.
+        integers: Its weight, rounded.
+        scale: The step per output channel, shape (O,).
+        mean: E[x_c], shape (C,) or (1,).
+    """
+    weight, _ = weight_and_bias(node)
+    shape = (1, -1) if node.op_type == "MatMul" else (-1,) + (1,) * (weight.ndim - 1)
+    moved = integers * scale.reshape(shape)
+    moved -= weight
+    split = grouped(node, moved)
     size = split.shape[0] * split.shape[2]
     shares = tap_shares(node).astype(split.dtype)
     return per_output(split @ shares, np.broadcast_to(mean, size))

@@ -22,7 +22,7 @@ import numpy as np
 import onnx_ir as ir
 
 from spiq.network.edit import initializer, unique_name
-from spiq.planning.plan import Plan, TensorPlan
+from spiq.planning.recipe import Recipe, StoredTensor
 from spiq.rewriting.fold_scales import channel_scale
 from spiq.rewriting.round_weights import RoundedLayer
 from spiq.stats.channel import Array
@@ -33,12 +33,12 @@ _WEIGHTED = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
 @dataclass
 class _Emitter:
     graph: ir.Graph
-    plan: Plan
+    recipe: Recipe
     integer: frozenset[str]
     grids: dict[tuple[float, int], tuple[ir.Value, ir.Value]] = field(default_factory=dict)
     bounds: dict[int, ir.Value] = field(default_factory=dict)
 
-    def grid(self, tensor: TensorPlan) -> tuple[ir.Value, ir.Value]:
+    def grid(self, tensor: StoredTensor) -> tuple[ir.Value, ir.Value]:
         """Return scale and zero point of a tensor's grid, one pair of initializers per grid."""
         key = (tensor.grid.scale, tensor.grid.zero_point)
         if key not in self.grids:
@@ -57,33 +57,34 @@ class _Emitter:
         return self.bounds[bound]
 
 
-def emit(graph: ir.Graph, plan: Plan, rounded: Mapping[ir.Node, RoundedLayer]) -> None:
+def emit(graph: ir.Graph, recipe: Recipe, rounded: Mapping[ir.Node, RoundedLayer]) -> None:
     """Turn a folded float graph into a quantized one, in place.
 
     Args:
         graph: The network, scales folded.
-        plan: What is stored and how.
+        recipe: What is stored and how.
         rounded: The integers of each quantized layer.
     """
-    emitter = _Emitter(graph, plan, frozenset(plan.integer))
+    emitter = _Emitter(graph, recipe, frozenset(recipe.integer))
     for node, integers in rounded.items():
         source = node.inputs[0]
         assert source is not None
-        _emit_weight(emitter, node, integers, plan.tensors[str(source.name)])
+        _emit_weight(emitter, node, integers, recipe.tensors[str(source.name)])
     values = {value.name: value for value in graph.inputs}
     values.update({value.name: value for node in graph for value in node.outputs})
-    for name, tensor in plan.tensors.items():
+    for name, tensor in recipe.tensors.items():
         _emit_tensor(emitter, values[name], tensor)
 
 
 def _emit_weight(
-    emitter: _Emitter, node: ir.Node, integers: RoundedLayer, source: TensorPlan
+    emitter: _Emitter, node: ir.Node, integers: RoundedLayer, source: StoredTensor
 ) -> None:
     graph, name = emitter.graph, str(node.inputs[1].name)  # type: ignore[union-attr]
     axis = 1 if node.op_type == "MatMul" else 0
     scale = initializer(graph, f"{name}_scale", integers.scale)
     zeros = initializer(graph, f"{name}_zero_point", np.zeros(len(integers.scale), np.int8))
-    weight = initializer(graph, f"{name}_int{emitter.plan.weight_bits}", integers.weight)
+    bits = emitter.recipe.layers[str(node.name)].bits
+    weight = initializer(graph, f"{name}_int{bits}", integers.weight)
     spent = list(node.inputs[1:3])
     _replace_input(emitter, node, 1, [weight, scale, zeros], axis)
     if node.op_type != "MatMul":
@@ -112,7 +113,7 @@ def _replace_input(
     node.replace_input_with(index, output)
 
 
-def _emit_tensor(emitter: _Emitter, value: ir.Value, tensor: TensorPlan) -> None:
+def _emit_tensor(emitter: _Emitter, value: ir.Value, tensor: StoredTensor) -> None:
     readers = [(use.node, use.idx) for use in value.uses()]
     is_output = value.is_graph_output()
     producer, name = value.producer(), str(value.name)
@@ -144,7 +145,7 @@ def _emit_tensor(emitter: _Emitter, value: ir.Value, tensor: TensorPlan) -> None
         emitter.graph.outputs.extend(outputs)
 
 
-def _emit_quantizer(emitter: _Emitter, value: ir.Value, tensor: TensorPlan) -> ir.Value:
+def _emit_quantizer(emitter: _Emitter, value: ir.Value, tensor: StoredTensor) -> ir.Value:
     """Fold (behind a float operator), quantize and clip a tensor; return its integers."""
     producer, name = value.producer(), str(value.name)
     sigma = channel_scale(tensor)
@@ -174,12 +175,12 @@ def _emit_pad(emitter: _Emitter, node: ir.Node) -> ir.Value:
     return value
 
 
-def _dequantize(emitter: _Emitter, stored: ir.Value, tensor: TensorPlan, name: str) -> ir.Value:
+def _dequantize(emitter: _Emitter, stored: ir.Value, tensor: StoredTensor, name: str) -> ir.Value:
     inputs = [stored, *emitter.grid(tensor)]
     return _append(emitter, "DequantizeLinear", inputs, name, ir.DataType.FLOAT)
 
 
-def _restore(emitter: _Emitter, stored: ir.Value, tensor: TensorPlan, name: str) -> ir.Value:
+def _restore(emitter: _Emitter, stored: ir.Value, tensor: StoredTensor, name: str) -> ir.Value:
     """Dequantize to real units, by a Mul even where it changes nothing (see the module)."""
     sigma = np.array(tensor.channel_scale)
     folded = _dequantize(emitter, stored, tensor, f"{name}_folded")
@@ -187,7 +188,7 @@ def _restore(emitter: _Emitter, stored: ir.Value, tensor: TensorPlan, name: str)
 
 
 def _scaled(
-    emitter: _Emitter, value: ir.Value, factor: Array, tensor: TensorPlan, name: str
+    emitter: _Emitter, value: ir.Value, factor: Array, tensor: StoredTensor, name: str
 ) -> ir.Value:
     """Multiply a tensor by one factor per channel."""
     shaped = factor.reshape(tensor.layout).astype(np.float32)

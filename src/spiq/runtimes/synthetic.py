@@ -18,6 +18,9 @@ Span = tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]
 _MEAN, _MEAN_SPREAD, _CONTRAST = 0.45, 0.12, 0.27
 _COLOUR, _GRAIN = 0.06, 0.02
 
+_CANVAS, _DRAWN = 1024, 64
+"""Height and width that are drawn at most of larger images, and how many images."""
+
 _DYNAMIC_SIZE = 64
 _PIXELS, _IMAGES = 224 * 224, 8
 """Images to a batch: as many as these pixels make, and no more than that."""
@@ -31,7 +34,15 @@ def dead_leaves(shape: Sequence[int], *, seed: int = 0, discs: int = 120) -> Ima
         seed: Of the random numbers.
         discs: Per image.
     """
-    channels, height, width = shape[1:]
+    count, channels, height, width = shape
+    if height * width > _CANVAS**2 or count > _DRAWN:  # then parts repeat: drawing takes its time
+        small = (min(count, _DRAWN), channels, min(height, _CANVAS), min(width, _CANVAS))
+        drawn = dead_leaves(small, seed=seed, discs=discs)
+        image, y, x = (
+            np.arange(size) % have
+            for size, have in zip((count, height, width), drawn[:, 0].shape, strict=True)
+        )
+        return drawn[image[:, None, None], :, y[:, None], x].transpose(0, 3, 1, 2)
     rng = np.random.default_rng(seed)
     y, x = np.ogrid[:height, :width]
     images = np.empty(tuple(shape), np.float32)
@@ -40,11 +51,18 @@ def dead_leaves(shape: Sequence[int], *, seed: int = 0, discs: int = 120) -> Ima
         image[:] = light
         radii = max(height, width) / 2 / (1 + 30 * rng.random(discs))
         for radius in np.sort(radii)[::-1]:
-            away = (y - rng.uniform(0, height)) ** 2 + (x - rng.uniform(0, width)) ** 2
+            down, across = rng.uniform(0, height), rng.uniform(0, width)
+            rows, columns = _around(down, radius), _around(across, radius)
+            away = (y[rows] - down) ** 2 + (x[:, columns] - across) ** 2
             tone = rng.normal(light, _CONTRAST) + _COLOUR * rng.standard_normal(channels)
-            image[:, away < radius**2] = tone[:, None]
+            image[:, rows, columns][:, away < radius**2] = tone[:, None]
         image += _GRAIN * rng.standard_normal(image.shape, np.float32)
     return np.clip(images, 0, 1)
+
+
+def _around(centre: float, radius: float) -> slice:
+    """Return the whole numbers that are no further away, and perhaps one more at each end."""
+    return slice(max(int(centre - radius), 0), int(centre + radius) + 2)
 
 
 def synthetic_inputs(

@@ -10,6 +10,7 @@ about 0.95, colours by about 0.9), its scale: v_o = s^2 w_o^T R w_o. The usual p
 comes nearest to m and s is assumed, and said.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -58,8 +59,19 @@ CONVENTIONS = (
 )
 
 
-def input_stats(prepared: Prepared, config: Config) -> tuple[dict[str, ChannelStats], list[str]]:
+Ends = tuple[tuple[float, ...], tuple[float, ...]]
+"""Low and high end of an input, one number per channel or one for all."""
+
+
+def input_stats(
+    prepared: Prepared, config: Config, known_ends: Mapping[str, Ends] | None = None
+) -> tuple[dict[str, ChannelStats], list[str]]:
     """Return the statistics of each float input, and what was assumed for it.
+
+    Args:
+        prepared: The network.
+        config: The options.
+        known_ends: Ranges of inputs that are already decided, by name.
 
     Raises:
         ConfigError: The options name another number of channels than the input has.
@@ -73,7 +85,13 @@ def input_stats(prepared: Prepared, config: Config) -> tuple[dict[str, ChannelSt
         axis = _channel_axis(value)
         channels = shape[axis] or 1
         layout = tuple(channels if index == axis else 1 for index in range(len(shape)))
-        low, high, note = _range(value, prepared, config, channels)
+        planned = (known_ends or {}).get(str(value.name))
+        if planned is not None:
+            low, high = (np.array(end) for end in planned)
+            _check("the plan's range", low, channels, value)
+            note = f"input '{value.name}': range {_span(low, high)}, as planned"
+        else:
+            low, high, note = _range(value, prepared, config, channels)
         arrays = [np.broadcast_to(end, channels).reshape(layout) for end in (low, high)]
         span = arrays[1] - arrays[0]
         mean, std = arrays[0] + _PIXEL_MEAN * span, _PIXEL_STD * span
@@ -127,8 +145,8 @@ def _inferred(value: ir.Value, prepared: Prepared) -> tuple[Array, Array, str]:
         note = f"input '{value.name}': assumed {assumed.name}; {hint}"
         return np.array([assumed.low]), np.array([assumed.high]), note
     mean, std = found
-    nearest = min(CONVENTIONS, key=lambda c: _distance(c, mean, std))
-    if _distance(nearest, mean, std) < 1:
+    nearest = min(CONVENTIONS, key=lambda c: distance(c, mean, std))
+    if distance(nearest, mean, std) < 1:
         note = (
             f"input '{value.name}': assumed {nearest.name}, since its first layers were trained on "
             f"mean {mean:.3g} and std {std:.3g}; {hint}"
@@ -142,7 +160,7 @@ def _inferred(value: ir.Value, prepared: Prepared) -> tuple[Array, Array, str]:
     return np.array([low]), np.array([high]), note
 
 
-def _distance(convention: Convention, mean: float, std: float) -> float:
+def distance(convention: Convention, mean: float, std: float) -> float:
     """Return how far moments are from a convention; under 1 is near."""
     return float(
         np.hypot(

@@ -46,7 +46,7 @@ def measure(prepared: Prepared, inputs: Mapping[str, ChannelStats]) -> Measured:
         inputs: Statistics of the network's inputs, by name.
     """
     graph = prepared.model.graph
-    stated = _handed_back(graph, prepared.stated)
+    stated = handed_back(graph, prepared.stated)
     known: dict[ir.Value, ChannelStats] = {}
     for value in graph.inputs:
         given, moments = inputs.get(value.name or ""), stated.get(value.name or "")
@@ -91,7 +91,8 @@ def _with_moments(moments: Moments, ruled: ChannelStats | None, value: ir.Value)
     return stats(mean, var, ruled.low, ruled.high, moments.source)
 
 
-def _handed_back(graph: ir.Graph, stated: Mapping[str, Moments]) -> dict[str, Moments]:
+def handed_back(graph: ir.Graph, stated: Mapping[str, Moments]) -> dict[str, Moments]:
+    """Return ``stated``, and what it says of the inputs of Concats."""
     result = dict(stated)
     for node in reversed(list(graph)):
         moments = result.get(node.outputs[0].name or "")

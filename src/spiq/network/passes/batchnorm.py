@@ -11,7 +11,7 @@ N(mean, var). Both are recorded before the node goes.
 Mul, Div, Add and Sub by a constant per channel fold by rule 1 too (they state no moments).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -19,6 +19,9 @@ import onnx_ir as ir
 
 from spiq.network.edit import bypass, initializer
 from spiq.network.query import Array, constant, ints, is_constant, rank, sole_consumer
+
+_LARGEST = 1e15
+"""Factors and shifts beyond which nothing is folded."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,31 @@ class Moments:
     def through(self, a: Array, b: Array) -> "Moments":
         """Return the moments of ``a x + b``."""
         return Moments(a * self.mean + b, a**2 * self.var, self.source)
+
+
+@dataclass(frozen=True)
+class Norm:
+    """A BatchNormalization as it was before it was folded.
+
+    Attributes:
+        name: Name of its node.
+        value: The tensor that held its input x, and holds a x + b where the layer in front took
+            it in.
+        a, b: The affine step that ``value`` has had since, shape (C,); None where it still is x.
+        input: The moments of x that the BatchNormalization states, its running statistics.
+    """
+
+    name: str
+    value: ir.Value
+    input: Moments
+    a: Array | None = None
+    b: Array | None = None
+
+    def then(self, a: Array, b: Array) -> "Norm":
+        """Return the norm where ``value`` has had one more affine step."""
+        if self.a is None or self.b is None:
+            return replace(self, a=a, b=b)
+        return replace(self, a=a * self.a, b=a * self.b + b)
 
 
 class Record(Protocol):
@@ -64,9 +92,13 @@ def _parameters(node: ir.Node) -> tuple[Array, Array, Array, Array]:
     return gamma, beta, mean, var
 
 
-def fold_batchnorm(model: ir.Model, record: Record) -> int:
-    """Fold every per-channel affine step that can be folded exactly."""
-    folded = 0
+def fold_batchnorm(model: ir.Model, record: Record) -> list[Norm]:
+    """Fold every per-channel affine step that can be folded exactly.
+
+    Returns:
+        Every BatchNormalization that the network had, folded or not.
+    """
+    norms: dict[ir.Value, list[Norm]] = {}
     noted: dict[ir.Value, Moments] = {}
     for node in list(model.graph):
         affine = _channel_affine(node)
@@ -79,6 +111,7 @@ def fold_batchnorm(model: ir.Model, record: Record) -> int:
         if node.op_type == "BatchNormalization":
             stated_in, stated_out = batchnorm_moments(node)
             noted[source if inward else result] = stated_out
+            norms.setdefault(source, []).append(Norm(str(node.name), source, stated_in))
             if not inward:
                 noted[source] = stated_in
         elif inward and source in noted:
@@ -86,16 +119,17 @@ def fold_batchnorm(model: ir.Model, record: Record) -> int:
         if inward:
             assert before is not None
             _scale_rows(before, *affine)
+            if source in norms:
+                norms[source] = [norm.then(*affine) for norm in norms[source]]
         elif node.op_type == "BatchNormalization" and _can_take_columns(after, result):
             assert after is not None
             _scale_columns(after, *affine)
         else:
             continue
         _drop(node)
-        folded += 1
     for value, moments in noted.items():
         record(value, moments)
-    return folded
+    return [norm for found in norms.values() for norm in found]
 
 
 def _data_input(node: ir.Node) -> ir.Value:
@@ -132,7 +166,9 @@ def _channel_affine(node: ir.Node) -> tuple[Array, Array] | None:
         return ones, array
     if first is not None:
         return (-ones, array) if node.op_type == "Sub" else None
-    return (1 / array, zeros) if node.op_type == "Div" else (ones, -array)
+    if node.op_type == "Sub":
+        return ones, -array
+    return (1 / array, zeros) if (np.abs(array) >= 1 / _LARGEST).all() else None
 
 
 def _per_channel(array: np.ndarray | None, data: ir.Value) -> Array | None:
@@ -142,6 +178,8 @@ def _per_channel(array: np.ndarray | None, data: ir.Value) -> Array | None:
         return None
     channels = data.shape[1]
     if not isinstance(channels, int) or array.ndim > size or array.dtype.kind != "f":
+        return None
+    if not (np.abs(array) <= _LARGEST).all():  # a mask, which is to stay what it is
         return None
     aligned = array.reshape((1,) * (size - array.ndim) + array.shape)
     if aligned.size not in (1, channels) or aligned.shape[1] not in (aligned.size, channels):

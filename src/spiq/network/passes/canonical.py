@@ -5,7 +5,7 @@ written                                        becomes
 =============================================  ====================================
 Pad (zeros, space only) -> Conv                Conv with these pads
 ReduceMean or AveragePool over all of space    GlobalAveragePool (-> Flatten)
-MatMul -> Add (rank 2), Gemm of any form       Gemm, alpha = beta = 1, transB = 1
+MatMul -> Add (rank 2), Gemm of any form       Gemm, alpha = beta = 1, transB = 1 (-> Add)
 1x1 Conv on a 1x1 map -> Flatten               Flatten -> Gemm
 =============================================  ====================================
 """
@@ -113,7 +113,9 @@ def dense_heads(model: ir.Model) -> int:
     """
     changed = 0
     for node in list(model.graph):
-        after = sole_consumer(node.outputs[0]) if node.op_type == "Conv" else None
+        if node.op_type != "Conv" or node.domain != "":
+            continue
+        after = sole_consumer(node.outputs[0])
         if after is None or not _is_dense(node) or not _is_flatten(after):
             continue
         graph, source, weight = model.graph, node.inputs[0], constant(node.inputs[1])
@@ -134,7 +136,7 @@ def dense_heads(model: ir.Model) -> int:
 def _is_dense(node: ir.Node) -> bool:
     producer = node.inputs[0].producer() if node.inputs[0] is not None else None
     on_point = spatial(node.inputs[0]) == [1, 1] or (
-        producer is not None and producer.op_type == "GlobalAveragePool"
+        producer is not None and producer.op_type == "GlobalAveragePool" and producer.domain == ""
     )
     return (
         on_point
@@ -146,6 +148,8 @@ def _is_dense(node: ir.Node) -> bool:
 
 
 def _is_flatten(node: ir.Node) -> bool:
+    if node.domain != "":
+        return False
     if node.op_type == "Flatten":
         return node.attributes.get_int("axis", 1) == 1
     before, after = dims(node.inputs[0]), dims(node.outputs[0])
@@ -173,7 +177,7 @@ def canonical_gemm(model: ir.Model) -> int:
 def _join_matmul_add(node: ir.Node, weight: np.ndarray) -> bool:
     graph, add = node.graph, sole_consumer(node.outputs[0])
     assert isinstance(graph, ir.Graph)
-    if add is None or add.op_type != "Add":
+    if add is None or add.op_type != "Add" or add.domain != "":
         return False
     other = add.inputs[1] if add.inputs[0] is node.outputs[0] else add.inputs[0]
     bias = constant(other)
@@ -195,7 +199,12 @@ def _named(value: ir.Value | None, ending: str) -> str:
 
 
 def _is_per_output(bias: np.ndarray, outputs: int) -> bool:
-    """Return whether a bias of a matrix (N, outputs) varies with the output alone."""
+    """Return whether a bias of a matrix (N, outputs) varies with the output alone.
+
+    A mask, which may be infinite, is none.
+    """
+    if not np.isfinite(bias).all():
+        return False
     return bias.ndim <= 2 and (bias.size == 1 or bias.size == bias.shape[-1] == outputs)
 
 
@@ -210,7 +219,9 @@ def _normalise_gemm(node: ir.Node, weight: np.ndarray) -> bool:
     if len(node.inputs) > 2 and node.inputs[2] is not None and bias is None:
         return False
     if bias is not None and not _is_per_output(bias, len(rows)):
-        return False
+        shift = (beta * bias.astype(np.float64)).astype(bias.dtype)
+        _normalise_gemm(_bias_apart(node, shift), weight)
+        return True
     graph = node.graph
     assert isinstance(graph, ir.Graph)
     scaled = (alpha * rows.astype(np.float64)).astype(weight.dtype)
@@ -222,3 +233,20 @@ def _normalise_gemm(node: ir.Node, weight: np.ndarray) -> bool:
         inputs.append(initializer(graph, _named(node.inputs[2], "_b"), full))
     replace(node, ir.node("Gemm", inputs, {"transB": 1}, name=node.name))
     return True
+
+
+def _bias_apart(node: ir.Node, bias: np.ndarray) -> ir.Node:
+    """Add a bias that differs from row to row behind the Gemm; return the Gemm without it."""
+    graph, result = node.graph, node.outputs[0]
+    assert isinstance(graph, ir.Graph)
+    product = ir.node("Gemm", node.inputs[:2], name=node.name)
+    for name in ("alpha", "transB"):
+        if name in node.attributes:
+            product.attributes.add(node.attributes[name])
+    made = product.outputs[0]
+    made.name = unique_name(graph, f"{result.name}_product")
+    made.type, made.shape = result.type, result.shape
+    shift = initializer(graph, _named(node.inputs[2], "_b"), bias)
+    graph.insert_before(node, product)
+    replace(node, ir.node("Add", [made, shift], name=f"{node.name}_bias"))
+    return product

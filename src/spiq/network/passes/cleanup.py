@@ -1,6 +1,7 @@
 """Drop what computes nothing: no-ops, constant sub-expressions, implicit padding modes."""
 
 import logging
+import math
 
 import numpy as np
 import onnx_ir as ir
@@ -41,6 +42,28 @@ def _is_noop(node: ir.Node) -> bool:
         pads = constant(node.inputs[1])
         return pads is not None and not pads.any()
     return False
+
+
+_LISTS = {
+    "Slice": (1, 2, 3, 4), "Squeeze": (1,), "Unsqueeze": (1,), "ReduceMean": (1,), "Pad": (1, 3),
+}  # fmt: skip
+_NUMBERS = {"Clip": (1, 2)}
+
+
+def plain_constants(model: ir.Model) -> int:
+    """Write lists of one number as lists, and bounds as plain numbers: runtimes take either."""
+    changed = 0
+    for node in model.graph:
+        for table, shape in ((_LISTS, (1,)), (_NUMBERS, ())):
+            for place in table.get(node.op_type, ()) if node.domain == "" else ():
+                value = node.inputs[place] if place < len(node.inputs) else None
+                array = constant(value)
+                if value is None or array is None or array.size != 1 or array.ndim == len(shape):
+                    continue
+                plain = initializer(model.graph, f"{value.name}_plain", array.reshape(shape))
+                node.replace_input_with(place, plain)
+                changed += 1
+    return changed
 
 
 def resolve_shapes(model: ir.Model) -> int:
@@ -87,7 +110,8 @@ def fold_constants(model: ir.Model) -> int:
         known = _static_shape(node)
         if known is None and node.op_type in _FOLDABLE and node.domain == "" and node.inputs:
             inputs = [constant(value) for value in node.inputs if value is not None]
-            if all(array is not None for array in inputs) and not node.outputs[0].is_graph_output():
+            known_all = all(array is not None for array in inputs)
+            if known_all and _is_small(node) and not node.outputs[0].is_graph_output():
                 known = _evaluate(node, [array for array in inputs if array is not None], model)
         if known is not None:
             name, node.outputs[0].name = f"{node.outputs[0].name}", None
@@ -98,6 +122,17 @@ def fold_constants(model: ir.Model) -> int:
     if folded:
         remove_unused(graph)
     return folded
+
+
+_MOST = 1 << 24
+"""Numbers of a constant that is worth computing: a few bytes may ask for terabytes."""
+
+
+def _is_small(node: ir.Node) -> bool:
+    sizes = dims(node.outputs[0])
+    if sizes is None or None in sizes:
+        return node.op_type not in ("Expand", "Range")
+    return math.prod(size for size in sizes if size is not None) <= _MOST
 
 
 def _static_shape(node: ir.Node) -> np.ndarray | None:
@@ -158,8 +193,10 @@ def explicit_pads(model: ir.Model) -> int:
     """Write ``auto_pad`` of convolutions and pools as ``pads`` where the sizes are known."""
     changed = 0
     for node in model.graph:
+        if node.domain != "" or node.op_type not in ("Conv", "AveragePool", "MaxPool"):
+            continue
         mode = node.attributes.get_string("auto_pad", "NOTSET")
-        if node.op_type not in ("Conv", "AveragePool", "MaxPool") or mode == "NOTSET":
+        if mode == "NOTSET":
             continue
         pads = _pads_of(node, mode)
         if pads is not None:

@@ -36,12 +36,12 @@ from spiq.stats.rules.types import (
 def tap_shares(node: ir.Node) -> Array:
     """Return the share of output positions at which each tap sees a pixel, shape (K,).
 
-    Ones where the layer is no convolution or a size is dynamic.
+    Borders are left out where a size is dynamic.
     """
-    if node.op_type != "Conv":
-        return np.ones(1)
-    seen, share = windows(node)
-    return seen @ share
+    shares: Array = np.ones(1)
+    for seen in _seen_per_axis(node):
+        shares = np.outer(shares, seen.mean(axis=0)).reshape(-1)
+    return shares
 
 
 def windows(node: ir.Node) -> tuple[Array, Array]:
@@ -52,17 +52,23 @@ def windows(node: ir.Node) -> tuple[Array, Array]:
         share of output positions of each kind, shape (P,). Borders are left out where a size is
         dynamic.
     """
-    kernel, sizes = kernel_shape(node), spatial(node.inputs[0])
-    known = sizes is not None and len(sizes) == len(kernel)
-    known = known and not pads_itself(node) and "output_shape" not in node.attributes
     seen: Array = np.ones((1, 1))
     share: Array = np.ones(1)
-    for axis, k in enumerate(kernel):
-        size = sizes[axis] if sizes is not None and known else None
-        kinds, counts = np.unique(_seen(node, axis, k, size), axis=0, return_counts=True)
+    for along in _seen_per_axis(node):
+        kinds, counts = np.unique(along, axis=0, return_counts=True)
         seen = np.asarray(np.kron(seen, kinds.T), np.float64)
         share = np.asarray(np.kron(share, counts / counts.sum()), np.float64)
     return seen, share
+
+
+def _seen_per_axis(node: ir.Node) -> list[npt.NDArray[np.bool_]]:
+    kernel, sizes = kernel_shape(node), spatial(node.inputs[0])
+    known = sizes is not None and len(sizes) == len(kernel)
+    known = known and not pads_itself(node) and "output_shape" not in node.attributes
+    return [
+        _seen(node, axis, k, sizes[axis] if sizes is not None and known else None)
+        for axis, k in enumerate(kernel)
+    ]
 
 
 def pads_itself(node: ir.Node) -> bool:

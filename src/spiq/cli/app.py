@@ -1,0 +1,95 @@
+"""The parser: which commands there are, and how each of their errors is said."""
+
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import typer
+
+from spiq import __version__
+from spiq.cli.bench import bench
+from spiq.cli.card import app as card
+from spiq.cli.demo import demo
+from spiq.cli.evaluate import evaluate
+from spiq.cli.grid import grid
+from spiq.cli.inspect import inspect
+from spiq.cli.plan import app as plan
+from spiq.cli.quantize import quantize
+from spiq.errors import SpiqError
+
+__all__ = ["run"]
+
+FAILED = 2
+
+_UsageError: Any = typer.BadParameter.__bases__[0]
+"""The parser's error for a wrong command line; newer versions of typer have a parser of their own,
+so its module differs."""
+
+app = typer.Typer(
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Quantize neural networks to int8 without any data: ONNX in, ONNX out.",
+)
+app.command("quantize")(quantize)
+app.command("inspect")(inspect)
+app.command("eval")(evaluate)
+app.command("bench")(bench)
+app.command("grid")(grid)
+app.command("demo")(demo)
+app.add_typer(plan, name="plan")
+app.add_typer(card, name="card")
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run a command; return the exit code.
+
+    Args:
+        arguments: The command line without the program's name.
+    """
+    # What a library has to say about a file is in spiq's own message, if it matters.
+    logging.getLogger("onnx_ir").addHandler(logging.NullHandler())
+    try:
+        code = app(list(arguments) or ["--help"], prog_name="spiq", standalone_mode=False)
+        sys.stdout.flush()
+    except SpiqError as error:
+        return _failed(str(error))
+    except _UsageError as error:
+        return _failed(error.format_message())
+    except typer.Abort:
+        raise KeyboardInterrupt from None
+    except OSError as error:
+        if error.filename is not None:  # a file is spoken of by the error of whoever reads it
+            raise
+        return _unprinted(error)
+    return code if isinstance(code, int) else 0
+
+
+def _failed(message: str) -> int:
+    print("spiq: error:", " ".join(message.split()), file=sys.stderr)
+    return FAILED
+
+
+def _unprinted(error: OSError) -> int:
+    """Leave without the result, which nobody takes: the pipe is closed, or the disk full."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is still to be flushed
+    if isinstance(error, BrokenPipeError):
+        return 1  # as the parser does where it notices itself
+    return _failed(f"the result cannot be printed: {error.strerror}: print it elsewhere")
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        print(f"spiq {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_version, is_eager=True, help="Show the version."),
+    ] = False,
+) -> None:
+    """Take what stands before the command."""

@@ -1,0 +1,67 @@
+"""``spiq plan``."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from spiq.cli import options, output
+
+app = typer.Typer(help="Make a plan to edit, or show one; `spiq quantize --plan` follows it.")
+
+
+@app.callback(invoke_without_command=True)
+def _help(context: typer.Context) -> None:
+    if context.invoked_subcommand is None:
+        print(context.get_help())
+
+
+@app.command("make")
+def make(
+    context: typer.Context,
+    model: options.Model,
+    out: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", metavar="PLAN.json", help="Default: print it."),
+    ] = None,
+    method: options.Method = "spiq",
+    weight_bits: options.WeightBits = 8,
+    activation_bits: options.ActivationBits = 8,
+    first_last_bits: options.FirstLastBits = None,
+    bits_per_weight: options.BitsPerWeight = None,
+    max_bytes: options.MaxBytes = None,
+    target: options.Target = "onnxruntime",
+    exclude: options.Exclude = None,
+    input_range: options.InputRange = None,
+    input_mean: options.InputMean = None,
+    input_std: options.InputStd = None,
+) -> None:
+    """Decide how to quantize a network, and write down what was decided."""
+    from spiq import pipeline
+    from spiq.network.write import check_output, write
+
+    config = options.config(context)
+    if out is not None:
+        check_output(out, source=model)
+    with output.steps(pipeline.STEPS) as tell:
+        made = pipeline.plan(model, config, progress=tell)
+    if out is None:
+        print(made.to_json(), end="")
+    else:
+        write(made.to_json().encode(), out, source=model)
+
+
+@app.command("show")
+def show(
+    plan: Annotated[Path, typer.Argument(metavar="PLAN.json", show_default=False)],
+    json: options.Json = False,
+) -> None:
+    """Show a plan as tables, or with --json as spiq would write it."""
+    from spiq.planning.plan import Plan
+    from spiq.report import plan_text
+
+    read = Plan.load(plan)
+    if json:
+        print(read.to_json(), end="")
+    else:
+        output.show(plan_text.planned(read, name=str(plan)))

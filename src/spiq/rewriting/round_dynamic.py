@@ -1,0 +1,65 @@
+"""Round the weights of layers that measure the range of their input as the network runs.
+
+Weights are rounded as for any other layer, see :mod:`spiq.rewriting.round_weights`. The bias stays
+in float: the step of the input, and so that of an integer bias, is not known before.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import onnx_ir as ir
+
+from spiq.network.passes.batchnorm import weight_and_bias
+from spiq.planning.plan import LayerPlan
+from spiq.rewriting.round_weights import mean_shift, round_weight
+from spiq.stats.channel import ChannelStats
+from spiq.stats.correlation import Correlation
+from spiq.stats.rules.linear import grouped
+from spiq.stats.rules.types import channels
+
+
+@dataclass(frozen=True)
+class DynamicLayer:
+    """A layer's integers, and its bias.
+
+    Attributes:
+        weight: int8, in the shape of the layer's weight.
+        scale: Step per output channel, shape (O,), float32.
+        bias: Shape (O,), float32.
+        input_bits: Bits of the input.
+    """
+
+    weight: npt.NDArray[np.int8]
+    scale: npt.NDArray[np.float32]
+    bias: npt.NDArray[np.float32]
+    input_bits: int
+
+
+def round_dynamic(
+    node: ir.Node,
+    layer: LayerPlan,
+    known: ChannelStats | None,
+    correlation: Correlation | None = None,
+) -> DynamicLayer:
+    """Round the weight of ``node``.
+
+    Args:
+        node: The layer.
+        layer: How to round.
+        known: Statistics of its input, if any: without them the bias is not corrected.
+        correlation: Correlation of its input, if it was observed.
+    """
+    assert layer.input_bits is not None
+    weight, scale = round_weight(
+        node,
+        layer,
+        var=None if known is None else channels(known.var),
+        correlation=correlation,
+    )
+    _, bias = weight_and_bias(node)
+    if layer.bias_correction and known is not None:
+        split, mean = grouped(node, weight), channels(known.mean)
+        if mean.size in (1, split.shape[0] * split.shape[2]):
+            bias = bias - mean_shift(node, weight, scale, mean)
+    return DynamicLayer(weight, scale, bias.astype(np.float32), layer.input_bits)
