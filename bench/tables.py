@@ -1,4 +1,4 @@
-"""Write docs/results.md and the table of the README from the results in bench/results.
+"""Write docs/results.md and the tables of the README from the results in bench/results.
 
 Usage: python bench/tables.py [--print]
 """
@@ -13,10 +13,13 @@ from typing import Any
 import common
 import networks
 import peers
+from spiq.report.grid_results import METRIC_DIGITS, SNR_DIGITS, best
 
 RESULTS_PAGE = common.ROOT / "docs" / "results.md"
 README = common.ROOT / "README.md"
-BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
+README_NETWORKS = ("mobilenetv1-0.25", "resnet20-cifar10", "fastestdet", "espnetv2-2.0-voc")
+README_BITS = ("W8A8", "W4A8", "W4A4")
+"""What of the grid the README shows."""
 
 TITLES = {
     "float": "float",
@@ -158,8 +161,72 @@ def time_section(times: dict[str, Any]) -> str:
     )
 
 
+def grid_section(grid: dict[str, Any]) -> str:
+    """Every method at every bit width: metric and signal-to-noise ratio."""
+    names, body, refused = _methods(grid), [], {}
+    for name, entry in by_task(grid):
+        for bits in entry["bits"]:
+            row = entry["rows"][bits]
+            shown = [_grid_cell(row.get(method), METRIC_DIGITS, snr=True) for method in names]
+            float_value = f"{entry['float']['value']:.{METRIC_DIGITS}f}" if entry["float"] else "-"
+            body.append([name, entry["metric"], bits, float_value, *_bold(row, names, shown)])
+            for method, found in row.items():
+                if "error" in found:
+                    refused.setdefault((method, bits, found["error"]), []).append(name)
+    limits = {entry["limit"] for entry in grid.values()} - {None}
+    parts = [
+        "What `spiq grid` measures: methods that need no data, batch 1, the labelled images of the "
+        "task cards. The metric, and in parentheses the signal-to-noise ratio of the worst output "
+        "against float in dB; bold: the best metric of its line"
+        + (f". Only the first {min(limits)} images." if limits else "."),
+        table(["network", "metric", "bits", "float", *(f"`{name}`" for name in names)], body, 3),
+    ]
+    lines = [
+        f"- `{method}` {bits}, {', '.join(where)}: {reason}"
+        for (method, bits, reason), where in refused.items()
+    ]
+    return "\n\n".join(parts + (["Not done:", "\n".join(lines)] if lines else []))
+
+
+def readme_grid(grid: dict[str, Any]) -> str:
+    """The metric alone, at some bit widths of some networks."""
+    names, body = _methods(grid), []
+    chosen = [x for x in by_task(grid) if x[0] in README_NETWORKS and x[1]["float"]]
+    for name, entry in chosen:
+        for bits in entry["bits"]:
+            if bits in README_BITS:
+                row = entry["rows"][bits]
+                shown = [_grid_cell(row.get(method), 1) for method in names]
+                first = [name, entry["metric"], bits, f"{entry['float']['value']:.1f}"]
+                body.append([*first, *_bold(row, names, shown, digits=1)])
+    return table(["network", "metric", "bits", "float", *(f"`{name}`" for name in names)], body, 3)
+
+
+def _methods(grid: dict[str, Any]) -> list[str]:
+    """All methods, in the order in which they were asked for."""
+    return list(dict.fromkeys(name for entry in grid.values() for name in entry["methods"]))
+
+
+def _grid_cell(found: dict[str, Any] | None, digits: int, *, snr: bool = False) -> str:
+    if found is None or "error" in found:
+        return NOTHING
+    ratio = found["worst_snr_db"]
+    behind = f" ({'exact' if ratio is None else f'{ratio:.{SNR_DIGITS}f}'})" if snr else ""
+    return f"{found['value']:.{digits}f}{behind}"
+
+
+def _bold(
+    row: Rows, names: Sequence[str], shown: Sequence[str], digits: int = METRIC_DIGITS
+) -> list[str]:
+    """The cells of a line, with the best metric in bold, or several where they print alike."""
+    values = [row.get(method, {}).get("value") for method in names]
+    first = best(values, digits=digits)
+    return [f"**{text}**" if bold else text for text, bold in zip(shown, first, strict=True)]
+
+
 SECTIONS = {
     "accuracy": ("Accuracy", accuracy_section),
+    "grid": ("Methods and bit widths", grid_section),
     "latency": ("Latency", latency_section),
     "quantize_time": ("Time and memory to quantize", time_section),
 }
@@ -169,6 +236,8 @@ def page(results: dict[str, dict[str, Any]]) -> str:
     """All of docs/results.md."""
     parts = ["# Results", "Written by `python bench/tables.py`; `make bench` measures all of it."]
     for name, (title, section) in SECTIONS.items():
+        if not results[name]:
+            continue
         stamps = [entry["stamp"] for entry in results[name].values()]
         made = "; ".join(f"{key} {_all(stamps, key)}" for key in ("spiq", "onnxruntime", "nncf"))
         parts += [
@@ -183,15 +252,18 @@ def _all(stamps: Iterable[dict[str, str]], key: str) -> str:
     return ", ".join(sorted({stamp[key] for stamp in stamps if stamp[key]})) or "not installed"
 
 
-def update_readme(text: str) -> None:
-    """Put the table between the README's markers."""
-    old = README.read_text()
-    if BEGIN not in old or END not in old.partition(BEGIN)[2]:
-        print(f"{README.name} has no {BEGIN} ... {END}: left as it is")
-        return
-    before, rest = old.split(BEGIN, 1)
-    after = rest.split(END, 1)[1]
-    _replace(README, f"{before}{BEGIN}\n{text}\n{END}{after}")
+def update_readme(tables: dict[str, str]) -> None:
+    """Put each table between its markers in the README."""
+    old = text = README.read_text()
+    for name, made in tables.items():
+        begin, end = f"<!-- {name}:begin -->", f"<!-- {name}:end -->"
+        if begin not in text or end not in text.partition(begin)[2]:
+            print(f"{README.name} has no {begin} ... {end}: left as it is")
+            continue
+        before, rest = text.split(begin, 1)
+        text = f"{before}{begin}\n{made}\n{end}{rest.split(end, 1)[1]}"
+    if text != old:
+        _replace(README, text)
 
 
 def _replace(path: os.PathLike[str], text: str) -> None:
@@ -203,16 +275,19 @@ def _replace(path: os.PathLike[str], text: str) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Write docs/results.md and the README's table.")
+    parser = argparse.ArgumentParser(description="Write docs/results.md and the README's tables.")
     parser.add_argument("--print", action="store_true", help="print them, change no file")
     arguments = parser.parse_args()
     results = {name: common.load(name) for name in SECTIONS}
+    tables = {"results": readme_table(results)}
+    if results["grid"]:
+        tables["grid"] = readme_grid(results["grid"])
     if arguments.print:
-        print(readme_table(results), page(results), sep="\n\n")
+        print(*tables.values(), page(results), sep="\n\n")
         return
     RESULTS_PAGE.parent.mkdir(exist_ok=True)
     _replace(RESULTS_PAGE, page(results))
-    update_readme(readme_table(results))
+    update_readme(tables)
 
 
 if __name__ == "__main__":
