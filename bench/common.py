@@ -33,7 +33,7 @@ ZOO = Path(os.environ.get("SPIQ_ZOO", ROOT.parent / "shared" / "zoo"))
 RESULTS = Path(os.environ.get("SPIQ_BENCH_RESULTS", ROOT / "bench" / "results"))
 MODELS = ROOT / "bench" / "models"
 
-METHODS = {"spiq": "spiq", "spiq_static": "static"}
+METHODS = {"spiq": "spiq", "spiq_static": "static", "spiq_dynamic": "dynamic"}
 """The row of each of spiq's methods in the results."""
 
 CALIBRATION_SEED = 1

@@ -29,6 +29,7 @@ def measure(network: common.Network, models: Path, *, seconds: float, rounds: in
         "ort_static": made["ort_static"],
         "float": network.path,
         "spiq": common.quantize(network, "spiq", models),
+        "spiq_dynamic": common.quantize(network, "spiq_dynamic", models),
     } | made
     image = network.images(1)[0]
     refused = {

@@ -25,6 +25,7 @@ TITLES = {
     "float": "float",
     "spiq": "spiq (no data)",
     "spiq_static": "spiq `--method static` (no data)",
+    "spiq_dynamic": "spiq `--method dynamic`",
     "ort_static": f"`quantize_static` ({peers.IMAGES} images)",
     "nncf": f"NNCF ({peers.IMAGES} images)",
     "ort_dynamic": "`quantize_dynamic`",
@@ -108,7 +109,7 @@ def accuracy_section(accuracy: dict[str, Any]) -> str:
 
 def latency_section(latency: dict[str, Any]) -> str:
     """Milliseconds, and ratios to quantize_static."""
-    shown = ("float", "spiq", "ort_static", "ort_dynamic", "ort_dynamic_folded")
+    shown = ("float", "spiq", "ort_static", "spiq_dynamic", "ort_dynamic", "ort_dynamic_folded")
     body, ratios = [], []
     for name, entry in latency.items():
         rows: Rows = entry["rows"]

@@ -18,6 +18,7 @@ from onnx_text import WEIGHT, network, refused, text
 from spiq.errors import ModelError, UnsupportedError
 from spiq.network.prepare import prepare
 from spiq.network.read import read
+from spiq.pipeline import quantize
 
 MUTATE = Path(__file__).parents[2] / "bench" / "mutate.py"
 
@@ -302,6 +303,25 @@ def test_division_by_nothing_is_not_folded() -> None:
     prepared = read(model)
     prepare(prepared)
     assert [node.op_type for node in prepared.graph] == ["Conv", "Div", "Relu"]
+
+
+def test_masks_are_not_observed() -> None:
+    """Where there is no normalization, sums are observed too; of infinity there is no variance."""
+    mask = np.zeros((1, 16, 1, 1), np.float32)
+    mask[0, 3] = -np.inf
+    body = "c = Conv (x, w) n = Add (c, m) r = Relu (n) y = Conv (r, v)"
+    model = with_constants(body, m=mask, v=np.ones((4, 16, 1, 1), np.float32))
+    model.graph.output[0].type.tensor_type.elem_type = onnx.TensorProto.FLOAT
+    assert quantize(model).report.snr_db["y"] > 20
+
+
+@pytest.mark.parametrize("call", ["Clip (n, low)", "Clip (n, low, )"])
+def test_a_bound_on_one_side(call: str) -> None:
+    """A ReLU by another name."""
+    body = f"c = Conv (x, w) n = Add (c, c) k = {call} y = Conv (k, v)"
+    model = with_constants(body, low=np.float32(0), v=np.ones((4, 16, 1, 1), np.float32))
+    model.graph.output[0].type.tensor_type.elem_type = onnx.TensorProto.FLOAT
+    assert quantize(model).report.snr_db["y"] > 20
 
 
 # What is left in the end

@@ -3,9 +3,13 @@
 import numpy as np
 import pytest
 
+from small_networks import build
+from spiq.network.read import read
 from spiq.planning.error_model import (
     FREEDOM,
+    SUM_FREEDOM,
     active_share,
+    freedom_of,
     layer_error,
     power_beyond,
     rounding_error,
@@ -16,21 +20,25 @@ from spiq.planning.error_model import (
 WIDTHS = np.geomspace(2.5, 25, 17)
 
 
-def samples(rng: np.random.Generator, count: int, channels: int) -> np.ndarray:
+def samples(
+    rng: np.random.Generator, count: int, channels: int, freedom: float = FREEDOM
+) -> np.ndarray:
     """T of variance 1, spread evenly over its quantiles: rare values as often as they should be."""
     z = np.sinh(np.linspace(-7, 7, 200_001))
-    density = (1 + z**2 / FREEDOM) ** (-(FREEDOM + 1) / 2)
+    density = (1 + z**2 / freedom) ** (-(freedom + 1) / 2)
     below = np.cumsum((density[1:] + density[:-1]) * np.diff(z))
     even = np.interp((np.arange(count) + 0.5) / count, below / below[-1], z[1:])
-    scaled = even / np.sqrt(FREEDOM / (FREEDOM - 2))
+    scaled = even / np.sqrt(freedom / (freedom - 2))
     return np.stack([rng.permutation(scaled) for _ in range(channels)], axis=1)
 
 
-def test_tables_are_those_of_students_t() -> None:
-    drawn = samples(np.random.default_rng(0), 1_000_000, 1)[:, 0]
+@pytest.mark.parametrize("freedom", [FREEDOM, SUM_FREEDOM])
+def test_tables_are_those_of_students_t(freedom: float) -> None:
+    drawn = samples(np.random.default_rng(0), 1_000_000, 1, freedom)[:, 0]
     for reach, within in ((-2, 0.01), (0, 0.01), (1, 0.01), (2, 0.01), (4, 0.03)):
         beyond = np.maximum(drawn - reach, 0)
-        found, share = power_beyond(np.array(reach, float)), share_beyond(np.array(reach, float))
+        at = np.array(reach, float)
+        found, share = power_beyond(at, freedom), share_beyond(at, freedom)
         assert found == pytest.approx(np.square(beyond).mean(), rel=within)
         assert share == pytest.approx((drawn > reach).mean(), rel=within)
 
@@ -104,3 +112,20 @@ def test_predicted_error_is_the_sampled_one(kind: str, bits: int, rectified: boo
     pairs = [simulated(kind, bits, rectified, rng) for _ in range(4)]
     predicted, sampled = (np.concatenate(side).sum() for side in zip(*pairs, strict=True))
     assert predicted == pytest.approx(sampled, rel=0.1)
+
+
+@pytest.mark.parametrize(
+    ("body", "freedom"),
+    [
+        ("[c] y = Conv(x, w)", FREEDOM),
+        ("[c] c = Conv(x, w) [a] y = Add(c, x)", SUM_FREEDOM),
+        ("[c] c = Conv(x, w) [a] a = Add(c, x) [r] y = Relu(a)", SUM_FREEDOM),
+        ("[c] c = Conv(x, w) [a] y = Add(c, b)", FREEDOM),
+        ("[a] a = Add(x, x) [c] y = Conv(a, w)", FREEDOM),
+    ],
+    ids=["layer", "sum", "rectified sum", "layer and constant", "layer behind a sum"],
+)
+def test_sums_have_lighter_tails(body: str, freedom: float) -> None:
+    model = build(body, inputs="float[1,4,5,7] x", w=(4, 4, 1, 1), b=(1, 4, 1, 1))
+    graph = read(model).graph
+    assert freedom_of(next(v for n in graph for v in n.outputs if v.name == "y")) == freedom

@@ -9,7 +9,7 @@ from onnx import numpy_helper
 
 from small_networks import bn, build, floats, norm, recipe_of, trained
 from spiq import Config, Quantized, quantize
-from spiq.errors import VerificationError
+from spiq.errors import ModelError, VerificationError
 from spiq.runtimes import verify as module
 from spiq.runtimes.onnxruntime import session
 from spiq.runtimes.synthetic import synthetic_inputs
@@ -152,6 +152,18 @@ def test_runtime_that_fails(model: onnx.ModelProto, result: Quantized) -> None:
 
     with pytest.raises(VerificationError):
         check(model, edited(result, edit))
+
+
+def test_float_output_that_is_not_finite(model: onnx.ModelProto) -> None:
+    """Nothing could be compared with it."""
+    odd = onnx.ModelProto.FromString(model.SerializeToString())
+    last = next(node for node in odd.graph.node if "y" in node.output)
+    last.output[0] = "almost"
+    odd.graph.initializer.append(numpy_helper.from_array(floats(-1e6), "less"))
+    odd.graph.node.append(onnx.helper.make_node("Add", ["almost", "less"], ["below"]))
+    odd.graph.node.append(onnx.helper.make_node("Sqrt", ["below"], ["y"]))
+    with pytest.raises(ModelError, match="float network: its output 'y' is not finite"):
+        quantize(odd)
 
 
 def test_low_snr_is_no_error(model: onnx.ModelProto) -> None:

@@ -12,6 +12,7 @@ from spiq.errors import ConfigError, UnsupportedError
 from spiq.methods import METHODS, Method
 from spiq.network.query import data_inputs, weight_nodes
 from spiq.planning.bits import Bits, choose_bits
+from spiq.planning.error_model import freedom_of
 from spiq.planning.groups import groups
 from spiq.planning.importance import importance
 from spiq.planning.mixed import mix_bits, uniform
@@ -207,6 +208,7 @@ def _channels(
         rounds=not moved,
         saturates=producer in placement.absorbed,
         widths=widths,
+        freedom=freedom_of(value),
     )
 
 

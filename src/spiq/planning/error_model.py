@@ -1,6 +1,6 @@
 """Expected squared errors, in closed form, from what is known of each channel.
 
-A channel is taken as c + d T, with T of Student's t distribution at 7.5 degrees of freedom and
+A channel is taken as c + d T, with T of Student's t distribution at 6.5 degrees of freedom and
 variance 1: real channels have heavier tails than normal ones, and this is what published networks
 show at 3 to 10 deviations (docs/design.md). Behind a ReLU it is rectified. On a grid of step s that
 ends at a, the errors of one value are
@@ -22,17 +22,23 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+import onnx_ir as ir
 
+from spiq.network.query import data_inputs
 from spiq.stats.channel import Array
+from spiq.stats.routing import MOVERS
+from spiq.stats.rules.activations import function_of
 
-FREEDOM = 7.5
+FREEDOM, SUM_FREEDOM = 6.5, 9.0
+"""Degrees of freedom of T, and of T for sums. The excess kurtosis of a sum of two like channels is
+half of theirs: 6 / (6.5 - 4) = 2.4, and 6 / (9 - 4) = 1.2."""
 
 
-def _tabulate() -> tuple[Array, Array, Array]:
+def _tabulate(freedom: float) -> tuple[Array, Array, Array]:
     """Return r, log C(r) and P(T > r) on a grid of r from -12 to 400."""
     r = np.concatenate([np.linspace(-12, 12, 2401), np.geomspace(12.01, 400, 400)])
-    spread = np.sqrt(FREEDOM / (FREEDOM - 2))
-    density = (1 + (r * spread) ** 2 / FREEDOM) ** (-(FREEDOM + 1) / 2)
+    spread = np.sqrt(freedom / (freedom - 2))
+    density = (1 + (r * spread) ** 2 / freedom) ** (-(freedom + 1) / 2)
     beyond = _integral_above(r, density)
     beyond /= beyond[0]
     return r, np.log(2 * _integral_above(r, _integral_above(r, beyond)) + 1e-300), beyond
@@ -43,17 +49,19 @@ def _integral_above(r: Array, f: Array) -> Array:
     return np.append(np.cumsum(pieces[::-1])[::-1], 0.0)
 
 
-_R, _LOG_POWER, _BEYOND = _tabulate()
+_TABLES = {freedom: _tabulate(freedom) for freedom in (FREEDOM, SUM_FREEDOM)}
 
 
-def power_beyond(reach: Array) -> Array:
+def power_beyond(reach: Array, freedom: float = FREEDOM) -> Array:
     """Return C(r) = E[max(T - r, 0)^2]."""
-    return np.exp(np.interp(reach, _R[:-1], _LOG_POWER[:-1]))
+    r, log_power, _ = _TABLES[freedom]
+    return np.exp(np.interp(reach, r[:-1], log_power[:-1]))
 
 
-def share_beyond(reach: Array) -> Array:
+def share_beyond(reach: Array, freedom: float = FREEDOM) -> Array:
     """Return P(T > r)."""
-    return np.interp(reach, _R, _BEYOND)
+    r, _, beyond = _TABLES[freedom]
+    return np.interp(reach, r, beyond)
 
 
 @dataclass(frozen=True)
@@ -64,38 +72,43 @@ class Tail:
         centre: c, shape (C,), counted in the direction of this side.
         deviation: d, shape (C,); 0 where the side ends at a bound whatever the width.
         bound: Value never passed, shape (C,); inf where there is none.
+        freedom: Degrees of freedom of T.
     """
 
     centre: Array
     deviation: Array
     bound: Array
+    freedom: float = FREEDOM
 
     def clipped(self, capacity: Array) -> Array:
         """Return the expected square of what lies beyond ``capacity``, shape (C, ...)."""
         wide = (slice(None),) + (None,) * (capacity.ndim - 1)
         deviation = np.maximum(self.deviation, 1e-30)[wide]
-        power = deviation**2 * power_beyond((capacity - self.centre[wide]) / deviation)
+        power = deviation**2 * power_beyond(
+            (capacity - self.centre[wide]) / deviation, self.freedom
+        )
         held = capacity >= self.bound[wide] * (1 - 1e-9)
         return np.where(held | (self.deviation[wide] == 0), 0.0, power)
 
 
-def tail_of(ends: Array, bound: Array, widths: Array) -> Tail:
+def tail_of(ends: Array, bound: Array, widths: Array, freedom: float = FREEDOM) -> Tail:
     """Read a tail off a range at several widths.
 
     Args:
         ends: End of the range at each width, counted in the direction of this side, shape (C, L).
         bound: Value never passed, shape (C,).
         widths: The widths, shape (L,).
+        freedom: Degrees of freedom of T.
     """
     if len(widths) == 1:
-        return Tail(np.zeros(len(ends)), ends[:, 0] / widths[0], bound)
+        return Tail(np.zeros(len(ends)), ends[:, 0] / widths[0], bound, freedom)
     slopes = np.diff(ends) / np.diff(widths)
     steepest = slopes.argmax(axis=1)
     rows = np.arange(len(ends))
     deviation = np.maximum(slopes[rows, steepest], 0)
     upper = steepest + 1
     centre = ends[rows, upper] - deviation * widths[upper]
-    return Tail(centre, deviation, bound)
+    return Tail(centre, deviation, bound, freedom)
 
 
 def rounding_error(step: Array, active: Array, power: Array) -> Array:
@@ -129,4 +142,17 @@ def layer_error(split: np.ndarray, activations: Array, var: Array, step: Array) 
 def active_share(tail: Tail, rectified: npt.NDArray[np.bool_]) -> Array:
     """Return the share of values that are not exactly 0 of channels that may be rectified."""
     centre = np.where(tail.deviation > 0, tail.centre / np.maximum(tail.deviation, 1e-30), 1e9)
-    return np.where(rectified, share_beyond(-centre), 1.0)
+    return np.where(rectified, share_beyond(-centre, tail.freedom), 1.0)
+
+
+def freedom_of(value: ir.Value) -> float:
+    """Return the degrees of freedom of a tensor: of a sum, be it activated or moved, more."""
+    node = value.producer()
+    while node is not None and (node.op_type in MOVERS or function_of(node) is not None):
+        node = node.inputs[0].producer() if node.inputs[0] is not None else None
+    return SUM_FREEDOM if node is not None and is_sum(node) else FREEDOM
+
+
+def is_sum(node: ir.Node) -> bool:
+    """Return whether ``node`` adds two tensors."""
+    return node.op_type in ("Add", "Sub") and len(data_inputs(node)) == 2

@@ -14,7 +14,7 @@ import onnx_ir as ir
 
 from spiq.methods.method import WIDTHS
 from spiq.network.query import constant
-from spiq.planning.error_model import active_share, layer_error, rounding_error, tail_of
+from spiq.planning.error_model import active_share, freedom_of, layer_error, rounding_error, tail_of
 from spiq.planning.importance import importance, through_layer
 from spiq.planning.place import LAYERS, Placement
 from spiq.planning.plan import Plan
@@ -78,17 +78,22 @@ def _tensor_errors(
     for value in placement.grids:
         known, stored = measured.stats[value], recipe.tensors[str(value.name)]
         low, high = (end.reshape(-1, len(widths)) for end in ranges[value])
-        found[value] = _tensor_error(known, stored, low, high, widths).reshape(known.layout)
+        found[value] = _tensor_error(known, stored, low, high, freedom_of(value)).reshape(
+            known.layout
+        )
     return found
 
 
 def _tensor_error(
-    known: ChannelStats, stored: StoredTensor, low: Array, high: Array, widths: Array
+    known: ChannelStats, stored: StoredTensor, low: Array, high: Array, freedom: float
 ) -> Array:
-    grid = stored.grid
+    grid, widths = stored.grid, np.array(WIDTHS)
     step = grid.scale * np.array(stored.channel_scale)
     hard_low, hard_high = known.low.reshape(-1), known.high.reshape(-1)
-    above, below = tail_of(high, hard_high, widths), tail_of(-low, -hard_low, widths)
+    above, below = (
+        tail_of(end, bound, widths, freedom)
+        for end, bound in ((high, hard_high), (-low, -hard_low))
+    )
     active = active_share(above, hard_low == 0)
     error = rounding_error(step, active, known.second_moment.reshape(-1))
     error += above.clipped((grid.qmax - grid.zero_point) * step)

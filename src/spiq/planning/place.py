@@ -252,7 +252,7 @@ def _is_rectifier(node: ir.Node) -> bool:
     if node.op_type != "Clip" or len(node.inputs) < 2:
         return False
     low = constant(node.inputs[1])
-    high = constant(node.inputs[2]) if len(node.inputs) > 2 and node.inputs[2] else np.ones(1)
+    high = constant(node.inputs[2]) if len(node.inputs) > 2 and node.inputs[2] else np.ones(())
     return low is not None and float(low) == 0 and high is not None and float(high) > 0
 
 

@@ -22,7 +22,7 @@ import onnx_ir as ir
 
 from spiq.methods.method import Method
 from spiq.planning.derive import Ids, channel_scales, grid_steps, least_step
-from spiq.planning.error_model import Tail, active_share, rounding_error, tail_of
+from spiq.planning.error_model import FREEDOM, Tail, active_share, rounding_error, tail_of
 from spiq.planning.weight_error import WeightError
 from spiq.stats.channel import Array
 
@@ -51,6 +51,7 @@ class Channels:
         rounds: Whether the tensor is rounded, and not only moved.
         saturates: Whether the end of the grid stands for the upper bound.
         widths: The widths, shape (L,).
+        freedom: Degrees of freedom of the channels' distribution.
     """
 
     value: ir.Value
@@ -65,16 +66,17 @@ class Channels:
     rounds: bool
     saturates: bool
     widths: Array
+    freedom: float = FREEDOM
 
     @cached_property
     def above(self) -> Tail:
         """The upper side of the channels."""
-        return tail_of(self.high, self.hard_high, self.widths)
+        return tail_of(self.high, self.hard_high, self.widths, self.freedom)
 
     @cached_property
     def below(self) -> Tail:
         """The lower side of the channels."""
-        return tail_of(-self.low, -self.hard_low, self.widths)
+        return tail_of(-self.low, -self.hard_low, self.widths, self.freedom)
 
     @cached_property
     def active(self) -> Array:

@@ -65,11 +65,14 @@ def observe(prepared: Prepared, inputs: dict[str, ChannelStats]) -> Prepared:
         for name, array in zip(names, observed, strict=True):
             axes = tuple(axis for axis in range(array.ndim) if axis != 1)
             exact = array.astype(np.float64)
-            sums[name] = [
-                sums[name][0] + exact.mean(axis=axes),
-                sums[name][1] + np.square(exact).mean(axis=axes),
-            ]
-    found = {name: _moments(first, second) for name, (first, second) in sums.items()}
+            with np.errstate(invalid="ignore"):  # of numbers that are none: told by the check below
+                mean, square = exact.mean(axis=axes), np.square(exact).mean(axis=axes)
+            sums[name] = [sums[name][0] + mean, sums[name][1] + square]
+    found = {
+        name: _moments(first, second)
+        for name, (first, second) in sums.items()
+        if np.isfinite(second).all()  # not of a sum with a mask
+    }
     return replace(prepared, stated=MappingProxyType({**found, **prepared.stated}))
 
 

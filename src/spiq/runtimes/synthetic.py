@@ -21,7 +21,9 @@ _COLOUR, _GRAIN = 0.06, 0.02
 _CANVAS, _DRAWN = 1024, 64
 """Height and width that are drawn at most of larger images, and how many images."""
 
-_DYNAMIC_SIZE = 64
+DYNAMIC_SIZE = 64
+"""Of an input's height and width where they are not fixed."""
+
 _PIXELS, _IMAGES = 224 * 224, 8
 """Images to a batch: as many as these pixels make, and no more than that."""
 
@@ -81,7 +83,7 @@ def synthetic_inputs(
         seed: Of the random numbers.
     """
     shapes = {
-        node.name: [size if isinstance(size, int) else _DYNAMIC_SIZE for size in node.shape]
+        node.name: [size if isinstance(size, int) else DYNAMIC_SIZE for size in node.shape]
         for node in opened.get_inputs()
     }
     pixels = max((int(np.prod(shape[2:])) for shape in shapes.values()), default=1)

@@ -22,7 +22,7 @@ from spiq.errors import ModelError, VerificationError
 from spiq.planning.recipe import Recipe
 from spiq.runtimes.onnxruntime import call, session
 from spiq.runtimes.scratch import scratch_file
-from spiq.runtimes.synthetic import Span, Tensors, synthetic_inputs
+from spiq.runtimes.synthetic import DYNAMIC_SIZE, Span, Tensors, synthetic_inputs
 
 STEPS_APART = 2
 """How far a fused kernel may be from the graph's meaning, in steps of the stored tensor."""
@@ -70,6 +70,12 @@ def verify(
         for output, array in zip(reference.get_outputs(), results, strict=True)
         if output.type in _FLOATS
     }
+    for name, array in expected.items():
+        if not np.isfinite(array).all():
+            raise ModelError(
+                f"the float network: its output '{name}' is not finite on synthetic images: the "
+                "weights are damaged, or the input range is wrong (see --input-range)"
+            )
     del reference
     with scratch_file() as optimized:
         stored = _expose_stored(proto)
@@ -91,7 +97,7 @@ def verify(
 def _is_large(graph: onnx.GraphProto) -> bool:
     """Return whether an input is so large that memory counts for more than time."""
     shapes = ([dim.dim_value for dim in i.type.tensor_type.shape.dim] for i in graph.input)
-    return any(math.prod(size or 1 for size in shape[2:]) > _LARGE for shape in shapes)
+    return any(math.prod(size or DYNAMIC_SIZE for size in shape[2:]) > _LARGE for shape in shapes)
 
 
 def snr_db(expected: npt.NDArray[np.generic], actual: npt.NDArray[np.generic]) -> float:

@@ -20,7 +20,9 @@ def operand(node: ir.Node, inputs: Inputs, index: int) -> ChannelStats | None:
     if inputs[index] is not None:
         return inputs[index]
     array = constant(node.inputs[index])
-    return None if array is None or array.dtype.kind != "f" else of_constant(array)
+    if array is None or array.dtype.kind != "f" or not np.isfinite(array).all():  # a mask
+        return None
+    return of_constant(array)
 
 
 def channels(array: Array) -> Array:
