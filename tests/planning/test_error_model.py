@@ -37,7 +37,7 @@ def test_tables_are_those_of_students_t(freedom: float) -> None:
     drawn = samples(np.random.default_rng(0), 1_000_000, 1, freedom)[:, 0]
     for reach, within in ((-2, 0.01), (0, 0.01), (1, 0.01), (2, 0.01), (4, 0.03)):
         beyond = np.maximum(drawn - reach, 0)
-        at = np.array(reach, float)
+        at = np.array([reach], float)
         found, share = power_beyond(at, freedom), share_beyond(at, freedom)
         assert found == pytest.approx(np.square(beyond).mean(), rel=within)
         assert share == pytest.approx((drawn > reach).mean(), rel=within)

@@ -34,9 +34,14 @@ FREEDOM, SUM_FREEDOM = 6.5, 9.0
 half of theirs: 6 / (6.5 - 4) = 2.4, and 6 / (9 - 4) = 1.2."""
 
 
+_NEAR, _FINE = (-12, 12), 100
+"""Between what ends r is tabulated evenly, and at how many points to the unit."""
+
+
 def _tabulate(freedom: float) -> tuple[Array, Array, Array]:
-    """Return r, log C(r) and P(T > r) on a grid of r from -12 to 400."""
-    r = np.concatenate([np.linspace(-12, 12, 2401), np.geomspace(12.01, 400, 400)])
+    """Return r, log C(r) and P(T > r) on a grid of r, even where it is near."""
+    near = np.linspace(*_NEAR, (_NEAR[1] - _NEAR[0]) * _FINE + 1)
+    r = np.concatenate([near, np.geomspace(12.01, 400, 400)])
     spread = np.sqrt(freedom / (freedom - 2))
     density = (1 + (r * spread) ** 2 / freedom) ** (-(freedom + 1) / 2)
     beyond = _integral_above(r, density)
@@ -55,7 +60,13 @@ _TABLES = {freedom: _tabulate(freedom) for freedom in (FREEDOM, SUM_FREEDOM)}
 def power_beyond(reach: Array, freedom: float = FREEDOM) -> Array:
     """Return C(r) = E[max(T - r, 0)^2]."""
     r, log_power, _ = _TABLES[freedom]
-    return np.exp(np.interp(reach, r[:-1], log_power[:-1]))
+    place = np.clip((reach - _NEAR[0]) * _FINE, 0, (_NEAR[1] - _NEAR[0]) * _FINE)
+    below = np.minimum(place.astype(np.intp), len(log_power) - 3)
+    found = log_power[below]
+    found += (place - below) * (log_power[below + 1] - found)
+    far = reach > _NEAR[1]
+    found[far] = np.interp(reach[far], r[:-1], log_power[:-1])
+    return np.exp(found, out=found)
 
 
 def share_beyond(reach: Array, freedom: float = FREEDOM) -> Array:
@@ -84,9 +95,8 @@ class Tail:
         """Return the expected square of what lies beyond ``capacity``, shape (C, ...)."""
         wide = (slice(None),) + (None,) * (capacity.ndim - 1)
         deviation = np.maximum(self.deviation, 1e-30)[wide]
-        power = deviation**2 * power_beyond(
-            (capacity - self.centre[wide]) / deviation, self.freedom
-        )
+        reach = np.atleast_1d((capacity - self.centre[wide]) / deviation)
+        power = deviation**2 * power_beyond(reach, self.freedom)
         held = capacity >= self.bound[wide] * (1 - 1e-9)
         return np.where(held | (self.deviation[wide] == 0), 0.0, power)
 
