@@ -27,7 +27,6 @@ from spiq.planning.weight_error import WeightError
 from spiq.stats.channel import Array
 
 _ZERO_POINTS = 33
-_ROUNDS = 2
 _SHARED_STEPS = 8
 
 Sum = tuple[int, int, int]
@@ -213,22 +212,17 @@ def _settle(group: _Group, alpha: float) -> Scaled:
     """Choose widths and zero points for one alpha: a width for all, then one for each grid."""
     middle = len(group.widths) // 2
     widths = dict.fromkeys(group.grids, middle)
-    zero_points: dict[int, int] = {}
-    for round_ in range(_ROUNDS):
-        zero_points = {grid: _zero_point(group, grid, alpha, widths[grid]) for grid in widths}
-        every = group.needs(zero_points, None)
-        if round_ == 0:
-            sigma = channel_scales(every, group.grids, group.index, group.held, alpha)
-            scales = [sigma[place] for place in group.index]
-            steps = grid_steps(every, scales, group.grids)
-            errors = group.errors(steps, scales, zero_points, {})
-            widths = dict.fromkeys(widths, int(np.sum(list(errors.values()), axis=0).argmin()))
-        needs = group.needs(zero_points, widths)
-        sigma = channel_scales(needs, group.grids, group.index, group.held, alpha)
-        scales = [sigma[place, None] for place in group.index]
-        steps = grid_steps(every, scales, group.grids)
-        errors = group.errors(steps, scales, zero_points, {})
-        widths = {grid: int(errors[grid].argmin()) for grid in widths}
+    zero_points = _zero_points(group, alpha, widths)
+    every = group.needs(zero_points, None)
+    sigma = channel_scales(every, group.grids, group.index, group.held, alpha)
+    scales = [sigma[place] for place in group.index]
+    errors = group.errors(grid_steps(every, scales, group.grids), scales, zero_points, {})
+    common = dict.fromkeys(widths, int(np.sum(list(errors.values()), axis=0).argmin()))
+    widths = _own_widths(group, alpha, zero_points, common, every)
+    suited = _zero_points(group, alpha, widths)
+    if (suited, widths) != (zero_points, common):
+        zero_points, every = suited, group.needs(suited, None)
+        widths = _own_widths(group, alpha, zero_points, widths, every)
     return _evaluated(group, alpha, zero_points, widths, {})
 
 
@@ -256,6 +250,29 @@ def _evaluated(
         sigma=by_name,
         cost=cost,
     )
+
+
+def _own_widths(
+    group: _Group,
+    alpha: float,
+    zero_points: Mapping[int, int],
+    widths: Mapping[int, int],
+    every: Sequence[Array],
+) -> dict[int, int]:
+    """Return the best width of each grid, channel scales being those of the given widths.
+
+    ``every`` has the least step of each channel at all widths.
+    """
+    needs = group.needs(zero_points, widths)
+    sigma = channel_scales(needs, group.grids, group.index, group.held, alpha)
+    scales = [sigma[place, None] for place in group.index]
+    errors = group.errors(grid_steps(every, scales, group.grids), scales, zero_points, {})
+    return {grid: int(errors[grid].argmin()) for grid in widths}
+
+
+def _zero_points(group: _Group, alpha: float, widths: Mapping[int, int]) -> dict[int, int]:
+    """Return the zero point of each grid that suits its width."""
+    return {grid: _zero_point(group, grid, alpha, width) for grid, width in widths.items()}
 
 
 def _zero_point(group: _Group, grid: int, alpha: float, width: int) -> int:
