@@ -234,3 +234,33 @@ def test_units_of_a_channel_do_not_matter_at_alpha_1() -> None:
     a = one.steps[0] * sigma(plain, one)
     b = other.steps[0] * sigma(scaled, other)
     np.testing.assert_allclose(b, a * factor, rtol=1e-9)
+
+
+ADDED: Sum = (0, 1, 2)
+"""The grids of two operands and of their sum."""
+
+
+def sum_of(*deviations: float) -> list[Channels]:
+    """Two operands and their sum, all channels alike."""
+    return [tensor(f"t{grid}", std=d, grid=grid) for grid, d in enumerate(deviations)]
+
+
+def settled(group: list[Channels], method: Method) -> Scaled:
+    return decide(group, [], frozenset(), [ADDED], bits=dict.fromkeys(range(3), 8), method=method)
+
+
+def test_sum_shares_a_step_where_that_saves_a_rounding() -> None:
+    """Operands and sum of like range: the joint step costs little, and the sum is exact."""
+    spiq = METHODS["spiq"]
+    group = sum_of(1, 0.9, 1.1)
+    found, apart = settled(group, spiq), settled(group, replace(spiq, shared_steps=False))
+    assert len(set(found.steps.values())) == len(set(found.shared.values())) == 1
+    assert len(set(apart.steps.values())) == 3 and not apart.shared
+    assert found.cost < apart.cost * 0.8
+
+
+def test_sum_keeps_steps_apart_where_one_operand_is_much_wider() -> None:
+    """Its step would cost the other operand more than a rounding of the narrow sum."""
+    found = settled(sum_of(100, 1, 1), METHODS["spiq"])
+    assert found.steps[1] < found.steps[0] / 20
+    assert found.shared.get(0, 0) != found.shared.get(1, 1)
