@@ -26,9 +26,9 @@ from typing import Any
 
 import common
 import peers
-from spiq import tasks
-from spiq.report.eval_results import Estimate
-from spiq.runtimes.onnxruntime import session
+from spiq import evaluation
+from spiq.evaluation.results import Estimate
+from spiq.runtime.session import session
 
 METRICS = {"classification": "top1", "detection": "mAP50", "segmentation": "miou"}
 """The main metric of each task: a field of a score, with `<metric>_difference` beside it."""
@@ -46,7 +46,7 @@ def measure(network: common.Network, models: dict[str, Path], limit: int | None)
         row: reason for row, path in models.items() if (reason := common.refusal(path, image))
     }
     usable = {row: path for row, path in models.items() if row not in refused}
-    found = tasks.evaluate(
+    found = evaluation.evaluate(
         [network.path, *usable.values()], network.card, limit=limit, threads=1, batch=1
     )
     metric = METRICS[found.task]

@@ -24,9 +24,10 @@ import networks
 from spiq import pipeline
 from spiq.config import Config, Range
 from spiq.errors import ModelError
-from spiq.runtimes.onnxruntime import session
-from spiq.tasks import cards, datasets
-from spiq.tasks.preprocess import input_range, to_input
+from spiq.evaluation.cards import read as cards
+from spiq.evaluation.data import datasets
+from spiq.evaluation.data.preprocess import input_range, to_input
+from spiq.runtime.session import session
 
 ROOT = Path(__file__).resolve().parents[1]
 ZOO = Path(os.environ.get("SPIQ_ZOO", ROOT.parent / "shared" / "zoo"))

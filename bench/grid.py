@@ -1,6 +1,6 @@
 """Accuracy of every data-free method at several bit widths: `spiq grid` on the zoo.
 
-Usage: python bench/grid.py [NETWORK...] [--bits W8A8,W4A4] [--methods spiq,static] [--limit N]
+Usage: python bench/sweep.py [NETWORK...] [--bits W8A8,W4A4] [--methods spiq,static] [--limit N]
            [--jobs N] [--force]
 
 Cells are kept in the folder of models, and measured again where the network, its card or the code
@@ -13,9 +13,9 @@ from dataclasses import asdict
 from typing import Any
 
 import common
-from spiq.grid import cells
-from spiq.grid.run import GridProgress, run
-from spiq.report.grid_results import GridCell, GridNetwork, GridResult
+from spiq.sweep import cells
+from spiq.sweep.results import GridCell, GridNetwork, GridResult
+from spiq.sweep.run import GridProgress, run
 
 BITS = "W8A8,W6A6,W4A8,W4A4"
 

@@ -18,7 +18,7 @@ from typing import Any
 
 import common
 import peers
-from spiq.runtimes import latency
+from spiq.evaluation import latency
 
 
 def measure(network: common.Network, models: Path, *, seconds: float, rounds: int) -> dict:

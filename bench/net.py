@@ -14,7 +14,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from spiq.runtimes.onnxruntime import session
+from spiq.runtime.session import session
 
 OPSET = 17
 IR_VERSION = 8

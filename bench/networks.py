@@ -19,7 +19,7 @@ import numpy as np
 import onnx
 
 from net import Net, Tensor, window
-from spiq.runtimes.synthetic import dead_leaves
+from spiq.runtime.synthetic import dead_leaves
 
 SIZE = 224
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)

@@ -18,8 +18,8 @@ import numpy as np
 import common
 from spiq import pipeline
 from spiq.config import Config
-from spiq.report.inspect import inspect
-from spiq.runtimes.onnxruntime import session
+from spiq.inspection.inspect import inspect
+from spiq.runtime.session import session
 
 DEFAULT = ("mobilenetv1-0.25", "resnet20-cifar10", "espnet-camvid")
 

@@ -34,7 +34,7 @@ def steps(models: Path, *, quick: bool) -> list[list[str]]:
         ["peers.py", *folder, *(network.name for network in common.zoo())],
         ["peers.py", *folder, *networks.TOPOLOGIES, "--peers", *peers.OF_ONNXRUNTIME],
         ["accuracy.py", *folder, *(["--limit", "50"] if quick else [])],
-        ["grid.py", *folder, *(["--limit", "50", "--bits", "W8A8,W4A4"] if quick else [])],
+        ["sweep.py", *folder, *(["--limit", "50", "--bits", "W8A8,W4A4"] if quick else [])],
         ["latency.py", *folder, *(["--seconds", "3", "--rounds", "20"] if quick else [])],
         ["quantize_time.py", *folder, *(["--repeats", "1"] if quick else [])],
         ["tables.py", *(["--print"] if quick else [])],

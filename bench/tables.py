@@ -13,7 +13,7 @@ from typing import Any
 import common
 import networks
 import peers
-from spiq.report.grid_results import METRIC_DIGITS, SNR_DIGITS, best
+from spiq.sweep.results import METRIC_DIGITS, SNR_DIGITS, best
 
 RESULTS_PAGE = common.ROOT / "docs" / "results.md"
 README = common.ROOT / "README.md"

@@ -14,13 +14,13 @@ import onnx_ir as ir
 from onnx import numpy_helper
 
 from spiq import Config, Plan
-from spiq.network.read import read
+from spiq.io.read import read
 from spiq.pipeline import analyse
-from spiq.planning.decide import make_plan
-from spiq.planning.place import Placement
-from spiq.planning.recipe import Recipe, resolve
-from spiq.runtimes.onnxruntime import session
-from spiq.runtimes.synthetic import dead_leaves
+from spiq.planning.choose.decide import make_plan
+from spiq.planning.placement.place import Placement
+from spiq.planning.plan.resolve import Recipe, resolve
+from spiq.runtime.session import session
+from spiq.runtime.synthetic import dead_leaves
 
 LOW, HIGH = -2.118, 2.640
 """Ends of the input range that spiq assumes where nothing tells: ImageNet's normalization."""

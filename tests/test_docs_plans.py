@@ -9,8 +9,8 @@ import pytest
 
 from spiq.cli import main
 from spiq.demo import model_path
-from spiq.planning.plan import Plan
-from spiq.planning.plan_json import _LAYER, _TENSOR
+from spiq.planning.plan.json import _LAYER, _TENSOR
+from spiq.planning.plan.values import Plan
 
 PAGE = Path(__file__).parents[1] / "docs/plans.md"
 

@@ -16,11 +16,11 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from spiq.config import Config
     from spiq.errors import SpiqError
+    from spiq.evaluation import evaluate
+    from spiq.inspection.compare import compare
+    from spiq.inspection.inspect import inspect
     from spiq.pipeline import Quantized, apply, plan, quantize
-    from spiq.planning.plan import Plan
-    from spiq.report.compare import compare
-    from spiq.report.inspect import inspect
-    from spiq.tasks import evaluate
+    from spiq.planning.plan.values import Plan
 
 __all__ = [
     "Config",
@@ -38,13 +38,13 @@ __all__ = [
 
 _HOMES = {
     "Config": "spiq.config",
-    "Plan": "spiq.planning.plan",
+    "Plan": "spiq.planning.plan.values",
     "Quantized": "spiq.pipeline",
     "SpiqError": "spiq.errors",
     "apply": "spiq.pipeline",
-    "compare": "spiq.report.compare",
-    "evaluate": "spiq.tasks",
-    "inspect": "spiq.report.inspect",
+    "compare": "spiq.inspection.compare",
+    "evaluate": "spiq.evaluation",
+    "inspect": "spiq.inspection.inspect",
     "plan": "spiq.pipeline",
     "quantize": "spiq.pipeline",
 }

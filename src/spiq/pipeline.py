@@ -20,38 +20,38 @@ import onnx_ir as ir
 
 from spiq import __version__
 from spiq.config import Config
+from spiq.emit.dynamic import emit_dynamic
+from spiq.emit.qdq import emit
 from spiq.errors import PlanError
+from spiq.graph.edit import remove_unused
+from spiq.graph.fingerprint import fingerprint
+from spiq.inspection.layers import layer_results
+from spiq.inspection.results import WARNING, QuantizeResult
+from spiq.io.read import read
+from spiq.io.write import serialize, write
 from spiq.methods import METHODS
-from spiq.network.edit import remove_unused
-from spiq.network.fingerprint import fingerprint
-from spiq.network.passes.equalize import equalize
-from spiq.network.prepare import Prepared, prepare
-from spiq.network.read import read
-from spiq.network.write import serialize, write
-from spiq.planning.decide import make_plan, placed
-from spiq.planning.fits import check_fits, check_settings
-from spiq.planning.mixed import bits_per_weight, packed_bytes
-from spiq.planning.place import Placement
-from spiq.planning.plan import Plan
-from spiq.planning.recipe import Recipe, resolve
-from spiq.report.layers import layer_results
-from spiq.report.results import WARNING, QuantizeResult
+from spiq.passes.equalize import equalize
+from spiq.passes.prepare import Prepared, prepare
+from spiq.planning.choose.decide import make_plan, placed
+from spiq.planning.choose.mixed import bits_per_weight, packed_bytes
+from spiq.planning.placement.place import Placement
+from spiq.planning.plan.resolve import Recipe, resolve
+from spiq.planning.plan.validate import check_fits, check_settings
+from spiq.planning.plan.values import Plan
 from spiq.rewriting.dense_groups import fill_groups
 from spiq.rewriting.fold_scales import fold_scales
+from spiq.rewriting.prelu import prelu_as_max
 from spiq.rewriting.round_dynamic import round_dynamic
 from spiq.rewriting.round_weights import round_layer
 from spiq.rewriting.rounding import ROUNDINGS, needs_correlation
-from spiq.runtimes.correlations import observe_correlations
-from spiq.runtimes.emit_dynamic import emit_dynamic
-from spiq.runtimes.emit_qdq import emit
-from spiq.runtimes.observe import lacks_statistics, observe
-from spiq.runtimes.onnxruntime import session
-from spiq.runtimes.prelu import prelu_as_max
-from spiq.runtimes.verify import verify
+from spiq.runtime.correlations import observe_correlations
+from spiq.runtime.observe import lacks_statistics, observe
+from spiq.runtime.session import session
+from spiq.runtime.verify import verify
+from spiq.stats.consistency import range_doubts, statistics_doubts
 from spiq.stats.correlation import Correlation
 from spiq.stats.inputs import Ends, input_stats
 from spiq.stats.propagate import Measured, measure
-from spiq.stats.spoilt import range_doubts, statistics_doubts
 from spiq.targets import TARGETS, Target
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from running import CARD, Capture, content, done, refused
 
 from spiq.cli import main
 from spiq.demo import card_path
-from spiq.tasks.templates import template
+from spiq.evaluation.cards.templates import template
 
 
 def test_check_says_that_all_is_fine(model: Path, capsys: Capture) -> None:

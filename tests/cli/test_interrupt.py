@@ -19,8 +19,8 @@ IMPORTS = (
     *("spiq.cli.app", "typer", "spiq.cli.quantize", "numpy", "onnx", "rich.progress"),
     *("spiq.pipeline", "onnxruntime", "onnxruntime.capi.onnxruntime_pybind11_state"),
 )
-CALLS = ("spiq.runtimes.verify:_check_kernels", "os:fsync", "os:link", "os:replace")
-PRINTING = "call:spiq.report.text:quantized"
+CALLS = ("spiq.runtime.verify:_check_kernels", "os:fsync", "os:link", "os:replace")
+PRINTING = "call:spiq.cli.render.text:quantized"
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs signals and fork")
 
@@ -50,7 +50,7 @@ def test_ended_on_the_way(model: Path, name: str, code: int) -> None:
     """At every step, where the runtime writes a file, and where the result is written.
 
     (A process killed between the last two calls leaves the next run something to tidy: see
-    tests/network/test_killed.py.)
+    tests/io/test_killed.py.)
     """
     calls = [f"call:{call}" for call in CALLS if (name, call) != ("SIGKILL", "os:replace")]
     moments = [f"step:{step}" for step in STEPS] + calls

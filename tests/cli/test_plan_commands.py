@@ -12,7 +12,7 @@ from running import Capture, content, done, refused
 
 import spiq
 from spiq.demo import model_path
-from spiq.planning.plan import Plan
+from spiq.planning.plan.values import Plan
 
 FIRST = "/stem/conv/Conv"
 LAST = "/classifier/Gemm"

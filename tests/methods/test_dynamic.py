@@ -11,9 +11,9 @@ from network_kinds import KINDS
 from small_networks import build, images_for, optimized, recipe_of, run
 from spiq import Config, apply, plan, quantize
 from spiq.errors import PlanError, UnsupportedError, VerificationError
-from spiq.planning.plan import Plan
-from spiq.runtimes import verify as checks
-from spiq.runtimes.verify import verify
+from spiq.planning.plan.values import Plan
+from spiq.runtime import verify as checks
+from spiq.runtime.verify import verify
 
 
 def config(weight_bits: int = 8, activation_bits: int = 8, **options: object) -> Config:

@@ -1,20 +1,16 @@
 """What every method has to do: run on networks of all kinds, and by its plan to the same bytes."""
 
-import os
-from pathlib import Path
-
 import numpy as np
 import onnx
 import pytest
 
+import zoo
 from network_kinds import KINDS
 from small_networks import build, images_for, run
 from spiq import Config, Plan, apply, quantize
+from spiq.io.read import read
 from spiq.methods import METHODS
-from spiq.network.read import read
-from spiq.runtimes.verify import snr_db
-
-ZOO = Path(os.environ.get("SPIQ_ZOO", Path(__file__).parents[2] / "../shared/zoo"))
+from spiq.runtime.verify import snr_db
 
 
 def test_methods_are_named_as_their_modules_and_say_where_they_are_from() -> None:
@@ -95,9 +91,7 @@ def test_opsets(opset: int, bits: int, method: str) -> None:
     ],
 )
 def test_real_networks(network: str, method: str) -> None:
-    path = ZOO / network / "model.onnx"
-    if not path.exists():
-        pytest.skip(f"no networks under {ZOO}: set SPIQ_ZOO to the folder of the zoo")
+    path = zoo.model(network)
     result = quantize(path, Config(method=method))
     layers = [node for node in read(path).graph if node.op_type in ("Conv", "Gemm", "MatMul")]
     assert result.report.quantized_layers == len(layers)

@@ -6,8 +6,8 @@ import pytest
 from network_kinds import KINDS
 from small_networks import recipe_of
 from spiq import Config, Plan, plan
-from spiq.network.prepare import prepare
-from spiq.network.read import read
+from spiq.io.read import read
+from spiq.passes.prepare import prepare
 
 
 def highest(kind: str) -> np.ndarray:

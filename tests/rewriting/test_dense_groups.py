@@ -5,10 +5,10 @@ import onnx_ir as ir
 import pytest
 
 from small_networks import build
-from spiq.network.query import weight_nodes
-from spiq.network.read import read
+from spiq.graph.query import weight_nodes
+from spiq.io.read import read
 from spiq.rewriting.dense_groups import fill_groups
-from spiq.runtimes.onnxruntime import session
+from spiq.runtime.session import session
 
 RNG = np.random.default_rng(0)
 

@@ -12,8 +12,8 @@ import onnx_ir as ir
 import pytest
 
 from small_networks import bn, build, images_for, norm, planned, run, trained, whole
-from spiq.planning.place import Placement
-from spiq.planning.recipe import Recipe, resolve
+from spiq.planning.placement.place import Placement
+from spiq.planning.plan.resolve import Recipe, resolve
 from spiq.rewriting.fold_scales import fold_scales
 
 CONV = "[c1] c1 = Conv<pads=[1,1,1,1]>(x, w1, b1) [r] r = Relu(c1) "

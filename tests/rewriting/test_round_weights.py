@@ -6,11 +6,11 @@ import onnx_ir as ir
 import pytest
 
 from small_networks import build, floats
-from spiq.network.prepare import prepare
-from spiq.network.read import read
-from spiq.planning.grid import Grid
-from spiq.planning.plan import LayerPlan
-from spiq.planning.recipe import StoredTensor
+from spiq.io.read import read
+from spiq.passes.prepare import prepare
+from spiq.planning.plan.grid import Grid
+from spiq.planning.plan.resolve import StoredTensor
+from spiq.planning.plan.values import LayerPlan
 from spiq.rewriting.round_weights import RoundedLayer, round_layer
 from spiq.stats.channel import ChannelStats, stats
 

@@ -7,8 +7,8 @@ import pytest
 from small_networks import bn, build, norm, trained
 from spiq.config import Config
 from spiq.errors import ConfigError
-from spiq.network.prepare import Prepared, prepare
-from spiq.network.read import read
+from spiq.io.read import read
+from spiq.passes.prepare import Prepared, prepare
 from spiq.stats.channel import ChannelStats
 from spiq.stats.inputs import CONVENTIONS, infer_moments, input_stats
 

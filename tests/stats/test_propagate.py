@@ -8,8 +8,8 @@ import onnx_ir as ir
 import pytest
 from onnx import numpy_helper
 
-from spiq.network.prepare import prepare
-from spiq.network.read import read
+from spiq.io.read import read
+from spiq.passes.prepare import prepare
 from spiq.stats.channel import ChannelStats, stats
 from spiq.stats.propagate import Measured, measure
 

@@ -9,8 +9,8 @@ import onnx_ir as ir
 import pytest
 from onnx import numpy_helper
 
-from spiq.network.read import read
-from spiq.runtimes.onnxruntime import session
+from spiq.io.read import read
+from spiq.runtime.session import session
 from spiq.stats.routing import MOVERS, ZERO, gather, route, scatter
 
 SHAPE = (2, 4, 6, 5)

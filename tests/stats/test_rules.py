@@ -16,8 +16,8 @@ import onnx_ir as ir
 import pytest
 from onnx import numpy_helper
 
-from spiq.network.read import read
-from spiq.runtimes.onnxruntime import session
+from spiq.io.read import read
+from spiq.runtime.session import session
 from spiq.stats.channel import ChannelStats, stats
 from spiq.stats.rules import RULES
 from spiq.stats.rules.pooling import FAR_CORRELATION

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from small_networks import build
-from spiq.network.passes.batchnorm import Moments
-from spiq.network.read import read
+from spiq.io.read import read
+from spiq.passes.batchnorm import Moments
 from spiq.stats.channel import stats
 from spiq.stats.rules.linear import linear
 from spiq.stats.sums import corrected

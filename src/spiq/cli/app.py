@@ -13,10 +13,10 @@ from spiq.cli.bench import bench
 from spiq.cli.card import app as card
 from spiq.cli.demo import demo
 from spiq.cli.evaluate import evaluate
-from spiq.cli.grid import grid
 from spiq.cli.inspect import inspect
 from spiq.cli.plan import app as plan
 from spiq.cli.quantize import quantize
+from spiq.cli.sweep import grid
 from spiq.errors import SpiqError
 
 __all__ = ["run"]

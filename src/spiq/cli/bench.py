@@ -19,8 +19,8 @@ def bench(
     json: options.Json = False,
 ) -> None:
     """Measure latency; several networks take turns and are compared with the first."""
-    from spiq.report import jsonable, text
-    from spiq.runtimes.latency import compare
+    from spiq.cli.render import jsonable, text
+    from spiq.evaluation.latency import compare
 
     with output.counting("rounds") as tell:
         result = compare(

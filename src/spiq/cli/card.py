@@ -27,8 +27,8 @@ def check(
     json: options.Json = False,
 ) -> None:
     """Say what is wrong with a card, its data set and its network, in seconds."""
-    from spiq.report import card_text, jsonable
-    from spiq.tasks import check as checks
+    from spiq.cli.render import card_text, jsonable
+    from spiq.evaluation import check as checks
 
     result = checks.check(card, model=model)
     if json:
@@ -48,8 +48,8 @@ def init(
     ] = None,
 ) -> None:
     """Write a card with comments, to be filled in."""
-    from spiq.network.write import check_output, write
-    from spiq.tasks.templates import template
+    from spiq.evaluation.cards.templates import template
+    from spiq.io.write import check_output, write
 
     text = template(task)
     if out is None:

@@ -5,8 +5,8 @@ from spiq.cli import options, output
 
 def demo(json: options.Json = False) -> None:
     """Quantize and measure the small network that comes with spiq."""
+    from spiq.cli.render import jsonable, text
     from spiq.demo import run
-    from spiq.report import jsonable, text
 
     with output.steps(run.STEPS) as tell:
         result = run.run(progress=tell)

@@ -10,7 +10,7 @@ from spiq.cli import options, output
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from spiq.tasks import Card, Result
+    from spiq.evaluation import Card, Result
 
 
 def evaluate(
@@ -29,16 +29,16 @@ def evaluate(
     json: options.Json = False,
 ) -> None:
     """Measure accuracy; several networks are compared with the first."""
-    from spiq import tasks
-    from spiq.report import jsonable
+    from spiq import evaluation
+    from spiq.cli.render import jsonable
 
-    read = tasks.read(card)
+    read = evaluation.read(card)
     if view is not None:
-        from spiq.tasks.view import check_folder
+        from spiq.evaluation.view import check_folder
 
         check_folder(view, read)
     with output.counting("images") as tell:
-        result = tasks.evaluate(
+        result = evaluation.evaluate(
             models, read, limit=limit, threads=threads, batch=batch, progress=tell
         )
     if view is not None:
@@ -53,7 +53,7 @@ def evaluate(
 
 
 def _draw(models: list[Path], card: "Card", folder: Path, limit: int | None, threads: int) -> None:
-    from spiq.tasks.view import write
+    from spiq.evaluation.view import write
 
     with output.counting("pictures") as tell:
         write(models, card, folder, limit=limit, threads=threads, progress=tell)
@@ -61,9 +61,9 @@ def _draw(models: list[Path], card: "Card", folder: Path, limit: int | None, thr
 
 def _table(result: "Result") -> "RenderableType":
     """Return the table of the result's task."""
-    from spiq.report import detection_text, segmentation_text, text
-    from spiq.report.detection_results import DetectionResult
-    from spiq.report.segmentation_results import SegmentationResult
+    from spiq.cli.render import detection_text, segmentation_text, text
+    from spiq.evaluation.tasks.detection.results import DetectionResult
+    from spiq.evaluation.tasks.segmentation_results import SegmentationResult
 
     match result:
         case DetectionResult():

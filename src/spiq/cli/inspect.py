@@ -25,10 +25,10 @@ def inspect(
     json: options.Json = False,
 ) -> None:
     """Show a network's layers, or with two networks where the second one leaves the first."""
+    from spiq.cli.render import jsonable, text
     from spiq.config import Config
-    from spiq.report import jsonable, text
-    from spiq.report.compare import compare
-    from spiq.report.inspect import inspect as look
+    from spiq.inspection.compare import compare
+    from spiq.inspection.inspect import inspect as look
 
     config = Config(
         target=target,

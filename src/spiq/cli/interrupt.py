@@ -5,7 +5,7 @@ lost: an extension module that is just being imported makes an ImportError of it
 can only report it. So it is remembered; and one that a destructor swallowed, a second one, and one
 while the program ends leave at once. It may also be late: nothing is raised while the runtime
 computes. A thread gives it a moment, then leaves. No half-written file stays behind then either,
-see :mod:`spiq.network.atomic`.
+see :mod:`spiq.io.atomic`.
 """
 
 import os

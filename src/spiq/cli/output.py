@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.progress import Progress, TaskID
 
-    from spiq.grid.run import GridProgress
+    from spiq.sweep.run import GridProgress
 
 _FILE_WIDTH = 120
 """Of tables that go to a file or a pipe, where no terminal says how wide it is."""

@@ -38,7 +38,7 @@ def make(
 ) -> None:
     """Decide how to quantize a network, and write down what was decided."""
     from spiq import pipeline
-    from spiq.network.write import check_output, write
+    from spiq.io.write import check_output, write
 
     config = options.config(context)
     if out is not None:
@@ -57,8 +57,8 @@ def show(
     json: options.Json = False,
 ) -> None:
     """Show a plan as tables, or with --json as spiq would write it."""
-    from spiq.planning.plan import Plan
-    from spiq.report import plan_text
+    from spiq.cli.render import plan_text
+    from spiq.planning.plan.values import Plan
 
     read = Plan.load(plan)
     if json:

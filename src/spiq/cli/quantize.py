@@ -10,8 +10,8 @@ from spiq.errors import ConfigError
 
 if TYPE_CHECKING:
     from spiq.config import Config
-    from spiq.planning.plan import Plan
-    from spiq.report.results import QuantizeResult
+    from spiq.inspection.results import QuantizeResult
+    from spiq.planning.plan.values import Plan
 
 
 def quantize(
@@ -52,7 +52,7 @@ def quantize(
     written = out or model.parent / f"{model.name.removesuffix('.onnx')}.int8.onnx"
     targets = _check_outputs(model, plan, written, save_plan, force)
     report = _quantize(model, how, targets, force)
-    from spiq.report import jsonable, text
+    from spiq.cli.render import jsonable, text
 
     names = {"model": str(model), "output": str(written)}
     if plan is not None:
@@ -66,7 +66,7 @@ def quantize(
 
 
 def _load(path: Path) -> "Plan":
-    from spiq.planning.plan import Plan
+    from spiq.planning.plan.values import Plan
 
     return Plan.load(path)
 
@@ -75,7 +75,7 @@ def _check_outputs(
     model: Path, plan: Path | None, written: Path, save_plan: Path | None, force: bool
 ) -> tuple[Path, Path | None]:
     """Check where to write, before the work that takes time."""
-    from spiq.network.write import check_output
+    from spiq.io.write import check_output
 
     target = check_output(written, source=model, force=force)
     wanted = None if save_plan is None else check_output(save_plan, source=model)
@@ -93,7 +93,7 @@ def _quantize(
 ) -> "QuantizeResult":
     from spiq import pipeline
     from spiq.config import Config
-    from spiq.network.write import write
+    from spiq.io.write import write
 
     with output.steps(pipeline.STEPS) as tell:
         if isinstance(how, Config):

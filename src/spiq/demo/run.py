@@ -9,11 +9,10 @@ from dataclasses import dataclass
 
 from spiq.config import Config
 from spiq.demo import card_path, model_path
+from spiq.evaluation import latency, read
+from spiq.evaluation.results import ClassificationScore, Estimate, LatencyScore
+from spiq.evaluation.tasks.classification import evaluate
 from spiq.pipeline import quantize
-from spiq.report.eval_results import ClassificationScore, Estimate, LatencyScore
-from spiq.runtimes import latency
-from spiq.tasks import read
-from spiq.tasks.classification import evaluate
 
 STEPS = ("static", "spiq", "accuracy", "latency")
 

@@ -1,7 +1,7 @@
 """Dynamic quantization: ranges of activations measured as the network runs.
 
 The range of each input of each layer is that of the numbers at hand, so nothing has to be known of
-it beforehand; what is integer ends with each layer. See :mod:`spiq.runtimes.emit_dynamic` for how
+it beforehand; what is integer ends with each layer. See :mod:`spiq.emit.dynamic` for how
 it is written, and why so.
 
 This is the strongest form of it that we know, so that it is a fair one to compare with. Weights are

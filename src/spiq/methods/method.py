@@ -16,15 +16,15 @@ class Method:
     Attributes:
         name: What the user calls it.
         alphas: Choices of how far scales go from one per tensor (0) to one per channel (1), see
-            :mod:`spiq.planning.scales`.
+            :mod:`spiq.planning.choose.scales`.
         widths: Choices of lambda, the ends of a range in standard deviations.
         rounding: How weights are rounded, see :mod:`spiq.rewriting.rounding`.
         bias_correction: Biases make up for what rounding does to the mean.
         shared_steps: Operands and result of a sum may share a step, see
-            :mod:`spiq.planning.scales`.
-        equalizes: Layers are equalized first, see :mod:`spiq.network.passes.equalize`.
+            :mod:`spiq.planning.choose.scales`.
+        equalizes: Layers are equalized first, see :mod:`spiq.passes.equalize`.
         dynamic: Ranges of activations are measured as the network runs, see
-            :mod:`spiq.runtimes.emit_dynamic`; ``alphas`` and ``widths`` then have no say.
+            :mod:`spiq.emit.dynamic`; ``alphas`` and ``widths`` then have no say.
     """
 
     name: str

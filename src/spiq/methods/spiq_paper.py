@@ -7,7 +7,7 @@ rounded to nearest, and biases stay as they are.
 What we read of the paper says neither what lambda is nor what becomes of channels that share a
 scale. Lambda is 6 as in DFQ (Nagel et al., ICCV 2019), whose ranges these are but for being one
 per channel; a shared scale is the largest that is asked for. Behind operators without
-BatchNormalization ranges are carried on as for all methods, see :mod:`spiq.planning.ranges`.
+BatchNormalization ranges are carried on as for all methods, see :mod:`spiq.planning.errors.ranges`.
 """
 
 from spiq.methods.method import Method

@@ -12,14 +12,14 @@ behind them stands for are removed.
 import numpy as np
 import onnx_ir as ir
 
-from spiq.network.edit import bypass, initializer, replace
-from spiq.network.passes.batchnorm import (
+from spiq.graph.edit import bypass, initializer, replace
+from spiq.passes.batchnorm import (
     batchnorm_affine,
     scale_columns,
     set_weight_and_bias,
     weight_and_bias,
 )
-from spiq.planning.recipe import Recipe, StoredTensor
+from spiq.planning.plan.resolve import Recipe, StoredTensor
 from spiq.stats.channel import Array
 
 

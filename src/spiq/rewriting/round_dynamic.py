@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
 
-from spiq.network.passes.batchnorm import weight_and_bias
-from spiq.planning.plan import LayerPlan
+from spiq.passes.batchnorm import weight_and_bias
+from spiq.planning.plan.values import LayerPlan
 from spiq.rewriting.round_weights import mean_shift, round_weight
 from spiq.stats.channel import ChannelStats
 from spiq.stats.correlation import Correlation

@@ -7,7 +7,7 @@ Two inputs of a layer, channel c under tap k and channel d under tap l, have the
 R between channels and T between places. Nothing measured is needed for a first guess: channels are
 uncorrelated, and two pixels at distance d are correlated by 0.9^d, as in natural images.
 
-Where the network was run on synthetic images (:mod:`spiq.runtimes.correlations`), R and T follow
+Where the network was run on synthetic images (:mod:`spiq.runtime.correlations`), R and T follow
 from sums over samples. Such images are not the ones that the network will see, so both are drawn
 towards the first guess. On MobileNetV1 0.25, correlations of channels on dead leaves correlate by
 0.7 to 1.0 with those on real images, and the least squares factor between them is 0.7 to 1; best
@@ -21,8 +21,8 @@ import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
 
-from spiq.network.passes.cleanup import kernel_shape
-from spiq.network.query import ints
+from spiq.graph.query import ints
+from spiq.passes.cleanup import kernel_shape
 
 Matrices = npt.NDArray[np.float32]
 

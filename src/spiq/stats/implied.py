@@ -11,7 +11,7 @@ x ~ (m, v), whose distribution is nearly but not quite normal,
 has three *terms*: the *base* f(m), which assumes nothing, the *gap* that a normal distribution
 adds to it, and the *skew* of a lopsided one (the first term of Gram and Charlier's series;
 z = (x - m)/sqrt(v), He_3(z) = z^3 - 3 z). Linear layers carry all three. How much of the last two
-there is in a layer, theta and kappa, is for :mod:`spiq.stats.spoilt` to find.
+there is in a layer, theta and kappa, is for :mod:`spiq.stats.consistency` to find.
 
 Followed are linear operators, those that move data, and activations; behind anything else (maxima,
 products of tensors) nothing is implied until the next BatchNormalization.
@@ -23,9 +23,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 import onnx_ir as ir
 
-from spiq.network.passes.batchnorm import Norm, weight_and_bias
-from spiq.network.prepare import Prepared
-from spiq.network.query import constant, data_inputs, is_constant
+from spiq.graph.query import constant, data_inputs, is_constant
+from spiq.passes.batchnorm import Norm, weight_and_bias
+from spiq.passes.prepare import Prepared
 from spiq.stats.channel import Array, ChannelStats, stats
 from spiq.stats.propagate import Measured, handed_back
 from spiq.stats.routing import MOVERS, gather, route

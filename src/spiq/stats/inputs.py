@@ -18,9 +18,9 @@ import onnx_ir as ir
 
 from spiq.config import Config
 from spiq.errors import ConfigError
-from spiq.network.passes.batchnorm import weight_and_bias
-from spiq.network.prepare import Prepared
-from spiq.network.query import dims, ints, is_constant, is_float32
+from spiq.graph.query import dims, ints, is_constant, is_float32
+from spiq.passes.batchnorm import weight_and_bias
+from spiq.passes.prepare import Prepared
 from spiq.stats.channel import Array, ChannelStats, stats
 
 _PIXEL_MEAN, _PIXEL_STD = 0.45, 0.27

@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 import numpy as np
 import onnx_ir as ir
 
-from spiq.network.passes.batchnorm import Moments
-from spiq.network.prepare import Prepared
-from spiq.network.query import data_inputs, is_constant, where
+from spiq.graph.query import data_inputs, is_constant, where
+from spiq.passes.batchnorm import Moments
+from spiq.passes.prepare import Prepared
 from spiq.stats.channel import ChannelStats, stats
 from spiq.stats.routing import ZERO, route
 from spiq.stats.rules import RULES

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
 
-from spiq.network.query import constant, dims, ints
+from spiq.graph.query import constant, dims, ints
 
 Layout = tuple[int, ...]
 Map = npt.NDArray[np.int64]

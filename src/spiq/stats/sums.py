@@ -16,8 +16,8 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 import onnx_ir as ir
 
-from spiq.network.passes.batchnorm import Moments
-from spiq.network.query import sole_consumer
+from spiq.graph.query import sole_consumer
+from spiq.passes.batchnorm import Moments
 from spiq.stats.channel import ChannelStats, stats
 from spiq.stats.rules.activations import elementwise, function_of
 from spiq.stats.rules.linear import linear

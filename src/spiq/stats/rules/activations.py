@@ -12,7 +12,7 @@ from math import erf, sqrt
 import numpy as np
 import onnx_ir as ir
 
-from spiq.network.query import constant, dims, is_constant
+from spiq.graph.query import constant, dims, is_constant
 from spiq.stats.channel import Array, ChannelStats, stats
 from spiq.stats.rules.types import Inputs, Rule
 

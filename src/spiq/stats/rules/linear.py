@@ -19,9 +19,9 @@ import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
 
-from spiq.network.passes.batchnorm import batchnorm_affine, weight_and_bias
-from spiq.network.passes.cleanup import kernel_shape
-from spiq.network.query import ints, is_constant, rank, spatial
+from spiq.graph.query import ints, is_constant, rank, spatial
+from spiq.passes.batchnorm import batchnorm_affine, weight_and_bias
+from spiq.passes.cleanup import kernel_shape
 from spiq.stats.channel import Array, ChannelStats, stats
 from spiq.stats.rules.types import (
     NEIGHBOUR_CORRELATION,

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import onnx_ir as ir
 
-from spiq.network.query import constant, dims
+from spiq.graph.query import constant, dims
 from spiq.stats.channel import ChannelStats, stats
 from spiq.stats.routing import MOVERS, gather, route
 from spiq.stats.rules.types import Inputs, Rule, operand

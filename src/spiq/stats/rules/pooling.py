@@ -7,8 +7,8 @@ such pixels is taken as that of n normal ones of variance (1 - r) v around a com
 import numpy as np
 import onnx_ir as ir
 
-from spiq.network.passes.cleanup import kernel_shape
-from spiq.network.query import constant, dims, ints, spatial
+from spiq.graph.query import constant, dims, ints, spatial
+from spiq.passes.cleanup import kernel_shape
 from spiq.stats.channel import ChannelStats, stats
 from spiq.stats.rules.linear import pads_itself, windows
 from spiq.stats.rules.types import NEIGHBOUR_CORRELATION, Inputs, Rule, over_space

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import onnx_ir as ir
 
-from spiq.network.query import constant
+from spiq.graph.query import constant
 from spiq.stats.channel import Array, ChannelStats, of_constant, stats
 
 Inputs = Sequence[ChannelStats | None]

@@ -1,0 +1,269 @@
+"""Results as tables for people, from the values that :mod:`spiq.cli.render.jsonable` writes."""
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from rich.console import Group, RenderableType
+from rich.padding import Padding
+from rich.text import Text
+
+from spiq.cli.render import cells
+from spiq.evaluation.results import ClassificationResult, LatencyResult
+from spiq.inspection.results import (
+    WARNING,
+    CompareResult,
+    InspectResult,
+    LayerResult,
+    QuantizeResult,
+)
+
+if TYPE_CHECKING:
+    from spiq.demo.run import DemoResult
+
+_WORST = 5
+"""Layers that are named for their error."""
+
+_LISTED = 8
+"""Names of one kind that are listed; the rest is counted. JSON has all."""
+
+_SOURCES = {"propagated": "prop."}
+
+
+def quantized(
+    result: QuantizeResult, *, model: str, output: str, plan: str | None = None
+) -> RenderableType:
+    """Show what :func:`spiq.quantize` did, or :func:`spiq.apply` by a plan."""
+    done, total = result.quantized_layers, len(result.layers)
+    snr = Text("\n").join(
+        Text.assemble(cells.decibels(value), f"  {name}") for name, value in result.snr_db.items()
+    )
+    before, after = result.bytes_before, result.bytes_after
+    return _page(
+        cells.facts(
+            ("model", model),
+            *([("plan", plan)] if plan is not None else []),
+            ("written", output),
+            ("method", f"{result.method}, {_bits(result)}, for {result.target}"),
+            ("layers", Text.assemble((f"{done} of {total}", "bold"), " quantized")),
+            *_left_in_float(result.float_layers),
+            ("size", f"{cells.size(before)} → {cells.size(after)}, {_times(before, after)}"),
+            *_packed(result),
+            ("time", f"{result.seconds:.2f} s"),
+            *([("SNR", snr)] if result.snr_db else []),
+        ),
+        *_notes(result.notes),
+    )
+
+
+def warnings(result: QuantizeResult | InspectResult) -> list[str]:
+    """Return the notes that are warnings, one line each; tables leave them to stderr."""
+    return [note.removeprefix(WARNING) for note in result.notes if note.startswith(WARNING)]
+
+
+def low_snr(
+    result: QuantizeResult, *, model: str, output: str, plan: str | None = None
+) -> list[str]:
+    """Return a warning, one line, for each output that is far from the float network's."""
+    return [
+        f"output '{name}' has an SNR of only {value:.1f} dB on synthetic inputs: see which layers "
+        f"lose it with `spiq inspect {model} {output}`, and keep them in float with --exclude"
+        for name, value in result.snr_db.items()
+        if value < cells.POOR_DB
+    ]
+
+
+def inspected(result: InspectResult) -> RenderableType:
+    """Show the layers of a network before it is quantized."""
+    table = cells.table(
+        "layer", "operator", "channels", "stats", "spread", "MACs", "error", "as", left=2
+    )
+    shares = _shares(result.layers)
+    for layer in result.layers:
+        table.add_row(
+            cells.Name(layer.name),
+            layer.operator,
+            f"{layer.in_channels}→{layer.out_channels}",
+            _SOURCES.get(layer.statistics, layer.statistics),
+            f"{layer.spread:.1f}" if layer.spread is not None else cells.NOTHING,
+            cells.count(layer.macs),
+            _percent(shares.get(layer.name)),
+            Text("int", style="green") if layer.quantized else Text("float", style="yellow"),
+        )
+    total, floats = len(result.layers), [x for x in result.layers if not x.quantized]
+    macs = [layer.macs for layer in result.layers if layer.macs is not None]
+    unknown = Text("\n").join(_listed(result.unknown_operators))
+    return _page(
+        table,
+        cells.facts(
+            ("layers", f"{total - len(floats)} of {total} can be quantized"),
+            *_left_in_float(floats),
+            *([("no rule", unknown)] if result.unknown_operators else []),
+            *_most_error(shares),
+            ("parameters", cells.count(sum(layer.parameters for layer in result.layers))),
+            ("MACs", cells.count(sum(macs)) if macs else cells.NOTHING),
+        ),
+        Text(
+            "stats of the layer's input: stated by a normalization, observed on synthetic images, "
+            "propagated, or assumed of the network's input; spread: its widest channel over the "
+            "median one; error: the layer's share of what quantization is expected to lose",
+            style="dim",
+        ),
+        *_notes(result.notes),
+    )
+
+
+def _shares(layers: Iterable[LayerResult]) -> dict[str, float]:
+    """Return each layer's share of the expected error, by name."""
+    errors = {x.name: x.expected_error for x in layers if x.expected_error is not None}
+    whole = sum(errors.values()) or 1.0
+    return {name: error / whole for name, error in errors.items()}
+
+
+def _percent(share: float | None) -> str:
+    return cells.NOTHING if share is None else f"{100 * share:.1f} %"
+
+
+def _most_error(shares: dict[str, float]) -> list[tuple[str, object]]:
+    """Return a row that names the layers of which most error is expected."""
+    worst = sorted(shares, key=lambda name: -shares[name])[:_WORST]
+    lines = [Text(f"{_percent(shares[name]):>6}  {name}") for name in worst]
+    return [("most error", Text("\n").join(lines))] if lines else []
+
+
+def compared(result: CompareResult) -> RenderableType:
+    """Show where a quantized network leaves the float one."""
+    table = cells.table("behind", "operator", "", "SNR", "cosine", left=2)
+    for tensor in result.tensors:
+        operator, _, node = tensor.producer.partition(" ")
+        table.add_row(
+            cells.Name(node.strip("'")),
+            operator,
+            cells.bar(tensor.snr_db),
+            cells.decibels(tensor.snr_db),
+            f"{tensor.cosine:.5f}",
+        )
+    lowest = sorted(result.tensors, key=lambda tensor: tensor.snr_db)[:3]
+    worst = [Text.assemble(cells.decibels(t.snr_db), f"  {t.name}") for t in lowest]
+    unmatched = Text("\n").join(_listed(result.unmatched))
+    return _page(
+        table,
+        cells.facts(
+            ("float", result.reference),
+            ("quantized", result.other),
+            ("lowest", Text("\n").join(worst)),
+            *([("not found", unmatched)] if result.unmatched else []),
+        ),
+    )
+
+
+def evaluated(result: ClassificationResult) -> RenderableType:
+    """Show the accuracy of several networks on the same images."""
+    table = cells.table("model", "top-1 %", "top-5 %")
+    several = len(result.models) > 1
+    if several:
+        for title in ("agree %", "difference", "SNR"):
+            table.add_column(title, justify="right", no_wrap=True)
+    for score in result.models:
+        row = [cells.interval(score.top1), cells.interval(score.top5)]
+        other = score.comparison
+        if several and other is not None:
+            row.append(Text(f"{other.agreement:.2f}"))
+            row.append(cells.interval(other.top1_difference, "+.2f", "+.1f"))
+            row.append(cells.decibels(200.0 if other.snr_db is None else other.snr_db))
+        table.add_row(cells.Name(score.model), *row)
+    first = "; agreement, difference and SNR: against the first model" if several else ""
+    pace = cells.pace(result.images, result.seconds)
+    return _page(
+        table,
+        Text(f"{result.images} images of {result.card}, in {pace}", style="dim"),
+        Text(f"second lines: 95 % intervals{first}", style="dim"),
+    )
+
+
+def timed(result: LatencyResult) -> RenderableType:
+    """Show the latency of several networks."""
+    table = cells.table("model", "median ms", "p90 ms", "ratio to the first")
+    for score in result.models:
+        table.add_row(
+            cells.Name(score.model),
+            f"{score.median_ms:.3f}",
+            f"{score.p90_ms:.3f}",
+            cells.interval(score.ratio, ".3f", ".3f"),
+        )
+    threads = f"{result.threads} threads" if result.threads != 1 else "1 thread"
+    return _page(
+        table,
+        Text(
+            f"{result.rounds} interleaved rounds, {threads if result.threads else 'all threads'}, "
+            f"batch {result.batch}; second lines: 95 % intervals",
+            style="dim",
+        ),
+    )
+
+
+def demonstrated(result: "DemoResult") -> RenderableType:
+    """Show the shipped network as float and quantized."""
+    table = cells.table("", "top-1 %", "agree %", "SNR", "ms/image", "speed", "size")
+    for row in result.rows:
+        table.add_row(
+            Text(row.name, style="bold"),
+            cells.interval(row.top1),
+            f"{row.agreement:.2f}",
+            cells.decibels(row.snr_db) if row.snr_db is not None else cells.NOTHING,
+            f"{row.milliseconds:.3f}",
+            f"{1 / row.ratio.value:.2f}x" if row.ratio is not None else cells.NOTHING,
+            cells.size(row.bytes),
+        )
+    return _page(
+        table,
+        Text(f"{result.network}, {result.images} test images; quantized without any", style="dim"),
+        Text("second lines: 95 % intervals; agree and SNR: with the float network", style="dim"),
+        Text(f"{result.seconds:.1f} s in all; 1 thread, batch 1 for the times", style="dim"),
+    )
+
+
+def _page(*parts: RenderableType) -> RenderableType:
+    return Padding(Group(*parts), (0, 1), expand=False)
+
+
+def _bits(result: QuantizeResult) -> str:
+    same = result.bits_per_weight == result.weight_bits
+    weights = str(result.weight_bits) if same else f"{result.bits_per_weight:.2f}"
+    return f"W{weights}A{result.activation_bits}"
+
+
+def _packed(result: QuantizeResult) -> list[tuple[str, object]]:
+    """Say how small the weights could be stored, where they have fewer bits than the file's 8."""
+    bits = [layer.bits for layer in result.layers if layer.bits is not None]
+    if not bits or min(bits) >= 7:
+        return []
+    spread = f"{min(bits)} to {max(bits)}" if min(bits) < max(bits) else str(min(bits))
+    return [("packed", f"{cells.size(result.packed_bytes)} at {spread} bits; the file stores 8")]
+
+
+def _times(before: int, after: int) -> str:
+    return f"{before / after:.1f} times smaller" if before >= after else "larger"
+
+
+def _left_in_float(layers: Iterable[LayerResult]) -> list[tuple[str, object]]:
+    """Return a row per reason: how many layers stay in float for it, and which."""
+    reasons: dict[str, list[str]] = {}
+    for layer in layers:
+        reasons.setdefault(layer.reason, []).append(layer.name)
+    rows: list[tuple[str, object]] = []
+    for reason, names in reasons.items():
+        head = Text(f"{len(names)} left in float: {reason}", style="yellow")
+        rows.append(("", Text("\n").join([head, *_listed(names, indent="  ")])))
+    return rows
+
+
+def _listed(names: Iterable[str], *, indent: str = "") -> list[Text]:
+    every = list(names)
+    lines = [Text(f"{indent}{name}") for name in every[:_LISTED]]
+    if len(every) > _LISTED:
+        lines.append(Text(f"{indent}and {len(every) - _LISTED} more", style="dim"))
+    return lines
+
+
+def _notes(notes: Iterable[str]) -> list[Text]:
+    return [Text(f"note: {n}", style="dim") for n in notes if not n.startswith(WARNING)]

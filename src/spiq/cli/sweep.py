@@ -1,0 +1,82 @@
+"""``spiq grid``."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from spiq.cli import options, output
+
+
+def grid(
+    more: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="CARD.toml[=MODEL.onnx]...",
+            help="Task cards; the network is model.onnx beside the card, or the one given.",
+            show_default=False,
+        ),
+    ] = None,
+    card: Annotated[
+        list[str] | None,
+        typer.Option(metavar="CARD.toml[=MODEL.onnx]", help="The same; repeatable."),
+    ] = None,
+    methods: Annotated[
+        str | None,
+        typer.Option(metavar="NAME,...", help="Default: all methods.", show_default=False),
+    ] = None,
+    bits: Annotated[
+        str, typer.Option(metavar="W8A8,...", help="Bits of weights and activations.")
+    ] = "W8A8",
+    limit: Annotated[int | None, typer.Option(metavar="N", help="Only the first N images.")] = None,
+    out: Annotated[
+        Path,
+        typer.Option(metavar="DIR", help="Keeps results; what is there is not measured again."),
+    ] = Path("spiq-grid"),
+    force: Annotated[bool, typer.Option("--force", help="Measure all cells again.")] = False,
+    jobs: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="Processes at a time. Default: one per CPU."),
+    ] = None,
+    latency: Annotated[bool, typer.Option(help="Measure latency, too.")] = True,
+    csv: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE.csv", help="Write the cells as CSV.", show_default=False),
+    ] = None,
+    json: options.Json = False,
+) -> None:
+    """Quantize and measure networks by every method at every bit width."""
+    from spiq.cli.render import jsonable, sweep_csv, sweep_text
+    from spiq.io.write import check_output, write
+    from spiq.sweep import cells
+    from spiq.sweep.run import run
+
+    names = cells.methods(methods)
+    widths = cells.bits(bits, names)
+    networks = cells.subjects([*(card or ()), *(more or ())], limit=limit)
+    if csv is not None:
+        check_output(csv)
+    try:
+        with output.processes() as tell:
+            result = run(
+                networks,
+                names,
+                widths,
+                folder=out,
+                jobs=jobs,
+                latency=latency,
+                force=force,
+                progress=tell,
+            )
+    except KeyboardInterrupt:
+        output.warn(f"interrupted; what is done is in {out}: the same command goes on from there")
+        raise
+    if csv is not None:
+        write(sweep_csv.to_csv(result).encode(), csv)
+    if json:
+        print(jsonable.to_json(result))
+    else:
+        output.show(sweep_text.gridded(result))
+    if failed := [cell for cell in result.cells if cell.state == "failed"]:
+        first = f"{failed[0].network} {failed[0].method} {failed[0].bits}: {failed[0].reason}"
+        output.warn(f"{len(failed)} of {len(result.cells)} cells failed, such as {first}")

@@ -1,0 +1,1 @@
+"""Write integers into the graph: QuantizeLinear and DequantizeLinear, or their dynamic form."""

@@ -1,0 +1,216 @@
+"""Write QuantizeLinear and DequantizeLinear exactly where the plan says.
+
+Each stored tensor becomes one QuantizeLinear (runtimes fall back to float where a tensor has
+two), and one DequantizeLinear for each way in which it is read: integer operators compute on the
+folded tensor; for float operators and graph outputs a Mul per channel restores real units. Behind
+a float operator a Mul folds the tensor before it is quantized; what that operator writes, other
+float operators and outputs read as it is. (One scale per channel in the QuantizeLinear or
+DequantizeLinear itself says the same, but ONNX Runtime 1.32 computes that 10 to 20 times slower
+than Mul and a scalar scale together, above all in its channels-last layout.)
+
+A layer that stays in float reads its input behind a Mul, be it by 1: between a DequantizeLinear
+and a QuantizeLinear the runtime would round its weights on its own, with one scale for all.
+
+Pads of channels run on the integers themselves, and so does the clip that holds grids of fewer
+than 8 bits: in front of QuantizeLinear both would keep the runtime from its integer kernels.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import onnx_ir as ir
+
+from spiq.graph.edit import initializer, unique_name
+from spiq.planning.plan.resolve import Recipe, StoredTensor
+from spiq.rewriting.fold_scales import channel_scale
+from spiq.rewriting.round_weights import RoundedLayer
+from spiq.stats.channel import Array
+
+_WEIGHTED = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
+
+
+@dataclass
+class _Emitter:
+    graph: ir.Graph
+    recipe: Recipe
+    integer: frozenset[str]
+    grids: dict[tuple[float, int], tuple[ir.Value, ir.Value]] = field(default_factory=dict)
+    bounds: dict[int, ir.Value] = field(default_factory=dict)
+
+    def grid(self, tensor: StoredTensor) -> tuple[ir.Value, ir.Value]:
+        """Return scale and zero point of a tensor's grid, one pair of initializers per grid."""
+        key = (tensor.grid.scale, tensor.grid.zero_point)
+        if key not in self.grids:
+            name = f"grid_{len(self.grids)}"
+            self.grids[key] = (
+                initializer(self.graph, f"{name}_scale", np.array(key[0], np.float32)),
+                initializer(self.graph, f"{name}_zero_point", np.array(key[1], np.uint8)),
+            )
+        return self.grids[key]
+
+    def bound(self, bound: int) -> ir.Value:
+        """Return an integer that grids end at, one initializer for each."""
+        if bound not in self.bounds:
+            made = initializer(self.graph, f"integer_{bound}", np.array(bound, np.uint8))
+            self.bounds[bound] = made
+        return self.bounds[bound]
+
+
+def emit(graph: ir.Graph, recipe: Recipe, rounded: Mapping[ir.Node, RoundedLayer]) -> None:
+    """Turn a folded float graph into a quantized one, in place.
+
+    Args:
+        graph: The network, scales folded.
+        recipe: What is stored and how.
+        rounded: The integers of each quantized layer.
+    """
+    emitter = _Emitter(graph, recipe, frozenset(recipe.integer))
+    for node, integers in rounded.items():
+        source = node.inputs[0]
+        assert source is not None
+        _emit_weight(emitter, node, integers, recipe.tensors[str(source.name)])
+    values = {value.name: value for value in graph.inputs}
+    values.update({value.name: value for node in graph for value in node.outputs})
+    for name, tensor in recipe.tensors.items():
+        _emit_tensor(emitter, values[name], tensor)
+
+
+def _emit_weight(
+    emitter: _Emitter, node: ir.Node, integers: RoundedLayer, source: StoredTensor
+) -> None:
+    graph, name = emitter.graph, str(node.inputs[1].name)  # type: ignore[union-attr]
+    axis = 1 if node.op_type == "MatMul" else 0
+    scale = initializer(graph, f"{name}_scale", integers.scale)
+    zeros = initializer(graph, f"{name}_zero_point", np.zeros(len(integers.scale), np.int8))
+    bits = emitter.recipe.layers[str(node.name)].bits
+    weight = initializer(graph, f"{name}_int{bits}", integers.weight)
+    spent = list(node.inputs[1:3])
+    _replace_input(emitter, node, 1, [weight, scale, zeros], axis)
+    if node.op_type != "MatMul":
+        step = np.float32(source.grid.scale) * integers.scale
+        bias = initializer(graph, f"{name}_bias_int32", integers.bias)
+        bias_scale = initializer(graph, f"{name}_bias_scale", step)
+        bias_zero = initializer(graph, f"{name}_bias_zero_point", np.zeros(len(step), np.int32))
+        _replace_input(emitter, node, 2, [bias, bias_scale, bias_zero], 0)
+    for value in spent:
+        if value is not None and not value.uses():
+            graph.initializers.pop(str(value.name), None)
+
+
+def _replace_input(
+    emitter: _Emitter, node: ir.Node, index: int, inputs: list[ir.Value], axis: int
+) -> None:
+    output = ir.Value(
+        name=unique_name(emitter.graph, f"{inputs[0].name}_dequantized"),
+        type=ir.TensorType(ir.DataType.FLOAT),
+        shape=inputs[0].shape,
+    )
+    back = ir.node("DequantizeLinear", inputs, {"axis": axis}, outputs=[output], name=output.name)
+    emitter.graph.insert_before(node, back)
+    if len(node.inputs) <= index:
+        node.resize_inputs(index + 1)
+    node.replace_input_with(index, output)
+
+
+def _emit_tensor(emitter: _Emitter, value: ir.Value, tensor: StoredTensor) -> None:
+    readers = [(use.node, use.idx) for use in value.uses()]
+    is_output = value.is_graph_output()
+    producer, name = value.producer(), str(value.name)
+    if producer is None or producer.name not in emitter.integer:
+        stored = _emit_quantizer(emitter, value, tensor)
+        readers = [use for use in readers if use[0].name in emitter.integer]
+        is_output = False
+    elif producer.op_type == "Pad":
+        stored = _emit_pad(emitter, producer)
+    else:
+        stored = _emit_quantizer(emitter, value, tensor)
+    folded = channel_scale(tensor) is not None
+    in_float = [
+        use
+        for use in readers
+        if use[0].name not in emitter.integer and (folded or use[0].op_type in _WEIGHTED)
+    ]
+    on_integers = [use for use in readers if use not in in_float]
+    if on_integers or (is_output and not folded):
+        result = _dequantize(emitter, stored, tensor, f"{name}_dequantized")
+        _redirect(on_integers, result)
+    if in_float or (is_output and folded):
+        result = _restore(emitter, stored, tensor, f"{name}_real")
+        _redirect(in_float, result)
+    if is_output:
+        outputs = [result if output is value else output for output in emitter.graph.outputs]
+        emitter.graph.outputs.clear()
+        value.name, result.name = unique_name(emitter.graph, f"{name}_folded"), name
+        emitter.graph.outputs.extend(outputs)
+
+
+def _emit_quantizer(emitter: _Emitter, value: ir.Value, tensor: StoredTensor) -> ir.Value:
+    """Fold (behind a float operator), quantize and clip a tensor; return its integers."""
+    producer, name = value.producer(), str(value.name)
+    sigma = channel_scale(tensor)
+    folded = value
+    if sigma is not None and (producer is None or producer.name not in emitter.integer):
+        folded = _scaled(emitter, value, 1 / sigma, tensor, f"{name}_folded")
+    inputs = [folded, *emitter.grid(tensor)]
+    stored = _append(emitter, "QuantizeLinear", inputs, f"{name}_quantized", ir.DataType.UINT8)
+    if tensor.grid.bits == 8:
+        return stored
+    bounds = [emitter.bound(end) for end in (tensor.grid.qmin, tensor.grid.qmax)]
+    return _append(emitter, "Clip", [stored, *bounds], f"{name}_clipped", ir.DataType.UINT8)
+
+
+def _emit_pad(emitter: _Emitter, node: ir.Node) -> ir.Value:
+    """Pad the integers by the zero point; ``node`` so far reads a dequantized tensor."""
+    back = node.inputs[0].producer() if node.inputs[0] is not None else None
+    assert back is not None and back.op_type == "DequantizeLinear"
+    node.replace_input_with(0, back.inputs[0])
+    if len(node.inputs) < 3:
+        node.resize_inputs(3)
+    node.replace_input_with(2, back.inputs[2])
+    if not back.outputs[0].uses() and not back.outputs[0].is_graph_output():
+        emitter.graph.remove(back, safe=True)
+    value = node.outputs[0]
+    value.type = ir.TensorType(ir.DataType.UINT8)
+    return value
+
+
+def _dequantize(emitter: _Emitter, stored: ir.Value, tensor: StoredTensor, name: str) -> ir.Value:
+    inputs = [stored, *emitter.grid(tensor)]
+    return _append(emitter, "DequantizeLinear", inputs, name, ir.DataType.FLOAT)
+
+
+def _restore(emitter: _Emitter, stored: ir.Value, tensor: StoredTensor, name: str) -> ir.Value:
+    """Dequantize to real units, by a Mul even where it changes nothing (see the module)."""
+    sigma = np.array(tensor.channel_scale)
+    folded = _dequantize(emitter, stored, tensor, f"{name}_folded")
+    return _scaled(emitter, folded, sigma, tensor, name)
+
+
+def _scaled(
+    emitter: _Emitter, value: ir.Value, factor: Array, tensor: StoredTensor, name: str
+) -> ir.Value:
+    """Multiply a tensor by one factor per channel."""
+    shaped = factor.reshape(tensor.layout).astype(np.float32)
+    inputs = [value, initializer(emitter.graph, f"{name}_factor", shaped)]
+    return _append(emitter, "Mul", inputs, name, ir.DataType.FLOAT)
+
+
+def _append(
+    emitter: _Emitter, operator: str, inputs: list[ir.Value], name: str, dtype: ir.DataType
+) -> ir.Value:
+    """Put a node behind the producer of its first input; return its output."""
+    name = unique_name(emitter.graph, name)
+    output = ir.Value(name=name, type=ir.TensorType(dtype), shape=inputs[0].shape)
+    node = ir.node(operator, inputs, outputs=[output], name=name)
+    producer = inputs[0].producer()
+    if producer is not None:
+        emitter.graph.insert_after(producer, node)
+    else:
+        emitter.graph.insert_before(emitter.graph[0], node)
+    return output
+
+
+def _redirect(uses: list[tuple[ir.Node, int]], value: ir.Value) -> None:
+    for node, index in uses:
+        node.replace_input_with(index, value)

@@ -1,0 +1,1 @@
+"""Task cards: what they say, read and checked."""

@@ -1,0 +1,154 @@
+"""Image files as arrays in the size of the network's input.
+
+A picture is scaled to (width, height) and put with its corner at (left, top) on a canvas of the
+input's size W x H; w0 x h0 is its own size:
+
+    exact        width, height = W, H                            left = top = 0
+    shorter      shorter side = resize_to, aspect kept           left = round((W - width) / 2)
+    letterbox    r = min(W / w0, H / h0); round(w0 r, h0 r)      left = round((W - width) / 2 - 0.1)
+
+Pixel x of the picture is x width / w0 + left of the input, so boxes and masks go the same way.
+"shorter" is Resize and CenterCrop of torchvision, "letterbox" that of Ultralytics; Pillow
+interpolates, with antialiasing where it makes pictures smaller. Masks take the nearest pixel, and
+void where there is no picture.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from spiq.errors import ConfigError
+from spiq.evaluation.cards.read import CHANNELS, Card
+from spiq.evaluation.cards.sections import Input, Preprocess
+from spiq.evaluation.data.folders import Entry
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+Pixels = npt.NDArray[np.uint8]
+
+VOID = 255
+"""Label of pixels that count nowhere."""
+
+TRAIN_IDS = {
+    **{7: 0, 8: 1, 11: 2, 12: 3, 13: 4, 17: 5, 19: 6, 20: 7, 21: 8, 22: 9, 23: 10, 24: 11, 25: 12},
+    **{26: 13, 27: 14, 28: 15, 31: 16, 32: 17, 33: 18},
+}
+"""The classes of Cityscapes by their label; every other label is void."""
+
+
+class DecodingError(Exception):
+    """A picture or a mask cannot be decoded; the message names the file."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Placement:
+    """Where a picture comes to lie on the network's input, in pixels."""
+
+    width: int
+    height: int
+    left: int
+    top: int
+
+
+def place(size: tuple[int, int], spec: Preprocess, target: Input) -> Placement:
+    """Where a picture of ``size`` (width, height) comes to lie."""
+    across, down = size
+    if spec.resize == "shorter" and spec.resize_to is not None:
+        shorter = min(size)
+        width, height = (int(spec.resize_to * side / shorter) for side in size)
+        left, top = round((target.width - width) / 2), round((target.height - height) / 2)
+    elif spec.resize == "letterbox":
+        ratio = min(target.width / across, target.height / down)
+        width, height = max(1, round(across * ratio)), max(1, round(down * ratio))
+        left = round((target.width - width) / 2 - 0.1)
+        top = round((target.height - height) / 2 - 0.1)
+    else:
+        width, height, left, top = target.width, target.height, 0, 0
+    return Placement(width=width, height=height, left=left, top=top)
+
+
+def load(entry: Entry, card: Card) -> tuple[Pixels, int | Pixels]:
+    """Read the picture, (height, width, channels), and its class or its mask, (height, width).
+
+    Raises:
+        DecodingError: A file cannot be decoded.
+        ConfigError: Pillow is not installed.
+    """
+    color = len(CHANNELS[card.input.channels]) == 3
+    picture = open_picture(entry.image, "RGB" if color else "L")
+    placement = place(picture.size, card.preprocess, card.input)
+    target = (card.input.width, card.input.height)
+    interpolation, fill = card.preprocess.interpolation, card.preprocess.pad_value
+    pixels = put(picture, placement, target, interpolation=interpolation, fill=fill)
+    pixels = pixels.reshape(card.input.height, card.input.width, -1)
+    if not isinstance(entry.label, Path):
+        return pixels, entry.label
+    mask = open_picture(entry.label)
+    if mask.mode not in ("P", "L") or mask.size != picture.size:
+        raise DecodingError(
+            f"{entry.label}: a mask of mode {mask.mode} and size {mask.size}; its picture's size "
+            f"is {picture.size}, and one byte per pixel (P or L) must say the class"
+        )
+    labels = put(mask, placement, target, interpolation="nearest", fill=VOID)
+    return pixels, _TRAIN_ID[labels] if entry.label.stem.endswith("_labelIds") else labels
+
+
+def open_picture(path: Path, mode: str | None = None) -> "Image.Image":
+    """Decode the file at ``path``; None keeps its mode.
+
+    Raises:
+        DecodingError: It cannot be decoded.
+        ConfigError: Pillow is not installed.
+    """
+    image = pillow()
+    try:
+        with image.open(path) as picture:
+            picture.load()
+            decoded: Image.Image = picture.convert(mode) if mode else picture.copy()
+    except Exception as error:  # decoders fail with whatever a broken file leads them to
+        reason = getattr(error, "strerror", None) or error
+        raise DecodingError(f"{path}: cannot be decoded: {reason}") from error
+    return decoded
+
+
+def put(
+    picture: "Image.Image",
+    placement: Placement,
+    target: tuple[int, int],
+    *,
+    interpolation: str,
+    fill: int,
+) -> Pixels:
+    """Scale ``picture`` and put it on a canvas of size ``target``, filled with ``fill``."""
+    image = pillow()
+    scaled_to = (placement.width, placement.height)
+    if picture.size != scaled_to:
+        picture = picture.resize(scaled_to, image.Resampling[interpolation.upper()])
+    if scaled_to == target and not (placement.left or placement.top):
+        return np.asarray(picture)
+    flat = image.fromarray(np.asarray(picture))  # without the palette, which would match colours
+    color = (fill,) * len(flat.getbands())
+    canvas = image.new(flat.mode, target, color if len(color) > 1 else fill)
+    canvas.paste(flat, (placement.left, placement.top))
+    return np.asarray(canvas)
+
+
+def pillow() -> Any:
+    """The module PIL.Image, imported when it is needed.
+
+    Raises:
+        ConfigError: Pillow is not installed.
+    """
+    try:
+        from PIL import Image
+    except ImportError as error:
+        raise ConfigError("pictures need Pillow: pip install 'spiq[tasks]'") from error
+    return Image
+
+
+_TRAIN_ID = np.full(256, VOID, np.uint8)
+_TRAIN_ID[list(TRAIN_IDS)] = list(TRAIN_IDS.values())

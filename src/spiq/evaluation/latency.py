@@ -1,0 +1,202 @@
+"""Latency of several networks, measured in one interleaved run.
+
+A machine's speed drifts, so times taken one after the other do not compare. Here round r times
+every network once, in an order that rotates with r:
+
+    A B C | B C A | C A B | ...
+
+and networks are compared within a round: the ratio to the first network is the median over the
+rounds of time / first's time, with a bootstrap interval over the rounds. A network that takes less
+than SAMPLE_SECONDS is called several times per round. One call before each sample is not timed: it
+waits out the previous network's threads, which spin on for a while, and warms the caches.
+"""
+
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime as ort
+
+from spiq.errors import ConfigError, ModelError
+from spiq.evaluation.results import Estimate, LatencyResult, LatencyScore
+from spiq.runtime.session import call, session
+
+SAMPLE_SECONDS = 0.002
+WARM_UP_CALLS = 5
+MIN_ROUNDS = 5
+RESAMPLES = 2000
+
+Times = npt.NDArray[np.float64]
+Run = Callable[[], object]
+Clock = Callable[[], float]
+Progress = Callable[[int, int], None]
+
+
+def compare(
+    models: Sequence[str | os.PathLike[str] | bytes],
+    *,
+    threads: int = 1,
+    batch: int = 1,
+    rounds: int = 100,
+    seconds: float = 20.0,
+    shapes: Mapping[str, Sequence[int]] | None = None,
+    progress: Progress | None = None,
+) -> LatencyResult:
+    """Measure how long one call of each network takes, on synthetic inputs.
+
+    Args:
+        models: Paths or bytes of ONNX files.
+        threads: Threads of the runtime; 0 lets it choose.
+        batch: Size of a dynamic first dimension.
+        rounds: At most that many rounds.
+        seconds: As many rounds as fit, but at least MIN_ROUNDS (or ``rounds`` where that is less).
+        shapes: Input name to shape, for inputs with other dynamic dimensions.
+        progress: Called with rounds done and rounds in all.
+
+    Raises:
+        ModelError: A network cannot be loaded or run.
+        ConfigError: A dynamic dimension has no size, or an option makes no sense.
+    """
+    if not models or batch < 1 or rounds < 1 or seconds <= 0:
+        raise ConfigError(
+            f"{len(models)} models, batch {batch}, rounds {rounds}, seconds {seconds}: "
+            "each must be above 0"
+        )
+    begin = time.perf_counter()
+    names = [
+        f"model {i + 1}" if isinstance(m, bytes) else os.fspath(m) for i, m in enumerate(models)
+    ]
+    runs = [
+        _runner(name, session(model, threads=threads), batch, shapes or {})
+        for name, model in zip(names, models, strict=True)
+    ]
+    calls, rounds = plan(runs, rounds=rounds, seconds=seconds)
+    times = measure(runs, calls=calls, rounds=rounds, progress=progress)
+    return LatencyResult(
+        rounds=rounds,
+        threads=threads,
+        batch=batch,
+        seconds=time.perf_counter() - begin,
+        models=tuple(_score(name, i, calls[i], times) for i, name in enumerate(names)),
+    )
+
+
+def plan(
+    runs: Sequence[Run], *, rounds: int, seconds: float, clock: Clock = time.perf_counter
+) -> tuple[tuple[int, ...], int]:
+    """Warm up; return the calls per round of each network, and the number of rounds."""
+    calls, round_seconds = [], 0.0
+    for run in runs:
+        run()
+        call = min(_timed(run, 1, clock) for _ in range(WARM_UP_CALLS))
+        calls.append(max(1, int(np.ceil(SAMPLE_SECONDS / max(call, 1e-7)))))
+        round_seconds += call * (calls[-1] + 1)
+    fitting = int(seconds / max(round_seconds, 1e-7))
+    return tuple(calls), min(rounds, max(MIN_ROUNDS, fitting))
+
+
+def measure(
+    runs: Sequence[Run],
+    *,
+    calls: Sequence[int],
+    rounds: int,
+    progress: Progress | None = None,
+    clock: Clock = time.perf_counter,
+) -> Times:
+    """Return seconds per call, (rounds, networks)."""
+    times = np.empty((rounds, len(runs)))
+    for r in range(rounds):
+        for position in range(len(runs)):
+            i = (r + position) % len(runs)
+            runs[i]()
+            times[r, i] = _timed(runs[i], calls[i], clock) / calls[i]
+        if progress is not None:
+            progress(r + 1, rounds)
+    return times
+
+
+def paired_ratio(times: Times, first: Times) -> Estimate:
+    """Median over the rounds of ``times / first``, with its percentile bootstrap interval."""
+    ratios = times / first
+    drawn = np.random.default_rng(0).integers(len(ratios), size=(RESAMPLES, len(ratios)))
+    low, high = np.quantile(np.median(ratios[drawn], axis=1), (0.025, 0.975))
+    return Estimate(value=float(np.median(ratios)), low=float(low), high=float(high))
+
+
+def _score(name: str, i: int, calls: int, times: Times) -> LatencyScore:
+    return LatencyScore(
+        model=name,
+        median_ms=1e3 * float(np.median(times[:, i])),
+        p90_ms=1e3 * float(np.quantile(times[:, i], 0.9)),
+        calls_per_round=calls,
+        ratio=paired_ratio(times[:, i], times[:, 0]) if i else None,
+    )
+
+
+def _timed(run: Run, calls: int, clock: Clock) -> float:
+    begin = clock()
+    for _ in range(calls):
+        run()
+    return clock() - begin
+
+
+def _runner(
+    name: str, opened: ort.InferenceSession, batch: int, shapes: Mapping[str, Sequence[int]]
+) -> Run:
+    declared = opened.get_inputs()
+    if unknown := set(shapes) - {value.name for value in declared}:
+        raise ConfigError(
+            f"{name}: shapes names {', '.join(sorted(unknown))}, but its inputs are "
+            f"{', '.join(value.name for value in declared)}"
+        )
+    rng = np.random.default_rng(0)
+    feeds = {
+        value.name: _array(name, value, _shape(name, value, batch, shapes), rng)
+        for value in declared
+    }
+
+    return lambda: call(opened, None, feeds, where=name)
+
+
+def _shape(
+    name: str, value: ort.NodeArg, batch: int, shapes: Mapping[str, Sequence[int]]
+) -> tuple[int, ...]:
+    declared = list(value.shape)
+    where = f"{name}: input {value.name!r} has shape ({', '.join(map(str, declared))})"
+    sizes = list(shapes.get(value.name, [batch, *declared[1:]] if declared else []))
+    if len(sizes) != len(declared) or any(
+        isinstance(want, int) and isinstance(size, int) and size != want
+        for size, want in zip(sizes, declared, strict=True)
+    ):
+        raise ConfigError(f"{where}, which {tuple(sizes)} does not fit: change shapes or batch")
+    for axis, size in enumerate(sizes):
+        if not isinstance(size, int):
+            raise ConfigError(
+                f"{where}: dimension {axis} ({size}) is dynamic: give its size in shapes, "
+                f"{{{value.name!r}: [...]}}"
+            )
+    return tuple(sizes)
+
+
+def _array(
+    name: str, value: ort.NodeArg, shape: tuple[int, ...], rng: np.random.Generator
+) -> npt.NDArray[Any]:
+    """Normal floats, any bytes; 0 for wider integers, which is a valid index of every table."""
+    floats = {
+        "tensor(float)": np.float32,
+        "tensor(double)": np.float64,
+        "tensor(float16)": np.float16,
+    }
+    wide = {"tensor(int32)": np.int32, "tensor(int64)": np.int64, "tensor(bool)": np.bool_}
+    if value.type in floats:
+        return rng.standard_normal(shape).astype(floats[value.type])
+    if value.type in wide:
+        return np.zeros(shape, wide[value.type])
+    if value.type == "tensor(uint8)":
+        return rng.integers(0, 256, shape, np.uint8)
+    if value.type == "tensor(int8)":
+        return rng.integers(-128, 128, shape, np.int8)
+    raise ModelError(f"{name}: input {value.name!r} is {value.type}, for which there is no input")

@@ -1,0 +1,91 @@
+"""Images in the size of the network's input, with their labelled boxes, one at a time.
+
+A point of the network's input, relative to it, is at ``point * scale + offset`` of the original
+picture: exact scales both sides on their own, letterbox keeps the aspect and leaves borders.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from spiq.errors import CardError, ConfigError
+from spiq.evaluation.cards.read import CHANNELS
+from spiq.evaluation.cards.sections import Card
+from spiq.evaluation.data import npz, pictures
+from spiq.evaluation.tasks.detection import truth
+from spiq.evaluation.tasks.detection.boxes import Pair
+from spiq.evaluation.tasks.detection.truth import Truth
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Sample:
+    """One image; ``image`` is None where it cannot be decoded, and ``problem`` says why."""
+
+    truth: Truth
+    image: npt.NDArray[np.uint8] | None
+    """(height, width, channels): RGB, or grey with one channel."""
+    scale: Pair = (1.0, 1.0)
+    offset: Pair = (0.0, 0.0)
+    problem: str = ""
+
+
+def samples(card: Card, *, limit: int | None = None) -> tuple[int, Iterator[Sample]]:
+    """Return how many images there are, at most ``limit``, and an iterator over them.
+
+    Raises:
+        CardError: The annotations are not as the card says. The iterator raises it where a stored
+            part cannot be read, or where there are fewer images than annotations.
+        ConfigError: ``limit`` is below 1, or there are image files and Pillow is not installed.
+    """
+    if limit is not None and limit < 1:
+        raise ConfigError(f"limit is {limit}: it must be at least 1")
+    described = truth.read(card, limit=limit)
+    if card.dataset.layout == "npz":
+        npz.parts(card)
+        return len(described), _stored(described, card)
+    if card.preprocess.resize == "shorter":
+        raise CardError(
+            f"{card.path}: [preprocess] resize = 'shorter' cuts objects off: for detection choose "
+            "exact or letterbox"
+        )
+    pictures.pillow()
+    return len(described), (_picture(entry, card) for entry in described)
+
+
+def _stored(described: list[Truth], card: Card) -> Iterator[Sample]:
+    images = npz.samples(card)
+    for index, entry in enumerate(described):
+        stored = next(images, None)
+        if stored is None:
+            raise CardError(
+                f"{card.path}: {card.dataset.dir} holds {index} images, but the annotations are "
+                f"of {len(described)}: a part is missing or n is wrong"
+            )
+        assert entry.size is not None  # truth.read refuses stored images without one
+        width, height = entry.size
+        yield Sample(truth=entry, image=stored[1], scale=(float(width), float(height)))
+
+
+def _picture(entry: Truth, card: Card) -> Sample:
+    assert entry.picture is not None
+    target, spec = card.input, card.preprocess
+    try:
+        color = len(CHANNELS[target.channels]) == 3
+        picture = pictures.open_picture(entry.picture, "RGB" if color else "L")
+    except pictures.DecodingError as error:
+        return Sample(truth=entry, image=None, problem=str(error))
+    placement = pictures.place(picture.size, spec, target)
+    size = (target.width, target.height)
+    pixels = pictures.put(
+        picture, placement, size, interpolation=spec.interpolation, fill=spec.pad_value
+    )
+    width, height = entry.size or picture.size
+    across, down = width / placement.width, height / placement.height
+    return Sample(
+        truth=entry,
+        image=pixels.reshape(target.height, target.width, -1),
+        scale=(target.width * across, target.height * down),
+        offset=(-placement.left * across, -placement.top * down),
+    )

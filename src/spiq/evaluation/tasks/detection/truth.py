@@ -1,0 +1,192 @@
+"""The labelled boxes of a data set.
+
+    npz     [dataset] annotations: a COCO file; the i-th stored image is the i-th by id
+    coco    the same, with the pictures in the folder ``images``
+    voc     ImageSets/Main/SPLIT.txt names Annotations/ID.xml and JPEGImages/ID.jpg
+
+Boxes are in pixels of the original picture, whatever size the stored image has. COCO's category
+ids become classes in the order of the ids, or by name where the card has ``class_names``. VOC's
+pixels count from 1, and its last ones belong to the box: xmin - 1, ymin - 1, xmax, ymax.
+"""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import numpy as np
+import numpy.typing as npt
+
+from spiq.errors import CardError
+from spiq.evaluation.cards.sections import Card
+from spiq.evaluation.tasks.detection.settings import class_count
+
+VOC_CLASSES = (
+    *("aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow"),
+    *("diningtable", "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa"),
+    *("train", "tvmonitor"),
+)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Truth:
+    """The labelled boxes of one image."""
+
+    name: str
+    picture: Path | None
+    """None: the image is stored in an array."""
+    size: tuple[int, int] | None
+    """Width and height of the original picture; None: those of the file."""
+    boxes: npt.NDArray[np.float64]
+    """(n, 4): x1, y1, x2, y2 in pixels of the original picture."""
+    labels: npt.NDArray[np.intp]
+    crowd: npt.NDArray[np.bool_]
+    """Regions with many objects: what is found there counts neither as right nor as wrong."""
+    difficult: npt.NDArray[np.bool_]
+    """Objects that need not be found, and do not count if they are."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Box:
+    corners: tuple[float, ...]
+    label: int
+    crowd: bool = False
+    difficult: bool = False
+
+
+def read(card: Card, *, limit: int | None = None) -> list[Truth]:
+    """Read the boxes of the first ``limit`` (None: all) images; opens no image.
+
+    Raises:
+        CardError: The annotations cannot be read or are not as the card says.
+    """
+    listed = _voc if card.dataset.layout == "voc" else _coco
+    everything = listed(card)
+    expected = len(everything) if card.dataset.n is None else card.dataset.n
+    if len(everything) < expected or not everything:
+        raise CardError(
+            f"{card.path}: [dataset] n = {expected}, but the annotations in {card.dataset.dir} "
+            f"are of {len(everything)} images"
+        )
+    return [describe() for describe in everything[:expected][:limit]]
+
+
+def _coco(card: Card) -> list[Callable[[], Truth]]:
+    if not card.dataset.annotations:
+        raise CardError(f"{card.path}: [dataset] lacks 'annotations', a file in COCO's format")
+    path = card.dataset.dir / card.dataset.annotations
+    folder = card.dataset.dir / card.dataset.images if card.dataset.layout == "coco" else None
+    try:
+        stored = json.loads(path.read_bytes())
+        labels = _coco_labels(stored["categories"], card)
+        boxes: dict[Any, list[Mapping[str, Any]]] = {image["id"]: [] for image in stored["images"]}
+        for box in stored["annotations"]:
+            if box["image_id"] in boxes:
+                boxes[box["image_id"]].append(box)
+        images = sorted(stored["images"], key=lambda image: int(image["id"]))
+    except OSError as error:
+        raise CardError(f"{path}: cannot read the annotations: {error.strerror}") from error
+    except KeyError as error:
+        raise CardError(f"{path}: not COCO annotations: they lack {error}") from error
+    except (ValueError, TypeError) as error:
+        raise CardError(f"{path}: not COCO annotations: {error}") from error
+
+    def describe(image: Mapping[str, Any]) -> Truth:
+        name = str(image.get("file_name", image["id"]))
+        try:
+            found = [_coco_box(box, labels) for box in boxes[image["id"]]]
+            size = (int(image["width"]), int(image["height"])) if "width" in image else None
+        except (KeyError, ValueError, TypeError) as error:
+            raise CardError(f"{path}: image {name!r}: a wrong box or size: {error!r}") from error
+        if folder is None and size is None:
+            raise CardError(
+                f"{path}: image {name!r} lacks width and height: boxes are in original pixels"
+            )
+        return _truth(name, None if folder is None else folder / name, size, found)
+
+    return [lambda image=image: describe(image) for image in images]  # type: ignore[misc]
+
+
+def _coco_labels(categories: Sequence[Mapping[str, Any]], card: Card) -> dict[int, int]:
+    names = card.decode.class_names
+    ordered = sorted(categories, key=lambda category: int(category["id"]))
+    if names:
+        known = {name: index for index, name in enumerate(names)}
+        return {
+            category["id"]: known[category["name"]]
+            for category in ordered
+            if category["name"] in known
+        }
+    if len(ordered) != class_count(card):
+        raise CardError(
+            f"{card.path}: {card.dataset.annotations} has {len(ordered)} categories, but the "
+            f"network has {class_count(card)} classes: say with [decode] class_names which is which"
+        )
+    return {category["id"]: index for index, category in enumerate(ordered)}
+
+
+def _coco_box(box: Mapping[str, Any], labels: Mapping[int, int]) -> _Box:
+    x, y, width, height = map(float, box["bbox"])
+    label = labels.get(box["category_id"])
+    if label is None:
+        raise ValueError(f"category {box['category_id']} is none of the card's classes")
+    return _Box(
+        corners=(x, y, x + width, y + height), label=label, crowd=bool(box.get("iscrowd", 0))
+    )
+
+
+def _voc(card: Card) -> list[Callable[[], Truth]]:
+    root = card.dataset.dir
+    listed = root / "ImageSets" / "Main" / f"{card.dataset.split}.txt"
+    names = card.decode.class_names or VOC_CLASSES
+    if len(names) != class_count(card):
+        raise CardError(
+            f"{card.path}: the network has {class_count(card)} classes, VOC {len(names)}: say "
+            "with [decode] class_names which is which"
+        )
+    try:
+        ids = [line.split()[0] for line in listed.read_text("utf-8").splitlines() if line.strip()]
+    except OSError as error:
+        raise CardError(f"{card.path}: cannot read {listed}: {error.strerror}") from error
+    except ValueError as error:
+        raise CardError(f"{card.path}: {listed} is not a text file") from error
+    known = {name: index for index, name in enumerate(names)}
+
+    def describe(name: str) -> Truth:
+        path = root / "Annotations" / f"{name}.xml"
+        try:
+            found = [_voc_box(entry, known) for entry in ElementTree.parse(path).iter("object")]
+        except OSError as error:
+            raise CardError(f"{path}: cannot read the annotations: {error.strerror}") from error
+        except (ElementTree.ParseError, ValueError) as error:
+            raise CardError(f"{path}: not VOC annotations: {error}") from error
+        return _truth(f"{name}.jpg", root / "JPEGImages" / f"{name}.jpg", None, found)
+
+    return [lambda name=name: describe(name) for name in ids]  # type: ignore[misc]
+
+
+def _voc_box(entry: ElementTree.Element, labels: Mapping[str, int]) -> _Box:
+    name = entry.findtext("name", "").strip()
+    if name not in labels:
+        raise ValueError(f"class {name!r} is none of the card's")
+    x1, y1, x2, y2 = (
+        float(entry.findtext(f"bndbox/{key}", "absent")) for key in ("xmin", "ymin", "xmax", "ymax")
+    )
+    difficult = entry.findtext("difficult", "0").strip() == "1"
+    return _Box(corners=(x1 - 1, y1 - 1, x2, y2), label=labels[name], difficult=difficult)
+
+
+def _truth(
+    name: str, picture: Path | None, size: tuple[int, int] | None, found: Sequence[_Box]
+) -> Truth:
+    return Truth(
+        name=name,
+        picture=picture,
+        size=size,
+        boxes=np.array([box.corners for box in found], np.float64).reshape(-1, 4),
+        labels=np.array([box.label for box in found], np.intp),
+        crowd=np.array([box.crowd for box in found], np.bool_),
+        difficult=np.array([box.difficult for box in found], np.bool_),
+    )

@@ -1,0 +1,1 @@
+"""Small questions and edits that every pass makes on a graph."""

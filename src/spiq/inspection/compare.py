@@ -1,0 +1,285 @@
+"""Run a float network and a quantized one side by side and compare them tensor by tensor.
+
+For reference tensor r and its counterpart q, over all images and positions,
+
+    SNR = 10 log10(sum r^2 / sum (r - q)^2),    cosine = sum r q / sqrt(sum r^2 sum q^2).
+
+A network that spiq quantized holds *folded* tensors, q = r / sigma with one sigma per channel.
+There the gain of each channel that fits best, g = sum r q / sum q^2, is applied first; since it
+absorbs one of the channel's n samples, the noise that remains is multiplied by n / (n - 1).
+Channels lie along axis 1; from rank 5 on, along all axes between the first and the last two.
+
+Both networks run as written, so that exposing a tensor changes nothing.
+"""
+
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+import onnxruntime as ort
+from google.protobuf.message import DecodeError, EncodeError  # type: ignore[import-untyped]
+from onnx import numpy_helper
+
+from spiq.config import Config
+from spiq.errors import ConfigError, ModelError
+from spiq.inspection.counterparts import Names, counterparts, names, quantizer, unmatched_layers
+from spiq.inspection.results import CompareResult, TensorComparison
+from spiq.io.read import read
+from spiq.passes.prepare import prepare
+from spiq.runtime.session import call, session
+from spiq.runtime.synthetic import dead_leaves, synthetic_inputs
+from spiq.stats.inputs import input_stats
+
+IMAGES = 4
+LIMIT_DB = 200.0
+
+Array = npt.NDArray[np.float64]
+Tensors = dict[str, npt.NDArray[np.generic]]
+Ends = tuple[npt.NDArray[np.generic], npt.NDArray[np.generic]]
+
+
+def compare(
+    reference: str | os.PathLike[str] | bytes, other: str | os.PathLike[str] | bytes
+) -> CompareResult:
+    """Compare the tensors of two networks on the same synthetic inputs.
+
+    The tensors of a network that spiq quantized are compared up to one gain per channel, which
+    its folding removes from them.
+
+    Args:
+        reference: Path or bytes of the float network.
+        other: Path or bytes of the quantized one; of spiq or of another tool that keeps names.
+
+    Raises:
+        ModelError: A network cannot be loaded or run.
+        ConfigError: The networks do not have the same inputs, or share no tensor.
+    """
+    first, second = _opened(reference, "reference"), _opened(other, "other")
+    _check(first, second)
+    pairs, folded = _pairs(first, second), _is_folded(second.proto)
+    sums = _compared(first, second, pairs)
+    return CompareResult(
+        reference=first.where,
+        other=second.where,
+        tensors=tuple(
+            found.comparison(
+                name,
+                first.graph.writers[name],
+                fitted=folded and pairs[name] == f"{name}_dequantized",
+            )
+            for name, found in sums.items()
+        ),
+        unmatched=unmatched_layers(first.graph, sums),
+    )
+
+
+@dataclass(frozen=True)
+class _Opened:
+    """A network whose tensors are all outputs."""
+
+    where: str
+    proto: onnx.ModelProto
+    graph: Names
+    session: ort.InferenceSession
+    inputs: dict[str, list[Any]]
+
+    def floats(self) -> frozenset[str]:
+        """Names of the tensors that hold floats."""
+        outputs = self.session.get_outputs()
+        return frozenset(o.name for o in outputs if o.type in ("tensor(float)", "tensor(double)"))
+
+
+def _opened(source: str | os.PathLike[str] | bytes, default: str) -> _Opened:
+    where = default if isinstance(source, bytes) else os.fspath(source)
+    inputs = {value.name: value.shape for value in session(source, optimize=False).get_inputs()}
+    try:
+        proto = onnx.load_from_string(source) if isinstance(source, bytes) else onnx.load(source)
+        exposed = onnx.ModelProto()
+        exposed.CopyFrom(proto)
+        graph = names(proto.graph)
+        outputs = {output.name for output in proto.graph.output}
+        more = [name for name in graph.writers if name not in outputs]
+        exposed.graph.output.extend(onnx.ValueInfoProto(name=name) for name in more)
+        content = exposed.SerializeToString()
+    except (OSError, ValueError, DecodeError, EncodeError) as error:
+        reason = " ".join(str(error).split())
+        raise ModelError(f"{where}: its tensors cannot be exposed: {reason}") from error
+    return _Opened(where, proto, graph, session(content, optimize=False), inputs)
+
+
+def _check(first: _Opened, second: _Opened) -> None:
+    if sorted(first.inputs) != sorted(second.inputs):
+        raise ConfigError(
+            f"{first.where} has the inputs {', '.join(sorted(first.inputs))}, but {second.where} "
+            f"has {', '.join(sorted(second.inputs))}: give two forms of the same network"
+        )
+    if _is_quantized(first) and not _is_quantized(second):
+        raise ConfigError(
+            f"{first.where} is quantized, {second.where} is not: give the float first"
+        )
+
+
+def _compared(first: _Opened, second: _Opened, pairs: Mapping[str, str]) -> "dict[str, _Sums]":
+    if not pairs:
+        raise ConfigError(
+            f"{first.where} and {second.where} share no float tensor by name: give two forms of "
+            "the same network, or quantize without renaming"
+        )
+    sums: dict[str, _Sums] = {}
+    for feed in _feeds(first, second):
+        expected = _run(first, list(pairs), feed)
+        actual = _run(second, list(dict.fromkeys(pairs.values())), feed)
+        for name, match in pairs.items():
+            if expected[name].size == actual[match].size:
+                added = _Sums.of(expected[name], actual[match].reshape(expected[name].shape))
+                sums[name] = sums[name] + added if name in sums else added
+    return sums
+
+
+def _pairs(first: _Opened, second: _Opened) -> dict[str, str]:
+    ours, theirs = first.floats(), second.floats()
+    found = counterparts(first.graph, second.graph)
+    return {name: match for name, match in found.items() if name in ours and match in theirs}
+
+
+def _is_quantized(opened: _Opened) -> bool:
+    return any(node.op_type == "DequantizeLinear" for node in opened.proto.graph.node)
+
+
+def _is_folded(proto: onnx.ModelProto) -> bool:
+    return any(entry.key == "spiq.method" for entry in proto.metadata_props)
+
+
+def _feeds(first: _Opened, second: _Opened) -> Iterator[Tensors]:
+    """Yield synthetic inputs over the range that ``second`` quantizes, or else ``first`` expects.
+
+    Shapes are those of the network that fixes more of them.
+    """
+    strict = max(first, second, key=lambda opened: _fixed_sizes(opened.inputs))
+    ranges = _ranges(first, second)
+    base = synthetic_inputs(strict.session)
+    for seed in range(IMAGES):
+        feed = dict(base)
+        for name, tensor in base.items():
+            if tensor.dtype != np.float32:
+                continue
+            if tensor.ndim == 4:
+                low, high = ranges.get(name, (np.array(-2.0), np.array(2.0)))
+                image = low + (high - low) * dead_leaves(tensor.shape, seed=seed)
+            else:
+                image = np.random.default_rng(seed).standard_normal(tensor.shape)
+            feed[name] = image.astype(np.float32)
+        yield feed
+
+
+def _fixed_sizes(inputs: Mapping[str, list[Any]]) -> int:
+    return sum(isinstance(size, int) for shape in inputs.values() for size in shape)
+
+
+def _ranges(first: _Opened, second: _Opened) -> dict[str, Ends]:
+    ranges = {name: _grid_range(name, second) for name in first.inputs}
+    found = {name: ends for name, ends in ranges.items() if ends is not None}
+    if len(found) == len(ranges):
+        return found
+    try:
+        known, _ = input_stats(prepare(read(first.proto)), Config())
+    except ModelError:  # such as a reference that is quantized itself
+        return found
+    return {name: (stats.low, stats.high) for name, stats in known.items()} | found
+
+
+def _grid_range(name: str, opened: _Opened) -> Ends | None:
+    """Return the ends of the grid on which a network stores its input."""
+    behind = quantizer(name, opened.graph)
+    if behind is None:
+        return None
+    node, before = behind
+    after = [n for n in opened.graph.readers.get(node.output[0], ()) if n.op_type == "Clip"]
+    wanted = {i for n in (node, *before, *after) for i in n.input}
+    arrays = {
+        tensor.name: numpy_helper.to_array(tensor)
+        for tensor in opened.proto.graph.initializer
+        if tensor.name in wanted
+    }
+    grid = [arrays[i] for i in node.input[1:] if i in arrays]
+    if len(grid) < 2:
+        return None
+    scale, zero = (part.reshape(1, -1, 1, 1).astype(np.float64) for part in grid)
+    bounds = [float(np.iinfo(grid[1].dtype).min), float(np.iinfo(grid[1].dtype).max)]
+    for clip in after:
+        bounds = [float(arrays[i]) for i in clip.input[1:] if i in arrays]
+    for step in before:
+        factors = [arrays[i] for i in step.input if i in arrays and step.op_type == "Mul"]
+        scale = scale / factors[0] if factors else scale
+    low, high = ((bound - zero) * scale for bound in bounds)
+    return low, high
+
+
+def _run(opened: _Opened, wanted: list[str], feed: Tensors) -> Tensors:
+    return dict(zip(wanted, call(opened.session, wanted, feed, where=opened.where), strict=True))
+
+
+@dataclass(frozen=True)
+class _Sums:
+    """Sums of r^2, r q, q^2 and (r - q)^2 per channel, over n samples each."""
+
+    rr: Array
+    rq: Array
+    qq: Array
+    noise: Array
+    n: int
+
+    @classmethod
+    def of(cls, r: npt.NDArray[np.generic], q: npt.NDArray[np.generic]) -> "_Sums":
+        a, b = _by_channel(r), _by_channel(q)
+        return cls(_dot(a, a), _dot(a, b), _dot(b, b), _dot(a - b, a - b), a.shape[1])
+
+    def __add__(self, more: "_Sums") -> "_Sums":
+        return _Sums(
+            self.rr + more.rr,
+            self.rq + more.rq,
+            self.qq + more.qq,
+            self.noise + more.noise,
+            self.n + more.n,
+        )
+
+    def comparison(self, name: str, node: onnx.NodeProto, *, fitted: bool) -> TensorComparison:
+        gain, noise = np.ones_like(self.rr), self.noise
+        if fitted:
+            gain = np.divide(self.rq, self.qq, out=np.zeros_like(self.rq), where=self.qq > 0)
+            noise = np.maximum(self.rr - gain * self.rq, 0) * (self.n / max(self.n - 1, 1))
+        signal, answer = float(self.rr.sum()), float((gain**2 * self.qq).sum())
+        size = np.sqrt(signal * answer)
+        same = signal == answer
+        return TensorComparison(
+            name=name,
+            producer=f"{node.op_type} '{node.name or node.output[0]}'",
+            snr_db=_decibels(signal, float(noise.sum())),
+            cosine=float((gain * self.rq).sum() / size) if size > 0 else float(same),
+        )
+
+
+def _dot(a: Array, b: Array) -> Array:
+    product: Array = np.einsum("cn,cn->c", a, b)
+    return product
+
+
+def _by_channel(tensor: npt.NDArray[np.generic]) -> Array:
+    """Reshape to (channels, samples)."""
+    exact = tensor.astype(np.float64)
+    if exact.ndim < 2:
+        return exact.reshape(1, -1)
+    last = max(2, exact.ndim - 2)
+    channels = int(np.prod(exact.shape[1:last]))
+    rows = exact.reshape(exact.shape[0], channels, -1).swapaxes(0, 1)
+    return rows.reshape(channels, -1)
+
+
+def _decibels(signal: float, noise: float) -> float:
+    if noise <= signal * 10 ** (-LIMIT_DB / 10):
+        return LIMIT_DB
+    return max(-LIMIT_DB, 10 * float(np.log10(max(signal, 1e-300) / noise)))

@@ -1,0 +1,70 @@
+"""The layers of a network as a user wants to see them."""
+
+import numpy as np
+import onnx_ir as ir
+
+from spiq.graph.query import constant, dims, weight_nodes
+from spiq.inspection.results import LayerResult
+from spiq.planning.errors.ranges import soft_ranges
+from spiq.planning.plan.values import Plan
+from spiq.stats.propagate import Measured
+from spiq.stats.rules.linear import grouped
+
+_WIDTH = np.array([6.0])
+
+
+def layer_results(
+    graph: ir.Graph, measured: Measured, plan: Plan | None = None
+) -> tuple[LayerResult, ...]:
+    """Describe every layer of a prepared network, in order.
+
+    Args:
+        graph: The prepared network.
+        measured: Statistics of its tensors.
+        plan: What became of each layer; None before it is known.
+    """
+    ranges = soft_ranges(graph, measured, _WIDTH)
+    spreads = {value: _spread(low, high) for value, (low, high) in ranges.items()}
+    return tuple(_describe(node, measured, spreads, plan) for node in weight_nodes(graph))
+
+
+def _describe(
+    node: ir.Node,
+    measured: Measured,
+    spreads: dict[ir.Value, float | None],
+    plan: Plan | None,
+) -> LayerResult:
+    source, weight = node.inputs[0], constant(node.inputs[1])
+    assert source is not None and weight is not None
+    groups, outputs, inputs, _ = grouped(node, weight).shape
+    known = measured.stats.get(source)
+    name = str(node.name)
+    planned = plan.layers.get(name) if plan is not None else None
+    return LayerResult(
+        name=name,
+        operator=node.op_type,
+        quantized=planned is not None,
+        reason=plan.left_in_float.get(name, "") if plan is not None else "",
+        in_channels=groups * inputs,
+        out_channels=groups * outputs,
+        parameters=weight.size + (groups * outputs if len(node.inputs) > 2 else 0),
+        macs=_macs(node, weight),
+        statistics=known.source if known is not None else "unknown",
+        bits=planned.bits if planned is not None else None,
+        spread=spreads.get(source),
+    )
+
+
+def _macs(node: ir.Node, weight: np.ndarray) -> int | None:
+    value = node.inputs[0] if node.op_type == "ConvTranspose" else node.outputs[0]
+    shape = dims(value)
+    if shape is None or any(size is None for size in shape[2:]):
+        return None
+    positions = int(np.prod([size or 1 for size in shape[2:]]))
+    return int(weight.size) * positions
+
+
+def _spread(low: np.ndarray, high: np.ndarray) -> float | None:
+    width = (high - low).reshape(-1)
+    middle = float(np.median(width[width > 0])) if (width > 0).any() else 0.0
+    return float(width.max() / middle) if middle > 0 else None

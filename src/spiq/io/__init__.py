@@ -1,0 +1,1 @@
+"""Files to checked graphs and back: the only room that knows the file format."""

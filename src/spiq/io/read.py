@@ -1,0 +1,222 @@
+"""Read a network: a file, bytes, or a model in memory becomes one checked graph.
+
+open      weights are cut out of the file, the rest is parsed      weight_spans, weight_tensors
+check     version, structure, every node against its operator      opset, checks, schema
+parse     to an onnx_ir graph, which gets its weights back         graph.skeleton, weight_tensors
+normalize functions inlined, nodes sorted, opset 13, constants     opset
+are initializers and no inputs
+check     not quantized, in inference mode, finite                 checks
+infer     shapes and types                                         schema
+check     sizes fit, numbers are of a sane size                    sizes, checks
+"""
+
+import mmap
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import onnx
+import onnx_ir as ir
+from google.protobuf.message import (  # type: ignore[import-untyped]
+    DecodeError,
+    EncodeError,
+)
+from onnx_ir.passes.common import LiftConstantsToInitializersPass
+
+from spiq.errors import ConfigError, ModelError
+from spiq.graph.skeleton import attach, constants_are_no_inputs, shells
+from spiq.io import checks, functions, opset, schema, sizes, weight_spans, weight_tensors
+
+Source = str | os.PathLike[str] | bytes | onnx.ModelProto | ir.Model
+
+_OTHER_FORMATS = {
+    b"version https://git-lfs": "a Git LFS pointer: run `git lfs pull`",
+    b"PK\x03\x04": "a zip archive or a PyTorch file: export the network to ONNX",
+    b"\x89HDF": "an HDF5 (Keras) file: convert the network to ONNX",
+    b"\x80": "a Python pickle: export the network to ONNX",
+    b"<": "XML or HTML, not ONNX: check where it was downloaded from",
+}
+
+
+@dataclass(frozen=True)
+class _Opened:
+    """A model whose large weights are apart from its graph."""
+
+    where: str
+    proto: onnx.ModelProto
+    tensors: Mapping[str, ir.TensorProtocol]
+    folder: Path | None = None
+
+
+def read(source: Source) -> ir.Model:
+    """Read a network and check that it can be worked on.
+
+    Args:
+        source: Path of an ONNX file, its content, or a model in memory. It is left as it is.
+
+    Returns:
+        A graph of its own, sorted, with opset 13 or newer, constants as initializers (tensors in
+        memory, read-only), no functions, and shapes where they can be inferred.
+
+    Raises:
+        ModelError: The file or the graph is broken.
+        UnsupportedError: The network is valid but not handled, such as an already quantized one.
+        ConfigError: The source is none of the above.
+    """
+    opened = _open(source)
+    schema.text(opened.proto, where=opened.where)
+    opset.check(opened.proto, where=opened.where)
+    checks.structure(opened.proto, where=opened.where)
+    schema.operators(opened.proto, where=opened.where)
+    model = _normalized(_parsed(opened), where=opened.where)
+    _load_constants(model, opened)
+    for check in (
+        checks.not_quantized,
+        checks.inference_mode,
+        checks.finite,
+        schema.inputs,
+        sizes.counts,
+        schema.settle,
+        sizes.sizes,
+        sizes.extents,
+        checks.variances,
+        sizes.magnitudes,
+    ):
+        check(model, where=opened.where)
+    return model
+
+
+def _open(source: Source) -> _Opened:
+    if isinstance(source, onnx.ModelProto):
+        where = "the given ModelProto"
+        try:
+            return _from_bytes(source.SerializeToString(), where)
+        except (EncodeError, ValueError) as error:
+            raise ModelError(
+                f"{where} is larger than 2 GB: save it with external data and give its path"
+            ) from error
+    if isinstance(source, ir.Model):
+        return _from_graph(source)
+    if isinstance(source, bytes):
+        return _from_bytes(source, "the given bytes")
+    if isinstance(source, str | os.PathLike):
+        return _from_path(Path(source))
+    raise ConfigError(
+        f"a model is a path, bytes, onnx.ModelProto or onnx_ir.Model, not {type(source).__name__}"
+    )
+
+
+def _from_path(path: Path) -> _Opened:
+    where = repr(str(path))
+    try:
+        if path.is_dir():
+            raise ModelError(f"{where} is a folder: give the path of the ONNX file in it")
+        if path.exists() and not path.is_file():  # a pipe would be waited for
+            raise ModelError(f"{where} is not a regular file: copy the model to one")
+        with path.open("rb") as file:
+            if os.fstat(file.fileno()).st_size == 0:
+                raise ModelError(f"{where} is empty: download or export it again")
+            with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+                proto, spans = _split(data, where)
+            tensors = weight_tensors.cut_out(
+                proto, spans, weight_tensors.from_file(file), where=where
+            )
+    except FileNotFoundError as error:
+        raise ModelError(f"{where}: there is no such file: check the path") from error
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise ModelError(
+            f"{where} cannot be read: {reason}: check the path and its rights"
+        ) from error
+    return _Opened(where, proto, tensors, path.absolute().parent)
+
+
+def _from_bytes(data: bytes, where: str) -> _Opened:
+    if not data:
+        raise ModelError(f"{where}: there is no content: give that of an ONNX file")
+    proto, spans = _split(data, where)
+    fetch = weight_tensors.from_bytes(data)
+    return _Opened(where, proto, weight_tensors.cut_out(proto, spans, fetch, where=where))
+
+
+def _split(
+    data: weight_spans.Buffer, where: str
+) -> tuple[onnx.ModelProto, dict[str, weight_spans.Span]]:
+    try:
+        rest, spans = weight_spans.split(data)
+        proto = onnx.ModelProto.FromString(rest)
+    except (ValueError, DecodeError) as error:
+        head = data[:64]
+        for magic, meaning in _OTHER_FORMATS.items():
+            if head.startswith(magic):
+                raise ModelError(f"{where} is {meaning}") from error
+        raise ModelError(
+            f"{where} is not an ONNX file, or is cut short: download or export it again"
+        ) from error
+    return proto, spans
+
+
+def _from_graph(model: ir.Model) -> _Opened:
+    where = "the given onnx_ir.Model"
+    tensors: dict[str, ir.TensorProtocol] = {}
+    for name, value in model.graph.initializers.items():
+        tensor = value.const_value
+        if tensor is None:
+            raise ModelError(f"{where}: tensor {name!r} has no values: set its const_value")
+        if isinstance(tensor, ir.ExternalTensor):
+            files = weight_tensors.ExternalFiles(Path(tensor.base_dir or "."), where=where)
+            tensors[name] = files.load(tensor, name)
+        else:
+            tensors[name] = weight_tensors.in_memory(tensor, name, where=where)
+    try:
+        return _Opened(where, shells(model), tensors)
+    except ir.serde.SerdeError as error:
+        raise ModelError(f"{where} cannot be serialized: {_root(error)}: repair it") from error
+
+
+def _parsed(opened: _Opened) -> ir.Model:
+    opset.name_default_domain(opened.proto)
+    schema.open_sizes(opened.proto)
+    try:
+        model = ir.serde.deserialize_model(opened.proto)
+    except (ir.serde.SerdeError, NotImplementedError) as error:
+        raise ModelError(
+            f"{opened.where} cannot be parsed: {_root(error)}: export the network again"
+        ) from error
+    attach(model, opened.tensors)
+    _load_constants(model, opened)
+    return model
+
+
+def _normalized(model: ir.Model, *, where: str) -> ir.Model:
+    functions.inline(model, where=where)
+    checks.in_order(model, where=where)
+    model = opset.raised(model, where=where)
+    try:
+        LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
+    except (ir.passes.PassError, TypeError, ValueError) as error:
+        raise ModelError(
+            f"{where}: a Constant is broken: {_root(error)}: export the network again"
+        ) from error
+    constants_are_no_inputs(model)
+    return model
+
+
+def _load_constants(model: ir.Model, opened: _Opened) -> None:
+    """Give every initializer a tensor in memory that nobody else holds, in place."""
+    files = weight_tensors.ExternalFiles(opened.folder, where=opened.where)
+    for graph in model.graphs():
+        for name, value in graph.initializers.items():
+            tensor = value.const_value
+            if isinstance(tensor, ir.ExternalTensor):
+                value.const_value = files.load(tensor, name)
+            elif tensor is not None and not isinstance(tensor, ir.Tensor):
+                value.const_value = weight_tensors.in_memory(tensor, name, where=opened.where)
+
+
+def _root(error: BaseException) -> str:
+    """Return the message of the first cause, on one line."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return " ".join(str(error).split())

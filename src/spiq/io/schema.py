@@ -1,0 +1,205 @@
+"""Whether nodes keep to their operators, and tensors to one another.
+
+The rules are ONNX's own, as the runtime applies them when it opens a model; what it notices only
+when a layer runs is added here. Later steps may then rely on attributes being of their type, on
+required inputs being there, and on sizes that fit.
+
+1. Each node of the default domain against its operator's schema. An operator that onnx does not
+   know is left alone: a runtime may know it.
+2. Types and shapes of all values, inferred strictly from the inputs' and the weights' alone.
+3. Sizes of what layers multiply by, which the inference does not compare: spiq.io.sizes.
+"""
+
+from collections.abc import Iterator, Sequence
+
+import onnx
+import onnx_ir as ir
+from google.protobuf.message import Message  # type: ignore[import-untyped]
+
+from spiq.errors import ModelError, UnsupportedError
+from spiq.graph.shapes import assign
+from spiq.graph.skeleton import skeleton
+from spiq.io.checks import described
+
+_DEFAULT = ("", "ai.onnx")
+_INFERENCE = (onnx.shape_inference.InferenceError, RuntimeError, ValueError)
+
+
+def text(proto: onnx.ModelProto, *, where: str) -> None:
+    """Refuse names that are no text: protobuf lets them through, and nothing else takes them.
+
+    Raises:
+        ModelError: There is one.
+    """
+    for found in _texts(proto):
+        if not isinstance(found, str):  # bytes, where it is no UTF-8
+            raise ModelError(
+                f"{where}: {found!r:.60} is no text: the file is damaged, download or export it "
+                "again"
+            )
+
+
+def _texts(message: Message) -> Iterator[str | bytes]:
+    for field, value in message.ListFields():
+        if field.type == field.TYPE_MESSAGE:
+            for inner in (value,) if isinstance(value, Message) else value:
+                yield from _texts(inner)
+        elif field.type == field.TYPE_STRING:
+            yield from (value,) if isinstance(value, str | bytes) else value
+
+
+def operators(proto: onnx.ModelProto, *, where: str) -> None:
+    """Check every node against the schema of its operator.
+
+    Args:
+        proto: The model, structure checked, with or without its weights.
+        where: The model's name for messages.
+
+    Raises:
+        ModelError: A node has other inputs, outputs or attributes than its operator.
+    """
+    own = {(function.domain, function.name) for function in proto.functions}
+    bodies = [(proto.opset_import, proto.graph.node)]
+    bodies += [(function.opset_import, function.node) for function in proto.functions]
+    for imports, nodes in bodies:
+        versions = [entry.version for entry in imports if entry.domain in _DEFAULT]
+        if not versions:
+            continue
+        context = onnx.checker.C.CheckerContext()
+        context.ir_version = onnx.IR_VERSION
+        context.opset_imports = {"": max(versions)}
+        for node in _all(nodes):
+            if node.domain in _DEFAULT and (node.domain, node.op_type) not in own:
+                _operator(node, max(versions), context, where)
+
+
+def _all(nodes: Sequence[onnx.NodeProto]) -> Iterator[onnx.NodeProto]:
+    for node in nodes:
+        yield node
+        for attribute in node.attribute:
+            for graph in (attribute.g, *attribute.graphs):
+                yield from _all(graph.node)
+
+
+def _operator(
+    node: onnx.NodeProto, version: int, context: onnx.checker.C.CheckerContext, where: str
+) -> None:
+    name = described(node.op_type, node.name, list(node.output))
+    if not node.output:
+        raise ModelError(f"{where}: {name} writes nothing: export the network again")
+    try:
+        onnx.defs.get_schema(node.op_type, version, "")
+    except onnx.defs.SchemaError:
+        return
+    texts = [a for a in node.attribute if a.type == onnx.AttributeProto.STRING]
+    try:
+        for attribute in texts:
+            attribute.s.decode()
+        onnx.checker.check_node(_without_bodies(node), context)
+    except (onnx.checker.ValidationError, UnicodeDecodeError) as error:
+        reason = _one_line(error).split(" ==> ")[0].rstrip(".")
+        raise ModelError(
+            f"{where}: {name} is broken ({reason}): export the network again"
+        ) from error
+
+
+def _without_bodies(node: onnx.NodeProto) -> onnx.NodeProto:
+    """Return a node without its subgraphs and external data: they are checked by themselves.
+
+    (The checker would look for the data in the folder that the process happens to be in.)
+    """
+    if not any(map(_has_body, node.attribute)):
+        return node
+    copy = onnx.NodeProto()
+    copy.CopyFrom(node)
+    for attribute in filter(_has_body, copy.attribute):
+        for graph in (*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs):
+            graph.CopyFrom(onnx.GraphProto(name="body"))
+        if attribute.t.data_location == onnx.TensorProto.EXTERNAL:
+            attribute.t.CopyFrom(onnx.TensorProto(data_type=attribute.t.data_type, dims=[0]))
+    return copy
+
+
+def _has_body(attribute: onnx.AttributeProto) -> bool:
+    external = attribute.t.data_location == onnx.TensorProto.EXTERNAL
+    return external or attribute.HasField("g") or bool(attribute.graphs)
+
+
+def open_sizes(proto: onnx.ModelProto) -> None:
+    """Take negative sizes of inputs and outputs for unknown ones, as runtimes do, in place."""
+    graph = proto.graph
+    for info in (*graph.input, *graph.output, *graph.value_info):
+        for dim in info.type.tensor_type.shape.dim:
+            if dim.dim_value < 0:
+                dim.ClearField("dim_value")
+
+
+def settle(model: ir.Model, *, where: str) -> None:
+    """Give the values of the main graph their shape and type from those of the inputs, in place.
+
+    What the model states of a value counts only where nothing can be inferred: exporters leave
+    shapes behind that were true of another batch.
+
+    Args:
+        model: A valid, sorted model.
+        where: The model's name for messages.
+
+    Raises:
+        ModelError: Shapes or types contradict each other.
+    """
+    assign(model, inferred(skeleton(model), where=where))
+
+
+def inferred(proto: onnx.ModelProto, *, where: str) -> onnx.ModelProto:
+    """Return a model with the types and shapes of its values, in place of those that it states.
+
+    Args:
+        proto: The model without its large weights, nodes sorted; what it states is removed.
+        where: The model's name for messages.
+
+    Raises:
+        ModelError: Types or shapes contradict each other.
+    """
+    del proto.graph.value_info[:]
+    for output in proto.graph.output:
+        if output.type.HasField("tensor_type"):
+            output.type.tensor_type.ClearField("shape")
+    problem: Exception | None = None
+    for propagate in (True, False):  # numbers in shapes are a help, not what decides
+        try:
+            return onnx.shape_inference.infer_shapes(
+                proto, check_type=True, strict_mode=True, data_prop=propagate
+            )
+        except _INFERENCE as error:
+            problem = error
+    assert problem is not None
+    raise ModelError(
+        f"{where}: shapes or types contradict each other ({_one_line(problem)}): export the "
+        "network again"
+    ) from problem
+
+
+def inputs(model: ir.Model, *, where: str) -> None:
+    """Refuse an input of which not even the number of dimensions is known.
+
+    (Numbers that are no floats are taken for single ones then: switches and counts, not images.)
+
+    Raises:
+        UnsupportedError: There is one, or one that is no tensor; it is named.
+    """
+    for value in model.graph.inputs:
+        if value.type is not None and not isinstance(value.type, ir.TensorType):
+            raise UnsupportedError(
+                f"{where}: input {value.name!r} is no tensor: export the network with tensors as "
+                "inputs"
+            )
+        kind = value.dtype
+        if kind is None or (value.shape is None and kind.is_floating_point()):
+            raise UnsupportedError(
+                f"{where}: input {value.name!r} does not say its type and how many dimensions it "
+                "has: export the network with a shape, such as float32 [N,3,224,224]"
+            )
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split())

@@ -1,0 +1,354 @@
+"""Whether what layers multiply by and add fits what they read, and is of a sane size.
+
+ONNX's inference leaves this open, and the runtime notices it only when a layer runs. A size that is
+not known fits.
+"""
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+import onnx_ir as ir
+
+from spiq.errors import ModelError, UnsupportedError
+from spiq.graph.query import constant, dims, ints
+from spiq.io.checks import describe
+
+Size = int | None
+Rule = Callable[[ir.Node], str | None]
+"""Says what is wrong with a node; None where nothing is."""
+
+_HUGE = 1 << 31
+"""No whole number that an operator has as an attribute is as large as this."""
+
+_STEP, _WIDTH = 1 << 13, 1 << 17
+"""Nor is a stride, dilation or padding as large as the first, or a window as the second."""
+
+_LARGEST = 1e15
+"""No training leaves larger parameters; their products stay far from the end of float32."""
+
+_MOST = 1 << 31
+"""Bytes of a tensor with which a network can still be run on an ordinary machine."""
+
+_BATCH = 4096
+"""Images at a time, likewise."""
+
+_COUNTED = 1 << 28
+"""Numbers that a Range may have."""
+
+_PARAMETERS = {
+    "BatchNormalization": (1, 2, 3, 4),
+    "Conv": (1, 2),
+    "ConvTranspose": (1, 2),
+    "Gemm": (1, 2),
+    "MatMul": (1,),
+}
+_SCALED = (*_PARAMETERS, "LeakyRelu")
+
+
+def sizes(model: ir.Model, *, where: str) -> None:
+    """Check that the sizes of every operator's inputs and attributes fit each other.
+
+    Args:
+        model: The model, shapes inferred.
+        where: The model's name for messages.
+
+    Raises:
+        ModelError: Some do not; the node is named.
+    """
+    for node in model.graph.all_nodes():
+        for rule in _RULES.get(node.op_type, ()) if node.domain == "" else ():
+            problem = rule(node)
+            if problem is not None:
+                raise ModelError(
+                    f"{where}: {describe(node)} {problem}: the file is damaged, export it again"
+                )
+
+
+def counts(model: ir.Model, *, where: str) -> None:
+    """Refuse a Range over more numbers than can be meant; the inference itself would count them.
+
+    Raises:
+        ModelError: There is one.
+    """
+    for node in model.graph.all_nodes():
+        given = [constant(value) for value in node.inputs[:3]] if node.op_type == "Range" else []
+        known = [array for array in given if array is not None and array.dtype.kind in "iuf"]
+        if node.domain or len(known) < 3 or any(array.size != 1 for array in known):
+            continue
+        start, end, step = (float(array.reshape(-1)[0]) for array in known)
+        if not step or not (end - start) / step <= _COUNTED:
+            raise ModelError(
+                f"{where}: {describe(node)} counts from {start:g} to {end:g} in steps of {step:g}: "
+                "the file is damaged, export it again"
+            )
+
+
+def extents(model: ir.Model, *, where: str) -> None:
+    """Refuse a network with tensors that are empty, or too large to be run.
+
+    Args:
+        model: The model, shapes inferred.
+        where: The model's name for messages.
+
+    Raises:
+        ModelError: An input has a size of 0.
+        UnsupportedError: A tensor takes more than 2 GB, or an input too many images; it is named.
+    """
+    inputs = list(model.graph.inputs)
+    for value in (*inputs, *(value for node in model.graph for value in node.outputs)):
+        shape = dims(value)
+        if shape is None:
+            continue
+        if value in inputs and 0 in shape:
+            raise ModelError(
+                f"{where}: input {value.name!r} has the shape {shape}, which holds nothing: export "
+                "the network again"
+            )
+        size = _bytes_of(value.dtype) * math.prod(size for size in shape if size is not None)
+        if size > _MOST:
+            raise UnsupportedError(
+                f"{where}: tensor {value.name!r} of shape {shape} takes {size / 1e9:.3g} GB, but "
+                "the network has to be run to check it: export it for smaller inputs"
+            )
+        if value in inputs and len(shape) == 4 and (shape[0] or 0) > _BATCH:
+            raise UnsupportedError(
+                f"{where}: input {value.name!r} takes {shape[0]} images at a time, but the network "
+                "has to be run to check it: export it with a dynamic batch"
+            )
+
+
+def _bytes_of(kind: ir.DataType | None) -> float:
+    """Return how much a number takes; for texts, and where it is not known, the least."""
+    if kind is None or kind in (ir.DataType.UNDEFINED, ir.DataType.STRING):
+        return 1
+    return kind.itemsize
+
+
+def magnitudes(model: ir.Model, *, where: str) -> None:
+    """Refuse parameters that no training leaves, whose products are beyond all numbers.
+
+    Raises:
+        ModelError: There are some; node and tensor are named.
+    """
+    for node in model.graph.all_nodes():
+        if node.domain != "":
+            continue
+        for value in _given(node, _PARAMETERS.get(node.op_type, ())):
+            largest = _beyond(constant(value))
+            if largest is not None:
+                raise ModelError(
+                    f"{where}: {describe(node)} has numbers of up to {largest:.3g} in tensor "
+                    f"{value.name!r}: the weights are damaged, export them again"
+                )
+        for attribute in node.attributes.values():
+            if not _is_sane(attribute, _LARGEST if node.op_type in _SCALED else np.inf):
+                raise ModelError(
+                    f"{where}: {describe(node)} has {attribute.name} = {attribute.value}: the file "
+                    "is damaged, export it again"
+                )
+
+
+def _is_sane(attribute: ir.Attr, largest: float) -> bool:
+    if attribute.type == ir.AttributeType.FLOAT:
+        return abs(attribute.as_float()) <= largest  # which NaN is not
+    if attribute.type == ir.AttributeType.INT:
+        return abs(attribute.as_int()) < _HUGE  # operators take it for one of 32 bits
+    return True
+
+
+def _beyond(array: np.ndarray | None) -> float | None:
+    """Return the largest magnitude of an array where it is no training's."""
+    if array is None or array.dtype.kind != "f" or not array.size:
+        return None
+    flat = array.reshape(-1)
+    with np.errstate(all="ignore"):  # at the speed of memory, as in checks.finite
+        if np.dot(flat, flat) <= _LARGEST**2:
+            return None
+    largest = float(np.abs(flat).max())
+    return largest if largest > _LARGEST else None
+
+
+def _given(node: ir.Node, places: tuple[int, ...]) -> list[ir.Value]:
+    values = [node.inputs[place] for place in places if place < len(node.inputs)]
+    return [value for value in values if value is not None]
+
+
+def _differ(first: Size, second: Size) -> bool:
+    return first is not None and second is not None and first != second
+
+
+def _times(size: Size, factor: int) -> Size:
+    return None if size is None else size * factor
+
+
+# Layers
+
+
+def _window(node: ir.Node) -> str | None:
+    shape = dims(node.inputs[0])
+    for name, per_axis, least, beyond in (
+        ("strides", 1, 1, _STEP),
+        ("dilations", 1, 1, _STEP),
+        ("kernel_shape", 1, 1, _WIDTH),
+        ("pads", 2, 0, _STEP),
+    ):
+        numbers = ints(node, name, [])
+        if numbers and shape is not None and len(numbers) != (len(shape) - 2) * per_axis:
+            return f"has {len(numbers)} numbers in {name}, for an input of shape {shape}"
+        if any(not least <= number < beyond for number in numbers):
+            return f"has the {name} {numbers}"
+    return None
+
+
+def _convolution(node: ir.Node) -> str | None:
+    weight, data = dims(node.inputs[1]), dims(node.inputs[0])
+    groups = node.attributes.get_int("group", 1)
+    if weight is None:
+        return None
+    kernel = ints(node, "kernel_shape", [])
+    if groups < 1 or len(weight) < 3 or 0 in weight or (weight[0] or 0) % groups:
+        return f"has {groups} groups and a weight of shape {weight}"
+    if kernel and (len(kernel) != len(weight) - 2 or any(map(_differ, kernel, weight[2:]))):
+        return f"has the kernel_shape {kernel} and a weight of shape {weight}"
+    across = _times(weight[1], groups)
+    channels, outputs = (across, weight[0]) if node.op_type == "Conv" else (weight[0], across)
+    if data is not None and (len(data) != len(weight) or _differ(data[1], channels)):
+        return f"has {groups} groups and a weight of shape {weight} for an input of shape {data}"
+    return _vectors(node, (2,), outputs)
+
+
+def _vectors(node: ir.Node, places: tuple[int, ...], size: Size) -> str | None:
+    for value in _given(node, places):
+        shape = dims(value)
+        if shape is not None and (len(shape) != 1 or _differ(shape[0], size)):
+            return f"has {value.name!r} of shape {shape} for {size} channels"
+    return None
+
+
+def _norm(node: ir.Node) -> str | None:
+    data, gamma = dims(node.inputs[0]), dims(node.inputs[1])
+    size = data[1] if data is not None and len(data) > 1 else None
+    if size is None:
+        size = gamma[0] if gamma else None
+    return _vectors(node, (1, 2, 3, 4), size)
+
+
+def _gemm(node: ir.Node) -> str | None:
+    first, second = dims(node.inputs[0]), dims(node.inputs[1])
+    if first is None or second is None:
+        return None
+    read = first[0 if node.attributes.get_int("transA", 0) else 1]
+    wanted, outputs = second[::-1] if node.attributes.get_int("transB", 0) else second
+    if _differ(read, wanted) or 0 in second:
+        return f"has a weight of shape {second} for an input of shape {first}"
+    for value in _given(node, (2,)):
+        bias = dims(value)
+        if bias and (len(bias) > 2 or (bias[-1] != 1 and _differ(bias[-1], outputs))):
+            return f"has a bias of shape {bias} for {outputs} outputs"
+    return None
+
+
+def _slope(node: ir.Node) -> str | None:
+    data, slope = dims(node.inputs[0]), dims(node.inputs[1])
+    if data is None or slope is None:
+        return None
+    pairs = zip(slope[::-1], data[::-1], strict=False)
+    if len(slope) > len(data) or any(size != 1 and _differ(size, there) for size, there in pairs):
+        return f"has a slope of shape {slope} for an input of shape {data}"
+    return None
+
+
+# Movers
+
+
+def _permutation(node: ir.Node) -> str | None:
+    shape, order = dims(node.inputs[0]), ints(node, "perm", [])
+    if order and shape is not None and len(order) != len(shape):
+        return f"permutes {len(order)} dimensions of an input of shape {shape}"
+    return None
+
+
+def _numbers(*places: int) -> Rule:
+    """Make a rule: these inputs are single numbers."""
+
+    def rule(node: ir.Node) -> str | None:
+        for value in _given(node, places):
+            shape = dims(value)
+            if shape is not None and (len(shape) > 1 or not {1, None}.issuperset(shape)):
+                return f"takes a single number, but {value.name!r} has the shape {shape}"
+        return None
+
+    return rule
+
+
+def _bounds(node: ir.Node) -> str | None:
+    ends = [constant(value) for value in node.inputs[1:3]]
+    low, high = (
+        default if end is None or not end.size else float(end.reshape(-1)[0])
+        for end, default in zip((*ends, None, None), (-np.inf, np.inf), strict=False)
+    )
+    if not low <= high or low == np.inf or high == -np.inf:
+        return f"clips to values from {low:g} to {high:g}"
+    return None
+
+
+def _lists(*places: int) -> Rule:
+    """Make a rule: these inputs are lists."""
+
+    def rule(node: ir.Node) -> str | None:
+        for value in _given(node, places):
+            shape = dims(value)
+            if shape is not None and len(shape) > 1:
+                return f"takes a list of numbers, but {value.name!r} has the shape {shape}"
+        return None
+
+    return rule
+
+
+def _cuts(node: ir.Node) -> str | None:
+    lists = [constant(value) for value in _given(node, (1, 2, 3, 4))]
+    known = [array for array in lists if array is not None]
+    if len({array.size for array in known}) > 1:
+        return f"has lists of {', '.join(str(array.size) for array in known)} numbers"
+    if len(node.inputs) > 4 and (steps := constant(node.inputs[4])) is not None and not steps.all():
+        return "has a step of 0"
+    return None
+
+
+def _indices(node: ir.Node) -> str | None:
+    shape, chosen = dims(node.inputs[0]), constant(node.inputs[1])
+    axis = node.attributes.get_int("axis", 0)
+    if not shape or chosen is None or not -len(shape) <= axis < len(shape):
+        return None
+    size = shape[axis]
+    if size is not None and chosen.size and not (-size <= chosen.min() and chosen.max() < size):
+        return f"reads places {chosen.min()} to {chosen.max()} of {size}"
+    return None
+
+
+_RULES: dict[str, tuple[Rule, ...]] = {
+    "AveragePool": (_window,),
+    "BatchNormalization": (_norm,),
+    "Clip": (_numbers(1, 2), _bounds),
+    "ConstantOfShape": (_lists(0),),
+    "Conv": (_window, _convolution),
+    "ConvTranspose": (_window, _convolution),
+    "Expand": (_lists(1),),
+    "Gather": (_indices,),
+    "Gemm": (_gemm,),
+    "LpPool": (_window,),
+    "MaxPool": (_window,),
+    "PRelu": (_slope,),
+    "Pad": (_lists(1, 3),),
+    "Range": (_numbers(0, 1, 2),),
+    "ReduceMean": (_lists(1),),
+    "Reshape": (_lists(1),),
+    "Resize": (_lists(1, 2, 3),),
+    "Slice": (_lists(1, 2, 3, 4), _cuts),
+    "Split": (_lists(1),),
+    "Squeeze": (_lists(1),),
+    "Tile": (_lists(1),),
+    "Transpose": (_permutation,),
+    "Unsqueeze": (_lists(1),),
+}

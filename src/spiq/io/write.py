@@ -1,0 +1,182 @@
+"""Write a network: all of it, or nothing.
+
+A file takes the place of the old one when it is whole, so that no reader meets half of it and a
+failure leaves what was there, see :mod:`spiq.io.atomic`. Above 2 GB, which protobuf cannot
+hold, the weights go to a file beside the model, see :mod:`spiq.io.external`.
+"""
+
+import errno
+import os
+from pathlib import Path
+
+import onnx
+import onnx_ir as ir
+from google.protobuf.message import EncodeError  # type: ignore[import-untyped]
+
+from spiq.errors import ModelError, OutputError
+from spiq.graph.skeleton import PLAIN_CONSTANTS
+from spiq.io.atomic import pending, tidy
+from spiq.io.external import undo, write_large
+
+Network = ir.Model | onnx.ModelProto | bytes
+
+_LIMIT = 2_000_000_000
+"""Bytes of weights above which they go to a file of their own; protobuf ends at 2**31 - 1."""
+
+_TODO = {
+    errno.ENOSPC: "free some space or choose another folder",
+    errno.EDQUOT: "free some space or choose another folder",
+    errno.EROFS: "choose a folder that can be written to",
+    errno.EACCES: "choose a folder that can be written to",
+    errno.EPERM: "choose a folder that can be written to",
+}
+
+
+def write(
+    model: Network,
+    path: str | os.PathLike[str],
+    *,
+    source: str | os.PathLike[str] | None = None,
+    force: bool = False,
+) -> None:
+    """Write a network to a file.
+
+    Args:
+        model: The network; it is left as it is. Bytes are written as they are.
+        path: The ONNX file to write. Where it is a link, the file that it leads to is replaced.
+        source: The file that the network was read from, which is not overwritten by accident.
+        force: Overwrite ``source`` all the same.
+
+    Raises:
+        OutputError: The file cannot be written; what was there before is unchanged.
+        ModelError: The network cannot be serialized.
+    """
+    target = check_output(path, source=source, force=force)
+    tidy(target.parent, undo(target.parent))
+    too_large = _too_large(model)
+    try:
+        if too_large is not None:
+            write_large(too_large, target, lambda model: _encoded(_message(model)))
+        else:
+            _write(model if isinstance(model, bytes) else serialize(model), target)
+    except OSError as error:
+        raise _failure(path, error) from error
+
+
+def serialize(model: ir.Model | onnx.ModelProto) -> bytes:
+    """Return the bytes of a network: always the same ones for the same network.
+
+    Raises:
+        ModelError: The network keeps weights in external files, or is larger than 2 GB.
+    """
+    _no_external(model)
+    return _encoded(_message(model))
+
+
+def check_output(
+    path: str | os.PathLike[str],
+    *,
+    source: str | os.PathLike[str] | None = None,
+    force: bool = False,
+) -> Path:
+    """Check that a network can be written to a path, before the work that it takes to make it.
+
+    Args:
+        path: The ONNX file to write.
+        source: The file that the network was read from.
+        force: Allow to overwrite ``source``.
+
+    Returns:
+        The file itself, links followed.
+
+    Raises:
+        OutputError: It cannot be written there.
+    """
+    where = repr(os.fspath(path))
+    try:
+        target = Path(os.path.realpath(path))
+        if target.is_dir() or not os.path.basename(os.fspath(path)):
+            raise OutputError(f"{where} is a folder: give the name of a file in it")
+        if not target.parent.is_dir():
+            raise OutputError(
+                f"{where}: there is no folder {str(target.parent)!r}: create it first"
+            )
+        if target.exists() and not target.is_file():
+            raise OutputError(f"{where} is not a regular file: choose another name")
+        if source is not None and not force and target.exists() and _same(target, source):
+            raise OutputError(
+                f"{where} is the model that is read: choose another name, or force overwriting it"
+            )
+        with pending(target.parent):  # whether its folder can be written to
+            pass
+    except (OSError, ValueError) as error:
+        raise _failure(path, error) from error
+    return target
+
+
+def _same(target: Path, source: str | os.PathLike[str]) -> bool:
+    return os.path.exists(source) and os.path.samefile(target, source)
+
+
+def _message(model: ir.Model | onnx.ModelProto) -> onnx.ModelProto:
+    if isinstance(model, onnx.ModelProto):
+        return model
+    try:
+        proto = ir.serde.serialize_model(model)
+    except ir.serde.SerdeError as error:
+        reason = " ".join(str(error.__cause__ or error).split())
+        raise ModelError(
+            f"the network to write cannot be serialized ({reason}): check the graph"
+        ) from error
+    proto.ir_version = max(proto.ir_version, PLAIN_CONSTANTS)
+    return proto
+
+
+def _no_external(model: ir.Model | onnx.ModelProto) -> None:
+    """Refuse references to files, which would lead elsewhere from another folder."""
+    if isinstance(model, onnx.ModelProto):
+        weights = model.graph.initializer
+        names = [w.name for w in weights if w.data_location == onnx.TensorProto.EXTERNAL]
+    else:
+        values = model.graph.initializers.items()
+        names = [name for name, v in values if isinstance(v.const_value, ir.ExternalTensor)]
+    if names:
+        raise ModelError(
+            f"the network to write keeps tensor {names[0]!r} in an external file: "
+            "read it by its path first"
+        )
+
+
+def _encoded(proto: onnx.ModelProto) -> bytes:
+    try:
+        content: bytes = proto.SerializeToString(deterministic=True)
+    except (EncodeError, ValueError) as error:
+        raise ModelError(
+            "the network to write is larger than 2 GB: write it to a file, with external data"
+        ) from error
+    return content
+
+
+def _too_large(model: Network) -> ir.Model | None:
+    """Return the graph of a network that one protobuf message cannot hold, else None."""
+    if isinstance(model, bytes):
+        return None
+    _no_external(model)
+    if isinstance(model, onnx.ModelProto):
+        return ir.serde.deserialize_model(model) if model.ByteSize() > _LIMIT else None
+    tensors = (value.const_value for value in model.graph.initializers.values())
+    size = sum(tensor.nbytes for tensor in tensors if tensor is not None)
+    return model if size > _LIMIT else None
+
+
+def _write(content: bytes, target: Path) -> None:
+    with pending(target.parent) as file:
+        file.stream.write(content)
+        file.place(target)
+
+
+def _failure(path: str | os.PathLike[str], error: OSError | ValueError) -> OutputError:
+    code = error.errno if isinstance(error, OSError) else None
+    reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
+    todo = _TODO.get(code or 0, "choose another file")
+    return OutputError(f"{os.fspath(path)!r} cannot be written: {reason}: {todo}")

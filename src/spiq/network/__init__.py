@@ -1,1 +1,0 @@
-"""Read, prepare, query and write ONNX graphs: the only place that knows the file format."""

@@ -1,0 +1,86 @@
+"""From any ONNX graph to the one spelling that the later steps know.
+
+The function of the network stays as it is. What each BatchNormalization states about its input
+and output is recorded before the node is folded away.
+"""
+
+from dataclasses import dataclass
+from types import MappingProxyType
+
+import onnx_ir as ir
+
+from spiq.errors import UnsupportedError
+from spiq.graph.edit import remove_unused
+from spiq.graph.query import weight_nodes
+from spiq.passes.batchnorm import Moments, Norm, fold_batchnorm
+from spiq.passes.canonical import canonical_gemm, dense_heads, fold_pads, pool_means
+from spiq.passes.cleanup import drop_noops, explicit_pads, plain_constants, resolve_shapes
+
+PASSES = (
+    resolve_shapes,
+    plain_constants,
+    drop_noops,
+    explicit_pads,
+    fold_pads,
+    pool_means,
+    canonical_gemm,
+)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A network ready to be measured.
+
+    Attributes:
+        model: The network, BatchNormalization folded.
+        stated: Moments per channel that normalization layers state, by value name.
+        norms: The BatchNormalizations as they were before folding, those whose input is left.
+    """
+
+    model: ir.Model
+    stated: MappingProxyType[str, Moments]
+    norms: tuple[Norm, ...] = ()
+
+
+def prepare(model: ir.Model) -> Prepared:
+    """Rewrite ``model`` in place into the canonical spelling.
+
+    Raises:
+        UnsupportedError: The network has no layer that could be quantized.
+    """
+    _refuse_without_layers(model.graph)
+    _name_nodes(model.graph)
+    for step in PASSES:
+        step(model)
+    moments: list[tuple[ir.Value, Moments]] = []
+    norms = fold_batchnorm(model, lambda value, stated: moments.append((value, stated)))
+    dense_heads(model)
+    remove_unused(model.graph)
+    _refuse_without_layers(model.graph)
+    stated = {
+        value.name: found
+        for value, found in moments
+        if value.name is not None and value.graph is model.graph
+    }
+    left = tuple(norm for norm in norms if norm.value.graph is model.graph)
+    return Prepared(model, MappingProxyType(stated), left)
+
+
+def _refuse_without_layers(graph: ir.Graph) -> None:
+    if not weight_nodes(graph):
+        raise UnsupportedError(
+            f"{graph.name or 'the model'}: nothing to quantize: it holds no Conv, Gemm or MatMul "
+            "with a constant weight that an output depends on"
+        )
+
+
+def _name_nodes(graph: ir.Graph) -> None:
+    """Give every node a name of its own: plans and messages refer to nodes by name."""
+    taken: set[str] = set()
+    for node in graph:
+        name = node.name or node.outputs[0].name or node.op_type
+        unique, count = name, 1
+        while unique in taken:
+            unique, count = f"{name}_{count}", count + 1
+        taken.add(unique)
+        node.name = unique

@@ -1,0 +1,1 @@
+"""The choices with the least expected error: scales, zero points, bits."""

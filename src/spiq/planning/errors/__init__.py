@@ -1,0 +1,1 @@
+"""Expected errors, before anything runs: ranges, importance, rounding and clipping."""

@@ -1,0 +1,168 @@
+"""Expected squared errors, in closed form, from what is known of each channel.
+
+A channel is taken as c + d T, with T of Student's t distribution at 6.5 degrees of freedom and
+variance 1: real channels have heavier tails than normal ones, and this is what published networks
+show at 3 to 10 deviations (docs/design.md). Behind a ReLU it is rectified. On a grid of step s that
+ends at a, the errors of one value are
+
+    rounding    P(x != 0) s^2 / 12     (0 is on every grid), and never more than E[x^2]
+    clipping    d^2 C((a - c) / d),    C(r) = E[max(T - r, 0)^2]    (none where a bound comes first)
+
+and a layer y_o = sum_c,k W[o,c,k] x_c(k) adds to its output, e_c being the sum of both,
+
+    activations  sum_c e_c sum_k W[o,c,k]^2
+    weights      q_o^2 / 12 sum_c,k Var[x_c],    q_o the step of W[o]
+
+(E[x^2] in place of Var[x] where the bias is not corrected).
+
+Errors of different channels, taps and causes are taken as independent.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import onnx_ir as ir
+
+from spiq.graph.query import data_inputs
+from spiq.stats.channel import Array
+from spiq.stats.routing import MOVERS
+from spiq.stats.rules.activations import function_of
+
+FREEDOM, SUM_FREEDOM = 6.5, 9.0
+"""Degrees of freedom of T, and of T for sums. The excess kurtosis of a sum of two like channels is
+half of theirs: 6 / (6.5 - 4) = 2.4, and 6 / (9 - 4) = 1.2."""
+
+
+_NEAR, _FINE = (-12, 12), 100
+"""Between what ends r is tabulated evenly, and at how many points to the unit."""
+
+
+def _tabulate(freedom: float) -> tuple[Array, Array, Array]:
+    """Return r, log C(r) and P(T > r) on a grid of r, even where it is near."""
+    near = np.linspace(*_NEAR, (_NEAR[1] - _NEAR[0]) * _FINE + 1)
+    r = np.concatenate([near, np.geomspace(12.01, 400, 400)])
+    spread = np.sqrt(freedom / (freedom - 2))
+    density = (1 + (r * spread) ** 2 / freedom) ** (-(freedom + 1) / 2)
+    beyond = _integral_above(r, density)
+    beyond /= beyond[0]
+    return r, np.log(2 * _integral_above(r, _integral_above(r, beyond)) + 1e-300), beyond
+
+
+def _integral_above(r: Array, f: Array) -> Array:
+    pieces = np.diff(r) * (f[1:] + f[:-1]) / 2
+    return np.append(np.cumsum(pieces[::-1])[::-1], 0.0)
+
+
+_TABLES = {freedom: _tabulate(freedom) for freedom in (FREEDOM, SUM_FREEDOM)}
+
+
+def power_beyond(reach: Array, freedom: float = FREEDOM) -> Array:
+    """Return C(r) = E[max(T - r, 0)^2]."""
+    r, log_power, _ = _TABLES[freedom]
+    place = np.clip((reach - _NEAR[0]) * _FINE, 0, (_NEAR[1] - _NEAR[0]) * _FINE)
+    below = np.minimum(place.astype(np.intp), len(log_power) - 3)
+    found = log_power[below]
+    found += (place - below) * (log_power[below + 1] - found)
+    far = reach > _NEAR[1]
+    found[far] = np.interp(reach[far], r[:-1], log_power[:-1])
+    return np.exp(found, out=found)
+
+
+def share_beyond(reach: Array, freedom: float = FREEDOM) -> Array:
+    """Return P(T > r)."""
+    r, _, beyond = _TABLES[freedom]
+    return np.interp(reach, r, beyond)
+
+
+@dataclass(frozen=True)
+class Tail:
+    """One side of a channel's distribution: values beyond the centre are centre + deviation T.
+
+    Attributes:
+        centre: c, shape (C,), counted in the direction of this side.
+        deviation: d, shape (C,); 0 where the side ends at a bound whatever the width.
+        bound: Value never passed, shape (C,); inf where there is none.
+        freedom: Degrees of freedom of T.
+    """
+
+    centre: Array
+    deviation: Array
+    bound: Array
+    freedom: float = FREEDOM
+
+    def clipped(self, capacity: Array) -> Array:
+        """Return the expected square of what lies beyond ``capacity``, shape (C, ...)."""
+        wide = (slice(None),) + (None,) * (capacity.ndim - 1)
+        deviation = np.maximum(self.deviation, 1e-30)[wide]
+        reach = np.atleast_1d((capacity - self.centre[wide]) / deviation)
+        power = deviation**2 * power_beyond(reach, self.freedom)
+        held = capacity >= self.bound[wide] * (1 - 1e-9)
+        return np.where(held | (self.deviation[wide] == 0), 0.0, power)
+
+
+def tail_of(ends: Array, bound: Array, widths: Array, freedom: float = FREEDOM) -> Tail:
+    """Read a tail off a range at several widths.
+
+    Args:
+        ends: End of the range at each width, counted in the direction of this side, shape (C, L).
+        bound: Value never passed, shape (C,).
+        widths: The widths, shape (L,).
+        freedom: Degrees of freedom of T.
+    """
+    if len(widths) == 1:
+        return Tail(np.zeros(len(ends)), ends[:, 0] / widths[0], bound, freedom)
+    slopes = np.diff(ends) / np.diff(widths)
+    steepest = slopes.argmax(axis=1)
+    rows = np.arange(len(ends))
+    deviation = np.maximum(slopes[rows, steepest], 0)
+    upper = steepest + 1
+    centre = ends[rows, upper] - deviation * widths[upper]
+    return Tail(centre, deviation, bound, freedom)
+
+
+def rounding_error(step: Array, active: Array, power: Array) -> Array:
+    """Return the expected square of a rounding error.
+
+    Args:
+        step: Step of each channel, shape (C, ...).
+        active: Share of values that are not exactly 0, shape (C,).
+        power: E[x^2], shape (C,).
+    """
+    wide = (slice(None),) + (None,) * (step.ndim - 1)
+    return np.minimum(active[wide] * step**2 / 12, power[wide])
+
+
+def layer_error(split: np.ndarray, activations: Array, var: Array, step: Array) -> Array:
+    """Return the expected squared error of a layer's outputs, shape (O,).
+
+    Args:
+        split: The weight, shape (g, O/g, C/g, K), groups and taps apart.
+        activations: Expected squared error of each input channel, shape (C,), in its own units.
+        var: Variance of the input channels as the rounded weight meets them, shape (C,).
+        step: Step of each output channel's weight, shape (g, O/g).
+    """
+    groups, _, inputs, taps = split.shape
+    powers = np.square(split).sum(axis=3, dtype=np.float64)
+    passed = (powers @ activations.reshape(groups, inputs, 1))[..., 0]
+    met = taps * var.reshape(groups, inputs).sum(axis=1, keepdims=True)
+    return np.asarray((passed + step.astype(np.float64) ** 2 / 12 * met).reshape(-1))
+
+
+def active_share(tail: Tail, rectified: npt.NDArray[np.bool_]) -> Array:
+    """Return the share of values that are not exactly 0 of channels that may be rectified."""
+    centre = np.where(tail.deviation > 0, tail.centre / np.maximum(tail.deviation, 1e-30), 1e9)
+    return np.where(rectified, share_beyond(-centre, tail.freedom), 1.0)
+
+
+def freedom_of(value: ir.Value) -> float:
+    """Return the degrees of freedom of a tensor: of a sum, be it activated or moved, more."""
+    node = value.producer()
+    while node is not None and (node.op_type in MOVERS or function_of(node) is not None):
+        node = node.inputs[0].producer() if node.inputs[0] is not None else None
+    return SUM_FREEDOM if node is not None and is_sum(node) else FREEDOM
+
+
+def is_sum(node: ir.Node) -> bool:
+    """Return whether ``node`` adds two tensors."""
+    return node.op_type in ("Add", "Sub") and len(data_inputs(node)) == 2

@@ -1,0 +1,153 @@
+"""How much an error in each channel of each tensor counts at the network's outputs.
+
+The importance w_c of a channel is the power that arrives at the outputs, relative to the power of
+the outputs' signal, for an error of power 1 at every position of that channel. It is carried from
+the outputs to the inputs: through an activation by E[f'(x)^2], through a sum unchanged, through a
+layer by sum_o w_o sum_k W[o,c,k]^2 for the channels among themselves, and for all of them together
+so that errors are passed as the signal is, w . Var[x] staying what it was. (Errors of white noise
+alone would be passed less: layer by layer they grow alike where the signal is alike. In ResNet-20,
+white noise would underrate an error at the input a thousand times against one at the end. Rounded
+pixels of the input are the exception: their errors are white, while images are not.)
+"""
+
+import numpy as np
+import onnx_ir as ir
+
+from spiq.graph.query import constant, data_inputs, ints, is_constant, spatial, weight_nodes
+from spiq.passes.batchnorm import batchnorm_affine
+from spiq.passes.cleanup import kernel_shape
+from spiq.stats.channel import Array
+from spiq.stats.propagate import Measured
+from spiq.stats.routing import route, scatter
+from spiq.stats.rules.activations import function_of, mean_square_slope
+from spiq.stats.rules.linear import grouped, tap_shares
+
+
+def importance(graph: ir.Graph, measured: Measured, likeness: float = 1.0) -> dict[ir.Value, Array]:
+    """Return the importance of every tensor with statistics, in its layout.
+
+    Args:
+        graph: The prepared network.
+        measured: Statistics of its tensors.
+        likeness: How far errors are passed as the signal is (1) and not as white noise (0).
+    """
+    weights: dict[ir.Value, Array] = {
+        value: np.zeros(known.layout) for value, known in measured.stats.items()
+    }
+    for value in graph.outputs:
+        if value in weights:
+            power = measured.stats[value].var.sum()
+            weights[value] += 1 / power if power > 0 else 1.0
+    layers = set(weight_nodes(graph))
+    for node in reversed(list(graph)):
+        inputs = [value for value in data_inputs(node) if value in weights]
+        if not inputs or any(value not in weights for value in node.outputs):
+            continue
+        if node in layers:
+            passed = [through_layer(node, weights[node.outputs[0]], measured, likeness)]
+        else:
+            passed = _backward(node, inputs, weights, measured)
+        for value, share in zip(inputs, passed, strict=True):
+            weights[value] += _reduced(share, weights[value].shape)
+    return weights
+
+
+def _backward(
+    node: ir.Node,
+    inputs: list[ir.Value],
+    weights: dict[ir.Value, Array],
+    measured: Measured,
+) -> list[Array]:
+    """Return what each data input gets from the importance of the node's outputs."""
+    outputs = [weights[value] for value in node.outputs]
+    layouts = [weights[value].shape for value in inputs]
+    maps = route(node, layouts)
+    if maps is not None:
+        parts = [scatter(entry, array, layouts) for entry, array in zip(maps, outputs, strict=True)]
+        return [np.sum(shares, axis=0) for shares in zip(*parts, strict=True)]
+    function = function_of(node)
+    if function is not None:
+        return [outputs[0] * mean_square_slope(function, measured.stats[inputs[0]])]
+    if node.op_type == "Mul":
+        return [outputs[0] * factor for factor in _other_factors(node, inputs, measured)]
+    if node.op_type == "BatchNormalization" and all(map(is_constant, node.inputs[1:5])):
+        slope = batchnorm_affine(node)[0] ** 2
+        return [outputs[0] * slope.reshape(1, -1, *(1,) * (outputs[0].ndim - 2))]
+    return [outputs[0] / _averaged(node)] * len(inputs)
+
+
+def through_layer(node: ir.Node, out: Array, measured: Measured, likeness: float = 1.0) -> Array:
+    """Return what a layer's input gets from the importance of its output, in the input's layout."""
+    assert node.inputs[0] is not None
+    passed = _through_weight(node, out, measured.stats[node.inputs[0]].layout)
+    amplified: Array = passed * _amplification(node, passed, out, measured) ** likeness
+    return amplified
+
+
+def _through_weight(node: ir.Node, out: Array, layout: tuple[int, ...]) -> Array:
+    weight = constant(node.inputs[1])
+    assert weight is not None
+    powers = np.square(grouped(node, weight))
+    if node.op_type == "ConvTranspose":
+        phases = np.prod(ints(node, "strides", [1] * (weight.ndim - 2)))
+        gains = powers.sum(axis=-1) / phases
+    else:
+        gains = powers @ tap_shares(node).astype(powers.dtype)
+    outputs = gains.shape[0] * gains.shape[1]
+    rows = out.reshape(-1) if out.size == outputs else np.full(outputs, out.mean())
+    columns: Array = (rows.reshape(len(gains), 1, -1) @ gains).reshape(-1)
+    return columns.reshape(layout) if columns.size == np.prod(layout) else columns.sum()
+
+
+def _amplification(node: ir.Node, passed: Array, out: Array, measured: Measured) -> float:
+    """Return by how much a layer passes more than white noise: as much of it as of the signal."""
+    source = node.inputs[0]
+    assert source is not None
+    if measured.stats[source].source == "input":
+        return 1.0
+    before = float((passed * measured.stats[source].var).sum()) if passed.ndim else 0.0
+    after = float((out * measured.stats[node.outputs[0]].var).sum())
+    return after / before if before > 0 and after > 0 else 1.0
+
+
+def _other_factors(node: ir.Node, inputs: list[ir.Value], measured: Measured) -> list[Array]:
+    factors: list[Array] = []
+    for value in inputs:
+        others = [other for other in node.inputs if other is not value]
+        other = others[0] if others else value
+        known = measured.stats.get(other) if other is not None else None
+        array = constant(other)
+        if known is not None:
+            factors.append(known.second_moment)
+        else:
+            factors.append(np.ones(1) if array is None else np.square(np.asarray(array, float)))
+    return factors
+
+
+def _averaged(node: ir.Node) -> float:
+    """Return by how much a mean over positions lowers the power of independent errors."""
+    if node.op_type == "AveragePool":
+        return float(np.prod(kernel_shape(node)))
+    if node.op_type in ("GlobalAveragePool", "ReduceMean"):
+        sizes = spatial(node.inputs[0])
+        return float(np.prod(sizes)) if sizes else 49.0
+    return 1.0
+
+
+def _reduced(array: Array, layout: tuple[int, ...]) -> Array:
+    """Sum over the axes along which an operand was broadcast; the mean where shapes do not fit."""
+    if array.shape == layout:
+        return array
+    padded = (1,) * (array.ndim - len(layout)) + layout
+    fits = array.ndim >= len(layout) and all(
+        own in (1, size) or size == 1 for size, own in zip(array.shape, padded, strict=True)
+    )
+    if not fits:
+        return np.full(layout, array.mean())
+    axes = tuple(
+        axis
+        for axis, (size, own) in enumerate(zip(array.shape, padded, strict=True))
+        if own == 1 and size > 1
+    )
+    summed = array.sum(axis=axes, keepdims=True)
+    return np.broadcast_to(summed.reshape(summed.shape[array.ndim - len(layout) :]), layout)

@@ -1,0 +1,132 @@
+"""The range of every channel, for several widths lambda at once.
+
+A channel that a normalization layer describes spans mean +- lambda std. Activations carry both
+ends over by their function: behind a ReLU the upper end is beta + lambda gamma, and not some
+multiple of the small deviation of what is left. Sums add deviations in quadrature. Hard bounds
+always hold, and every range contains 0.
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+import onnx_ir as ir
+
+from spiq.graph.query import constant, data_inputs, weight_nodes
+from spiq.stats.channel import Array, ChannelStats
+from spiq.stats.propagate import Measured
+from spiq.stats.routing import route
+from spiq.stats.rules.activations import DIPS, function_of
+from spiq.stats.rules.arithmetic import gated
+
+Range = tuple[Array, Array]
+"""Low and high end, each of shape layout + (number of lambdas,)."""
+
+_STEPS = {"Add": np.add, "Sub": np.subtract, "Mul": np.multiply, "Div": np.divide}
+_UNSTATED = 1.4
+"""By how much the deviation of a layer's output is widened where nothing states it: the rule takes
+the channels of its input as uncorrelated, and where they are not, the output spreads more."""
+
+_KEEPS = frozenset({"MaxPool", "AveragePool", "Resize"})
+
+
+def soft_ranges(graph: ir.Graph, measured: Measured, lambdas: Array) -> dict[ir.Value, Range]:
+    """Return the range of every tensor with statistics.
+
+    Args:
+        graph: The prepared network.
+        measured: Statistics of its tensors.
+        lambdas: Widths in standard deviations, shape (L,).
+    """
+    ranges: dict[ir.Value, Range] = {}
+    layers = set(weight_nodes(graph))
+    for value in graph.inputs:
+        if value in measured.stats:
+            ranges[value] = _around(measured.stats[value], lambdas)
+    for node in graph:
+        for index, value in enumerate(node.outputs):
+            known = measured.stats.get(value)
+            if known is None:
+                continue
+            stated = known.source in ("norm", "synthetic")
+            carried = None if stated else _carried(node, index, ranges, measured)
+            wider = _UNSTATED if node in layers and not stated else 1.0
+            ranges[value] = _bounded(carried or _around(known, wider * lambdas), known)
+    return ranges
+
+
+def _around(known: ChannelStats, lambdas: Array) -> Range:
+    reach = known.std[..., None] * lambdas
+    if known.source == "input":
+        reach = np.full_like(reach, np.inf)
+    return _bounded((known.mean[..., None] - reach, known.mean[..., None] + reach), known)
+
+
+def _bounded(span: Range, known: ChannelStats) -> Range:
+    low, high = (np.clip(end, known.low[..., None], known.high[..., None]) for end in span)
+    return np.minimum(low, 0), np.maximum(high, 0)
+
+
+def _carried(
+    node: ir.Node, index: int, ranges: Mapping[ir.Value, Range], measured: Measured
+) -> Range | None:
+    inputs = data_inputs(node)
+    if any(value not in ranges for value in inputs) or not inputs:
+        return None
+    first = ranges[inputs[0]]
+    maps = route(node, [measured.stats[value].layout for value in inputs])
+    if maps is not None:
+        return _moved(maps[index], [ranges[value] for value in inputs])
+    if node.op_type in _KEEPS:
+        return first
+    if node.op_type in _STEPS and len(inputs) == 1 and len(node.inputs) == 2:
+        return _stepped(node, first, inputs[0])
+    if node.op_type in ("Add", "Sub") and len(inputs) == 2:
+        return _summed(node, [measured.stats[value] for value in inputs], ranges)
+    gate = gated(node)
+    function, source, dip = (
+        (gate[1], gate[0], gate[2])
+        if gate is not None
+        else (function_of(node), inputs[0], DIPS.get(node.op_type))
+    )
+    if function is None or source not in ranges:
+        return None
+    ends = [function(end) for end in ranges[source]]
+    low, high = np.minimum(*ends), np.maximum(*ends)
+    if dip is not None:
+        low = np.minimum(low, function(np.full_like(low, dip)))
+    return low, high
+
+
+def _moved(entry: np.ndarray, spans: list[Range]) -> Range:
+    ends = []
+    for side in (0, 1):
+        count = spans[0][side].shape[-1]
+        flat = [span[side].reshape(-1, count) for span in spans]
+        ends.append(np.concatenate([*flat, np.zeros((1, count))])[entry])
+    return ends[0], ends[1]
+
+
+def _stepped(node: ir.Node, span: Range, source: ir.Value) -> Range | None:
+    """Carry both ends through a step by a constant, if that varies with the layout alone."""
+    swapped = node.inputs[1] is source
+    array = constant(node.inputs[0 if swapped else 1])
+    count = span[0].ndim - 1
+    if array is None or array.ndim > count or (swapped and node.op_type == "Div"):
+        return None
+    other = np.asarray(array, np.float64).reshape((1,) * (count - array.ndim) + array.shape + (1,))
+    if np.broadcast_shapes(other.shape, span[0].shape) != span[0].shape:
+        return None
+    step = _STEPS[node.op_type]
+    ends = [step(other, end) if swapped else step(end, other) for end in span]
+    return np.minimum(*ends), np.maximum(*ends)
+
+
+def _summed(node: ir.Node, terms: list[ChannelStats], ranges: Mapping[ir.Value, Range]) -> Range:
+    (low_a, high_a), (low_b, high_b) = (ranges[value] for value in data_inputs(node))
+    a, b = terms[0].mean[..., None], terms[1].mean[..., None]
+    if node.op_type == "Sub":
+        b, low_b, high_b = -b, -high_b, -low_b
+    return (
+        a + b - np.hypot(np.minimum(low_a - a, 0), np.minimum(low_b - b, 0)),
+        a + b + np.hypot(np.maximum(high_a - a, 0), np.maximum(high_b - b, 0)),
+    )

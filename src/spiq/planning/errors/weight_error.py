@@ -1,0 +1,116 @@
+"""The rounding error of a layer's weight, as a function of the channel scales of its input.
+
+A weight is rounded per output channel on a step of max_c |W[o,c]| sigma_c / qmax, and the error
+meets the deviation of x_c / sigma_c, see :mod:`spiq.planning.errors.error_model`.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import onnx_ir as ir
+
+from spiq.graph.query import constant
+from spiq.planning.placement.place import Placement
+from spiq.stats.channel import Array
+from spiq.stats.propagate import Measured
+from spiq.stats.rules.linear import grouped
+from spiq.stats.rules.types import channels
+
+
+@dataclass(frozen=True)
+class WeightError:
+    """The rounding error of a layer's weight, as a function of the scales of its input.
+
+    Attributes:
+        peak: Largest absolute weight per output and input channel, shape (g, O/g, C/g).
+        weight: Importance of the outputs, shape (g, O/g).
+        var: Variance of the inputs times the number of taps, shape (g, C/g).
+        classes: Class of each input channel, shape (g, C/g).
+        qmax: Largest integer weight.
+    """
+
+    peak: np.ndarray
+    weight: Array
+    var: Array
+    classes: np.ndarray
+    qmax: int
+
+    def cost(self, sigma: Mapping[int, float]) -> float:
+        """Return the expected error at the network's outputs for these channel scales."""
+        if self.peak.shape[2] == 1:
+            return 0.0
+        names, inverse = np.unique(self.classes, return_inverse=True)
+        scale = np.array([sigma[int(name)] for name in names])[inverse].reshape(self.classes.shape)
+        steps = (self.peak * scale[:, None].astype(self.peak.dtype)).max(axis=2) / self.qmax
+        met = (self.var / scale**2).sum(axis=1, keepdims=True)
+        return float((self.weight * steps.astype(np.float64) ** 2 / 12 * met).sum())
+
+
+def weight_error(
+    node: ir.Node, placement: Placement, measured: Measured, weights: Mapping[ir.Value, Array],
+    bits: int,
+) -> WeightError:  # fmt: skip
+    """Summarize the weight of a layer for :func:`decide`."""
+    weight, source = constant(node.inputs[1]), node.inputs[0]
+    assert weight is not None and source is not None
+    split = grouped(node, weight)
+    groups, outputs, _, taps = split.shape
+    size = groups * split.shape[2]
+    var = np.broadcast_to(channels(measured.stats[source].var), size)
+    classes = np.broadcast_to(placement.classes[source].reshape(-1), size)
+    out = weights.get(node.outputs[0])
+    rows = np.ones(groups * outputs) if out is None else out.reshape(-1)
+    rows = np.broadcast_to(rows, groups * outputs)
+    return WeightError(
+        peak=np.abs(split).max(axis=3),
+        weight=rows.reshape(groups, outputs),
+        var=(var * taps).reshape(groups, -1),
+        classes=classes.reshape(groups, -1),
+        qmax=2 ** (bits - 1) - 1,
+    )
+
+
+def errors_by_bits(
+    node: ir.Node, sigma: Array | None, measured: Measured, weights: Mapping[ir.Value, Array],
+    bits: Iterable[int],
+) -> dict[int, float]:  # fmt: skip
+    """Return the error at the network's outputs from rounding a layer's weight, by bits.
+
+    The weight is rounded to nearest to see; the formula by the step alone overrates few bits, which
+    make 0 of most weights. Where nothing is known of the input, the error is that of the layer's
+    own output.
+
+    Args:
+        node: The layer.
+        sigma: Channel scale of its input, shape (C,); None where it is 1.
+        measured: Statistics of the network's tensors.
+        weights: Importance of the network's tensors.
+        bits: The bits to try.
+    """
+    weight, source = constant(node.inputs[1]), node.inputs[0]
+    assert weight is not None and source is not None
+    split = grouped(node, weight).astype(np.float32)
+    groups, outputs, inputs, taps = split.shape
+    known = measured.stats.get(source)
+    var = np.ones(groups * inputs)
+    if known is not None:
+        var = np.broadcast_to(channels(known.var), groups * inputs)
+    if sigma is not None:
+        sigma = np.broadcast_to(sigma, groups * inputs)
+        split = split * sigma.reshape(groups, 1, inputs, 1).astype(np.float32)
+        var = var / sigma**2
+    by_input = var.reshape(groups, inputs)
+    rows = weights.get(node.outputs[0])
+    if rows is None or known is None:
+        power = np.einsum("gock,gc->", split.astype(np.float64) ** 2, by_input)
+        rows = np.ones(groups * outputs) / max(power, 1e-300)
+    by_output = np.broadcast_to(rows.reshape(-1), groups * outputs).reshape(groups, outputs)
+    peak = np.abs(split).max(axis=(2, 3), keepdims=True)
+    found = {}
+    for count in bits:
+        step = np.where(peak > 0, peak / (2 ** (count - 1) - 1), 1)
+        error = (split - np.rint(split / step) * step).reshape(groups, outputs, inputs, taps)
+        power = np.square(error, out=error).sum(axis=3, dtype=np.float64)
+        found[count] = float(np.einsum("goc,gc,go->", power, by_input, by_output))
+    return found

@@ -1,0 +1,124 @@
+"""What a plan means on a network: the numbers that rewriting and emission follow.
+
+The plan says what was decided, the placement what has to go together; from both follow the scale
+of each grid and the scale of each channel, see :mod:`spiq.planning.plan.derive`.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import onnx_ir as ir
+
+from spiq.planning.placement.groups import groups
+from spiq.planning.placement.place import Placement
+from spiq.planning.plan.derive import Ids, channel_scales, grid_steps, least_step
+from spiq.planning.plan.grid import Grid
+from spiq.planning.plan.values import LayerPlan, Plan, TensorPlan
+from spiq.stats.channel import Array
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoredTensor:
+    """How one tensor is stored, in numbers.
+
+    Attributes:
+        grid: The grid, of the folded tensor x / channel_scale.
+        channel_scale: One number per channel in the order of ``layout``; all 1 for a scalar scale.
+        layout: Shape of ``channel_scale``: the tensor's rank, 1 along batch and space.
+    """
+
+    grid: Grid
+    channel_scale: tuple[float, ...]
+    layout: tuple[int, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """What is to be done to a network.
+
+    Attributes:
+        integer: Names of the nodes that run on integers, in order.
+        absorbed: Names of the activations that the grid behind them stands for.
+        tensors: How each stored tensor is stored, by name.
+        layers: How each quantized layer is rounded, by name.
+    """
+
+    integer: tuple[str, ...]
+    absorbed: tuple[str, ...]
+    tensors: dict[str, StoredTensor]
+    layers: dict[str, LayerPlan]
+
+
+def resolve(plan: Plan, placement: Placement) -> Recipe:
+    """Work out the numbers of a plan that fits the placement."""
+    tensors: dict[str, StoredTensor] = {}
+    for group in groups(placement):
+        tensors.update(_resolve_group(group, plan, placement))
+    integer = tuple(str(node.name) for node in placement.integer)
+    return Recipe(
+        integer=integer,
+        absorbed=tuple(str(node.name) for node in placement.absorbed),
+        tensors={str(value.name): tensors[str(value.name)] for value in placement.grids},
+        layers={name: plan.layers[name] for name in integer if name in plan.layers},
+    )
+
+
+def _resolve_group(
+    group: Sequence[ir.Value], plan: Plan, placement: Placement
+) -> dict[str, StoredTensor]:
+    entries = [plan.tensors[str(value.name)] for value in group]
+    grids = [placement.grids[value] for value in group]
+    classes = [placement.classes[value].reshape(-1) for value in group]
+    names = np.unique(np.concatenate(classes))
+    index: list[Ids] = [np.searchsorted(names, ids) for ids in classes]
+    needs = [_need(entry) for entry in entries]
+    held = np.isin(names, list(placement.pinned))
+    sigma = _by_class(entries, needs, grids, index, held)
+    scales = [sigma[place] for place in index]
+    steps = grid_steps(needs, scales, grids, _shared(plan, group, placement))
+    return {
+        str(value.name): StoredTensor(
+            grid=Grid(entry.bits, float(steps[grid]) or 1.0, zero_point(entry)),
+            channel_scale=tuple(float(s) for s in scale),
+            layout=entry.layout,
+        )
+        for value, entry, grid, scale in zip(group, entries, grids, scales, strict=True)
+    }
+
+
+def zero_point(entry: TensorPlan) -> int:
+    """Return the integer that stands for 0."""
+    return round(entry.zero * ((1 << entry.bits) - 1))
+
+
+def _need(entry: TensorPlan) -> Array:
+    low, high = np.array(entry.low), np.array(entry.high)
+    return least_step(low, high, zero_point(entry), 2**entry.bits - 1)
+
+
+def _by_class(
+    entries: Sequence[TensorPlan], needs: Sequence[Array], grids: Sequence[int],
+    index: Sequence[Ids], held: np.ndarray,
+) -> Array:  # fmt: skip
+    """Return sigma of each class: as alpha says, which a group has in common, or as given."""
+    alpha = entries[0].alpha
+    if alpha is not None:
+        return channel_scales(needs, grids, index, held, alpha)
+    given = np.ones(len(held))
+    for entry, place in zip(entries, index, strict=True):
+        if entry.channel_scale is not None:
+            given[place] = entry.channel_scale
+    return given
+
+
+def _shared(plan: Plan, group: Sequence[ir.Value], placement: Placement) -> dict[int, int]:
+    """Return a number in common for the grids of the group that share a step."""
+    grids = {str(value.name): placement.grids[value] for value in group}
+    shared = {grid: grid for grid in grids.values()}
+    for name, grid in grids.items():
+        other = plan.tensors[name].step_of
+        if other in grids:
+            one, two = shared[grid], shared[grids[other]]
+            shared = {key: min(one, two) if n in (one, two) else n for key, n in shared.items()}
+    return shared

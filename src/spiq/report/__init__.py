@@ -1,1 +1,0 @@
-"""Results as plain values, and their text and JSON forms."""

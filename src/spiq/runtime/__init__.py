@@ -1,0 +1,1 @@
+"""What opens a runtime: sessions, observation, verification."""

@@ -1,0 +1,142 @@
+"""Correlations of the layers' inputs, observed on synthetic images.
+
+BatchNorm states the moments of each channel and nothing of how channels go together. Carrying
+covariances from the image through the layers was tried and drifts apart within a few layers (see
+docs/experiments.md); what the network itself shows on dead leaves does not. Only correlations are
+taken from there, moments come from the statistics as ever.
+"""
+
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+import numpy.typing as npt
+import onnx_ir as ir
+
+from spiq.graph.query import dims, ints, is_constant, is_float32
+from spiq.io.write import serialize
+from spiq.passes.batchnorm import weight_and_bias
+from spiq.passes.cleanup import kernel_shape
+from spiq.runtime.session import call, session
+from spiq.runtime.synthetic import synthetic_inputs
+from spiq.stats.channel import ChannelStats
+from spiq.stats.correlation import Correlation, Samples, assumed, no_samples
+from spiq.stats.rules.linear import grouped
+from spiq.stats.rules.types import over_space
+
+IMAGES, _FEWER, _LARGE = 8, 4, 1 << 23
+"""Images, and those for a network with so many weights."""
+
+_POSITIONS = 144
+"""About how many positions to look at in each image."""
+
+_MOST_CHANNELS = 4096
+
+
+def observe_correlations(
+    model: ir.Model, layers: Iterable[str], stats: Mapping[ir.Value, ChannelStats]
+) -> dict[str, Correlation]:
+    """Return the correlation of the inputs of convolutions, by name of the layer.
+
+    Layers are left out where there is nothing to see: their input is no map, or a map smaller
+    than the kernel.
+
+    Args:
+        model: The float network, as it was measured. It is left as it is.
+        layers: Names of the layers to look at.
+        stats: Statistics of the network's tensors.
+
+    Raises:
+        ModelError: The network does not run.
+    """
+    wanted = set(layers)
+    watched = [node for node in model.graph if node.name in wanted and _is_watched(node, stats)]
+    if not watched:
+        return {}
+    sums = {str(node.name): _empty(node) for node in watched}
+    names = list(dict.fromkeys(str(node.inputs[0].name) for node in watched if node.inputs[0]))
+    inputs = {str(value.name) for value in model.graph.inputs}
+    exposed = [name for name in names if name not in inputs]
+    opened = session(_exposing(model, exposed))
+    ends = {
+        str(value.name): (known.low, known.high)
+        for value in model.graph.inputs
+        if (known := stats.get(value)) is not None
+    }
+    weights = sum(weight_and_bias(node)[0].size for node in watched)
+    for seed in range(_FEWER if weights > _LARGE else IMAGES):
+        given = synthetic_inputs(opened, ends, images=1, seed=seed)
+        found = call(opened, exposed, given, where="the float network") if exposed else []
+        arrays = {**given, **dict(zip(exposed, found, strict=True))}
+        for node in watched:
+            value = node.inputs[0]
+            assert value is not None
+            _take_in(sums[str(node.name)], node, arrays[str(value.name)], stats[value])
+    return {
+        str(node.name): samples.correlation(assumed(node))
+        for node in watched
+        if (samples := sums[str(node.name)]).count and np.isfinite(samples.channels).all()
+    }
+
+
+def _is_watched(node: ir.Node, stats: Mapping[ir.Value, ChannelStats]) -> bool:
+    value = node.inputs[0]
+    return (
+        node.op_type == "Conv"
+        and value is not None
+        and value in stats
+        and is_float32(value)
+        and is_constant(node.inputs[1])
+        and (dims(node.inputs[1]) or [_MOST_CHANNELS + 1] * 2)[1] <= _MOST_CHANNELS  # type: ignore[operator]
+    )
+
+
+def _empty(node: ir.Node) -> Samples:
+    groups, _, channels, taps = grouped(node, weight_and_bias(node)[0]).shape
+    return no_samples(groups, channels, taps)
+
+
+def _exposing(model: ir.Model, names: Iterable[str]) -> bytes:
+    """Serialize the model with more outputs."""
+    graph, outputs = model.graph, list(model.graph.outputs)
+    wanted = set(names) - {str(value.name) for value in outputs}
+    graph.outputs.extend(
+        value for node in graph for value in node.outputs if str(value.name) in wanted
+    )
+    try:
+        return serialize(model)
+    finally:
+        graph.outputs.clear()
+        graph.outputs.extend(outputs)
+
+
+def _take_in(
+    samples: Samples, node: ir.Node, array: npt.NDArray[np.generic], known: ChannelStats
+) -> None:
+    """Add one image's windows to the sums, in deviations from the mean."""
+    windows = _windows(node, array.astype(np.float32, copy=False))
+    if windows is None or known.mean.ndim != array.ndim:
+        return
+    x = over_space(known)
+    floor = max(1e-3 * float(x.std.max()), 1e-12)
+    centre, scale = x.mean.astype(np.float32), np.maximum(x.std, floor).astype(np.float32)
+    centred = (windows - centre[:, :, None]) / scale[:, :, None]
+    groups, channels, taps = samples.first.shape
+    images = centred.reshape(len(centred), groups, channels, taps, -1)
+    for image in images:
+        samples.add(image)
+
+
+def _windows(node: ir.Node, array: npt.NDArray[np.float32]) -> npt.NDArray[np.float32] | None:
+    """Return what each tap sees at some positions inside the map, shape (N, C, K, positions...)."""
+    kernel = kernel_shape(node)
+    dilations = ints(node, "dilations", [1] * len(kernel))
+    reach = [(k - 1) * dilation for k, dilation in zip(kernel, dilations, strict=True)]
+    counts = [size - far for size, far in zip(array.shape[2:], reach, strict=True)]
+    if min(counts) < 1:
+        return None
+    every = max(1, int(np.ceil((np.prod(counts) / _POSITIONS) ** (1 / len(counts)))))
+    seen = []
+    for place in np.argwhere(np.ones(kernel)) * dilations:
+        spans = [slice(int(p), int(p) + c, every) for p, c in zip(place, counts, strict=True)]
+        seen.append(array[(slice(None), slice(None), *spans)])
+    return np.stack(seen, axis=2)

@@ -1,1 +1,0 @@
-"""What touches a runtime: emission of QuantizeLinear / DequantizeLinear, sessions, verification."""

@@ -1,0 +1,199 @@
+"""Tensors of a float network and of its quantized forms, side by side."""
+
+import json
+from collections.abc import Callable
+
+import numpy as np
+import onnx
+import pytest
+from onnx import numpy_helper
+from test_inspect import shown
+
+import spiq
+from spiq.cli.render import text
+from spiq.cli.render.jsonable import to_json
+from spiq.config import Config
+from spiq.demo import model_path
+from spiq.errors import ConfigError, ModelError
+from spiq.inspection.compare import compare
+from spiq.inspection.results import CompareResult, TensorComparison
+
+SIGMA = np.float32([0.5, 1, 2, 4])
+QDQ = "q = QuantizeLinear(h, s, z) {name} = DequantizeLinear(q, s, z) "
+TO_Y = "[two] y = Conv({name}, v)"
+
+
+def network(body: str, *, fold: bool = False, spiq_wrote_it: bool = False) -> bytes:
+    """Two convolutions around a ReLU; ``fold`` divides the channels between them by SIGMA."""
+    model = onnx.parser.parse_model(
+        '<ir_version: 8, opset_import: ["": 17]> net (float[1,3,8,8] x) => (float[1,2,8,8] y) '
+        f"<float s = {{0.02}}, uint8 z = {{0}}> {{ {body} }}"
+    )
+    rng = np.random.default_rng(0)
+    w = rng.standard_normal((4, 3, 1, 1)).astype(np.float32)
+    v = rng.standard_normal((2, 4, 1, 1)).astype(np.float32)
+    if fold:
+        w, v = w / SIGMA[:, None, None, None], v * SIGMA[:, None, None]
+    for name, array in {"w": w, "v": v}.items():
+        model.graph.initializer.append(numpy_helper.from_array(array, name))
+    if spiq_wrote_it:
+        onnx.helper.set_model_props(model, {"spiq.method": "spiq"})
+    return model.SerializeToString()
+
+
+FRONT = "[one] c = Conv(x, w) [act] h = Relu(c) "
+REFERENCE = network(FRONT + "[two] y = Conv(h, v)")
+
+
+def quantized_between(name: str, **how: bool) -> bytes:
+    return network(FRONT + (QDQ + TO_Y).format(name=name), **how)
+
+
+def by_name(result: CompareResult) -> dict[str, TensorComparison]:
+    return {tensor.name: tensor for tensor in result.tensors}
+
+
+@pytest.fixture(scope="module")
+def demo() -> CompareResult:
+    return compare(model_path(), spiq.quantize(model_path()).model)
+
+
+def test_network_with_itself() -> None:
+    result = compare(model_path(), model_path())
+    assert all(t.snr_db == 200 and t.cosine == pytest.approx(1) for t in result.tensors)
+    assert result.unmatched == ()
+    written = sum(len(node.output) for node in onnx.load(model_path()).graph.node)
+    assert len(result.tensors) == written
+
+
+def test_demo_has_all_layers_in_order(demo: CompareResult) -> None:
+    assert demo.unmatched == ()
+    order = [name for node in onnx.load(model_path()).graph.node for name in node.output]
+    found = [tensor.name for tensor in demo.tensors]
+    assert found == [name for name in order if name in found]
+    assert found[-1] == "logits"
+    assert all(15 < tensor.snr_db < 70 for tensor in demo.tensors)
+    assert all(tensor.cosine > 0.98 for tensor in demo.tensors)
+    assert demo.tensors[-1].producer == "Gemm '/classifier/Gemm'"
+
+
+def test_fewer_bits_are_worse(demo: CompareResult) -> None:
+    coarse = compare(model_path(), spiq.quantize(model_path(), Config(activation_bits=5)).model)
+    fine, rough = by_name(demo), by_name(coarse)
+    worse = [fine[name].snr_db > rough[name].snr_db for name in fine]
+    assert np.mean(worse) > 0.9
+
+
+@pytest.mark.parametrize("name", ["h_dequantized", "anything"])
+def test_stored_tensor_is_found_behind_its_quantizer(name: str) -> None:
+    result = by_name(compare(REFERENCE, quantized_between(name)))
+    assert list(result) == ["c", "h", "y"]
+    assert result["c"].snr_db == 200
+    assert 20 < result["h"].snr_db < 60
+
+
+def test_folded_tensor_is_compared_up_to_a_gain_per_channel() -> None:
+    plain = compare(REFERENCE, quantized_between("h_dequantized", fold=True))
+    fitted = compare(REFERENCE, quantized_between("h_dequantized", fold=True, spiq_wrote_it=True))
+    assert by_name(plain)["h"].snr_db < 6
+    assert by_name(fitted)["h"].snr_db > 15
+    assert by_name(plain)["y"].snr_db == by_name(fitted)["y"].snr_db > 15
+
+
+def test_real_units_go_before_folded_ones() -> None:
+    real = "h_real = Mul(h_dequantized, f) "
+    body = FRONT + QDQ.format(name="h_dequantized") + real + TO_Y.format(name="h_dequantized")
+    model = onnx.load_from_string(network(body, fold=True, spiq_wrote_it=True))
+    model.graph.initializer.append(numpy_helper.from_array(SIGMA[:, None, None], "f"))
+    assert by_name(compare(REFERENCE, model.SerializeToString()))["h"].snr_db > 15
+
+
+def test_factor_and_clip_around_the_quantizer() -> None:
+    body = (
+        FRONT + "m = Mul(h, f) q = QuantizeLinear(m, s, z) k = Clip(q, z, top) "
+        "r = DequantizeLinear(k, s, z) [two] y = Conv(r, v)"
+    )
+    model = onnx.load_from_string(network(body))
+    for name, array in {"f": np.float32(1), "top": np.uint8(31)}.items():
+        model.graph.initializer.append(numpy_helper.from_array(np.array(array), name))
+    assert by_name(compare(REFERENCE, model.SerializeToString()))["h"].snr_db < 15
+
+
+def test_merged_activation_is_not_missed() -> None:
+    other = network("[one] h = Conv(x, w) " + (QDQ + TO_Y).format(name="r"))
+    result = compare(REFERENCE, other)
+    assert list(by_name(result)) == ["h", "y"]
+    assert result.unmatched == ()
+
+
+def test_layers_without_counterpart() -> None:
+    other = network("a = Conv(x, w) b = Relu(a) [two] y = Conv(b, v)")
+    result = compare(REFERENCE, other)
+    assert list(by_name(result)) == ["y"]
+    assert result.unmatched == ("c",)
+    assert "not found  c" in shown(text.compared(result))
+
+
+def test_counterpart_of_another_size_is_none() -> None:
+    other = network("[one] c = Conv<strides=[2,2]>(x, w) h = Relu(c) [two] y = Conv(h, v)")
+    with_shape = onnx.load_from_string(other)
+    del with_shape.graph.output[0].type.tensor_type.shape.dim[:]
+    result = compare(REFERENCE, with_shape.SerializeToString())
+    assert result.tensors == ()
+    assert result.unmatched == ("c", "y")
+
+
+def test_images_cover_the_grid_of_the_input() -> None:
+    """With pixels in 0..255 the ReLU is alive; within -2..2 it would be 0 everywhere."""
+    shift = "<float k = {-100.0}, float s = {1.0}, uint8 z = {0}>"
+    head = '<ir_version: 8, opset_import: ["": 17]> n (float[1,3,8,8] x) => (float[1,3,8,8] y) '
+    plain = onnx.parser.parse_model(head + shift + "{ a = Add(x, k) y = Relu(a) }")
+    other = onnx.parser.parse_model(
+        head + shift + "{ q = QuantizeLinear(x, s, z) d = DequantizeLinear(q, s, z) "
+        "a = Add(d, k) y = Relu(a) }"
+    )
+    result = compare(plain.SerializeToString(), other.SerializeToString())
+    assert 30 < by_name(result)["y"].snr_db < 70
+
+
+def test_one_value_per_channel_is_not_fitted_to_perfection(demo: CompareResult) -> None:
+    pooled = by_name(demo)["/pool/GlobalAveragePool_output_0"]
+    assert pooled.snr_db < 60
+
+
+@pytest.mark.parametrize(
+    ("models", "error", "words"),
+    [
+        (lambda: (b"", REFERENCE), ModelError, "cannot load"),
+        (lambda: ("nope.onnx", REFERENCE), ModelError, "nope.onnx"),
+        (lambda: (REFERENCE, b"not a model"), ModelError, "model"),
+        (lambda: (model_path(), REFERENCE), ConfigError, "the same network"),
+        (lambda: (quantized_between("r"), REFERENCE), ConfigError, "give the float first"),
+        (
+            lambda: (REFERENCE, network("y = Softsign(k) k = Slice(x, b, e, b)")),
+            ModelError,
+            "cannot load",
+        ),
+    ],
+    ids=["empty", "no file", "garbage", "inputs", "order", "does not load"],
+)
+def test_refusals(models: Callable[[], tuple], error: type[Exception], words: str) -> None:
+    with pytest.raises(error, match=words) as caught:
+        compare(*models())
+    assert "\n" not in str(caught.value)
+
+
+def test_no_tensor_in_common() -> None:
+    other = network("a = Conv(x, w) b = Relu(a) y = Conv(b, v)")
+    with pytest.raises(ConfigError, match="share no float tensor"):
+        compare(REFERENCE, other.replace(b"y", b"o"))
+
+
+def test_table_and_json(demo: CompareResult) -> None:
+    for width in (80, 120):
+        page = shown(text.compared(demo), width)
+        assert max(map(len, page.splitlines())) <= width
+        assert "lowest" in page
+        assert "█" in page
+    data = json.loads(to_json(demo))
+    assert data["tensors"][-1]["name"] == "logits"

@@ -1,0 +1,135 @@
+"""What ``inspect`` says of a network's layers, and how it reads."""
+
+import io
+import json
+from dataclasses import fields
+
+import numpy as np
+import onnx
+import pytest
+from onnx import numpy_helper
+from rich.console import Console
+
+import spiq
+from spiq.cli.render import text
+from spiq.cli.render.jsonable import to_json
+from spiq.config import Config
+from spiq.demo import model_path
+from spiq.errors import ConfigError
+from spiq.inspection.inspect import inspect
+from spiq.inspection.results import InspectResult
+
+
+@pytest.fixture(scope="module")
+def demo() -> InspectResult:
+    return inspect(model_path())
+
+
+def two_layers(between: str = "h = Relu(c)") -> onnx.ModelProto:
+    """Two convolutions, 3 -> 4 -> 2 channels, on 8x8 images, and what stands between them."""
+    model = onnx.parser.parse_model(
+        '<ir_version: 8, opset_import: ["": 17]> net (float[N,3,8,8] x) => (float[N,2,8,8] y) {'
+        f"[one] c = Conv(x, w) {between} [two] y = Conv(h, v, b) }}"
+    )
+    rng = np.random.default_rng(0)
+    for name, shape in {"w": (4, 3, 1, 1), "v": (2, 4, 1, 1), "b": (2,)}.items():
+        array = rng.standard_normal(shape).astype(np.float32)
+        model.graph.initializer.append(numpy_helper.from_array(array, name))
+    return model
+
+
+def shown(renderable: object, width: int = 80) -> str:
+    console = Console(width=width, record=True, markup=False, file=io.StringIO())
+    console.print(renderable)
+    return console.export_text()
+
+
+def test_demo_layers(demo: InspectResult) -> None:
+    assert len(demo.layers) == 23
+    assert all(layer.quantized and not layer.reason for layer in demo.layers)
+    first, last = demo.layers[0], demo.layers[-1]
+    assert (first.name, first.operator, first.statistics) == ("/stem/conv/Conv", "Conv", "input")
+    assert (first.in_channels, first.out_channels, first.parameters) == (3, 16, 448)
+    assert first.macs == 144 * 16 * 3 * 9
+    assert (last.operator, last.in_channels, last.out_channels, last.macs) == (
+        "Gemm",
+        128,
+        10,
+        1280,
+    )
+    assert all(layer.spread is not None and layer.spread >= 1 for layer in demo.layers)
+    assert demo.unknown_operators == ()
+    assert "assumed" in demo.notes[0]
+
+
+@pytest.mark.parametrize(
+    "config", [Config(), Config(exclude=("/blocks/*",)), Config(target="portable")]
+)
+def test_says_what_quantize_does(config: Config) -> None:
+    done = spiq.quantize(model_path(), config).report.layers
+    for seen, layer in zip(inspect(model_path(), config).layers, done, strict=True):
+        for field in fields(layer):
+            said = getattr(layer, field.name)
+            if said is not None and field.name != "bits":
+                assert getattr(seen, field.name) == said, (layer.name, field.name)
+
+
+def test_small_layers() -> None:
+    one, two = inspect(two_layers()).layers
+    assert (one.name, one.macs, one.parameters) == ("one", 64 * 12, 12)
+    assert (two.name, two.macs, two.parameters) == ("two", 64 * 8, 8 + 2)
+    assert (one.statistics, two.statistics) == ("input", "propagated")
+
+
+def test_operator_without_a_rule() -> None:
+    result = inspect(two_layers("[odd] h = CumSum(c, axis) axis = Constant<value_int=1>()"))
+    assert result.unknown_operators == ("CumSum 'odd'",)
+    two = result.layers[1]
+    assert not two.quantized
+    assert "CumSum 'odd'" in two.reason
+    assert two.statistics == "unknown"
+    assert two.spread is None
+    page = shown(text.inspected(result))
+    assert "1 of 2 can be quantized" in page
+    assert "1 left in float: no statistics of its input" in page
+
+
+@pytest.mark.parametrize(
+    ("pattern", "hint"),
+    [
+        ("/stem/conv/conv", "did you mean '/stem/conv/Conv'"),
+        ("*nowhere*", "layers have names like '/stem/conv/Conv'"),
+    ],
+)
+def test_exclude_that_matches_nothing(pattern: str, hint: str) -> None:
+    with pytest.raises(ConfigError, match=r"matches no layer") as caught:
+        inspect(model_path(), Config(exclude=("/last/*", pattern)))
+    assert hint in str(caught.value)
+    with pytest.raises(ConfigError, match=r"matches no layer"):
+        spiq.plan(model_path(), Config(exclude=(pattern,)))
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+def test_table_fits(demo: InspectResult, width: int) -> None:
+    page = shown(text.inspected(demo), width)
+    assert max(map(len, page.splitlines())) <= width
+    assert "spread" in page
+    if width == 120:
+        assert "/blocks/blocks.6/depthwise/conv/Conv" in page
+    else:
+        assert "…" in page
+        assert "/conv/Conv  Conv" in page.replace("…", "")
+
+
+def test_json_has_every_field(demo: InspectResult) -> None:
+    data = json.loads(to_json(demo, extra="first"))
+    assert next(iter(data)) == "extra"
+    assert data["layers"][0]["macs"] == demo.layers[0].macs
+    assert len(data["layers"]) == 23
+
+
+def test_json_has_no_infinities() -> None:
+    layer = inspect(two_layers()).layers[0]
+    odd = InspectResult(model="m", layers=(layer, type(layer)(
+        name="n", operator="Conv", quantized=False, spread=float("inf"))))  # fmt: skip
+    assert json.loads(to_json(odd))["layers"][1]["spread"] is None

@@ -1,0 +1,204 @@
+"""Verification: what is wrong with a quantized network must not pass."""
+
+from collections.abc import Callable
+
+import numpy as np
+import onnx
+import pytest
+from onnx import numpy_helper
+
+from small_networks import bn, build, floats, norm, recipe_of, trained
+from spiq import Config, Quantized, quantize
+from spiq.errors import ModelError, VerificationError
+from spiq.runtime import verify as module
+from spiq.runtime.session import session
+from spiq.runtime.synthetic import synthetic_inputs
+from spiq.runtime.verify import snr_db, verify
+
+BODY = (
+    "[c1] c1 = Conv<pads=[1,1,1,1]>(x, w1) " + bn("c1", "n1") + "[r] r = Relu(n1) "
+    "[c2] y = Conv<pads=[1,1,1,1]>(r, w2)"
+)
+
+
+@pytest.fixture(scope="module")
+def model() -> onnx.ModelProto:
+    shapes = {"w1": (8, 3, 3, 3), "w2": (8, 8, 3, 3)}
+    return trained(build(BODY, inputs="float[1,3,16,16] x", **shapes, **norm("n1", 8)))
+
+
+@pytest.fixture(scope="module")
+def result(model: onnx.ModelProto) -> Quantized:
+    return quantize(model)
+
+
+def edited(result: Quantized, edit: Callable[[onnx.GraphProto], None]) -> bytes:
+    proto = onnx.load_from_string(result.model)
+    edit(proto.graph)
+    return proto.SerializeToString()
+
+
+def check(model: onnx.ModelProto, quantized: bytes) -> dict[str, float]:
+    return verify(model.SerializeToString(), quantized, recipe_of(model)[2])
+
+
+def initializer(graph: onnx.GraphProto, ending: str) -> onnx.TensorProto:
+    return next(tensor for tensor in graph.initializer if tensor.name.endswith(ending))
+
+
+def test_good_network_passes_and_its_snr_is_that_of_the_report(
+    model: onnx.ModelProto, result: Quantized
+) -> None:
+    assert check(model, result.model) == result.report.snr_db
+    assert result.report.snr_db["y"] > 25
+
+
+def test_model_given_by_path(model: onnx.ModelProto, result: Quantized, tmp_path: object) -> None:
+    path = f"{tmp_path}/model.onnx"
+    onnx.save(model, path)
+    assert verify(path, result.model, recipe_of(model)[2]) == result.report.snr_db
+
+
+@pytest.mark.parametrize("steps", [3, 40])
+def test_kernel_that_computes_something_else(
+    steps: int, model: onnx.ModelProto, result: Quantized, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One stored number of the fused run is off; the graph as written says otherwise."""
+    tamper(monkeypatch, steps)
+    with pytest.raises(VerificationError, match=f"tensor '.*': .* {steps} steps away"):
+        check(model, result.model)
+
+
+@pytest.mark.parametrize("steps", [1, 2])
+def test_kernel_that_rounds_otherwise(
+    steps: int, model: onnx.ModelProto, result: Quantized, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tamper(monkeypatch, steps)
+    check(model, result.model)
+
+
+def tamper(monkeypatch: pytest.MonkeyPatch, steps: int) -> None:
+    """Move one number of the last stored tensor in the first run that shows stored tensors."""
+    real = module._run
+
+    def run(*given: object) -> dict[str, np.ndarray]:
+        outputs = real(*given)  # type: ignore[arg-type]
+        stored = [name for name, array in outputs.items() if array.dtype == np.uint8]
+        if stored:
+            monkeypatch.setattr(module, "_run", real)
+            array = outputs[stored[-1]].copy()
+            number = array.reshape(-1)[:1].astype(int)
+            array.reshape(-1)[:1] = np.where(number < 128, number + steps, number - steps)
+            outputs[stored[-1]] = array
+        return outputs
+
+    monkeypatch.setattr(module, "_run", run)
+
+
+def test_wrong_weight_shows_in_the_snr(model: onnx.ModelProto, result: Quantized) -> None:
+    """Consistent in both runs, so the kernels agree; against the float network it is wrong."""
+
+    def edit(graph: onnx.GraphProto) -> None:
+        tensor = initializer(graph, "_int8")
+        flipped = -numpy_helper.to_array(tensor)
+        tensor.CopyFrom(numpy_helper.from_array(flipped, tensor.name))
+
+    assert check(model, edited(result, edit))["y"] < 3
+
+
+@pytest.mark.parametrize("number", [np.nan, np.inf])
+def test_output_that_is_not_finite(
+    number: float, model: onnx.ModelProto, result: Quantized
+) -> None:
+    def edit(graph: onnx.GraphProto) -> None:
+        back = next(node for node in graph.node if "y" in node.output)
+        back.output[0] = "almost"
+        graph.initializer.append(numpy_helper.from_array(floats(number), "odd"))
+        graph.node.append(onnx.helper.make_node("Add", ["almost", "odd"], ["y"]))
+
+    with pytest.raises(VerificationError, match="'y' of the quantized network is not finite"):
+        check(model, edited(result, edit))
+
+
+def test_layer_that_falls_back_to_float(model: onnx.ModelProto, result: Quantized) -> None:
+    """Two quantizers on one convolution's output cost its integer kernel."""
+
+    def edit(graph: onnx.GraphProto) -> None:
+        first = next(n for n in graph.node if n.op_type == "Conv").output[0]
+        quantizer = next(n for n in graph.node if n.input[0] == first)
+        inputs = [first, *quantizer.input[1:]]
+        graph.node.append(onnx.helper.make_node("QuantizeLinear", inputs, ["q2"]))
+        graph.node.append(onnx.helper.make_node("DequantizeLinear", ["q2", *inputs[1:]], ["d2"]))
+        graph.output.append(onnx.helper.make_tensor_value_info("d2", 1, None))
+
+    with pytest.raises(VerificationError, match="1 of 2 quantized layers fell back to float"):
+        check(model, edited(result, edit))
+
+
+def test_runtime_that_fails(model: onnx.ModelProto, result: Quantized) -> None:
+    """A quantizer per axis behind a convolution loads, and fails at run time."""
+
+    def edit(graph: onnx.GraphProto) -> None:
+        first = next(n for n in graph.node if n.op_type == "Conv").output[0]
+        quantizer = next(n for n in graph.node if n.input[0] == first)
+        arrays = {t.name: numpy_helper.to_array(t) for t in graph.initializer}
+        for index, name in enumerate(("scales", "points"), start=1):
+            wide = np.repeat(arrays[quantizer.input[index]], 8)
+            graph.initializer.append(numpy_helper.from_array(wide, name))
+        back = next(n for n in graph.node if n.input[0] == quantizer.output[0])
+        for node in (quantizer, back):
+            node.input[1], node.input[2] = "scales", "points"
+            node.attribute.append(onnx.helper.make_attribute("axis", 1))
+
+    with pytest.raises(VerificationError):
+        check(model, edited(result, edit))
+
+
+def test_float_output_that_is_not_finite(model: onnx.ModelProto) -> None:
+    """Nothing could be compared with it."""
+    odd = onnx.ModelProto.FromString(model.SerializeToString())
+    last = next(node for node in odd.graph.node if "y" in node.output)
+    last.output[0] = "almost"
+    odd.graph.initializer.append(numpy_helper.from_array(floats(-1e6), "less"))
+    odd.graph.node.append(onnx.helper.make_node("Add", ["almost", "less"], ["below"]))
+    odd.graph.node.append(onnx.helper.make_node("Sqrt", ["below"], ["y"]))
+    with pytest.raises(ModelError, match="float network: its output 'y' is not finite"):
+        quantize(odd)
+
+
+def test_low_snr_is_no_error(model: onnx.ModelProto) -> None:
+    snr = quantize(model, Config(weight_bits=2, activation_bits=3)).report.snr_db["y"]
+    assert np.isfinite(snr) and snr < 10
+
+
+def test_snr() -> None:
+    signal = np.array([3.0, 4.0])
+    assert snr_db(signal, signal) == 200
+    assert snr_db(signal, np.array([3.0, 4.5])) == pytest.approx(20)
+    assert snr_db(signal, np.zeros(2)) == pytest.approx(0)
+    assert snr_db(np.zeros(2), np.zeros(2)) == 200
+    assert snr_db(np.zeros(2), np.ones(2)) < -1000
+
+
+def test_synthetic_inputs_have_the_types_and_sizes_of_the_network() -> None:
+    inputs = "float[N,3,H,16] a, float[N,7] b, int64[2,3] c, uint8[1] d, float e"
+    body = (
+        "[m] m = ReduceMean<keepdims=0>(a) [n] n = ReduceMean<keepdims=0>(b) [s] s = Add(m, n) "
+        "[t] t = Add(s, e) [cf] cf = Cast<to=1>(c) [df] df = Cast<to=1>(d) [u] u = Add(cf, df) "
+        "[v] y = Add(u, t)"
+    )
+    opened = session(build(body, inputs=inputs).SerializeToString())
+    found = synthetic_inputs(opened)
+    images = len(found["a"])
+    assert found["a"].shape == (images, 3, 64, 16) and found["a"].dtype == np.float32
+    assert found["b"].shape == (images, 7) and found["e"].shape == ()
+    assert found["c"].dtype == np.int64 and found["d"].dtype == np.uint8
+    assert np.isfinite(opened.run(None, found)[0]).all()
+
+
+def test_inputs_that_share_a_dynamic_batch_get_the_same() -> None:
+    body = "[c] c = Conv(x, w) [p] p = GlobalAveragePool(c) [f] f = Flatten(p) [a] y = Add(f, z)"
+    model = build(body, inputs="float[N,3,512,512] x, float[N,4] z", w=(4, 3, 1, 1))
+    found = synthetic_inputs(session(model.SerializeToString()))
+    assert len(found["x"]) == len(found["z"]) >= 1
+    assert quantize(model).report.snr_db["y"] > 25
