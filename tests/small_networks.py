@@ -18,7 +18,7 @@ from spiq.io.read import read
 from spiq.pipeline import analyse
 from spiq.planning.choose.decide import make_plan
 from spiq.planning.placement.place import Placement
-from spiq.planning.plan.resolve import Recipe, resolve
+from spiq.planning.plan.resolve import Resolved, resolve
 from spiq.runtime.session import session
 from spiq.runtime.synthetic import dead_leaves
 
@@ -149,9 +149,9 @@ def whole(*values: int) -> np.ndarray:
     return np.array(values, np.int64)
 
 
-def recipe_of(
+def resolved_of(
     model: onnx.ModelProto, config: Config | None = None
-) -> tuple[Plan, Placement, Recipe]:
+) -> tuple[Plan, Placement, Resolved]:
     """Return the plan of a network, the placement that it is for, and what both mean."""
     made, placement, _ = planned(model, config)
     return made, placement, resolve(made, placement)

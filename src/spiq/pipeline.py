@@ -35,7 +35,7 @@ from spiq.passes.prepare import Prepared, prepare
 from spiq.planning.choose.decide import make_plan, placed
 from spiq.planning.choose.mixed import bits_per_weight, packed_bytes
 from spiq.planning.placement.place import Placement
-from spiq.planning.plan.resolve import Recipe, resolve
+from spiq.planning.plan.resolve import Resolved, resolve
 from spiq.planning.plan.validate import check_fits, check_settings
 from spiq.planning.plan.values import Plan
 from spiq.rewriting.dense_groups import fill_groups
@@ -243,16 +243,16 @@ def _carry_out(
     mean_bits, packed = bits_per_weight(graph, made), packed_bytes(graph, made)
     target = TARGETS[made.target]
     tell("rewrite")
-    recipe = resolve(made, placement)
+    resolved = resolve(made, placement)
     ends = {
         str(value.name): (known.low, known.high)
         for value in graph.inputs
         if (known := measured.stats.get(value)) is not None
     }
     write_integers = _write_dynamic if METHODS[made.method].dynamic else _write_static
-    coarse = [name for name, layer in recipe.layers.items() if needs_correlation(layer)]
+    coarse = [name for name, layer in resolved.layers.items() if needs_correlation(layer)]
     correlations = observe_correlations(prepared.model, coarse, measured.stats)
-    write_integers(graph, recipe, measured, correlations, target, tell)
+    write_integers(graph, resolved, measured, correlations, target, tell)
     if target.slow_prelu:
         prelu_as_max(graph)
     remove_unused(graph)
@@ -260,7 +260,7 @@ def _carry_out(
     quantized = serialize(prepared.model)
     tell("verify")
     original, size = _original(source)
-    snr = verify(original, quantized, recipe, ends)
+    snr = verify(original, quantized, resolved, ends)
     report = QuantizeResult(
         method=made.method,
         target=made.target,
@@ -280,7 +280,7 @@ def _carry_out(
 
 def _write_static(
     graph: ir.Graph,
-    recipe: Recipe,
+    resolved: Resolved,
     measured: Measured,
     correlations: Mapping[str, Correlation],
     target: Target,
@@ -290,15 +290,15 @@ def _write_static(
     sources = {
         str(node.name): measured.stats[node.inputs[0]]
         for node in graph
-        if node.name in recipe.layers and node.inputs[0] is not None
+        if node.name in resolved.layers and node.inputs[0] is not None
     }
-    folded = fold_scales(graph, recipe)
+    folded = fold_scales(graph, resolved)
     fill_groups(folded, target.dense_groups)
     rounded = {
         node: round_layer(
             node,
-            recipe.layers[str(node.name)],
-            recipe.tensors[str(node.inputs[0].name)],
+            resolved.layers[str(node.name)],
+            resolved.tensors[str(node.inputs[0].name)],
             sources[str(node.name)],
             correlations.get(str(node.name)),
         )
@@ -306,24 +306,24 @@ def _write_static(
         if node.inputs[0] is not None
     }
     tell("emit")
-    emit(graph, recipe, rounded)
+    emit(graph, resolved, rounded)
 
 
 def _write_dynamic(
     graph: ir.Graph,
-    recipe: Recipe,
+    resolved: Resolved,
     measured: Measured,
     correlations: Mapping[str, Correlation],
     target: Target,
     tell: Progress,
 ) -> None:
     """Rewrite and emit with ranges that are measured as the network runs."""
-    layers = [node for node in graph if node.name in recipe.layers]
+    layers = [node for node in graph if node.name in resolved.layers]
     fill_groups(layers, target.dense_groups)
     rounded = {
         node: round_dynamic(
             node,
-            recipe.layers[str(node.name)],
+            resolved.layers[str(node.name)],
             measured.stats.get(node.inputs[0]) if node.inputs[0] is not None else None,
             correlations.get(str(node.name)),
         )

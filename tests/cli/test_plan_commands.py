@@ -82,10 +82,10 @@ def test_show_is_a_table_of_tensors_layers_and_reasons(path: Path, capsys: Captu
     edit(path, lambda d: d["layers"][FIRST].update(bits=6, reason="so it is"))
     page = done(capsys, "plan", "show", path)
     for words in ("W8A8 where nothing else is said", "1: by hand", "-2.118 … 2.64", "so it is",
-                  "moment", "scales 2", "note", "float"):  # fmt: skip
+                  "correlated", "scales 2", "note", "float"):  # fmt: skip
         assert words in page or words == "note", words
     assert re.search(r"image +1 +8 +-2.118 … 2.64 +\d+ +3 ", page)
-    assert re.search(rf"{FIRST} +6 +moment +corrected +so it is", page)
+    assert re.search(rf"{FIRST} +6 +correlated +corrected +so it is", page)
     assert re.search(rf"{LAST} +float +by hand", page)
 
 
@@ -156,7 +156,7 @@ def test_options_beside_a_plan_are_refused(
 
 WRONG: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
     "another model": (lambda d: d.update(model_hash="abc"), "made for another model"),
-    "format of before": (lambda d: d.pop("format"), "has format 1; this spiq reads format 2"),
+    "format of before": (lambda d: d.pop("format"), "has format 1; this spiq reads format 3"),
     "bits": (lambda d: d["layers"][FIRST].update(bits=1), f"layer '{FIRST}': bits: 1 is not"),
     "a slip": (lambda d: d["layers"][FIRST].update(bit=4), "unknown entry 'bit', did you mean"),
     "a layer": (lambda d: d["layers"].update(conv={}), "the network has no layer 'conv'"),

@@ -21,7 +21,7 @@ from small_networks import (
     images_for,
     norm,
     optimized,
-    recipe_of,
+    resolved_of,
     run,
     trained,
     whole,
@@ -217,7 +217,7 @@ def test_outputs_have_scales_per_channel() -> None:
     result = quantize(model)
     assert optimized(result.model) == Counter(TWO.split())
     well_formed(result)
-    assert len(set(recipe_of(model)[2].tensors["y"].channel_scale)) == 4
+    assert len(set(resolved_of(model)[2].tensors["y"].channel_scale)) == 4
     feed = images_for(model)
     expected, found = run(model, feed)["y"], run(result.model, feed)["y"]
     for channel in range(4):
@@ -228,19 +228,19 @@ def test_outputs_have_scales_per_channel() -> None:
 @pytest.mark.parametrize("method", ["spiq", "static"])
 def test_grid_of_an_absorbed_relu6_ends_at_6_or_below(bits: int, method: str) -> None:
     case = row("", CLIPPED, "", **{**SIX, "n1_b": floats(*range(-2, 6))})
-    recipe = recipe_of(case.model(), Config(method=method, activation_bits=bits))[2]
-    assert recipe.absorbed == ("m",)
-    stored = recipe.tensors["m"]
+    resolved = resolved_of(case.model(), Config(method=method, activation_bits=bits))[2]
+    assert resolved.absorbed == ("m",)
+    stored = resolved.tensors["m"]
     assert stored.grid.zero_point == 0
-    ends = stored.grid.qmax * stored.grid.scale * np.array(stored.channel_scale)
+    ends = stored.grid.qmax * stored.grid.step * np.array(stored.channel_scale)
     assert ends.max() == pytest.approx(6)
 
 
 def test_relu_is_absorbed_only_on_a_grid_that_starts_at_zero() -> None:
     for case in (case for case in ROWS if "Relu(" in case.body):
-        recipe = recipe_of(case.model(), case.config)[2]
-        for name in recipe.absorbed:
-            assert recipe.tensors[name].grid.zero_point == 0, case.name
+        resolved = resolved_of(case.model(), case.config)[2]
+        for name in resolved.absorbed:
+            assert resolved.tensors[name].grid.zero_point == 0, case.name
 
 
 POOLED = f"{STEM}{OTHER}[p] p = MaxPool<kernel_shape=[3,3], pads=[1,1,1,1]>(r) "

@@ -8,7 +8,7 @@ import pytest
 from onnx import numpy_helper
 
 from network_kinds import KINDS
-from small_networks import build, images_for, optimized, recipe_of, run
+from small_networks import build, images_for, optimized, resolved_of, run
 from spiq import Config, apply, plan, quantize
 from spiq.errors import PlanError, UnsupportedError, VerificationError
 from spiq.planning.plan.values import Plan
@@ -178,9 +178,9 @@ def test_static_plan_does_not_pass_for_a_dynamic_one() -> None:
 
 def test_kernel_that_computes_something_else_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     model = KINDS["convolutions"]()
-    result, (_, _, recipe) = quantize(model, config()), recipe_of(model, config())
+    result, (_, _, resolved) = quantize(model, config()), resolved_of(model, config())
     original = model.SerializeToString()
-    verify(original, result.model, recipe)
+    verify(original, result.model, resolved)
     exact = checks._sum_in_float
 
     def doubled(graph: onnx.GraphProto) -> None:
@@ -190,4 +190,4 @@ def test_kernel_that_computes_something_else_is_found(monkeypatch: pytest.Monkey
 
     monkeypatch.setattr(checks, "_sum_in_float", doubled)
     with pytest.raises(VerificationError, match="steps away"):
-        verify(original, result.model, recipe)
+        verify(original, result.model, resolved)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from network_kinds import KINDS
-from small_networks import recipe_of
+from small_networks import resolved_of
 from spiq import Config, Plan, plan
 from spiq.io.read import read
 from spiq.passes.prepare import prepare
@@ -27,9 +27,9 @@ def test_spiq_paper_gives_every_channel_its_own_range() -> None:
     assert {tensor.alpha for tensor in made.tensors.values()} == {1.0}
     np.testing.assert_allclose(made.tensors["r1"].high, highest("convolutions"), rtol=1e-5)
     assert set(made.tensors["r1"].low) == {0.0}
-    _, _, recipe = recipe_of(KINDS["convolutions"](), Config(method="spiq-paper"))
-    tensor = recipe.tensors["r1"]
-    ends = np.array(tensor.channel_scale) * tensor.grid.scale * tensor.grid.qmax
+    _, _, resolved = resolved_of(KINDS["convolutions"](), Config(method="spiq-paper"))
+    tensor = resolved.tensors["r1"]
+    ends = np.array(tensor.channel_scale) * tensor.grid.step * tensor.grid.qmax
     np.testing.assert_allclose(ends, made.tensors["r1"].high, rtol=1e-5)
 
 

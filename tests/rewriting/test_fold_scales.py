@@ -1,6 +1,6 @@
 """Folding changes no function: any scales that respect the classes, quantization left off.
 
-The folded graph runs in float; an output that is stored comes out as y / sigma, which the recipe
+The folded graph runs in float; an output that is stored comes out as y / sigma, which the resolved
 undoes. A graph output that is not stored must be the same number as before.
 """
 
@@ -13,7 +13,7 @@ import pytest
 
 from small_networks import bn, build, images_for, norm, planned, run, trained, whole
 from spiq.planning.placement.place import Placement
-from spiq.planning.plan.resolve import Recipe, resolve
+from spiq.planning.plan.resolve import Resolved, resolve
 from spiq.rewriting.fold_scales import fold_scales
 
 CONV = "[c1] c1 = Conv<pads=[1,1,1,1]>(x, w1, b1) [r] r = Relu(c1) "
@@ -64,31 +64,31 @@ CASES = [
 ]  # fmt: skip
 
 
-def followed(model: onnx.ModelProto) -> tuple[ir.Graph, Placement, Recipe]:
+def followed(model: onnx.ModelProto) -> tuple[ir.Graph, Placement, Resolved]:
     made, placement, graph = planned(model)
     return graph, placement, resolve(made, placement)
 
 
-def scrambled(recipe: Recipe, placement: Placement, seed: int, *, inputs: bool) -> Recipe:
+def scrambled(resolved: Resolved, placement: Placement, seed: int, *, inputs: bool) -> Resolved:
     """Give every class of channels a scale of its own; the network's inputs only if asked."""
     count = 1 + max(int(ids.max()) for ids in placement.classes.values())
     sigma = np.exp(np.random.default_rng(seed).uniform(-3, 3, count))
     if not inputs:
         for value, ids in placement.classes.items():
             sigma[ids] = 1 if value.producer() is None else sigma[ids]
-    tensors = dict(recipe.tensors)
+    tensors = dict(resolved.tensors)
     for value, ids in placement.classes.items():
         scale = tuple(float(s) for s in sigma[ids].reshape(-1))
         tensors[str(value.name)] = replace(tensors[str(value.name)], channel_scale=scale)
-    return replace(recipe, tensors=tensors)
+    return replace(resolved, tensors=tensors)
 
 
 def serialized(graph: ir.Graph) -> onnx.ModelProto:
     return ir.serde.serialize_model(ir.Model(graph, ir_version=8))
 
 
-def undone(name: str, array: np.ndarray, recipe: Recipe) -> np.ndarray:
-    stored = recipe.tensors.get(name)
+def undone(name: str, array: np.ndarray, resolved: Resolved) -> np.ndarray:
+    stored = resolved.tensors.get(name)
     if stored is None:
         return array
     return array * np.array(stored.channel_scale).reshape(stored.layout)
@@ -100,24 +100,24 @@ def test_any_scales_of_the_classes_fold_exactly(
     body: str, constants: dict[str, object], inputs: bool
 ) -> None:
     model = trained(build(body, **constants))
-    graph, placement, recipe = followed(model)
-    recipe = scrambled(recipe, placement, 1, inputs=inputs)
-    layers = fold_scales(graph, recipe)
-    assert [node.name for node in layers] == list(recipe.layers)
+    graph, placement, resolved = followed(model)
+    resolved = scrambled(resolved, placement, 1, inputs=inputs)
+    layers = fold_scales(graph, resolved)
+    assert [node.name for node in layers] == list(resolved.layers)
     feed = images_for(model)
-    sigma = np.array(recipe.tensors["x"].channel_scale).reshape(recipe.tensors["x"].layout)
+    sigma = np.array(resolved.tensors["x"].channel_scale).reshape(resolved.tensors["x"].layout)
     folded = serialized(graph)
-    absorbed_again(folded, recipe)
+    absorbed_again(folded, resolved)
     found = run(folded, {"x": (feed["x"] / sigma).astype(np.float32)})
     for name, array in run(model, feed).items():
-        result = undone(name, found[name], recipe)
+        result = undone(name, found[name], resolved)
         np.testing.assert_allclose(result, array, rtol=1e-3, atol=1e-5 * np.abs(array).max())
 
 
-def absorbed_again(model: onnx.ModelProto, recipe: Recipe) -> None:
+def absorbed_again(model: onnx.ModelProto, resolved: Resolved) -> None:
     """Put a ReLU where the grid would have stood for it."""
     nodes = list(model.graph.node)
-    for name in recipe.absorbed:
+    for name in resolved.absorbed:
         index = next(i for i, node in enumerate(nodes) if name in node.output)
         nodes[index].output[0] = f"{name}_linear"
         nodes.insert(index + 1, onnx.helper.make_node("Relu", [f"{name}_linear"], [name]))
@@ -129,25 +129,25 @@ def test_scales_that_break_a_class_change_the_function() -> None:
     """The oracle can fail: a residual whose two sides have different scales."""
     body = f"{CONV}[c] c = Conv<pads=[1,1,1,1]>(r, w2) [a] a = Add(c, r) [o] y = Conv(a, w3)"
     model = build(body, **BASE, w2=(8, 8, 3, 3), w3=(4, 8, 1, 1))
-    graph, _, recipe = followed(model)
-    broken = replace(recipe.tensors["c"], channel_scale=tuple(np.full(8, 7.0)))
-    recipe = replace(recipe, tensors={**recipe.tensors, "c": broken})
-    fold_scales(graph, recipe)
+    graph, _, resolved = followed(model)
+    broken = replace(resolved.tensors["c"], channel_scale=tuple(np.full(8, 7.0)))
+    resolved = replace(resolved, tensors={**resolved.tensors, "c": broken})
+    fold_scales(graph, resolved)
     folded = serialized(graph)
-    absorbed_again(folded, recipe)
+    absorbed_again(folded, resolved)
     feed = images_for(model)
-    result = undone("y", run(folded, feed)["y"], recipe)
+    result = undone("y", run(folded, feed)["y"], resolved)
     assert not np.allclose(result, run(model, feed)["y"], rtol=0.1)
 
 
 def test_scales_of_one_leave_weights_alone() -> None:
     model = build(f"{CONV}[o] y = Conv(r, w2)", **BASE, w2=(4, 8, 1, 1))
-    graph, placement, recipe = followed(model)
+    graph, placement, resolved = followed(model)
     ones = {
-        str(value.name): replace(recipe.tensors[str(value.name)], channel_scale=(1.0,) * ids.size)
+        str(value.name): replace(resolved.tensors[str(value.name)], channel_scale=(1.0,) * ids.size)
         for value, ids in placement.classes.items()
     }
-    layers = fold_scales(graph, replace(recipe, tensors=ones))
+    layers = fold_scales(graph, replace(resolved, tensors=ones))
     for node, name in zip(layers, ("w1", "w2"), strict=True):
         weight = next(t for t in model.graph.initializer if t.name == name)
         kept = node.inputs[1].const_value
@@ -158,13 +158,13 @@ def test_shared_weight_is_folded_for_each_layer_on_its_own() -> None:
     body = f"{CONV}[c] c = Conv<pads=[1,1,1,1]>(r, w2, b1) [q] q = Relu(c) "
     body += "[d] y = Conv<pads=[1,1,1,1]>(q, w2, b1)"
     model = build(body, **BASE, w2=(8, 8, 3, 3))
-    graph, placement, recipe = followed(model)
-    recipe = scrambled(recipe, placement, 2, inputs=False)
-    first, second, third = fold_scales(graph, recipe)
+    graph, placement, resolved = followed(model)
+    resolved = scrambled(resolved, placement, 2, inputs=False)
+    first, second, third = fold_scales(graph, resolved)
     assert len({node.inputs[1] for node in (first, second, third)}) == 3
     folded = serialized(graph)
-    absorbed_again(folded, recipe)
+    absorbed_again(folded, resolved)
     feed = images_for(model)
     array = run(model, feed)["y"]
-    result = undone("y", run(folded, feed)["y"], recipe)
+    result = undone("y", run(folded, feed)["y"], resolved)
     np.testing.assert_allclose(result, array, rtol=1e-3, atol=1e-5 * np.abs(array).max())

@@ -59,26 +59,26 @@ def test_each_output_channel_has_its_own_symmetric_scale(bits: int, operator: st
     rounded = round_layer(node, LayerPlan(bits=bits), tensor(), known())
     qmax = 2 ** (bits - 1) - 1
     peaks = np.abs(rows(weight, node)).max(axis=1)
-    np.testing.assert_allclose(rounded.scale, peaks / qmax, rtol=1e-6)
+    np.testing.assert_allclose(rounded.step, peaks / qmax, rtol=1e-6)
     assert rounded.weight.dtype == np.int8 and rounded.weight.shape == weight.shape
     assert (np.abs(rows(rounded.weight, node)).max(axis=1) == qmax).all()
-    error = rows(rounded.weight, node) * rounded.scale[:, None] - rows(weight, node)
-    assert (np.abs(error) <= rounded.scale[:, None] * (0.5 + 1e-5)).all()
+    error = rows(rounded.weight, node) * rounded.step[:, None] - rows(weight, node)
+    assert (np.abs(error) <= rounded.step[:, None] * (0.5 + 1e-5)).all()
 
 
 def test_columns_of_a_matmul_are_its_output_channels() -> None:
     weight = np.random.default_rng(0).standard_normal((6, 3)).astype(np.float32)
     node = layer("MatMul", "float[2,6] x", w=weight * floats(1, 10, 100))
     rounded = round_layer(node, LayerPlan(bits=8), tensor(6), known(channels=6))
-    np.testing.assert_allclose(rounded.scale, np.abs(held(node, 1)).max(axis=0) / 127, rtol=1e-6)
+    np.testing.assert_allclose(rounded.step, np.abs(held(node, 1)).max(axis=0) / 127, rtol=1e-6)
     np.testing.assert_allclose(
-        rounded.weight * rounded.scale, held(node, 1), atol=rounded.scale.max() / 2
+        rounded.weight * rounded.step, held(node, 1), atol=rounded.step.max() / 2
     )
 
 
 def shift(node: ir.Node, rounded: RoundedLayer, mean: np.ndarray) -> np.ndarray:
     """Run the rounding error over a map of means, zero padding and all, and average."""
-    moved = rounded.weight * rounded.scale.reshape(-1, 1, 1, 1).astype(np.float64)
+    moved = rounded.weight * rounded.step.reshape(-1, 1, 1, 1).astype(np.float64)
     moved -= held(node, 1)
     outputs, columns, *kernel = moved.shape
     groups = node.attributes.get_int("group", 1)
@@ -126,7 +126,7 @@ def test_bias_takes_off_the_mean_of_the_rounding_error(
     source = tensor(sigma=sigma)
     rounded = round_layer(node, LayerPlan(bits=3), source, known(mean))
     expected = held(node, 2) - shift(node, rounded, mean / np.array(source.channel_scale))
-    step = STEP * rounded.scale.astype(np.float64)
+    step = STEP * rounded.step.astype(np.float64)
     np.testing.assert_allclose(rounded.bias * step, expected, atol=0.51 * step.max())
     plain = round_layer(node, PLAIN, source, known(mean))
     np.testing.assert_array_equal(plain.weight, rounded.weight)
@@ -137,7 +137,7 @@ def test_gemm_bias_takes_off_the_mean_of_the_rounding_error() -> None:
     node = layer("Gemm<transB=1>", "float[2,4] x", w=(5, 4), b=(5,))
     mean = np.array([0.5, -2.0, 3.0, 0.0])
     rounded = round_layer(node, LayerPlan(bits=3), tensor(), known(mean))
-    step = rounded.scale.astype(np.float64)
+    step = rounded.step.astype(np.float64)
     moved = rounded.weight * step[:, None] - held(node, 1)
     np.testing.assert_allclose(
         rounded.bias * step * STEP, held(node, 2) - moved @ mean, atol=0.51 * STEP * step.max()
@@ -152,9 +152,9 @@ def test_rows_of_zeros_keep_their_bias_within_int32(bias: float, scale: float) -
     node = layer("Conv", w=weight, b=floats(0.5, bias, -0.5))
     rounded = round_layer(node, LayerPlan(bits=8), tensor(scale=scale), known(1.0))
     assert (rounded.weight[1] == 0).all()
-    assert np.isfinite(rounded.scale).all() and (rounded.scale > 0).all()
+    assert np.isfinite(rounded.step).all() and (rounded.step > 0).all()
     assert INT32.min < rounded.bias.min() and rounded.bias.max() < INT32.max
-    meant = rounded.bias * (scale * rounded.scale.astype(np.float64))
+    meant = rounded.bias * (scale * rounded.step.astype(np.float64))
     np.testing.assert_allclose(meant[1], bias, rtol=1e-6)
 
 
@@ -162,7 +162,7 @@ def test_bias_far_above_the_weights_costs_weight_bits_and_not_an_overflow() -> N
     weight = np.full((1, 4, 1, 1), 1e-6, np.float32)
     node = layer("Conv", w=weight, b=floats(1e4))
     rounded = round_layer(node, LayerPlan(bits=8), tensor(scale=1e-6), known())
-    meant = rounded.bias * (1e-6 * rounded.scale.astype(np.float64))
+    meant = rounded.bias * (1e-6 * rounded.step.astype(np.float64))
     np.testing.assert_allclose(meant, 1e4, rtol=1e-6)
 
 
@@ -171,4 +171,4 @@ def test_an_all_zero_layer_without_bias() -> None:
         layer("Conv", w=np.zeros((2, 4, 1, 1), np.float32)), LayerPlan(bits=8), tensor(), known()
     )
     assert not rounded.weight.any() and not rounded.bias.any()
-    assert (rounded.scale > 0).all()
+    assert (rounded.step > 0).all()

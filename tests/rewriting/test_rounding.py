@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from spiq.rewriting.feedback import Metric, feedback, refine
-from spiq.rewriting.rounding import ROUNDINGS, Kernels, Rounded, moment, nearest, squant
+from spiq.rewriting.rounding import ROUNDINGS, Kernels, Rounded, correlated, nearest, squant
 from spiq.stats.correlation import PIXEL_CORRELATION, Correlation
 
 KERNELS = [(1, 1), (3, 3), (5, 5), (1, 7)]
@@ -18,7 +18,7 @@ def taps(kernel: tuple[int, ...]) -> np.ndarray:
     return found[None].astype(np.float32)
 
 
-def correlated(rng: np.random.Generator, groups: int, size: int) -> np.ndarray:
+def correlation_of(rng: np.random.Generator, groups: int, size: int) -> np.ndarray:
     mixed = rng.standard_normal((groups, size, 2 * size)) + rng.standard_normal((groups, 1, 1))
     covariance = mixed @ mixed.swapaxes(1, 2)
     deviation = np.sqrt(np.einsum("gii->gi", covariance))
@@ -32,7 +32,7 @@ def kernels(
     rng = np.random.default_rng(seed)
     groups, outputs, channels = shape
     weight = rng.standard_normal((*shape, int(np.prod(kernel)))).astype(np.float32)
-    between = correlated(rng, groups, channels) if known else None
+    between = correlation_of(rng, groups, channels) if known else None
     return Kernels(
         weight=weight,
         qmax=2 ** (bits - 1) - 1,
@@ -86,14 +86,14 @@ def test_moment_moves_the_output_less_than_nearest(
     known: bool, kernel: tuple[int, ...], bits: int, shape: tuple[int, ...]
 ) -> None:
     given = kernels(bits, shape, kernel, known=known)
-    assert error(given, moment(given)) <= error(given, nearest(given)) + 1e-9
+    assert error(given, correlated(given)) <= error(given, nearest(given)) + 1e-9
 
 
 @pytest.mark.parametrize("seed", range(5))
 def test_feedback_and_refinement_come_near_the_best_integers(seed: int) -> None:
     rng = np.random.default_rng(seed)
     x = rng.uniform(-2, 2, (1, 3, 2, 4)).astype(np.float32)
-    metric = Metric(correlated(rng, 1, 3), taps((1, 2)))
+    metric = Metric(correlation_of(rng, 1, 3), taps((1, 2)))
     s = np.kron(metric.between[0], metric.taps[0]).astype(float)
 
     def cost(q: np.ndarray) -> np.ndarray:
@@ -117,7 +117,7 @@ def test_blocks_change_nothing() -> None:
     """More channels than a block, against one plain loop over all weights."""
     rng = np.random.default_rng(1)
     x = rng.uniform(-7, 7, (1, 45, 4, 3))
-    metric = Metric(correlated(rng, 1, 45).astype(float), taps((2, 2)).astype(float))
+    metric = Metric(correlation_of(rng, 1, 45).astype(float), taps((2, 2)).astype(float))
     lower = np.linalg.cholesky(np.kron(metric.between[0], metric.taps[0]))
     rows = x.reshape(180, 3)
     expected, left = np.empty_like(rows), np.zeros_like(rows)
@@ -132,7 +132,7 @@ def test_blocks_change_nothing() -> None:
 @pytest.mark.parametrize("shape", [(2, 6, 40), (40, 1, 1)], ids=str)
 def test_moment_keeps_the_variance_of_the_output(known: bool, shape: tuple[int, ...]) -> None:
     given = kernels(3, shape, known=known)
-    rounded = moment(given)
+    rounded = correlated(given)
     for g, weight in enumerate(given.weight.astype(float)):
         s = second_moment(given, g)
         rows = weight.reshape(len(weight), -1)
@@ -146,8 +146,8 @@ def test_channels_of_groups_made_dense_stay_apart() -> None:
     given.weight[:, :2, 3:] = 0
     given.weight[:, 2:, :3] = 0
     between = np.zeros((1, 6, 6), np.float32)
-    between[0, :3, :3] = between[0, 3:, 3:] = correlated(np.random.default_rng(0), 1, 3)[0]
-    rounded = moment(
+    between[0, :3, :3] = between[0, 3:, 3:] = correlation_of(np.random.default_rng(0), 1, 3)[0]
+    rounded = correlated(
         Kernels(given.weight, 7, given.least, given.var, Correlation(between, taps((3, 3))))
     )
     assert (rounded.integers[given.weight == 0] == 0).all()

@@ -7,7 +7,7 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
-from small_networks import bn, build, floats, norm, recipe_of, trained
+from small_networks import bn, build, floats, norm, resolved_of, trained
 from spiq import Config, Quantized, quantize
 from spiq.errors import ModelError, VerificationError
 from spiq.runtime import verify as module
@@ -39,7 +39,7 @@ def edited(result: Quantized, edit: Callable[[onnx.GraphProto], None]) -> bytes:
 
 
 def check(model: onnx.ModelProto, quantized: bytes) -> dict[str, float]:
-    return verify(model.SerializeToString(), quantized, recipe_of(model)[2])
+    return verify(model.SerializeToString(), quantized, resolved_of(model)[2])
 
 
 def initializer(graph: onnx.GraphProto, ending: str) -> onnx.TensorProto:
@@ -56,7 +56,7 @@ def test_good_network_passes_and_its_snr_is_that_of_the_report(
 def test_model_given_by_path(model: onnx.ModelProto, result: Quantized, tmp_path: object) -> None:
     path = f"{tmp_path}/model.onnx"
     onnx.save(model, path)
-    assert verify(path, result.model, recipe_of(model)[2]) == result.report.snr_db
+    assert verify(path, result.model, resolved_of(model)[2]) == result.report.snr_db
 
 
 @pytest.mark.parametrize("steps", [3, 40])

@@ -186,5 +186,5 @@ def _sums(emitter: _Emitter, node: ir.Node, weight: np.ndarray, source: Stored) 
 def _step(emitter: _Emitter, node: ir.Node, layer: DynamicLayer, source: Stored) -> ir.Value:
     """Return the step of the sums, one per output channel."""
     name = str(node.outputs[0].name)
-    scale = initializer(emitter.graph, f"{name}_weight_step", layer.scale)
+    scale = initializer(emitter.graph, f"{name}_weight_step", layer.step)
     return emitter.add("Mul", [source[1], scale], f"{name}_sums_step")

@@ -22,7 +22,7 @@ import numpy as np
 import onnx_ir as ir
 
 from spiq.graph.edit import initializer, unique_name
-from spiq.planning.plan.resolve import Recipe, StoredTensor
+from spiq.planning.plan.resolve import Resolved, StoredTensor
 from spiq.rewriting.fold_scales import channel_scale
 from spiq.rewriting.round_weights import RoundedLayer
 from spiq.stats.channel import Array
@@ -33,14 +33,14 @@ _WEIGHTED = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
 @dataclass
 class _Emitter:
     graph: ir.Graph
-    recipe: Recipe
+    resolved: Resolved
     integer: frozenset[str]
     grids: dict[tuple[float, int], tuple[ir.Value, ir.Value]] = field(default_factory=dict)
     bounds: dict[int, ir.Value] = field(default_factory=dict)
 
     def grid(self, tensor: StoredTensor) -> tuple[ir.Value, ir.Value]:
         """Return scale and zero point of a tensor's grid, one pair of initializers per grid."""
-        key = (tensor.grid.scale, tensor.grid.zero_point)
+        key = (tensor.grid.step, tensor.grid.zero_point)
         if key not in self.grids:
             name = f"grid_{len(self.grids)}"
             self.grids[key] = (
@@ -57,22 +57,22 @@ class _Emitter:
         return self.bounds[bound]
 
 
-def emit(graph: ir.Graph, recipe: Recipe, rounded: Mapping[ir.Node, RoundedLayer]) -> None:
+def emit(graph: ir.Graph, resolved: Resolved, rounded: Mapping[ir.Node, RoundedLayer]) -> None:
     """Turn a folded float graph into a quantized one, in place.
 
     Args:
         graph: The network, scales folded.
-        recipe: What is stored and how.
+        resolved: What is stored and how.
         rounded: The integers of each quantized layer.
     """
-    emitter = _Emitter(graph, recipe, frozenset(recipe.integer))
+    emitter = _Emitter(graph, resolved, frozenset(resolved.integer))
     for node, integers in rounded.items():
         source = node.inputs[0]
         assert source is not None
-        _emit_weight(emitter, node, integers, recipe.tensors[str(source.name)])
+        _emit_weight(emitter, node, integers, resolved.tensors[str(source.name)])
     values = {value.name: value for value in graph.inputs}
     values.update({value.name: value for node in graph for value in node.outputs})
-    for name, tensor in recipe.tensors.items():
+    for name, tensor in resolved.tensors.items():
         _emit_tensor(emitter, values[name], tensor)
 
 
@@ -81,14 +81,14 @@ def _emit_weight(
 ) -> None:
     graph, name = emitter.graph, str(node.inputs[1].name)  # type: ignore[union-attr]
     axis = 1 if node.op_type == "MatMul" else 0
-    scale = initializer(graph, f"{name}_scale", integers.scale)
-    zeros = initializer(graph, f"{name}_zero_point", np.zeros(len(integers.scale), np.int8))
-    bits = emitter.recipe.layers[str(node.name)].bits
+    scale = initializer(graph, f"{name}_scale", integers.step)
+    zeros = initializer(graph, f"{name}_zero_point", np.zeros(len(integers.step), np.int8))
+    bits = emitter.resolved.layers[str(node.name)].bits
     weight = initializer(graph, f"{name}_int{bits}", integers.weight)
     spent = list(node.inputs[1:3])
     _replace_input(emitter, node, 1, [weight, scale, zeros], axis)
     if node.op_type != "MatMul":
-        step = np.float32(source.grid.scale) * integers.scale
+        step = np.float32(source.grid.step) * integers.step
         bias = initializer(graph, f"{name}_bias_int32", integers.bias)
         bias_scale = initializer(graph, f"{name}_bias_scale", step)
         bias_zero = initializer(graph, f"{name}_bias_zero_point", np.zeros(len(step), np.int32))

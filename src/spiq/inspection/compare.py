@@ -182,14 +182,14 @@ def _fixed_sizes(inputs: Mapping[str, list[Any]]) -> int:
 
 def _ranges(first: _Opened, second: _Opened) -> dict[str, Ends]:
     ranges = {name: _grid_range(name, second) for name in first.inputs}
-    found = {name: ends for name, ends in ranges.items() if ends is not None}
-    if len(found) == len(ranges):
-        return found
+    stored = {name: ends for name, ends in ranges.items() if ends is not None}
+    if len(stored) == len(ranges):
+        return stored
     try:
         known, _ = input_stats(prepare(read(first.proto)), Config())
     except ModelError:  # such as a reference that is quantized itself
-        return found
-    return {name: (stats.low, stats.high) for name, stats in known.items()} | found
+        return stored
+    return {name: (stats.low, stats.high) for name, stats in known.items()} | stored
 
 
 def _grid_range(name: str, opened: _Opened) -> Ends | None:

@@ -10,6 +10,6 @@ from spiq.methods.method import Method
 METHOD = Method(
     name="spiq",
     alphas=(0.0, 0.25, 0.5, 0.75, 1.0),
-    rounding="moment",
+    rounding="correlated",
     shared_steps=True,
 )

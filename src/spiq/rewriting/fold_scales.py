@@ -19,21 +19,21 @@ from spiq.passes.batchnorm import (
     set_weight_and_bias,
     weight_and_bias,
 )
-from spiq.planning.plan.resolve import Recipe, StoredTensor
+from spiq.planning.plan.resolve import Resolved, StoredTensor
 from spiq.stats.channel import Array
 
 
-def fold_scales(graph: ir.Graph, recipe: Recipe) -> list[ir.Node]:
+def fold_scales(graph: ir.Graph, resolved: Resolved) -> list[ir.Node]:
     """Fold in place; return the quantized layers, in order."""
-    absorbed, integer = set(recipe.absorbed), set(recipe.integer)
+    absorbed, integer = set(resolved.absorbed), set(resolved.integer)
     for node in list(graph):
         if node.name in absorbed:
             bypass(node)
         elif node.name in integer and node.op_type == "BatchNormalization":
             replace(node, _depthwise(node, graph))
-    layers = [node for node in graph if node.name in recipe.layers]
+    layers = [node for node in graph if node.name in resolved.layers]
     for node in layers:
-        _fold(node, recipe)
+        _fold(node, resolved)
     return layers
 
 
@@ -54,12 +54,12 @@ def _depthwise(node: ir.Node, graph: ir.Graph) -> ir.Node:
     )
 
 
-def _fold(node: ir.Node, recipe: Recipe) -> None:
+def _fold(node: ir.Node, resolved: Resolved) -> None:
     source, result = node.inputs[0], node.outputs[0]
     assert source is not None
     weight, bias = weight_and_bias(node)
-    sigma_in = channel_scale(recipe.tensors.get(str(source.name)))
-    sigma_out = channel_scale(recipe.tensors.get(str(result.name)))
+    sigma_in = channel_scale(resolved.tensors.get(str(source.name)))
+    sigma_out = channel_scale(resolved.tensors.get(str(result.name)))
     if sigma_in is not None:
         weight = (
             weight * sigma_in.astype(weight.dtype)[:, None]

@@ -25,13 +25,13 @@ class DynamicLayer:
 
     Attributes:
         weight: int8, in the shape of the layer's weight.
-        scale: Step per output channel, shape (O,), float32.
+        step: One per output channel, shape (O,), float32.
         bias: Shape (O,), float32.
         input_bits: Bits of the input.
     """
 
     weight: npt.NDArray[np.int8]
-    scale: npt.NDArray[np.float32]
+    step: npt.NDArray[np.float32]
     bias: npt.NDArray[np.float32]
     input_bits: int
 
@@ -51,7 +51,7 @@ def round_dynamic(
         correlation: Correlation of its input, if it was observed.
     """
     assert layer.input_bits is not None
-    weight, scale = round_weight(
+    integers, step = round_weight(
         node,
         layer,
         var=None if known is None else channels(known.var),
@@ -59,7 +59,7 @@ def round_dynamic(
     )
     _, bias = weight_and_bias(node)
     if layer.bias_correction and known is not None:
-        split, mean = grouped(node, weight), channels(known.mean)
+        split, mean = grouped(node, integers), channels(known.mean)
         if mean.size in (1, split.shape[0] * split.shape[2]):
-            bias = bias - mean_shift(node, weight, scale, mean)
-    return DynamicLayer(weight, scale, bias.astype(np.float32), layer.input_bits)
+            bias = bias - mean_shift(node, integers, step, mean)
+    return DynamicLayer(integers, step, bias.astype(np.float32), layer.input_bits)

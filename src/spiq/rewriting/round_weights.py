@@ -1,6 +1,6 @@
 """Round folded weights to integers, and biases with them.
 
-A weight gets one symmetric scale s_o per output channel and is rounded as the plan says, see
+A weight gets one symmetric step s_o per output channel and is rounded as the plan says, see
 :mod:`spiq.rewriting.rounding`. Rounding moves it by dW, which moves the mean of the
 output by E[x] dW; since E[x] is known, this is taken off the bias (analytic bias correction; Nagel
 et al.: "Data-Free Quantization Through Weight Equalization and Bias Correction", ICCV 2019,
@@ -34,12 +34,12 @@ class RoundedLayer:
 
     Attributes:
         weight: int8, in the shape of the layer's weight.
-        scale: Step per output channel, shape (O,), float32.
-        bias: int32, shape (O,), on the step ``scale`` times the input's.
+        step: One per output channel, shape (O,), float32.
+        bias: int32, shape (O,), on the step ``step`` times the input's.
     """
 
     weight: npt.NDArray[np.int8]
-    scale: npt.NDArray[np.float32]
+    step: npt.NDArray[np.float32]
     bias: npt.NDArray[np.int32]
 
 
@@ -60,17 +60,17 @@ def round_layer(
         correlation: Correlation of the layer's input, if it was observed.
     """
     _, bias = weight_and_bias(node)
-    least = np.abs(bias) / (source.grid.scale * _BIAS_LIMIT)
+    least = np.abs(bias) / (source.grid.step * _BIAS_LIMIT)
     sigma = channel_scale(source)
     mean, var = channels(known.mean), channels(known.var)
     if sigma is not None:
         mean, var = mean / sigma, var / sigma**2
-    weight, scale = round_weight(node, layer, least, var=var, correlation=correlation)
+    integers, step = round_weight(node, layer, least, var=var, correlation=correlation)
     if layer.bias_correction:
-        bias = bias - mean_shift(node, weight, scale, mean)
-    stored = np.rint(bias / (source.grid.scale * scale.astype(np.float64)))
+        bias = bias - mean_shift(node, integers, step, mean)
+    stored = np.rint(bias / (source.grid.step * step.astype(np.float64)))
     limit = np.iinfo(np.int32)
-    return RoundedLayer(weight, scale, np.clip(stored, limit.min, limit.max).astype(np.int32))
+    return RoundedLayer(integers, step, np.clip(stored, limit.min, limit.max).astype(np.int32))
 
 
 def round_weight(
@@ -140,19 +140,19 @@ def _fitting(correlation: Correlation, groups: int) -> Correlation:
 
 
 def mean_shift(
-    node: ir.Node, integers: npt.NDArray[np.int8], scale: npt.NDArray[np.float32], mean: Array
+    node: ir.Node, integers: npt.NDArray[np.int8], step: npt.NDArray[np.float32], mean: Array
 ) -> Array:
     """Return sum_{c,k} E[x_c] share_k dW[o,c,k], shape (O,).
 
     Args:
         node: The layer, its weight not yet rounded.
         integers: Its weight, rounded.
-        scale: The step per output channel, shape (O,).
+        step: The step per output channel, shape (O,).
         mean: E[x_c], shape (C,) or (1,).
     """
     weight, _ = weight_and_bias(node)
     shape = (1, -1) if node.op_type == "MatMul" else (-1,) + (1,) * (weight.ndim - 1)
-    moved = integers * scale.reshape(shape)
+    moved = integers * step.reshape(shape)
     moved -= weight
     split = grouped(node, moved)
     size = split.shape[0] * split.shape[2]

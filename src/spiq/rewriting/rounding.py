@@ -5,8 +5,8 @@ where inputs are alike, errors of the same sign add up. With S the covariance of
 the error of an output is e^T S e.
 
 ``squant`` (:mod:`spiq.rewriting.squant`) takes all inputs of a kernel as alike, and a little also
-those of different kernels. ``moment`` (here) knows S = (sigma R sigma) x T from the statistics of
-the layer's input and from :mod:`spiq.stats.correlation`, and
+those of different kernels. ``correlated`` (here) knows S = (d R d) x T, d being the deviations of
+channels, from the statistics of the layer's input and from :mod:`spiq.stats.correlation`, and
 
 1. takes for each row the step, up to its largest weight, with the least expected error: at few
    bits it pays to clip;
@@ -37,7 +37,7 @@ from spiq.stats.correlation import Correlation
 Weights = npt.NDArray[np.float32]
 
 FINE = 7
-"""Bits from which on ``moment`` looks at nothing but the taps of each kernel."""
+"""Bits from which on ``correlated`` looks at nothing but the taps of each kernel."""
 
 _CLIPS = np.geomspace(1.0, 0.3, 12)
 """Steps that are tried, relative to the one that clips nothing."""
@@ -92,7 +92,7 @@ def squant(kernels: Kernels) -> Rounded:
     return Rounded(squant_integers(_in_steps(kernels, step), kernels.qmax), step)
 
 
-def moment(kernels: Kernels) -> Rounded:
+def correlated(kernels: Kernels) -> Rounded:
     """Round so that the output is expected to be moved least."""
     if kernels.qmax >= 2 ** (FINE - 1) - 1:
         step = _peak_step(kernels)
@@ -110,13 +110,13 @@ def moment(kernels: Kernels) -> Rounded:
     return Rounded(back.transpose(0, 3, 1, 2), step)
 
 
-ROUNDINGS: dict[str, Rounding] = {"nearest": nearest, "squant": squant, "moment": moment}
+ROUNDINGS: dict[str, Rounding] = {"nearest": nearest, "squant": squant, "correlated": correlated}
 """The roundings that a plan may name."""
 
 
 def needs_correlation(layer: LayerPlan) -> bool:
     """Return whether a layer's rounding makes use of an observed correlation."""
-    return ROUNDINGS.get(layer.rounding) is moment and layer.bits < FINE
+    return ROUNDINGS.get(layer.rounding) is correlated and layer.bits < FINE
 
 
 def _peak_step(kernels: Kernels) -> Array:
@@ -162,9 +162,9 @@ def _channels_apart(kernels: Kernels) -> Rounded:
     return Rounded(integers, np.maximum(kept, kernels.least))
 
 
-def _kept(wanted: Array, found: Array) -> Array:
-    """Return the factor for a row of power ``found`` that gives it the power ``wanted``."""
-    factor = np.sqrt(np.maximum(wanted, 0) / np.maximum(found, 1e-30))
+def _kept(wanted: Array, got: Array) -> Array:
+    """Return the factor for a row of power ``got`` that gives it the power ``wanted``."""
+    factor = np.sqrt(np.maximum(wanted, 0) / np.maximum(got, 1e-30))
     return np.where((factor > 0.5) & (factor < 2), factor, 1)
 
 
@@ -178,13 +178,13 @@ def _second_moments(kernels: Kernels) -> tuple[npt.NDArray[np.intp], Metric]:
     # a network of any scale, and no division by zero
     var = var / np.maximum(var.mean(axis=1, keepdims=True), 1e-30) + 1e-9
     order = np.argsort(var, axis=1, kind="stable")
-    sigma = np.sqrt(np.take_along_axis(var, order, axis=1))
+    deviation = np.sqrt(np.take_along_axis(var, order, axis=1))
     channels = kernels.correlation.channels
     assert channels is not None
     channels = np.broadcast_to(channels, (len(var), *channels.shape[1:]))
     sorted_ = np.take_along_axis(channels, order[:, :, None], axis=1)
     sorted_ = np.take_along_axis(sorted_, order[:, None, :], axis=2)
-    between = sorted_ * (sigma[:, :, None] * sigma[:, None]).astype(np.float32)
+    between = sorted_ * (deviation[:, :, None] * deviation[:, None]).astype(np.float32)
     return order, Metric(between, kernels.correlation.taps)
 
 
@@ -198,7 +198,7 @@ def _least_error_step(kernels: Kernels, rows: Weights, residual: Weights) -> Arr
     """
     peak = _peak_step(kernels).astype(np.float32)
     flat = rows.reshape(len(rows), -1, rows.shape[-1])
-    weights = np.broadcast_to(residual, rows.shape[:3]).reshape(len(rows), 1, -1)
+    costs = np.broadcast_to(residual, rows.shape[:3]).reshape(len(rows), 1, -1)
     best, least = np.full(peak.shape, np.inf), peak.copy()
     for clip in _CLIPS:
         step = np.maximum(peak * clip, kernels.least).astype(np.float32)
@@ -207,7 +207,7 @@ def _least_error_step(kernels: Kernels, rows: Weights, residual: Weights) -> Arr
         np.clip(rounded, -kernels.qmax, kernels.qmax, out=rounded)
         error -= rounded
         np.square(error, out=error)
-        cost = (weights @ error)[:, 0].astype(np.float64) * step.astype(np.float64) ** 2
+        cost = (costs @ error)[:, 0].astype(np.float64) * step.astype(np.float64) ** 2
         least = np.where(cost < best, step, least)
         best = np.minimum(cost, best)
     return least.astype(np.float64)
@@ -232,12 +232,12 @@ def _rounded(rows: Weights, step: Array, metric: Metric, kernels: Kernels) -> tu
     power = np.einsum("gcko,gcko->go", rows, metric.times(rows)).astype(np.float64)
     wanted = (power[:, None] / steps**2).reshape(groups, -1)
     met = wanted + np.einsum("gcko,gcko->go", scaled, slope)
-    found = met + np.einsum("gcko,gcko->go", integers, slope)
-    cosine = met / np.sqrt(np.maximum(found, 1e-30))
+    got = met + np.einsum("gcko,gcko->go", integers, slope)
+    cosine = met / np.sqrt(np.maximum(got, 1e-30))
     cosine = cosine / np.sqrt(np.maximum(wanted, 1e-30))
     best = cosine.reshape(groups, len(tries), outputs).argmax(axis=1)
     place = best * outputs + np.arange(outputs)
-    final = flat * _kept(wanted, found)
+    final = flat * _kept(wanted, got)
     final = np.maximum(np.take_along_axis(final, place, axis=1), kernels.least)
     if len(tries) > 1:
         integers = np.take_along_axis(integers, place[:, None, None], axis=3)

@@ -65,8 +65,8 @@ def observe_correlations(
     weights = sum(weight_and_bias(node)[0].size for node in watched)
     for seed in range(_FEWER if weights > _LARGE else IMAGES):
         given = synthetic_inputs(opened, ends, images=1, seed=seed)
-        found = call(opened, exposed, given, where="the float network") if exposed else []
-        arrays = {**given, **dict(zip(exposed, found, strict=True))}
+        results = call(opened, exposed, given, where="the float network") if exposed else []
+        arrays = {**given, **dict(zip(exposed, results, strict=True))}
         for node in watched:
             value = node.inputs[0]
             assert value is not None

@@ -57,7 +57,7 @@ def observe(prepared: Prepared, inputs: dict[str, ChannelStats]) -> Prepared:
     graph.outputs.clear()
     graph.outputs.extend(outputs)
     names = [str(value.name) for value in watched]
-    ranges = {name: (known.low, known.high) for name, known in inputs.items()}
+    ranges = {name: (stats.low, stats.high) for name, stats in inputs.items()}
     sums = {name: [np.zeros(1), np.zeros(1)] for name in names}
     for seed in range(IMAGES):
         given = synthetic_inputs(opened, ranges, images=1, seed=seed)

@@ -19,7 +19,7 @@ import onnx
 import onnxruntime as ort
 
 from spiq.errors import ModelError, VerificationError
-from spiq.planning.plan.resolve import Recipe
+from spiq.planning.plan.resolve import Resolved
 from spiq.runtime.scratch import scratch_file
 from spiq.runtime.session import call, session
 from spiq.runtime.synthetic import DYNAMIC_SIZE, Span, Tensors, synthetic_inputs
@@ -43,7 +43,7 @@ _ONE = "::one"
 def verify(
     original: bytes | str,
     quantized: bytes,
-    recipe: Recipe,
+    resolved: Resolved,
     ends: Mapping[str, Span] | None = None,
 ) -> dict[str, float]:
     """Check ``quantized`` against ``original``; return the SNR in dB of each float output.
@@ -51,7 +51,7 @@ def verify(
     Args:
         original: The float network.
         quantized: The quantized one.
-        recipe: What was done to it.
+        resolved: What was done to it.
         ends: Ranges of inputs that are not stored.
 
     Raises:
@@ -63,7 +63,7 @@ def verify(
     lean = _is_large(proto.graph)
     # As it is: quicker to open, and half the memory.
     reference = session(original, optimize=False, lean=lean)
-    inputs = synthetic_inputs(reference, {**(ends or {}), **_input_ranges(recipe)})
+    inputs = synthetic_inputs(reference, {**(ends or {}), **_input_ranges(resolved)})
     results = call(reference, None, inputs, where="the float network")
     expected = {
         output.name: array
@@ -80,7 +80,7 @@ def verify(
     with scratch_file() as optimized:
         stored = _expose_stored(proto)
         opened = session(proto.SerializeToString(), lean=lean, optimized_path=optimized)
-        _check_kernels(optimized, recipe)
+        _check_kernels(optimized, resolved)
     actual = _run(opened, inputs)
     del opened
     for name in expected:
@@ -109,11 +109,11 @@ def snr_db(expected: npt.NDArray[np.generic], actual: npt.NDArray[np.generic]) -
     return 10 * float(np.log10(max(signal, 1e-300) / noise))
 
 
-def _input_ranges(recipe: Recipe) -> dict[str, Span]:
+def _input_ranges(resolved: Resolved) -> dict[str, Span]:
     """Return the range that the plan stores each input in, shaped to broadcast over it."""
     ranges = {}
-    for name, tensor in recipe.tensors.items():
-        steps = tensor.grid.scale * np.array(tensor.channel_scale).reshape(tensor.layout)
+    for name, tensor in resolved.tensors.items():
+        steps = tensor.grid.step * np.array(tensor.channel_scale).reshape(tensor.layout)
         least = tensor.grid.qmin - tensor.grid.zero_point
         ranges[name] = (least * steps, (tensor.grid.qmax - tensor.grid.zero_point) * steps)
     return ranges
@@ -148,15 +148,15 @@ def _integers(node: onnx.NodeProto) -> list[str]:
     return [node.input[0]] if node.op_type == "DequantizeLinear" else []
 
 
-def _check_kernels(optimized: Path, recipe: Recipe) -> None:
+def _check_kernels(optimized: Path, resolved: Resolved) -> None:
     graph = onnx.load(optimized, load_external_data=False).graph
     found = Counter(node.op_type for node in graph.node)
     integer = sum(found[operator] for operator in (*_CONVOLUTIONS, *_PRODUCTS))
-    if integer < len(recipe.layers):
+    if integer < len(resolved.layers):
         left = [n.name for n in graph.node if n.op_type in ("Conv", "FusedConv", "Gemm", "MatMul")]
         raise VerificationError(
-            f"{len(recipe.layers) - integer} of {len(recipe.layers)} quantized layers fell back to "
-            f"float in ONNX Runtime ({', '.join(left[:3])}): exclude them with --exclude"
+            f"{len(resolved.layers) - integer} of {len(resolved.layers)} quantized layers fell "
+            f"back to float in ONNX Runtime ({', '.join(left[:3])}): exclude them with --exclude"
         )
 
 

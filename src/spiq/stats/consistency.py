@@ -139,7 +139,7 @@ def range_doubts(prepared: Prepared, given: Mapping[str, ChannelStats]) -> list[
         prepared: The network.
         given: The statistics that the user's options mean for inputs, by name.
     """
-    found = []
+    doubts = []
     for value in prepared.model.graph.inputs:
         known = given.get(str(value.name))
         trained = infer_moments(value, prepared) if known is not None else None
@@ -148,13 +148,13 @@ def range_doubts(prepared: Prepared, given: Mapping[str, ChannelStats]) -> list[
         low, high = float(known.low.mean()), float(known.high.mean())
         taken = Convention("the range given", low, high)
         if distance(taken, *trained) > _OTHER_INPUT:
-            found.append(
+            doubts.append(
                 f"input '{value.name}': the range given, {low:.4g} to {high:.4g}, means images of "
                 f"mean {taken.mean:.3g} and std {taken.std:.3g}, but the first layers were trained "
                 f"on mean {trained[0]:.3g} and std {trained[1]:.3g}: check --input-range or "
                 "--input-mean and --input-std, or leave them out"
             )
-    return found
+    return doubts
 
 
 def factors(implied: Sequence[Implied], theta: float = _THETA) -> list[Factor]:

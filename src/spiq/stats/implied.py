@@ -87,9 +87,9 @@ def implied_means(prepared: Prepared, measured: Measured) -> Iterator[Implied]:
         norms.setdefault(norm.value, []).append(norm)
     handed = handed_back(graph, prepared.stated).keys() - prepared.stated.keys()
     known = {
-        value: replace(_start(found), first=True)
+        value: replace(_start(stats), first=True)
         for value in graph.inputs
-        if value not in norms and (found := measured.stats.get(value)) is not None
+        if value not in norms and (stats := measured.stats.get(value)) is not None
     }
     for node in graph:
         own = norms.get(node.outputs[0], [])

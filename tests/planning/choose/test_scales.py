@@ -8,7 +8,7 @@ import onnx
 import onnx_ir as ir
 import pytest
 
-from small_networks import HIGH, LOW, bn, build, norm, recipe_of, trained
+from small_networks import HIGH, LOW, bn, build, norm, resolved_of, trained
 from spiq import Config
 from spiq.methods import METHODS, Method
 from spiq.methods.method import WIDTHS
@@ -32,10 +32,10 @@ def tensor(
     high: float = np.inf,
     grid: int = 0,
     classes: object = range(6),
-    weight: object = 1.0,
+    importance: object = 1.0,
 ) -> Channels:
     """Six channels, normal with these moments and cut to these bounds."""
-    m, s, w = (np.broadcast_to(np.asarray(a, float), 6) for a in (mean, std, weight))
+    m, s, w = (np.broadcast_to(np.asarray(a, float), 6) for a in (mean, std, importance))
     spans = [np.clip(m[:, None] + sign * s[:, None] * LAMBDAS, low, high) for sign in (-1, 1)]
     return Channels(
         value=ir.Value(name=name),
@@ -46,7 +46,7 @@ def tensor(
         hard_low=np.full(6, low),
         hard_high=np.full(6, high),
         power=m**2 + s**2,
-        weight=w,
+        importance=w,
         rounds=True,
         saturates=np.isfinite(high),
         widths=LAMBDAS,
@@ -63,7 +63,7 @@ GROUPS = {
     "one dead channel": [tensor(std=[0, 1, 1, 2, 3, 4])],
     "all dead": [tensor(std=0)],
     "far from 0": [tensor(mean=40, std=0.1)],
-    "unimportant": [tensor(std=UNEVEN, weight=0)],
+    "unimportant": [tensor(std=UNEVEN, importance=0)],
     "residual": [tensor(std=UNEVEN), tensor("u", std=UNEVEN[::-1], low=0, grid=1)],
     "one grid": [tensor(std=UNEVEN), tensor("u", std=EVEN, classes=range(6, 12))],
 }
@@ -85,7 +85,7 @@ def chosen(
 
 
 def sigma(t: Channels, found: Scaled) -> np.ndarray:
-    return np.array([found.sigma[int(name)] for name in t.classes])
+    return np.array([found.channel_scales[int(name)] for name in t.classes])
 
 
 def ends(t: Channels, found: Scaled, bits: int) -> tuple[np.ndarray, np.ndarray]:
@@ -125,7 +125,7 @@ def test_zero_points_are_on_the_grid(group: list[Channels], bits: int) -> None:
 def test_alpha_0_is_one_scalar_scale(group: list[Channels]) -> None:
     found = chosen(group, 8, (0.0,))
     assert found.alpha == 0
-    assert set(found.sigma.values()) == {1.0}
+    assert set(found.channel_scales.values()) == {1.0}
 
 
 @pytest.mark.parametrize("bits", [3, 4, 6, 8])
@@ -153,7 +153,7 @@ def test_rounding_of_weights_holds_the_scales_back() -> None:
     alone, along = chosen(group, 8), chosen(group, 8, layers=[layer])
     assert along.alpha < alone.alpha
     assert along.cost == pytest.approx(
-        chosen(group, 8, (along.alpha,)).cost + layer.cost(along.sigma)
+        chosen(group, 8, (along.alpha,)).cost + layer.cost(along.channel_scales)
     )
 
 
@@ -179,9 +179,9 @@ def test_input_range_is_covered_whole(method: str) -> None:
 
 def covered(model: onnx.ModelProto, config: Config, low: np.ndarray, high: np.ndarray) -> bool:
     """Return whether the grid of the input holds every channel's range."""
-    stored, _, recipe = recipe_of(model, config)
-    found = recipe.tensors["x"]
-    steps = found.grid.scale * np.array(found.channel_scale)
+    stored, _, resolved = resolved_of(model, config)
+    found = resolved.tensors["x"]
+    steps = found.grid.step * np.array(found.channel_scale)
     zero = found.grid.zero_point
     assert zero == zero_point(stored.tensors["x"])
     return bool(
@@ -208,7 +208,7 @@ def test_least_step_is_the_least_that_fits() -> None:
 @pytest.mark.parametrize("group", CASES)
 def test_pinned_classes_have_scale_1_and_still_fit(group: list[Channels]) -> None:
     found = chosen(group, 8, (1.0,), frozenset({0, 2}))
-    assert found.sigma[0] == found.sigma[2] == 1
+    assert found.channel_scales[0] == found.channel_scales[2] == 1
     for t in group:
         (low, high), width = ends(t, found, 8), found.widths[t.grid]
         assert (high >= t.high[:, width] * (1 - 1e-9)).all()
@@ -220,7 +220,7 @@ def test_order_of_tensors_does_not_matter() -> None:
     one, other = chosen([first, second], 8), chosen([second, first], 8)
     assert one.zero_points == other.zero_points
     assert one.steps == pytest.approx(other.steps)
-    assert one.sigma == pytest.approx(other.sigma)
+    assert one.channel_scales == pytest.approx(other.channel_scales)
 
 
 def test_units_of_a_channel_do_not_matter_at_alpha_1() -> None:
@@ -229,7 +229,7 @@ def test_units_of_a_channel_do_not_matter_at_alpha_1() -> None:
     plain, scaled = tensor(std=EVEN), tensor(std=factor)
     one, other = (
         chosen([plain], 8, (1.0,)),
-        chosen([replace(scaled, weight=factor**-2.0)], 8, (1.0,)),
+        chosen([replace(scaled, importance=factor**-2.0)], 8, (1.0,)),
     )
     a = one.steps[0] * sigma(plain, one)
     b = other.steps[0] * sigma(scaled, other)

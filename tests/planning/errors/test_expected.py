@@ -14,7 +14,7 @@ from spiq.planning.choose import decide
 from spiq.planning.choose.decide import make_plan
 from spiq.planning.errors.error_model import FREEDOM
 from spiq.planning.errors.expected import ExpectedError, expected_errors
-from spiq.planning.errors.importance import importance
+from spiq.planning.errors.importance import importance_of
 from spiq.stats.channel import ChannelStats, stats
 from spiq.stats.propagate import measure
 
@@ -74,10 +74,10 @@ def test_errors_of_pixels_are_white(source: str) -> None:
     prepared = prepare(read(model))
     known = stats(np.zeros((1, 3, 1, 1)), np.ones((1, 3, 1, 1)), source=source)
     measured = measure(prepared, {"x": known})
-    weights = importance(prepared.model.graph, measured)
+    importance = importance_of(prepared.model.graph, measured)
     value, kernel = prepared.model.graph.inputs[0], _weight(prepared.model.graph)
     white = np.square(kernel).sum(axis=(0, 2, 3)) * _share(measured.stats, prepared.model.graph)
-    same = np.allclose(weights[value].reshape(-1), white, rtol=1e-5)
+    same = np.allclose(importance[value].reshape(-1), white, rtol=1e-5)
     assert same == (source == "input")
 
 

@@ -7,7 +7,7 @@ import pytest
 from small_networks import bn, build, norm, run, whole
 from spiq.io.read import read
 from spiq.passes.prepare import prepare
-from spiq.planning.errors.importance import importance
+from spiq.planning.errors.importance import importance_of
 from spiq.stats.channel import stats
 from spiq.stats.propagate import measure
 
@@ -90,7 +90,7 @@ def test_importance_is_the_power_that_arrives(name: str) -> None:
     prepared = prepare(read(model))
     known = stats(np.zeros((1, 3, 1, 1)), np.ones((1, 3, 1, 1)), -6.0, 6.0, "input")
     measured = measure(prepared, {"x": known})
-    found = importance(prepared.model.graph, measured)
+    found = importance_of(prepared.model.graph, measured)
     powers = {
         str(value.name): measured.stats[value].var.sum() for value in prepared.model.graph.outputs
     }
@@ -123,7 +123,7 @@ def test_a_layer_passes_errors_as_it_passes_the_signal() -> None:
     prepared = prepare(read(network("small maps")))
     known = stats(np.zeros((1, 3, 1, 1)), np.ones((1, 3, 1, 1)), -6.0, 6.0, "input")
     measured = measure(prepared, {"x": known})
-    found = importance(prepared.model.graph, measured)
+    found = importance_of(prepared.model.graph, measured)
     layer = prepared.model.graph[-1]
     before, after = (
         (found[value] * measured.stats[value].var).sum()

@@ -238,7 +238,8 @@ def test_an_entry_that_stands_there_twice_is_not_lost(made: Plan) -> None:
 @pytest.mark.parametrize(
     ("number", "words"),
     [(None, "format 1;.*make a new one"), (1, "format 1;.*make a new one"),
-     (3, "format 3;.*update it"), ("two", "format 'two'"), (True, "format True")],
+     (2, "format 2;.*make a new one"), (4, "format 4;.*update it"),
+     ("two", "format 'two'"), (True, "format True")],
 )  # fmt: skip
 def test_plan_of_another_format_is_refused_in_a_line(
     number: object, words: str, made: Plan

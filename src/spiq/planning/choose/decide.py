@@ -15,7 +15,7 @@ from spiq.planning.choose.bits import Bits, choose_bits
 from spiq.planning.choose.mixed import mix_bits, uniform
 from spiq.planning.choose.scales import Channels, Scaled, Sum, decide
 from spiq.planning.errors.error_model import freedom_of
-from spiq.planning.errors.importance import importance
+from spiq.planning.errors.importance import importance_of
 from spiq.planning.errors.ranges import Range, soft_ranges
 from spiq.planning.errors.weight_error import weight_error
 from spiq.planning.placement.groups import groups
@@ -59,11 +59,11 @@ def make_plan(
         reasons = sorted(set(placement.reasons.values()))
         raise UnsupportedError(f"nothing to quantize: every layer stays in float ({reasons[0]})")
     bits = choose_bits(graph, placement, uniform(graph, placement, config))
-    weights = importance(graph, measured)
+    importance = importance_of(graph, measured)
     ranges = soft_ranges(graph, measured, np.array(method.widths))
     tensors: dict[str, TensorPlan] = {}
     for group in groups(placement):
-        tensors |= _decide_group(group, placement, measured, weights, ranges, bits, method)
+        tensors |= _decide_group(group, placement, measured, importance, ranges, bits, method)
     made = Plan(
         model_hash=model_hash,
         version=version,
@@ -111,24 +111,24 @@ def excluded(graph: ir.Graph, patterns: Sequence[str]) -> dict[str, str]:
         ConfigError: A pattern matches none; the message names layers that come close.
     """
     names = [str(node.name) for node in weight_nodes(graph)]
-    found: dict[str, str] = {}
+    reasons: dict[str, str] = {}
     for pattern in patterns:
         matching = [name for name in names if fnmatchcase(name, pattern)]
         if not matching:
             close = difflib.get_close_matches(pattern.strip("*?"), names, n=3, cutoff=0.5)
-            known = ", ".join(repr(name) for name in close or names[:3])
-            hint = f"did you mean {known}?" if close else f"layers have names like {known}"
+            some = ", ".join(repr(name) for name in close or names[:3])
+            hint = f"did you mean {some}?" if close else f"layers have names like {some}"
             raise ConfigError(f"exclude {pattern!r} matches no layer: {hint}")
-        found |= dict.fromkeys(matching, "excluded")
-    return found
+        reasons |= dict.fromkeys(matching, "excluded")
+    return reasons
 
 
 def _inputs(
     graph: ir.Graph, measured: Measured
 ) -> dict[str, tuple[tuple[float, ...], tuple[float, ...]]]:
-    known = {value: measured.stats[value] for value in graph.inputs if value in measured.stats}
+    stats = {value: measured.stats[value] for value in graph.inputs if value in measured.stats}
     return {
-        str(value.name): (_ends(found.low), _ends(found.high)) for value, found in known.items()
+        str(value.name): (_ends(known.low), _ends(known.high)) for value, known in stats.items()
     }
 
 
@@ -142,17 +142,17 @@ def _decide_group(
     group: Sequence[ir.Value],
     placement: Placement,
     measured: Measured,
-    weights: Mapping[ir.Value, Array],
+    importance: Mapping[ir.Value, Array],
     ranges: Mapping[ir.Value, Range],
     bits: Bits,
     method: Method,
 ) -> dict[str, TensorPlan]:
     widths = np.array(method.widths)
     members = [
-        _channels(value, placement, measured, weights, ranges[value], widths) for value in group
+        _channels(value, placement, measured, importance, ranges[value], widths) for value in group
     ]
     readers = [
-        weight_error(node, placement, measured, weights, bits.layers[node])
+        weight_error(node, placement, measured, importance, bits.layers[node])
         for value in group
         for node in value.consumers()
         if node in placement.integer and node.op_type in LAYERS
@@ -187,7 +187,7 @@ def _channels(
     value: ir.Value,
     placement: Placement,
     measured: Measured,
-    weights: Mapping[ir.Value, Array],
+    importance: Mapping[ir.Value, Array],
     span: Range,
     widths: Array,
 ) -> Channels:
@@ -204,7 +204,7 @@ def _channels(
         hard_low=known.low.reshape(-1),
         hard_high=known.high.reshape(-1),
         power=known.second_moment.reshape(-1),
-        weight=weights[value].reshape(-1),
+        importance=importance[value].reshape(-1),
         rounds=not moved,
         saturates=producer in placement.absorbed,
         widths=widths,

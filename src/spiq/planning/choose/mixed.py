@@ -16,7 +16,7 @@ from spiq.config import Config
 from spiq.errors import ConfigError
 from spiq.graph.query import constant, weight_nodes
 from spiq.planning.choose.bits import FEWEST, Weights, first_and_last, reasons, share_bits, weighted
-from spiq.planning.errors.importance import importance
+from spiq.planning.errors.importance import importance_of
 from spiq.planning.errors.weight_error import errors_by_bits
 from spiq.planning.placement.place import LAYERS, Placement
 from spiq.planning.plan.resolve import resolve
@@ -65,20 +65,17 @@ def mix_bits(
     Raises:
         ConfigError: Even the fewest bits are too many.
     """
-    nodes, weights = (
-        weighted(placement),
-        importance(graph, measured, _LIKENESS),
-    )
+    nodes, importance = weighted(placement), importance_of(graph, measured, _LIKENESS)
     held = first_and_last(graph, nodes) if config.first_last_bits is not None else []
     counts = {str(node.name): _count(node) for node in nodes}
     fixed = {str(node.name): plan.layers[str(node.name)].bits for node in held}
-    scales = {
+    channel_scales = {
         name: np.array(stored.channel_scale)
         for name, stored in resolve(plan, placement).tensors.items()
     }
     tried = range(FEWEST, TARGETS[plan.target].weight_bits + 1)
     errors = {
-        str(node.name): _errors(node, scales, measured, weights, tried)
+        str(node.name): _errors(node, channel_scales, measured, importance, tried)
         for node in nodes
         if node not in held
     }
@@ -94,14 +91,14 @@ def mix_bits(
 
 
 def _errors(
-    node: ir.Node, scales: Mapping[str, Array], measured: Measured,
-    weights: Mapping[ir.Value, Array], tried: range,
+    node: ir.Node, channel_scales: Mapping[str, Array], measured: Measured,
+    importance: Mapping[ir.Value, Array], tried: range,
 ) -> dict[int, float]:  # fmt: skip
     if node.op_type not in LAYERS:
         return dict.fromkeys(tried, 0.0)
     source = node.inputs[0]
     assert source is not None
-    return errors_by_bits(node, scales.get(str(source.name)), measured, weights, tried)
+    return errors_by_bits(node, channel_scales.get(str(source.name)), measured, importance, tried)
 
 
 def _budget(

@@ -46,7 +46,7 @@ class Channels:
         hard_low: Value never undercut, shape (C,).
         hard_high: Value never exceeded, shape (C,).
         power: E[x^2], shape (C,).
-        weight: Importance, shape (C,).
+        importance: Shape (C,).
         rounds: Whether the tensor is rounded, and not only moved.
         saturates: Whether the end of the grid stands for the upper bound.
         widths: The widths, shape (L,).
@@ -61,7 +61,7 @@ class Channels:
     hard_low: Array
     hard_high: Array
     power: Array
-    weight: Array
+    importance: Array
     rounds: bool
     saturates: bool
     widths: Array
@@ -89,7 +89,7 @@ class Channels:
             error = error + self.below.clipped(zero_point * step)
         if self.rounds and rounded:
             error = error + rounding_error(step, self.active, self.power)
-        return np.asarray(self.weight @ error)
+        return np.asarray(self.importance @ error)
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ class Scaled:
         widths: Index of the width of the ranges, by number of the grid.
         shared: For each grid a number that grids of one step have in common.
         steps: Step of each grid, by its number.
-        sigma: Channel scale of each class, by its number.
+        channel_scales: Of each class, by its number.
         cost: Expected error at the outputs, relative to their signal.
     """
 
@@ -111,7 +111,7 @@ class Scaled:
     widths: dict[int, int]
     shared: dict[int, int]
     steps: dict[int, float]
-    sigma: dict[int, float]
+    channel_scales: dict[int, float]
     cost: float
 
 
@@ -247,7 +247,7 @@ def _evaluated(
         widths=widths,
         shared=shared,
         steps={grid: float(step) or 1.0 for grid, step in steps.items()},
-        sigma=by_name,
+        channel_scales=by_name,
         cost=cost,
     )
 
@@ -288,13 +288,13 @@ def _zero_point(group: _Group, grid: int, alpha: float, width: int) -> int:
     tried = np.append(np.linspace(1, qmax - 1, _ZERO_POINTS), scalar).round()[:, None]
     need = least_step(low, high, tried, qmax)
     steps = need.max(axis=1, keepdims=True) ** (1 - alpha) * need**alpha
-    weight = np.concatenate([t.weight for t in tensors])
-    return int(tried[(steps**2 @ (weight + 1e-30)).argmin(), 0])
+    importance = np.concatenate([t.importance for t in tensors])
+    return int(tried[(steps**2 @ (importance + 1e-30)).argmin(), 0])
 
 
 def _share_steps(group: _Group, found: Scaled) -> Scaled:
     """Let operands and results of sums share a step, one sum after the other, where it pays."""
-    sigma = np.array([found.sigma[int(name)] for name in group.names])
+    sigma = np.array([found.channel_scales[int(name)] for name in group.names])
     scales = [sigma[place, None] for place in group.index]
     every = grid_steps(group.needs(found.zero_points, None), scales, group.grids)
     shared = {grid: grid for grid in found.widths}

@@ -21,10 +21,10 @@ from spiq.planning.errors.error_model import (
     rounding_error,
     tail_of,
 )
-from spiq.planning.errors.importance import importance, through_layer
+from spiq.planning.errors.importance import importance_of, through_layer
 from spiq.planning.errors.ranges import soft_ranges
 from spiq.planning.placement.place import LAYERS, Placement
-from spiq.planning.plan.resolve import Recipe, StoredTensor, resolve
+from spiq.planning.plan.resolve import Resolved, StoredTensor, resolve
 from spiq.planning.plan.values import Plan
 from spiq.stats.channel import Array, ChannelStats
 from spiq.stats.propagate import Measured
@@ -64,37 +64,37 @@ def expected_errors(
         plan: What was decided.
         placement: What the plan is for.
     """
-    recipe = resolve(plan, placement)
-    weights = importance(graph, measured)
-    errors = _tensor_errors(graph, measured, recipe, placement)
+    resolved = resolve(plan, placement)
+    importance = importance_of(graph, measured)
+    errors = _tensor_errors(graph, measured, resolved, placement)
     return {
-        str(node.name): _expected(node, measured, recipe, placement, weights, errors)
+        str(node.name): _expected(node, measured, resolved, placement, importance, errors)
         for node in placement.integer
         if node.op_type in LAYERS and node.inputs[0] in errors
     }
 
 
 def _tensor_errors(
-    graph: ir.Graph, measured: Measured, recipe: Recipe, placement: Placement
+    graph: ir.Graph, measured: Measured, resolved: Resolved, placement: Placement
 ) -> dict[ir.Value, Array]:
     """Return the expected squared error of each stored tensor, in its layout."""
     widths = np.array(WIDTHS)
     ranges = soft_ranges(graph, measured, widths)
-    found = {}
+    errors = {}
     for value in placement.grids:
-        known, stored = measured.stats[value], recipe.tensors[str(value.name)]
+        known, stored = measured.stats[value], resolved.tensors[str(value.name)]
         low, high = (end.reshape(-1, len(widths)) for end in ranges[value])
-        found[value] = _tensor_error(known, stored, low, high, freedom_of(value)).reshape(
+        errors[value] = _tensor_error(known, stored, low, high, freedom_of(value)).reshape(
             known.layout
         )
-    return found
+    return errors
 
 
 def _tensor_error(
     known: ChannelStats, stored: StoredTensor, low: Array, high: Array, freedom: float
 ) -> Array:
     grid, widths = stored.grid, np.array(WIDTHS)
-    step = grid.scale * np.array(stored.channel_scale)
+    step = grid.step * np.array(stored.channel_scale)
     hard_low, hard_high = known.low.reshape(-1), known.high.reshape(-1)
     above, below = (
         tail_of(end, bound, widths, freedom)
@@ -109,18 +109,18 @@ def _tensor_error(
 def _expected(
     node: ir.Node,
     measured: Measured,
-    recipe: Recipe,
+    resolved: Resolved,
     placement: Placement,
-    weights: Mapping[ir.Value, Array],
+    importance: Mapping[ir.Value, Array],
     errors: Mapping[ir.Value, Array],
 ) -> ExpectedError:
     source, result, weight = node.inputs[0], node.outputs[0], constant(node.inputs[1])
     assert source is not None and weight is not None
     split = grouped(node, weight)
-    stored = recipe.tensors[str(source.name)]
+    stored = resolved.tensors[str(source.name)]
     sigma = np.broadcast_to(stored.channel_scale, split.shape[0] * split.shape[2])
     folded = split * sigma.reshape(split.shape[0], 1, -1, 1).astype(split.dtype)
-    step = np.abs(folded).max(axis=(2, 3)) / (2 ** (recipe.layers[str(node.name)].bits - 1) - 1)
+    step = np.abs(folded).max(axis=(2, 3)) / (2 ** (resolved.layers[str(node.name)].bits - 1) - 1)
     error, var = (
         np.broadcast_to(channels(array), sigma.shape)
         for array in (errors[source], measured.stats[source].var)
@@ -128,13 +128,13 @@ def _expected(
     own = layer_error(split, np.zeros_like(error), var / sigma**2, step)
     all_ = layer_error(split, error, var / sigma**2, step)
     signal = float(channels(measured.stats[result].var).sum())
-    arrives = through_layer(node, weights[result], measured)
+    arrives = through_layer(node, importance[result], measured)
     after = placement.stored_output(result)
     written = after if after in errors and not _is_read(after, placement) else None
     return ExpectedError(
         activations=float((arrives * errors[source]).sum())
-        + (0.0 if written is None else float((weights[written] * errors[written]).sum())),
-        weights=float((np.broadcast_to(channels(weights[result]), own.shape) * own).sum()),
+        + (0.0 if written is None else float((importance[written] * errors[written]).sum())),
+        weights=float((np.broadcast_to(channels(importance[result]), own.shape) * own).sum()),
         snr_db=10 * float(np.log10(max(signal, 1e-300) / max(float(all_.sum()), 1e-300))),
     )
 

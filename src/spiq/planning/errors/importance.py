@@ -23,7 +23,9 @@ from spiq.stats.rules.activations import function_of, mean_square_slope
 from spiq.stats.rules.linear import grouped, tap_shares
 
 
-def importance(graph: ir.Graph, measured: Measured, likeness: float = 1.0) -> dict[ir.Value, Array]:
+def importance_of(
+    graph: ir.Graph, measured: Measured, likeness: float = 1.0
+) -> dict[ir.Value, Array]:
     """Return the importance of every tensor with statistics, in its layout.
 
     Args:
@@ -31,36 +33,36 @@ def importance(graph: ir.Graph, measured: Measured, likeness: float = 1.0) -> di
         measured: Statistics of its tensors.
         likeness: How far errors are passed as the signal is (1) and not as white noise (0).
     """
-    weights: dict[ir.Value, Array] = {
+    importance: dict[ir.Value, Array] = {
         value: np.zeros(known.layout) for value, known in measured.stats.items()
     }
     for value in graph.outputs:
-        if value in weights:
+        if value in importance:
             power = measured.stats[value].var.sum()
-            weights[value] += 1 / power if power > 0 else 1.0
+            importance[value] += 1 / power if power > 0 else 1.0
     layers = set(weight_nodes(graph))
     for node in reversed(list(graph)):
-        inputs = [value for value in data_inputs(node) if value in weights]
-        if not inputs or any(value not in weights for value in node.outputs):
+        inputs = [value for value in data_inputs(node) if value in importance]
+        if not inputs or any(value not in importance for value in node.outputs):
             continue
         if node in layers:
-            passed = [through_layer(node, weights[node.outputs[0]], measured, likeness)]
+            passed = [through_layer(node, importance[node.outputs[0]], measured, likeness)]
         else:
-            passed = _backward(node, inputs, weights, measured)
+            passed = _backward(node, inputs, importance, measured)
         for value, share in zip(inputs, passed, strict=True):
-            weights[value] += _reduced(share, weights[value].shape)
-    return weights
+            importance[value] += _reduced(share, importance[value].shape)
+    return importance
 
 
 def _backward(
     node: ir.Node,
     inputs: list[ir.Value],
-    weights: dict[ir.Value, Array],
+    importance: dict[ir.Value, Array],
     measured: Measured,
 ) -> list[Array]:
     """Return what each data input gets from the importance of the node's outputs."""
-    outputs = [weights[value] for value in node.outputs]
-    layouts = [weights[value].shape for value in inputs]
+    outputs = [importance[value] for value in node.outputs]
+    layouts = [importance[value].shape for value in inputs]
     maps = route(node, layouts)
     if maps is not None:
         parts = [scatter(entry, array, layouts) for entry, array in zip(maps, outputs, strict=True)]

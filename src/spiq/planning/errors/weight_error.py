@@ -24,31 +24,32 @@ class WeightError:
 
     Attributes:
         peak: Largest absolute weight per output and input channel, shape (g, O/g, C/g).
-        weight: Importance of the outputs, shape (g, O/g).
+        importance: Of the outputs, shape (g, O/g).
         var: Variance of the inputs times the number of taps, shape (g, C/g).
         classes: Class of each input channel, shape (g, C/g).
         qmax: Largest integer weight.
     """
 
     peak: np.ndarray
-    weight: Array
+    importance: Array
     var: Array
     classes: np.ndarray
     qmax: int
 
-    def cost(self, sigma: Mapping[int, float]) -> float:
+    def cost(self, channel_scales: Mapping[int, float]) -> float:
         """Return the expected error at the network's outputs for these channel scales."""
         if self.peak.shape[2] == 1:
             return 0.0
         names, inverse = np.unique(self.classes, return_inverse=True)
-        scale = np.array([sigma[int(name)] for name in names])[inverse].reshape(self.classes.shape)
-        steps = (self.peak * scale[:, None].astype(self.peak.dtype)).max(axis=2) / self.qmax
-        met = (self.var / scale**2).sum(axis=1, keepdims=True)
-        return float((self.weight * steps.astype(np.float64) ** 2 / 12 * met).sum())
+        by_name = np.array([channel_scales[int(name)] for name in names])
+        sigma = by_name[inverse].reshape(self.classes.shape)
+        steps = (self.peak * sigma[:, None].astype(self.peak.dtype)).max(axis=2) / self.qmax
+        met = (self.var / sigma**2).sum(axis=1, keepdims=True)
+        return float((self.importance * steps.astype(np.float64) ** 2 / 12 * met).sum())
 
 
 def weight_error(
-    node: ir.Node, placement: Placement, measured: Measured, weights: Mapping[ir.Value, Array],
+    node: ir.Node, placement: Placement, measured: Measured, importance: Mapping[ir.Value, Array],
     bits: int,
 ) -> WeightError:  # fmt: skip
     """Summarize the weight of a layer for :func:`decide`."""
@@ -59,12 +60,12 @@ def weight_error(
     size = groups * split.shape[2]
     var = np.broadcast_to(channels(measured.stats[source].var), size)
     classes = np.broadcast_to(placement.classes[source].reshape(-1), size)
-    out = weights.get(node.outputs[0])
+    out = importance.get(node.outputs[0])
     rows = np.ones(groups * outputs) if out is None else out.reshape(-1)
     rows = np.broadcast_to(rows, groups * outputs)
     return WeightError(
         peak=np.abs(split).max(axis=3),
-        weight=rows.reshape(groups, outputs),
+        importance=rows.reshape(groups, outputs),
         var=(var * taps).reshape(groups, -1),
         classes=classes.reshape(groups, -1),
         qmax=2 ** (bits - 1) - 1,
@@ -72,7 +73,7 @@ def weight_error(
 
 
 def errors_by_bits(
-    node: ir.Node, sigma: Array | None, measured: Measured, weights: Mapping[ir.Value, Array],
+    node: ir.Node, sigma: Array | None, measured: Measured, importance: Mapping[ir.Value, Array],
     bits: Iterable[int],
 ) -> dict[int, float]:  # fmt: skip
     """Return the error at the network's outputs from rounding a layer's weight, by bits.
@@ -85,7 +86,7 @@ def errors_by_bits(
         node: The layer.
         sigma: Channel scale of its input, shape (C,); None where it is 1.
         measured: Statistics of the network's tensors.
-        weights: Importance of the network's tensors.
+        importance: That of the network's tensors.
         bits: The bits to try.
     """
     weight, source = constant(node.inputs[1]), node.inputs[0]
@@ -101,16 +102,16 @@ def errors_by_bits(
         split = split * sigma.reshape(groups, 1, inputs, 1).astype(np.float32)
         var = var / sigma**2
     by_input = var.reshape(groups, inputs)
-    rows = weights.get(node.outputs[0])
+    rows = importance.get(node.outputs[0])
     if rows is None or known is None:
         power = np.einsum("gock,gc->", split.astype(np.float64) ** 2, by_input)
         rows = np.ones(groups * outputs) / max(power, 1e-300)
     by_output = np.broadcast_to(rows.reshape(-1), groups * outputs).reshape(groups, outputs)
     peak = np.abs(split).max(axis=(2, 3), keepdims=True)
-    found = {}
+    errors = {}
     for count in bits:
         step = np.where(peak > 0, peak / (2 ** (count - 1) - 1), 1)
         error = (split - np.rint(split / step) * step).reshape(groups, outputs, inputs, taps)
         power = np.square(error, out=error).sum(axis=3, dtype=np.float64)
-        found[count] = float(np.einsum("goc,gc,go->", power, by_input, by_output))
-    return found
+        errors[count] = float(np.einsum("goc,gc,go->", power, by_input, by_output))
+    return errors

@@ -55,7 +55,7 @@ def channel_scales(
 
 def grid_steps(
     needs: Sequence[Array],
-    scales: Sequence[Array],
+    sigma: Sequence[Array],
     grids: Sequence[int],
     shared: Mapping[int, int] | None = None,
 ) -> dict[int, Array]:
@@ -63,13 +63,13 @@ def grid_steps(
 
     Args:
         needs: Least step of each channel, for each tensor, shape (C, ...).
-        scales: sigma of each channel, for each tensor, of the same shape.
+        sigma: Channel scale of each channel, for each tensor, of the same shape.
         grids: Number of each tensor's grid.
         shared: For grids that share a step, a number in common.
     """
     shared = shared or {}
     joint: dict[int, Array] = {}
-    for grid, need, scale in zip(grids, needs, scales, strict=True):
+    for grid, need, scale in zip(grids, needs, sigma, strict=True):
         step, number = (need / scale).max(axis=0), shared.get(grid, grid)
         joint[number] = np.maximum(joint.get(number, 0.0), step)
     return {grid: joint[shared.get(grid, grid)] for grid in grids}

@@ -1,4 +1,4 @@
-"""An affine grid of integers: real = scale (q - zero_point)."""
+"""An affine grid of integers: real = step (q - zero_point)."""
 
 from dataclasses import dataclass
 
@@ -9,13 +9,13 @@ class Grid:
 
     Attributes:
         bits: Number of bits in use; storage is 8 bits.
-        scale: Step between neighbours, in units of the folded tensor.
+        step: Distance between neighbours, in units of the folded tensor.
         zero_point: The integer that stands for 0.
         signed: False for 0 .. 2^bits - 1; True for -2^(bits-1) .. 2^(bits-1) - 1.
     """
 
     bits: int
-    scale: float
+    step: float
     zero_point: int
     signed: bool = False
 

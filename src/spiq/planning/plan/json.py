@@ -29,7 +29,7 @@ from spiq.planning.plan.json_values import (
 )
 from spiq.planning.plan.values import LayerPlan, Numbers, Plan, TensorPlan
 
-FORMAT = 2
+FORMAT = 3
 """Of the JSON, counted up when a plan of before can no longer be read."""
 
 _MOST_CHANNELS = 1 << 24

@@ -34,7 +34,7 @@ class StoredTensor:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Recipe:
+class Resolved:
     """What is to be done to a network.
 
     Attributes:
@@ -50,13 +50,13 @@ class Recipe:
     layers: dict[str, LayerPlan]
 
 
-def resolve(plan: Plan, placement: Placement) -> Recipe:
+def resolve(plan: Plan, placement: Placement) -> Resolved:
     """Work out the numbers of a plan that fits the placement."""
     tensors: dict[str, StoredTensor] = {}
     for group in groups(placement):
         tensors.update(_resolve_group(group, plan, placement))
     integer = tuple(str(node.name) for node in placement.integer)
-    return Recipe(
+    return Resolved(
         integer=integer,
         absorbed=tuple(str(node.name) for node in placement.absorbed),
         tensors={str(value.name): tensors[str(value.name)] for value in placement.grids},

@@ -237,10 +237,10 @@ def _check_scales(group: Sequence[ir.Value], plan: Plan, placement: Placement) -
 
 def _check_ends(plan: Plan, placement: Placement) -> None:
     """Check steps, and that no grid that stands for a bound, as of ReLU6, passes that."""
-    recipe = resolve(plan, placement)
+    resolved = resolve(plan, placement)
     for value in placement.grids:
-        name, stored = str(value.name), recipe.tensors[str(value.name)]
-        steps = stored.grid.scale * np.array(stored.channel_scale)
+        name, stored = str(value.name), resolved.tensors[str(value.name)]
+        steps = stored.grid.step * np.array(stored.channel_scale)
         if not (steps.min() > 1 / _LARGEST and steps.max() < _LARGEST):
             _refuse(f"tensor '{name}' has steps of {steps.min():.3g}: its range is no range")
         producer = value.producer()

@@ -53,7 +53,7 @@ class LayerPlan:
     """How one layer's weight and bias are rounded.
 
     Attributes:
-        bits: Bits of the weight: symmetric, one scale per output channel.
+        bits: Bits of the weight: symmetric, one step per output channel.
         rounding: Name of the rounding.
         bias_correction: The bias makes up for what rounding does to the output's mean.
         reason: Why the layer got these bits; empty where all got the same.

@@ -84,10 +84,10 @@ def _gate_dip(gate: ir.Node) -> float:
 
 def multiply(node: ir.Node, inputs: Inputs) -> list[ChannelStats] | None:
     """Mul: a gate of itself, or a product of independent tensors."""
-    found = gated(node)
-    if found is None:
+    gate = gated(node)
+    if gate is None:
         return _binary(_mul)(node, inputs)
-    x, function, dip = found
+    x, function, dip = gate
     known = inputs[list(node.inputs).index(x)]
     return None if known is None else [apply(function, known, dip)]
 

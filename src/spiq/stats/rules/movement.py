@@ -14,8 +14,8 @@ from spiq.stats.rules.types import Inputs, Rule, operand
 def move(node: ir.Node, inputs: Inputs) -> list[ChannelStats] | None:
     """Carry statistics through an operator that only moves data."""
     count = len(node.inputs) if node.op_type == "Concat" else 1
-    found = [operand(node, inputs, index) for index in range(count)]
-    known = [entry for entry in found if entry is not None]
+    operands = [operand(node, inputs, index) for index in range(count)]
+    known = [entry for entry in operands if entry is not None]
     if len(known) < count:
         return None
     maps = route(node, [entry.layout for entry in known])
