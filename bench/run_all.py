@@ -1,6 +1,6 @@
 """Measure everything that the README and docs/results.md claim: what `make bench` runs.
 
-    networks -> peers -> accuracy -> grid -> latency -> quantize_time -> tables
+    networks -> peers -> accuracy -> sweep -> latency -> quantize_time -> tables
 
 Each step is a script of its own, run in a process of its own. Without NNCF its column stays empty.
 

@@ -19,7 +19,7 @@ RESULTS_PAGE = common.ROOT / "docs" / "results.md"
 README = common.ROOT / "README.md"
 README_NETWORKS = ("mobilenetv1-0.25", "resnet20-cifar10", "fastestdet", "espnetv2-2.0-voc")
 README_BITS = ("W8A8", "W4A8", "W4A4")
-"""What of the grid the README shows."""
+"""What of the sweep the README shows."""
 
 TITLES = {
     "float": "float",
@@ -162,23 +162,23 @@ def time_section(times: dict[str, Any]) -> str:
     )
 
 
-def grid_section(grid: dict[str, Any]) -> str:
+def sweep_section(sweep: dict[str, Any]) -> str:
     """Every method at every bit width: metric and signal-to-noise ratio."""
-    names, body, refused = _methods(grid), [], {}
-    for name, entry in by_task(grid):
+    names, body, refused = _methods(sweep), [], {}
+    for name, entry in by_task(sweep):
         for bits in entry["bits"]:
             row = entry["rows"][bits]
-            shown = [_grid_cell(row.get(method), METRIC_DIGITS, snr=True) for method in names]
+            shown = [_sweep_cell(row.get(method), METRIC_DIGITS, snr=True) for method in names]
             float_value = f"{entry['float']['value']:.{METRIC_DIGITS}f}" if entry["float"] else "-"
             body.append([name, entry["metric"], bits, float_value, *_bold(row, names, shown)])
             for method, found in row.items():
                 if "error" in found:
                     refused.setdefault((method, bits, found["error"]), []).append(name)
-    limits = {entry["limit"] for entry in grid.values()} - {None}
+    limits = {entry["limit"] for entry in sweep.values()} - {None}
     parts = [
-        "What `spiq grid` measures: methods that need no data, batch 1, the labelled images of the "
-        "task cards. The metric, and in parentheses the signal-to-noise ratio of the worst output "
-        "against float in dB; bold: the best metric of its line"
+        "What `spiq sweep` measures: methods that need no data, batch 1, the labelled images of "
+        "the task cards. The metric, and in parentheses the signal-to-noise ratio of the worst "
+        "output against float in dB; bold: the best metric of its line"
         + (f". Only the first {min(limits)} images." if limits else "."),
         table(["network", "metric", "bits", "float", *(f"`{name}`" for name in names)], body, 3),
     ]
@@ -189,26 +189,26 @@ def grid_section(grid: dict[str, Any]) -> str:
     return "\n\n".join(parts + (["Not done:", "\n".join(lines)] if lines else []))
 
 
-def readme_grid(grid: dict[str, Any]) -> str:
+def readme_sweep(sweep: dict[str, Any]) -> str:
     """The metric alone, at some bit widths of some networks."""
-    names, body = _methods(grid), []
-    chosen = [x for x in by_task(grid) if x[0] in README_NETWORKS and x[1]["float"]]
+    names, body = _methods(sweep), []
+    chosen = [x for x in by_task(sweep) if x[0] in README_NETWORKS and x[1]["float"]]
     for name, entry in chosen:
         for bits in entry["bits"]:
             if bits in README_BITS:
                 row = entry["rows"][bits]
-                shown = [_grid_cell(row.get(method), 1) for method in names]
+                shown = [_sweep_cell(row.get(method), 1) for method in names]
                 first = [name, entry["metric"], bits, f"{entry['float']['value']:.1f}"]
                 body.append([*first, *_bold(row, names, shown, digits=1)])
     return table(["network", "metric", "bits", "float", *(f"`{name}`" for name in names)], body, 3)
 
 
-def _methods(grid: dict[str, Any]) -> list[str]:
+def _methods(sweep: dict[str, Any]) -> list[str]:
     """All methods, in the order in which they were asked for."""
-    return list(dict.fromkeys(name for entry in grid.values() for name in entry["methods"]))
+    return list(dict.fromkeys(name for entry in sweep.values() for name in entry["methods"]))
 
 
-def _grid_cell(found: dict[str, Any] | None, digits: int, *, snr: bool = False) -> str:
+def _sweep_cell(found: dict[str, Any] | None, digits: int, *, snr: bool = False) -> str:
     if found is None or "error" in found:
         return NOTHING
     ratio = found["worst_snr_db"]
@@ -227,7 +227,7 @@ def _bold(
 
 SECTIONS = {
     "accuracy": ("Accuracy", accuracy_section),
-    "grid": ("Methods and bit widths", grid_section),
+    "sweep": ("Methods and bit widths", sweep_section),
     "latency": ("Latency", latency_section),
     "quantize_time": ("Time and memory to quantize", time_section),
 }
@@ -281,8 +281,8 @@ def main() -> None:
     arguments = parser.parse_args()
     results = {name: common.load(name) for name in SECTIONS}
     tables = {"results": readme_table(results)}
-    if results["grid"]:
-        tables["grid"] = readme_grid(results["grid"])
+    if results["sweep"]:
+        tables["sweep"] = readme_sweep(results["sweep"])
     if arguments.print:
         print(*tables.values(), page(results), sep="\n\n")
         return

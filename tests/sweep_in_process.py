@@ -1,4 +1,4 @@
-"""Grids without processes of their own: as quick, and as easy to spoil, as other code."""
+"""Sweeps without processes of their own: as quick, and as easy to spoil, as other code."""
 
 from collections import deque
 from collections.abc import Callable, Iterator

@@ -155,7 +155,7 @@ def test_demo(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_version_and_help(capsys: Capture) -> None:
     assert done(capsys, "--version") == f"spiq {spiq.__version__}\n"
     assert done(capsys) == done(capsys, "--help")
-    for command in ("quantize", "inspect", "eval", "bench", "grid", "demo"):
+    for command in ("quantize", "inspect", "eval", "bench", "sweep", "demo"):
         assert command in done(capsys, "--help")
         assert "--json" in done(capsys, command, "--help")
     assert "quantise" in refused(capsys, "quantise")

@@ -25,7 +25,7 @@ def _here(monkeypatch: pytest.MonkeyPatch, _here: None) -> None:
 
 
 def test_table_csv_and_json(capsys: Capture) -> None:
-    page = done(capsys, "grid", *FEW, "--bits=W8A8,W4A8", "--out=kept", "--csv=cells.csv")
+    page = done(capsys, "sweep", *FEW, "--bits=W8A8,W4A8", "--out=kept", "--csv=cells.csv")
     assert "mobilenetv2-digits" in page
     assert all(word in page for word in ("W8A8", "W4A8", "spiq", "static", "* ", "4 cells in"))
     with Path("cells.csv").open() as stream:
@@ -38,7 +38,7 @@ def test_table_csv_and_json(capsys: Capture) -> None:
     ]
     assert all(row["state"] == "done" and float(row["ratio"]) > 0 for row in rows)
     before = content()
-    data = json.loads(done(capsys, "grid", *FEW, "--bits=W8A8,W4A8", "--out=kept", "--json"))
+    data = json.loads(done(capsys, "sweep", *FEW, "--bits=W8A8,W4A8", "--out=kept", "--json"))
     assert (data["measured"], data["limit"], len(data["cells"])) == (0, 8, 4)
     assert [cell["score"]["agreement"] for cell in data["cells"]] == [
         float(row["agreement"]) for row in rows
@@ -48,11 +48,11 @@ def test_table_csv_and_json(capsys: Capture) -> None:
 
 def test_cards_by_option_with_networks(model: Path, capsys: Capture) -> None:
     options = ("--limit=2", "--methods=static", "--no-latency", "--json")
-    data = json.loads(done(capsys, "grid", f"--card={CARD}={model}", *options))
+    data = json.loads(done(capsys, "sweep", f"--card={CARD}={model}", *options))
     assert data["networks"][0]["model"] == str(model.resolve())
     assert data["cells"][0]["score"]["latency"] is None
-    assert any(name.startswith("spiq-grid/mobilenetv2-digits.static.W8A8.") for name in content())
-    again = json.loads(done(capsys, "grid", "--card", f"{CARD}={model}", *options))
+    assert any(name.startswith("spiq-sweep/mobilenetv2-digits.static.W8A8.") for name in content())
+    again = json.loads(done(capsys, "sweep", "--card", f"{CARD}={model}", *options))
     assert again["measured"] == 0
 
 
@@ -72,12 +72,12 @@ def test_cards_by_option_with_networks(model: Path, capsys: Capture) -> None:
     ],
 )
 def test_refusals(model: Path, options: list[str], words: str, capsys: Capture) -> None:
-    assert words in refused(capsys, "grid", *options)
+    assert words in refused(capsys, "sweep", *options)
 
 
 def test_failed_cells_warn(capsys: Capture) -> None:
     Path("model.onnx").write_bytes(b"no network")
-    command = ["grid", f"{CARD}=model.onnx", "--methods=static", "--limit=1"]
+    command = ["sweep", f"{CARD}=model.onnx", "--methods=static", "--limit=1"]
     assert main(command) == 0
     out, err = capsys.readouterr()
     assert "failed" in out
@@ -87,7 +87,7 @@ def test_failed_cells_warn(capsys: Capture) -> None:
 
 @pytest.mark.skipif(os.name != "posix", reason="sends a signal")
 def test_interruption(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "spiq", "grid", CARD, "--methods=static", "--jobs=1"]
+    command = [sys.executable, "-m", "spiq", "sweep", CARD, "--methods=static", "--jobs=1"]
     running = subprocess.Popen(
         [*command, "--bits=W8A8,W7A7,W6A6,W5A5", "--limit=1", "--out=kept", "--no-latency"],
         stdout=subprocess.PIPE,

@@ -1,4 +1,4 @@
-"""A grid of the shipped network in a folder of its own."""
+"""A sweep of the shipped network in a folder of its own."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -8,15 +8,15 @@ import pytest
 import sweep_in_process
 from spiq.demo import card_path
 from spiq.sweep import cells
-from spiq.sweep.results import GridResult
+from spiq.sweep.results import SweepResult
 from spiq.sweep.run import Progress, run
 
-Grid = Callable[..., GridResult]
+Sweep = Callable[..., SweepResult]
 
 
 @pytest.fixture
-def grid(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Grid:
-    """Run a grid of a few images in here, without latency where nothing else is asked for."""
+def sweep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Sweep:
+    """Run a sweep of a few images in here, without latency where nothing else is asked for."""
     sweep_in_process.use(monkeypatch)
     monkeypatch.setattr("spiq.sweep.worker.SECONDS", 0.05)
 
@@ -29,7 +29,7 @@ def grid(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Grid:
         latency: bool = False,
         force: bool = False,
         progress: Progress | None = None,
-    ) -> GridResult:
+    ) -> SweepResult:
         return run(
             cells.subjects([str(card or card_path())], limit=limit),
             methods,

@@ -14,7 +14,7 @@ from spiq.errors import ConfigError, ModelError, OutputError, UnsupportedError
 from spiq.evaluation import latency
 from spiq.evaluation.data.preprocess import input_range
 from spiq.sweep import cells
-from spiq.sweep.run import GridProgress, run
+from spiq.sweep.run import SweepProgress, run
 from sweep_in_process import Killed, spoil
 
 REAL = pipeline.quantize
@@ -28,8 +28,8 @@ def files(tmp_path: Path) -> list[Path]:
     return sorted((tmp_path / "out").rglob("*"))
 
 
-def test_figures_are_those_of_an_evaluation(grid, tmp_path: Path) -> None:
-    result = grid(limit=60, latency=True)
+def test_figures_are_those_of_an_evaluation(sweep, tmp_path: Path) -> None:
+    result = sweep(limit=60, latency=True)
     (cell,) = result.cells
     card = evaluation.read(card_path())
     config = Config(method="static", input_range=input_range(card.input))
@@ -49,51 +49,51 @@ def test_figures_are_those_of_an_evaluation(grid, tmp_path: Path) -> None:
     assert [file.suffix for file in files(tmp_path)] == [".json"]
 
 
-def test_known_cells_are_not_run_again(grid, tmp_path: Path, monkeypatch) -> None:
-    grid()
+def test_known_cells_are_not_run_again(sweep, tmp_path: Path, monkeypatch) -> None:
+    sweep()
     (file,), quantize = (tmp_path / "out").glob("*.json"), pipeline.quantize
     stored = json.loads(file.read_text())
     stored["score"]["agreement"] = 12.5
     file.write_text(json.dumps(stored))
     monkeypatch.setattr(pipeline, "quantize", lambda *_, **__: pytest.fail("was run again"))
-    again = grid()
+    again = sweep()
     assert (again.measured, again.cells[0].score.agreement) == (0, 12.5)
     monkeypatch.setattr(pipeline, "quantize", quantize)
-    more = grid(["static"], "W8A8,W6A6")
+    more = sweep(["static"], "W8A8,W6A6")
     assert (more.measured, more.cells[0].score.agreement) == (1, 12.5)
-    forced = grid(force=True)
+    forced = sweep(force=True)
     assert (forced.measured, forced.cells[0].score.agreement) == (1, 100)
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"key": 1}', "null"])
-def test_what_cannot_be_read_is_run_again(grid, tmp_path: Path, text: str) -> None:
-    grid()
+def test_what_cannot_be_read_is_run_again(sweep, tmp_path: Path, text: str) -> None:
+    sweep()
     (file,) = (tmp_path / "out").glob("*.json")
     whole = file.read_text()
     file.write_text(text or whole.replace('"key": "', '"key": "0'))
-    assert grid().measured == 1
+    assert sweep().measured == 1
     assert json.loads(file.read_text())["key"] == json.loads(whole)["key"]
 
 
-def test_latency_is_caught_up_with(grid) -> None:
-    assert grid().cells[0].score.latency is None
-    result = grid(latency=True)
+def test_latency_is_caught_up_with(sweep) -> None:
+    assert sweep().cells[0].score.latency is None
+    result = sweep(latency=True)
     assert result.measured == 0
     assert result.cells[0].score.latency.ratio.value > 0
-    assert grid(latency=True).cells == grid().cells == result.cells
+    assert sweep(latency=True).cells == sweep().cells == result.cells
 
 
-def test_cells_that_cannot_be_done(grid, monkeypatch) -> None:
+def test_cells_that_cannot_be_done(sweep, monkeypatch) -> None:
     error = UnsupportedError("spiq has no\nsuch bits: take others")
     spoil(monkeypatch, "spiq", lambda: fail(error))
-    result = grid(["spiq", "static"], "W8A8,W6A6")
+    result = sweep(["spiq", "static"], "W8A8,W6A6")
     states = [(cell.method, cell.state, cell.reason) for cell in result.cells]
     assert states[:2] == [
         ("spiq", "refused", "spiq has no such bits: take others"),
         ("static", "done", ""),
     ]
     assert [state for _, state, _ in states] == ["refused", "done"] * 2
-    assert grid(["spiq", "static"], "W8A8,W6A6").measured == 0
+    assert sweep(["spiq", "static"], "W8A8,W6A6").measured == 0
     assert [cell.best for cell in result.cells] == [False, True] * 2
 
 
@@ -105,18 +105,18 @@ def test_cells_that_cannot_be_done(grid, monkeypatch) -> None:
         (Killed(""), "no result"),
     ],
 )
-def test_failed_cells_stop_no_others(grid, monkeypatch, error, reason: str) -> None:
+def test_failed_cells_stop_no_others(sweep, monkeypatch, error, reason: str) -> None:
     spoil(monkeypatch, "spiq", lambda: fail(error))
-    bad, good = grid(["spiq", "static"]).cells
+    bad, good = sweep(["spiq", "static"]).cells
     assert (bad.state, bad.reason, bad.score) == ("failed", reason, None)
     assert good.state == "done"
     monkeypatch.setattr(pipeline, "quantize", REAL)
-    again = grid(["spiq", "static"])
+    again = sweep(["spiq", "static"])
     assert again.measured == 1
     assert all(cell.state == "done" for cell in again.cells)
 
 
-def test_network_that_cannot_be_evaluated_stops_no_others(grid, monkeypatch) -> None:
+def test_network_that_cannot_be_evaluated_stops_no_others(sweep, monkeypatch) -> None:
     evaluate = evaluation.evaluate
 
     def refuse(models, *rest, **options):
@@ -130,43 +130,43 @@ def test_network_that_cannot_be_evaluated_stops_no_others(grid, monkeypatch) -> 
 
     monkeypatch.setattr(evaluation, "evaluate", refuse)
     monkeypatch.setattr(pipeline, "quantize", quantize)
-    bad, good = grid(["spiq", "static"]).cells
+    bad, good = sweep(["spiq", "static"]).cells
     assert (bad.state, bad.reason) == ("failed", "ONNX Runtime cannot load it")
     assert good.state == "done"
 
 
-def test_latency_that_cannot_be_measured_is_said(grid, monkeypatch) -> None:
+def test_latency_that_cannot_be_measured_is_said(sweep, monkeypatch) -> None:
     monkeypatch.setattr(latency, "compare", lambda *_, **__: fail(RuntimeError("no clock")))
-    result = grid(latency=True)
+    result = sweep(latency=True)
     assert result.notes == ("mobilenetv2-digits: latency was not measured: no clock",)
     assert result.cells[0].state == "done"
 
 
-def test_network_that_is_none(grid, tmp_path: Path) -> None:
+def test_network_that_is_none(sweep, tmp_path: Path) -> None:
     for name in ("card.toml", "digits.npz"):
         shutil.copy(card_path().with_name(name), tmp_path)
     (tmp_path / "model.onnx").write_bytes(b"no network")
-    result = grid(["spiq", "static"], card=tmp_path / "card.toml", latency=True)
+    result = sweep(["spiq", "static"], card=tmp_path / "card.toml", latency=True)
     assert [cell.state for cell in result.cells] == ["failed"] * 2
     assert "is not an ONNX file" in result.cells[0].reason
     assert (result.networks[0].value, result.notes) == (None, ())
 
 
-def test_interruption_keeps_what_is_done(grid, tmp_path: Path) -> None:
-    def interrupt(now: GridProgress) -> None:
+def test_interruption_keeps_what_is_done(sweep, tmp_path: Path) -> None:
+    def interrupt(now: SweepProgress) -> None:
         if now.done == 1:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        grid(["static"], "W8A8,W7A7,W6A6", progress=interrupt)
+        sweep(["static"], "W8A8,W7A7,W6A6", progress=interrupt)
     (written,) = [file for file in files(tmp_path) if file.is_file()]
     assert json.loads(written.read_text())["state"] == "done"
-    assert grid(["static"], "W8A8,W7A7,W6A6").measured == 2
+    assert sweep(["static"], "W8A8,W7A7,W6A6").measured == 2
 
 
-def test_progress(grid) -> None:
-    seen: list[GridProgress] = []
-    grid(["static"], latency=True, progress=seen.append)
+def test_progress(sweep) -> None:
+    seen: list[SweepProgress] = []
+    sweep(["static"], latency=True, progress=seen.append)
     assert [seen[0].phase, seen[-1].phase] == ["cells", "latency"]
     assert (seen[-1].done, seen[-1].total, seen[-1].running) == (1, 1, ())
     texts = [step.text for now in seen for _, step in now.running]

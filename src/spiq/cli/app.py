@@ -16,7 +16,7 @@ from spiq.cli.evaluate import evaluate
 from spiq.cli.inspect import inspect
 from spiq.cli.plan import app as plan
 from spiq.cli.quantize import quantize
-from spiq.cli.sweep import grid
+from spiq.cli.sweep import sweep
 from spiq.errors import SpiqError
 
 __all__ = ["run"]
@@ -36,7 +36,7 @@ app.command("quantize")(quantize)
 app.command("inspect")(inspect)
 app.command("eval")(evaluate)
 app.command("bench")(bench)
-app.command("grid")(grid)
+app.command("sweep")(sweep)
 app.command("demo")(demo)
 app.add_typer(plan, name="plan")
 app.add_typer(card, name="card")

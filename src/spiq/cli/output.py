@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.progress import Progress, TaskID
 
-    from spiq.sweep.run import GridProgress
+    from spiq.sweep.run import SweepProgress
 
 _FILE_WIDTH = 120
 """Of tables that go to a file or a pipe, where no terminal says how wide it is."""
@@ -56,13 +56,13 @@ def counting(what: str) -> Iterator[Callable[[int, int], None]]:
 
 
 @contextmanager
-def processes() -> Iterator[Callable[["GridProgress"], None]]:
+def processes() -> Iterator[Callable[["SweepProgress"], None]]:
     """Show a bar of cells done, and one per process below it; yields what to tell them."""
     with _bar() as progress:
         every = progress.add_task("", total=None)
         lines: dict[str, TaskID] = {}
 
-        def tell(now: "GridProgress") -> None:
+        def tell(now: "SweepProgress") -> None:
             progress.update(every, description=now.phase, completed=now.done, total=now.total)
             names = [f"  {number + 1} {name}" for number, (name, _) in enumerate(now.running)]
             for gone in lines.keys() - names:

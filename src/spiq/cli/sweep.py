@@ -1,4 +1,4 @@
-"""``spiq grid``."""
+"""``spiq sweep``."""
 
 from pathlib import Path
 from typing import Annotated
@@ -8,7 +8,7 @@ import typer
 from spiq.cli import options, output
 
 
-def grid(
+def sweep(
     more: Annotated[
         list[str] | None,
         typer.Argument(
@@ -32,7 +32,7 @@ def grid(
     out: Annotated[
         Path,
         typer.Option(metavar="DIR", help="Keeps results; what is there is not measured again."),
-    ] = Path("spiq-grid"),
+    ] = Path("spiq-sweep"),
     force: Annotated[bool, typer.Option("--force", help="Measure all cells again.")] = False,
     jobs: Annotated[
         int | None,
@@ -76,7 +76,7 @@ def grid(
     if json:
         print(jsonable.to_json(result))
     else:
-        output.show(sweep_text.gridded(result))
+        output.show(sweep_text.render_sweep(result))
     if failed := [cell for cell in result.cells if cell.state == "failed"]:
         first = f"{failed[0].network} {failed[0].method} {failed[0].bits}: {failed[0].reason}"
         output.warn(f"{len(failed)} of {len(result.cells)} cells failed, such as {first}")

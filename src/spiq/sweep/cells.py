@@ -1,4 +1,4 @@
-"""What a grid is asked for: networks with their cards, methods, bit widths.
+"""What a sweep is asked for: networks with their cards, methods, bit widths.
 
 The key of a cell is a hash of all that its result depends on: the network's file and weights, the
 card, the number of images, method and bits, the runtime's version, and the code of spiq that
@@ -28,7 +28,7 @@ MODEL = "model.onnx"
 """The network of a card that is given without one: the file of this name beside it."""
 
 _BITS = re.compile(r"W(\d+)A(\d+)", re.IGNORECASE)
-_IRRELEVANT = {"cli", "demo", "grid", "report"}
+_IRRELEVANT = {"cli", "demo", "sweep", "inspection"}
 """Packages that change no figure. What is kept of an evaluation is covered by _FORM."""
 
 _FORM = 1

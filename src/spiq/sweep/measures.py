@@ -1,4 +1,4 @@
-"""What of an evaluation a grid keeps: the same few figures for every task, in percent and dB."""
+"""What of an evaluation a sweep keeps: the same few figures for every task, in percent and dB."""
 
 from collections.abc import Mapping
 from statistics import fmean
@@ -6,16 +6,16 @@ from statistics import fmean
 from spiq.evaluation.results import ClassificationScore, Estimate
 from spiq.evaluation.tasks.detection.results import DetectionScore
 from spiq.evaluation.tasks.segmentation_results import SegmentationScore
-from spiq.sweep.results import GridScore
+from spiq.sweep.results import SweepScore
 
 Score = ClassificationScore | DetectionScore | SegmentationScore
 Ratios = Mapping[str, float | None] | float | None
 
 
-def grid_score(
+def sweep_score(
     score: Score, first: Score, *, images: int, output: str, seconds: float, size: int
-) -> GridScore:
-    """Return what a grid keeps of an evaluation.
+) -> SweepScore:
+    """Return what a sweep keeps of an evaluation.
 
     Args:
         score: Of the quantized network.
@@ -27,7 +27,7 @@ def grid_score(
     """
     difference, agreement, ratios = _beside(score)
     snr_db = dict(ratios) if isinstance(ratios, Mapping) else {output: ratios}
-    return GridScore(
+    return SweepScore(
         images=images,
         value=_value(score),
         float_value=_value(first),

@@ -1,11 +1,11 @@
-"""What a process of a grid is asked to do, and what it tells."""
+"""What a process of a sweep is asked to do, and what it tells."""
 
 from dataclasses import dataclass
 from pathlib import Path
 
 from spiq.errors import SpiqError
 from spiq.sweep.cells import Cell, Subject
-from spiq.sweep.results import GridCell, GridLatency, GridScore
+from spiq.sweep.results import SweepCell, SweepLatency, SweepScore
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +41,7 @@ class Done:
     """A cell has been quantized and evaluated, or cannot be."""
 
     cell: Cell
-    result: GridCell
+    result: SweepCell
 
 
 @dataclass(frozen=True)
@@ -49,18 +49,18 @@ class Timed:
     """A cell's latency is known."""
 
     cell: Cell
-    latency: GridLatency
+    latency: SweepLatency
 
 
 Message = Step | Done | Timed
 
 
-def with_score(cell: Cell, score: GridScore) -> GridCell:
+def with_score(cell: Cell, score: SweepScore) -> SweepCell:
     """Return the result of a cell that was done."""
     return _result(cell, "done", "", score)
 
 
-def without_score(cell: Cell, state: str, error: Exception | str) -> GridCell:
+def without_score(cell: Cell, state: str, error: Exception | str) -> SweepCell:
     """Return the result of a cell that has a reason instead of a score, in one line."""
     text = " ".join(str(error).split()).removeprefix("model 2: ")
     if isinstance(error, Exception) and not isinstance(error, SpiqError):
@@ -68,8 +68,8 @@ def without_score(cell: Cell, state: str, error: Exception | str) -> GridCell:
     return _result(cell, state, text, None)
 
 
-def _result(cell: Cell, state: str, reason: str, score: GridScore | None) -> GridCell:
-    return GridCell(
+def _result(cell: Cell, state: str, reason: str, score: SweepScore | None) -> SweepCell:
+    return SweepCell(
         network=cell.subject.name,
         method=cell.method,
         weight_bits=cell.bits.weight,

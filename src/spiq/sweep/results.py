@@ -1,4 +1,4 @@
-"""What a grid of networks, methods and bit widths found, as plain frozen values."""
+"""What a sweep of networks, methods and bit widths found, as plain frozen values."""
 
 import math
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ METRIC_DIGITS, SNR_DIGITS = 2, 1
 
 
 @dataclass(frozen=True, kw_only=True)
-class GridLatency:
+class SweepLatency:
     """The latency of a quantized network: one image, one thread, interleaved with float."""
 
     milliseconds: float
@@ -24,7 +24,7 @@ class GridLatency:
 
 
 @dataclass(frozen=True, kw_only=True)
-class GridScore:
+class SweepScore:
     """How one quantized network did on the images of its card."""
 
     images: int
@@ -43,12 +43,12 @@ class GridScore:
     """Of the outputs' ratios the lowest; None where all are float's bit by bit."""
     quantize_seconds: float
     bytes: int
-    latency: GridLatency | None = None
+    latency: SweepLatency | None = None
     """None: not measured."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class GridCell:
+class SweepCell:
     """One network, quantized by one method to one bit width."""
 
     network: str
@@ -59,7 +59,7 @@ class GridCell:
     """``done``; ``refused``: the method cannot do that; ``failed``: something else is wrong."""
     reason: str = ""
     """Why there is no score, in one line."""
-    score: GridScore | None = None
+    score: SweepScore | None = None
     best: bool = False
     """Whether no method has a better metric at this network and bit width, as printed."""
     best_snr: bool = False
@@ -72,8 +72,8 @@ class GridCell:
 
 
 @dataclass(frozen=True, kw_only=True)
-class GridNetwork:
-    """One network of a grid, as float."""
+class SweepNetwork:
+    """One network of a sweep, as float."""
 
     name: str
     task: str
@@ -88,7 +88,7 @@ class GridNetwork:
 
 
 @dataclass(frozen=True, kw_only=True)
-class GridResult:
+class SweepResult:
     """What :func:`spiq.sweep.run.run` found."""
 
     version: str
@@ -99,8 +99,8 @@ class GridResult:
     seconds: float
     measured: int
     """Cells that were not known from an earlier run."""
-    networks: tuple[GridNetwork, ...]
-    cells: tuple[GridCell, ...]
+    networks: tuple[SweepNetwork, ...]
+    cells: tuple[SweepCell, ...]
     """By network, bit width and method, in the order asked for."""
     notes: tuple[str, ...] = ()
     """What went wrong beside the cells, a line each."""
@@ -116,9 +116,9 @@ def best(values: Sequence[float | None], *, digits: int) -> list[bool]:
     return [value is not None and value == top for value in printed]
 
 
-def marked(cells: Sequence[GridCell]) -> tuple[GridCell, ...]:
+def marked(cells: Sequence[SweepCell]) -> tuple[SweepCell, ...]:
     """Mark the best cells of each network and bit width."""
-    rows: dict[tuple[str, str], list[GridCell]] = {}
+    rows: dict[tuple[str, str], list[SweepCell]] = {}
     for cell in cells:
         rows.setdefault((cell.network, cell.bits), []).append(cell)
     made = {}
@@ -130,11 +130,11 @@ def marked(cells: Sequence[GridCell]) -> tuple[GridCell, ...]:
     return tuple(made[id(cell)] for cell in cells)
 
 
-def _value(cell: GridCell) -> float | None:
+def _value(cell: SweepCell) -> float | None:
     return None if cell.score is None else cell.score.value.value
 
 
-def _ratio(cell: GridCell) -> float | None:
+def _ratio(cell: SweepCell) -> float | None:
     if cell.score is None:
         return None
     return math.inf if cell.score.worst_snr_db is None else cell.score.worst_snr_db

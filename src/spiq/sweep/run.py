@@ -1,4 +1,4 @@
-"""Measure what is missing in a grid, and put together what is known.
+"""Measure what is missing in a sweep, and put together what is known.
 
     known cells     from the folder of results
     missing cells   in shares of a few cells of one network, several processes at a time
@@ -26,7 +26,7 @@ from spiq.sweep import store
 from spiq.sweep.cells import Bits, Cell, Subject, cells
 from spiq.sweep.messages import Done, Step, Task, Timed, without_score
 from spiq.sweep.processes import Ended, attend
-from spiq.sweep.results import METRICS, GridCell, GridLatency, GridNetwork, GridResult, marked
+from spiq.sweep.results import METRICS, SweepCell, SweepLatency, SweepNetwork, SweepResult, marked
 
 SHARE = 8
 """Cells of a share, at most: networks in memory at a time, and what an interruption may lose."""
@@ -36,8 +36,8 @@ _SPREAD = 2
 
 
 @dataclass(frozen=True, kw_only=True)
-class GridProgress:
-    """How far a grid is."""
+class SweepProgress:
+    """How far a sweep is."""
 
     phase: str
     """``cells`` or ``latency``."""
@@ -47,7 +47,7 @@ class GridProgress:
     """Network and step of each process."""
 
 
-Progress = Callable[[GridProgress], None]
+Progress = Callable[[SweepProgress], None]
 
 
 def run(
@@ -60,7 +60,7 @@ def run(
     latency: bool = True,
     force: bool = False,
     progress: Progress | None = None,
-) -> GridResult:
+) -> SweepResult:
     """Quantize and evaluate every network by every method at every bit width.
 
     Args:
@@ -90,7 +90,7 @@ def run(
     notes = _time([x for x in wanted if _untimed(known[x])], known, task, tell) if latency else []
     store.tidy(place)
     results = marked([known[cell] for cell in wanted])
-    return GridResult(
+    return SweepResult(
         version=spiq.__version__,
         onnxruntime=ort.__version__,
         limit=networks[0].limit if networks else None,
@@ -116,11 +116,11 @@ class _Board:
 
     def show(self) -> None:
         steps = tuple((task.subject.name, step) for task, step in self.running.items())
-        self.tell(GridProgress(phase=self.phase, done=self.done, total=self.total, running=steps))
+        self.tell(SweepProgress(phase=self.phase, done=self.done, total=self.total, running=steps))
 
 
 def _evaluate(
-    missing: Sequence[Cell], known: dict[Cell, GridCell], task: Task, jobs: int, tell: Progress
+    missing: Sequence[Cell], known: dict[Cell, SweepCell], task: Task, jobs: int, tell: Progress
 ) -> None:
     """Quantize and evaluate cells; remember and add to ``known`` what comes of each."""
     board = _Board(phase="cells", total=len(missing), tell=tell)
@@ -149,7 +149,7 @@ def _evaluate(
 
 
 def _time(
-    untimed: Sequence[Cell], known: dict[Cell, GridCell], task: Task, tell: Progress
+    untimed: Sequence[Cell], known: dict[Cell, SweepCell], task: Task, tell: Progress
 ) -> list[str]:
     """Measure the latency of done cells, nothing else running; return what went wrong."""
     notes = []
@@ -173,11 +173,11 @@ def _time(
     return notes
 
 
-def _untimed(result: GridCell) -> bool:
+def _untimed(result: SweepCell) -> bool:
     return result.score is not None and result.score.latency is None
 
 
-def _with_latency(result: GridCell, latency: GridLatency) -> GridCell:
+def _with_latency(result: SweepCell, latency: SweepLatency) -> SweepCell:
     assert result.score is not None, "only done cells are timed"
     return replace(result, score=replace(result.score, latency=latency))
 
@@ -194,11 +194,11 @@ def _shares(wanted: Sequence[Cell], jobs: int) -> Iterator[tuple[Cell, ...]]:
             yield tuple(every[part::parts])
 
 
-def _network(subject: Subject, results: Iterable[GridCell]) -> GridNetwork:
+def _network(subject: Subject, results: Iterable[SweepCell]) -> SweepNetwork:
     """Return what is known of the float network."""
     scores = [x.score for x in results if x.network == subject.name and x.score is not None]
     times = [x.latency.float_milliseconds for x in scores if x.latency is not None]
-    return GridNetwork(
+    return SweepNetwork(
         name=subject.name,
         task=subject.task,
         metric=METRICS[subject.task],

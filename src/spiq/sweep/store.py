@@ -1,4 +1,4 @@
-"""The results of a grid in a folder: one JSON file per cell, written whole or not at all.
+"""The results of a sweep in a folder: one JSON file per cell, written whole or not at all.
 
 FOLDER/resnet8-cifar10.spiq.W4A8.0123456789ab.json      network, method, bits, start of the key
 FOLDER/models/....onnx                                  quantized, until its latency is known
@@ -16,7 +16,7 @@ from spiq.errors import OutputError
 from spiq.evaluation.results import Estimate
 from spiq.io.write import write
 from spiq.sweep.cells import Cell
-from spiq.sweep.results import GridCell, GridLatency, GridScore
+from spiq.sweep.results import SweepCell, SweepLatency, SweepScore
 
 _MODELS = "models"
 
@@ -36,7 +36,7 @@ def prepare(folder: Path) -> Path:
     return folder.resolve()
 
 
-def load(folder: Path, cell: Cell) -> GridCell | None:
+def load(folder: Path, cell: Cell) -> SweepCell | None:
     """Return what is known of a cell; None where nothing is, or where it is stale."""
     try:
         stored = json.loads(_path(folder, cell).read_text())
@@ -45,7 +45,7 @@ def load(folder: Path, cell: Cell) -> GridCell | None:
         return None
 
 
-def save(folder: Path, cell: Cell, result: GridCell) -> None:
+def save(folder: Path, cell: Cell, result: SweepCell) -> None:
     """Remember a cell's result.
 
     Raises:
@@ -71,21 +71,21 @@ def _path(folder: Path, cell: Cell) -> Path:
     return folder / f"{network}.{cell.method}.{cell.bits}.{cell.key[:12]}.json"
 
 
-def _cell(stored: dict[str, Any]) -> GridCell:
+def _cell(stored: dict[str, Any]) -> SweepCell:
     fields = {name: value for name, value in stored.items() if name not in ("key", "score")}
     score = stored["score"]
-    return GridCell(**fields, score=None if score is None else _score(score))
+    return SweepCell(**fields, score=None if score is None else _score(score))
 
 
-def _score(stored: dict[str, Any]) -> GridScore:
+def _score(stored: dict[str, Any]) -> SweepScore:
     estimates = ("value", "float_value", "difference")
     latency = stored["latency"]
-    return GridScore(
+    return SweepScore(
         **stored
         | {name: Estimate(**stored[name]) for name in estimates}
         | {"latency": None if latency is None else _latency(latency)}
     )
 
 
-def _latency(stored: dict[str, Any]) -> GridLatency:
-    return GridLatency(**stored | {"ratio": Estimate(**stored["ratio"])})
+def _latency(stored: dict[str, Any]) -> SweepLatency:
+    return SweepLatency(**stored | {"ratio": Estimate(**stored["ratio"])})

@@ -23,7 +23,7 @@ from spiq.io.write import write
 from spiq.runtime.session import session
 from spiq.sweep import store
 from spiq.sweep.cells import Cell
-from spiq.sweep.measures import Score, grid_score
+from spiq.sweep.measures import Score, sweep_score
 from spiq.sweep.messages import (
     Done,
     Message,
@@ -33,7 +33,7 @@ from spiq.sweep.messages import (
     with_score,
     without_score,
 )
-from spiq.sweep.results import GridLatency, GridScore
+from spiq.sweep.results import SweepLatency, SweepScore
 
 SECONDS = 1.0
 """Of latency measurement, per cell."""
@@ -75,7 +75,7 @@ def _quantize(cell: Cell, card: Card, tell: Tell) -> _Made | None:
         )
     except (ConfigError, UnsupportedError) as error:
         tell(Done(cell, without_score(cell, "refused", error)))
-    except Exception as error:  # a bug in a method is that cell's failure, not the grid's
+    except Exception as error:  # a bug in a method is that cell's failure, not the sweep's
         tell(Done(cell, without_score(cell, "failed", error)))
     else:
         return _Made(cell, found.model, found.report.seconds)
@@ -98,7 +98,7 @@ def _evaluate(task: Task, card: Card, made: list[_Made], tell: Tell) -> None:
         tell(Done(one.cell, with_score(one.cell, score)))
 
 
-def _scores(task: Task, card: Card, made: list[_Made], tell: Tell) -> list[GridScore]:
+def _scores(task: Task, card: Card, made: list[_Made], tell: Tell) -> list[SweepScore]:
     subject = task.subject
     told = 0.0
 
@@ -120,7 +120,7 @@ def _scores(task: Task, card: Card, made: list[_Made], tell: Tell) -> list[GridS
     every: tuple[Score, ...] = found.models
     output = card.decode.output or session(subject.model, threads=1).get_outputs()[0].name
     return [
-        grid_score(
+        sweep_score(
             score,
             every[0],
             images=found.images,
@@ -157,9 +157,9 @@ def _quantized(cell: Cell, folder: Path, card: Card) -> Path | bytes:
     return pipeline.quantize(cell.subject.model, cell.config(card)).model
 
 
-def _latency(score: LatencyScore, first: LatencyScore) -> GridLatency:
+def _latency(score: LatencyScore, first: LatencyScore) -> SweepLatency:
     assert score.ratio is not None, "only the first network has no ratio"
-    return GridLatency(
+    return SweepLatency(
         milliseconds=score.median_ms, float_milliseconds=first.median_ms, ratio=score.ratio
     )
 

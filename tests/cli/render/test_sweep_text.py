@@ -1,4 +1,4 @@
-"""Marks, text, JSON and CSV of a grid that is made up."""
+"""Marks, text, JSON and CSV of a sweep that is made up."""
 
 import csv
 import json
@@ -9,14 +9,14 @@ from rich.console import Console
 
 from spiq.cli.render import jsonable
 from spiq.cli.render.sweep_csv import COLUMNS, to_csv
-from spiq.cli.render.sweep_text import gridded
+from spiq.cli.render.sweep_text import render_sweep
 from spiq.evaluation.results import Estimate
 from spiq.sweep.results import (
-    GridCell,
-    GridLatency,
-    GridNetwork,
-    GridResult,
-    GridScore,
+    SweepCell,
+    SweepLatency,
+    SweepNetwork,
+    SweepResult,
+    SweepScore,
     best,
     marked,
 )
@@ -26,8 +26,8 @@ def about(value: float) -> Estimate:
     return Estimate(value=value, low=value - 1, high=value + 1)
 
 
-def cell(method: str, value: float | None, snr: float | None = 20.0, bits: int = 8) -> GridCell:
-    score = GridScore(
+def cell(method: str, value: float | None, snr: float | None = 20.0, bits: int = 8) -> SweepCell:
+    score = SweepScore(
         images=400,
         value=about(value or 0),
         float_value=about(57.75),
@@ -37,9 +37,9 @@ def cell(method: str, value: float | None, snr: float | None = 20.0, bits: int =
         worst_snr_db=snr,
         quantize_seconds=0.25,
         bytes=1000,
-        latency=GridLatency(milliseconds=1.05, float_milliseconds=1.2, ratio=about(0.875)),
+        latency=SweepLatency(milliseconds=1.05, float_milliseconds=1.2, ratio=about(0.875)),
     )
-    return GridCell(
+    return SweepCell(
         network="net",
         method=method,
         weight_bits=bits,
@@ -50,8 +50,8 @@ def cell(method: str, value: float | None, snr: float | None = 20.0, bits: int =
     )
 
 
-def result(*cells: GridCell, **other: Any) -> GridResult:
-    network = GridNetwork(
+def result(*cells: SweepCell, **other: Any) -> SweepResult:
+    network = SweepNetwork(
         name="net",
         task="classification",
         metric="top-1 %",
@@ -72,13 +72,13 @@ def result(*cells: GridCell, **other: Any) -> GridResult:
         "networks": (network,),
         "cells": marked(cells),
     }
-    return GridResult(**values | other)
+    return SweepResult(**values | other)
 
 
-def page(shown: GridResult) -> str:
+def page(shown: SweepResult) -> str:
     console = Console(width=80, color_system=None)
     with console.capture() as capture:
-        console.print(gridded(shown))
+        console.print(render_sweep(shown))
     return "\n".join(line.rstrip() for line in capture.get().splitlines())
 
 

@@ -1,10 +1,10 @@
-"""A grid of methods and bit widths as CSV: a line per cell, what there is none of left empty."""
+"""A sweep of methods and bit widths as CSV: a line per cell, what there is none of left empty."""
 
 import csv
 import io
 import math
 
-from spiq.sweep.results import GridCell, GridNetwork, GridResult
+from spiq.sweep.results import SweepCell, SweepNetwork, SweepResult
 
 COLUMNS = (
     *("network", "task", "metric", "images", "method", "weight_bits", "activation_bits"),
@@ -15,8 +15,8 @@ COLUMNS = (
 )
 
 
-def to_csv(result: GridResult) -> str:
-    """Return a grid as CSV text. A ratio of ``inf`` is that of outputs equal bit by bit."""
+def to_csv(result: SweepResult) -> str:
+    """Return a sweep as CSV text. A ratio of ``inf`` is that of outputs equal bit by bit."""
     networks = {network.name: network for network in result.networks}
     stream = io.StringIO()
     writer = csv.DictWriter(stream, COLUMNS, restval="", lineterminator="\n")
@@ -25,7 +25,7 @@ def to_csv(result: GridResult) -> str:
     return stream.getvalue()
 
 
-def _row(cell: GridCell, network: GridNetwork) -> dict[str, object]:
+def _row(cell: SweepCell, network: SweepNetwork) -> dict[str, object]:
     row: dict[str, object] = {
         "task": network.task,
         "metric": network.metric,

@@ -1,4 +1,4 @@
-"""A grid of methods and bit widths as a table for people: a line per cell, below its network's."""
+"""A sweep of methods and bit widths as a table for people: a line per cell, below its network's."""
 
 from collections.abc import Iterator, Sequence
 
@@ -8,13 +8,13 @@ from rich.table import Table
 from rich.text import Text
 
 from spiq.cli.render import cells
-from spiq.sweep.results import GridCell, GridNetwork, GridResult
+from spiq.sweep.results import SweepCell, SweepNetwork, SweepResult
 
 _MARK = "* "
 """Stands in front of the number, so that numbers stay below each other."""
 
 
-def gridded(result: GridResult) -> RenderableType:
+def render_sweep(result: SweepResult) -> RenderableType:
     """Show every cell, the best ones of each network and bit width marked."""
     parts: list[RenderableType] = []
     for network in result.networks:
@@ -24,7 +24,7 @@ def gridded(result: GridResult) -> RenderableType:
     return Padding(Group(*parts, *notes), (0, 1), expand=False)
 
 
-def _float(network: GridNetwork) -> str:
+def _float(network: SweepNetwork) -> str:
     """Say how the float network does."""
     if network.value is None:
         return network.name
@@ -33,7 +33,7 @@ def _float(network: GridNetwork) -> str:
     return found if took is None else f"{found}, {took:.2f} ms"
 
 
-def _table(network: GridNetwork, of_it: Sequence[GridCell]) -> Table:
+def _table(network: SweepNetwork, of_it: Sequence[SweepCell]) -> Table:
     table = cells.table("", network.metric, "diff.", "agree", "SNR dB", "ms", "x float", "s")
     width = max(len(cell.method) for cell in of_it)
     bits = ""
@@ -44,7 +44,7 @@ def _table(network: GridNetwork, of_it: Sequence[GridCell]) -> Table:
     return table
 
 
-def _figures(cell: GridCell) -> list[RenderableType]:
+def _figures(cell: SweepCell) -> list[RenderableType]:
     score = cell.score
     if score is None:
         return [Text(cell.state, style="yellow" if cell.state == "refused" else "red")]
@@ -65,7 +65,7 @@ def _marked(text: Text, best: bool) -> Text:
     return Text.assemble(_MARK, text, style="bold") if best else text
 
 
-def _notes(result: GridResult) -> Iterator[str]:
+def _notes(result: SweepResult) -> Iterator[str]:
     yield "*: the best of its network and bit width, as printed; all methods are data-free"
     yield "diff., agree %: from and with float; SNR: of the worst output; s: to quantize"
     if any(cell.score is not None and cell.score.latency is not None for cell in result.cells):
@@ -80,7 +80,7 @@ def _notes(result: GridResult) -> Iterator[str]:
     yield from result.notes
 
 
-def _reasons(every: tuple[GridCell, ...]) -> Iterator[str]:
+def _reasons(every: tuple[SweepCell, ...]) -> Iterator[str]:
     """Say why cells are empty, each reason once."""
     where: dict[tuple[str, str], list[str]] = {}
     for cell in every:

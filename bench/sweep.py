@@ -1,10 +1,10 @@
-"""Accuracy of every data-free method at several bit widths: `spiq grid` on the zoo.
+"""Accuracy of every data-free method at several bit widths: `spiq sweep` on the zoo.
 
 Usage: python bench/sweep.py [NETWORK...] [--bits W8A8,W4A4] [--methods spiq,static] [--limit N]
            [--jobs N] [--force]
 
 Cells are kept in the folder of models, and measured again where the network, its card or the code
-of spiq has changed; results go to bench/results/grid.json. Latency has a benchmark of its own.
+of spiq has changed; results go to bench/results/sweep.json. Latency has a benchmark of its own.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from typing import Any
 
 import common
 from spiq.sweep import cells
-from spiq.sweep.results import GridCell, GridNetwork, GridResult
-from spiq.sweep.run import GridProgress, run
+from spiq.sweep.results import SweepCell, SweepNetwork, SweepResult
+from spiq.sweep.run import SweepProgress, run
 
 BITS = "W8A8,W6A6,W4A8,W4A4"
 
@@ -23,7 +23,7 @@ DIGITS = 4
 """More than any table prints, so that rounding twice makes no difference."""
 
 
-def entry(network: GridNetwork, result: GridResult) -> dict[str, Any]:
+def entry(network: SweepNetwork, result: SweepResult) -> dict[str, Any]:
     """What the results hold of a network: a row per bit width, with an entry per method."""
     rows: dict[str, dict[str, Any]] = {bits: {} for bits in result.bits}
     for cell in result.cells:
@@ -42,7 +42,7 @@ def entry(network: GridNetwork, result: GridResult) -> dict[str, Any]:
     }
 
 
-def figures(cell: GridCell) -> dict[str, Any]:
+def figures(cell: SweepCell) -> dict[str, Any]:
     """What the results hold of a cell."""
     score = cell.score
     if score is None:
@@ -61,7 +61,7 @@ def _rounded(values: dict[str, float | None]) -> dict[str, float | None]:
     return {name: None if x is None else round(x, DIGITS) for name, x in values.items()}
 
 
-def line(cell: GridCell) -> str:
+def line(cell: SweepCell) -> str:
     """A line of text for a cell."""
     if cell.score is None:
         return f"{cell.network:24} {cell.bits:5} {cell.method:12} {cell.state}: {cell.reason}"
@@ -84,7 +84,7 @@ def main() -> None:
     paths = [f"{network.card.path}={network.path}" for network in networks if network.card]
     told = -1
 
-    def tell(now: GridProgress) -> None:
+    def tell(now: SweepProgress) -> None:
         nonlocal told
         if now.done != told:
             told = now.done
@@ -94,14 +94,14 @@ def main() -> None:
         cells.subjects(paths, limit=arguments.limit),
         names,
         cells.bits(arguments.bits, names),
-        folder=arguments.models / "grid",
+        folder=arguments.models / "sweep",
         jobs=arguments.jobs,
         latency=False,
         force=arguments.force,
         progress=tell,
     )
     for network in result.networks:
-        common.record("grid", network.name, entry(network, result))
+        common.record("sweep", network.name, entry(network, result))
     print(*map(line, result.cells), *result.notes, sep="\n", flush=True)
 
 
