@@ -20,6 +20,7 @@ from spiq import pipeline
 from spiq.config import Config
 from spiq.inspection.inspect import inspect
 from spiq.runtime.session import session
+from spiq.runtime.snr import snr_db
 
 DEFAULT = ("mobilenetv1-0.25", "resnet20-cifar10", "espnet-camvid")
 
@@ -47,7 +48,7 @@ def alone(network: common.Network, config: Config, images: np.ndarray) -> tuple[
 
 
 def noise(actual: np.ndarray, exact: np.ndarray) -> float:
-    return np.square(actual - exact, dtype=float).sum() / np.square(exact, dtype=float).sum()
+    return 10 ** (-snr_db(exact, actual) / 10)
 
 
 def spearman(one: np.ndarray, other: np.ndarray) -> float:

@@ -16,7 +16,7 @@ from spiq import Config, Quantized, apply, plan, quantize
 from spiq.demo import model_path
 from spiq.errors import ConfigError, ModelError, UnsupportedError
 from spiq.pipeline import STEPS
-from spiq.runtime.verify import snr_db
+from spiq.runtime.snr import snr_db
 
 STEM = "[c1] c1 = Conv<pads=[1,1,1,1]>(x, w1) " + bn("c1", "n1") + "[r] r = Relu(n1) "
 TAIL = "[c2] y = Conv<pads=[1,1,1,1]>(r, w2)"

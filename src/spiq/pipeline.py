@@ -260,7 +260,7 @@ def _carry_out(
     quantized = serialize(prepared.model)
     tell("verify")
     original, size = _original(source)
-    snr = verify(original, quantized, resolved, ends)
+    verified = verify(original, quantized, resolved, ends)
     report = QuantizeResult(
         method=made.method,
         target=made.target,
@@ -272,7 +272,8 @@ def _carry_out(
         seconds=time.perf_counter() - start,
         bits_per_weight=mean_bits,
         packed_bytes=packed,
-        snr_db=snr,
+        snr_db=verified.snr_db,
+        no_snr=verified.no_snr,
         notes=made.notes,
     )
     return Quantized(quantized, made, report, original if isinstance(original, str) else None)

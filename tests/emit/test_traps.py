@@ -27,7 +27,7 @@ from small_networks import (
     whole,
 )
 from spiq import Config, Quantized, quantize
-from spiq.runtime.verify import snr_db
+from spiq.runtime.snr import snr_db
 
 BRANCH = "[c1] c1 = Conv<pads=[1,1,1,1]>(x, w1) " + bn("c1", "n1")
 OTHER = "[c2] c2 = Conv<pads=[1,1,1,1]>(x, w2) " + bn("c2", "n2")

@@ -10,7 +10,7 @@ from small_networks import build, images_for, run
 from spiq import Config, Plan, apply, quantize
 from spiq.io.read import read
 from spiq.methods import METHODS
-from spiq.runtime.verify import snr_db
+from spiq.runtime.snr import snr_db
 
 
 def test_methods_are_named_as_their_modules_and_say_where_they_are_from() -> None:

@@ -15,7 +15,7 @@ from spiq.passes import equalize as passes
 from spiq.passes.batchnorm import weight_and_bias
 from spiq.passes.equalize import Pair, columns, equalize, find_pairs, rows
 from spiq.passes.prepare import Prepared, prepare
-from spiq.runtime.verify import snr_db
+from spiq.runtime.snr import snr_db
 
 CONV = "Conv<pads=[1,1,1,1]>"
 NORMS = {**norm("n1", 8, spread=100), **norm("n2", 8, spread=100)}

@@ -2,7 +2,7 @@
 
 For reference tensor r and its counterpart q, over all images and positions,
 
-    SNR = 10 log10(sum r^2 / sum (r - q)^2),    cosine = sum r q / sqrt(sum r^2 sum q^2).
+    SNR = 10 log10(sum (r - mean r)^2 / sum (r - q)^2),    cosine = sum r q / sqrt(sum r^2 sum q^2).
 
 A network that spiq quantized holds *folded* tensors, q = r / sigma with one sigma per channel.
 There the gain of each channel that fits best, g = sum r q / sum q^2, is applied first; since it
@@ -30,12 +30,13 @@ from spiq.inspection.counterparts import Names, counterparts, names, quantizer, 
 from spiq.inspection.results import CompareResult, TensorComparison
 from spiq.io.read import read
 from spiq.passes.prepare import prepare
+from spiq.runtime.expose import add_outputs
 from spiq.runtime.session import call, session
+from spiq.runtime.snr import decibels
 from spiq.runtime.synthetic import dead_leaves, synthetic_inputs
 from spiq.stats.inputs import input_stats
 
 IMAGES = 4
-LIMIT_DB = 200.0
 
 Array = npt.NDArray[np.float64]
 Tensors = dict[str, npt.NDArray[np.generic]]
@@ -101,9 +102,7 @@ def _opened(source: str | os.PathLike[str] | bytes, default: str) -> _Opened:
         exposed = onnx.ModelProto()
         exposed.CopyFrom(proto)
         graph = names(proto.graph)
-        outputs = {output.name for output in proto.graph.output}
-        more = [name for name in graph.writers if name not in outputs]
-        exposed.graph.output.extend(onnx.ValueInfoProto(name=name) for name in more)
+        add_outputs(exposed, graph.writers)
         content = exposed.SerializeToString()
     except (OSError, ValueError, DecodeError, EncodeError) as error:
         reason = " ".join(str(error).split())
@@ -225,8 +224,9 @@ def _run(opened: _Opened, wanted: list[str], feed: Tensors) -> Tensors:
 
 @dataclass(frozen=True)
 class _Sums:
-    """Sums of r^2, r q, q^2 and (r - q)^2 per channel, over n samples each."""
+    """Sums of r, r^2, r q, q^2 and (r - q)^2 per channel, over n samples each."""
 
+    r: Array
     rr: Array
     rq: Array
     qq: Array
@@ -236,10 +236,13 @@ class _Sums:
     @classmethod
     def of(cls, r: npt.NDArray[np.generic], q: npt.NDArray[np.generic]) -> "_Sums":
         a, b = _by_channel(r), _by_channel(q)
-        return cls(_dot(a, a), _dot(a, b), _dot(b, b), _dot(a - b, a - b), a.shape[1])
+        return cls(
+            a.sum(axis=1), _dot(a, a), _dot(a, b), _dot(b, b), _dot(a - b, a - b), a.shape[1]
+        )
 
     def __add__(self, more: "_Sums") -> "_Sums":
         return _Sums(
+            self.r + more.r,
             self.rr + more.rr,
             self.rq + more.rq,
             self.qq + more.qq,
@@ -255,10 +258,11 @@ class _Sums:
         signal, answer = float(self.rr.sum()), float((gain**2 * self.qq).sum())
         size = np.sqrt(signal * answer)
         same = signal == answer
+        varying = signal - float(self.r.sum()) ** 2 / (self.n * len(self.r))
         return TensorComparison(
             name=name,
             producer=f"{node.op_type} '{node.name or node.output[0]}'",
-            snr_db=_decibels(signal, float(noise.sum())),
+            snr_db=decibels(varying, float(noise.sum())),
             cosine=float((gain * self.rq).sum() / size) if size > 0 else float(same),
         )
 
@@ -277,9 +281,3 @@ def _by_channel(tensor: npt.NDArray[np.generic]) -> Array:
     channels = int(np.prod(exact.shape[1:last]))
     rows = exact.reshape(exact.shape[0], channels, -1).swapaxes(0, 1)
     return rows.reshape(channels, -1)
-
-
-def _decibels(signal: float, noise: float) -> float:
-    if noise <= signal * 10 ** (-LIMIT_DB / 10):
-        return LIMIT_DB
-    return max(-LIMIT_DB, 10 * float(np.log10(max(signal, 1e-300) / noise)))

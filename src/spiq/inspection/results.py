@@ -53,6 +53,8 @@ class QuantizeResult:
     """What all weights would take with each packed to its bits, biases and scales included."""
     snr_db: dict[str, float]
     """Signal-to-noise ratio of each output against float, in dB, on synthetic inputs."""
+    no_snr: dict[str, str] = field(default_factory=dict)
+    """Why an output that is not listed there has none."""
     notes: tuple[str, ...] = field(default=())
     """Assumptions that were made and things worth knowing, a sentence each; those that cast doubt
     on the result begin with ``WARNING``."""

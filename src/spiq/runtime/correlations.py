@@ -13,10 +13,9 @@ import numpy.typing as npt
 import onnx_ir as ir
 
 from spiq.graph.query import dims, ints, is_constant, is_float32
-from spiq.io.write import serialize
 from spiq.passes.batchnorm import weight_and_bias
 from spiq.passes.cleanup import kernel_shape
-from spiq.runtime.session import call, session
+from spiq.runtime.expose import expose
 from spiq.runtime.synthetic import synthetic_inputs
 from spiq.stats.channel import ChannelStats
 from spiq.stats.correlation import Correlation, Samples, assumed, no_samples
@@ -53,10 +52,7 @@ def observe_correlations(
     if not watched:
         return {}
     sums = {str(node.name): _empty(node) for node in watched}
-    names = list(dict.fromkeys(str(node.inputs[0].name) for node in watched if node.inputs[0]))
-    inputs = {str(value.name) for value in model.graph.inputs}
-    exposed = [name for name in names if name not in inputs]
-    opened = session(_exposing(model, exposed))
+    exposed = expose(model, [node.inputs[0] for node in watched if node.inputs[0] is not None])
     ends = {
         str(value.name): (known.low, known.high)
         for value in model.graph.inputs
@@ -64,9 +60,8 @@ def observe_correlations(
     }
     weights = sum(weight_and_bias(node)[0].size for node in watched)
     for seed in range(_FEWER if weights > _LARGE else IMAGES):
-        given = synthetic_inputs(opened, ends, images=1, seed=seed)
-        results = call(opened, exposed, given, where="the float network") if exposed else []
-        arrays = {**given, **dict(zip(exposed, results, strict=True))}
+        given = synthetic_inputs(exposed.session, ends, images=1, seed=seed)
+        arrays = exposed.run(given)
         for node in watched:
             value = node.inputs[0]
             assert value is not None
@@ -93,20 +88,6 @@ def _is_watched(node: ir.Node, stats: Mapping[ir.Value, ChannelStats]) -> bool:
 def _empty(node: ir.Node) -> Samples:
     groups, _, channels, taps = grouped(node, weight_and_bias(node)[0]).shape
     return no_samples(groups, channels, taps)
-
-
-def _exposing(model: ir.Model, names: Iterable[str]) -> bytes:
-    """Serialize the model with more outputs."""
-    graph, outputs = model.graph, list(model.graph.outputs)
-    wanted = set(names) - {str(value.name) for value in outputs}
-    graph.outputs.extend(
-        value for node in graph for value in node.outputs if str(value.name) in wanted
-    )
-    try:
-        return serialize(model)
-    finally:
-        graph.outputs.clear()
-        graph.outputs.extend(outputs)
 
 
 def _take_in(

@@ -15,10 +15,9 @@ import numpy.typing as npt
 import onnx_ir as ir
 
 from spiq.graph.query import dims, is_float32, rank, weight_nodes
-from spiq.io.write import serialize
 from spiq.passes.batchnorm import Moments
 from spiq.passes.prepare import Prepared
-from spiq.runtime.session import call, session
+from spiq.runtime.expose import expose
 from spiq.runtime.synthetic import synthetic_inputs
 from spiq.stats.channel import ChannelStats
 
@@ -51,18 +50,13 @@ def observe(prepared: Prepared, inputs: dict[str, ChannelStats]) -> Prepared:
     watched = _watched(graph, prepared)
     if not watched:
         return prepared
-    outputs = list(graph.outputs)
-    graph.outputs.extend(value for value in watched if not value.is_graph_output())
-    opened = session(serialize(prepared.model))
-    graph.outputs.clear()
-    graph.outputs.extend(outputs)
-    names = [str(value.name) for value in watched]
-    ranges = {name: (stats.low, stats.high) for name, stats in inputs.items()}
+    exposed = expose(prepared.model, watched)
+    names = exposed.names
+    ranges = {name: (known.low, known.high) for name, known in inputs.items()}
     sums = {name: [np.zeros(1), np.zeros(1)] for name in names}
     for seed in range(IMAGES):
-        given = synthetic_inputs(opened, ranges, images=1, seed=seed)
-        observed = call(opened, names, given, where="the float network")
-        for name, array in zip(names, observed, strict=True):
+        given = synthetic_inputs(exposed.session, ranges, images=1, seed=seed)
+        for name, array in exposed.run(given).items():
             axes = tuple(axis for axis in range(array.ndim) if axis != 1)
             exact = array.astype(np.float64)
             with np.errstate(invalid="ignore"):  # of numbers that are none: told by the check below

@@ -4,24 +4,26 @@
 2. Every layer that the plan quantizes ended in an integer kernel of the runtime.
 3. Layer by layer, what the runtime's fused kernels store is within two steps of what the graph
    means: the same graph, executed as written, in float, from the same stored inputs.
-4. The signal-to-noise ratio of the float outputs is returned, against the float network. (An
-   output whose size depends on what is found, such as the boxes that are kept, may have none.)
+4. The signal-to-noise ratio of the float outputs is returned, against the float network, or why
+   there is none. (An output's size may depend on what is found, such as the boxes that are kept.)
 """
 
 import math
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import onnx
 import onnxruntime as ort
 
 from spiq.errors import ModelError, VerificationError
 from spiq.planning.plan.resolve import Resolved
+from spiq.runtime.expose import add_outputs
 from spiq.runtime.scratch import scratch_file
 from spiq.runtime.session import call, session
+from spiq.runtime.snr import Energy
 from spiq.runtime.synthetic import DYNAMIC_SIZE, Span, Tensors, synthetic_inputs
 
 STEPS_APART = 2
@@ -40,13 +42,26 @@ _LARGE = 1 << 20
 _ONE = "::one"
 
 
+@dataclass(frozen=True)
+class Verified:
+    """How far the outputs are from the float network's.
+
+    Attributes:
+        snr_db: Signal-to-noise ratio in dB, by output.
+        no_snr: Why there is none, by output.
+    """
+
+    snr_db: dict[str, float]
+    no_snr: dict[str, str]
+
+
 def verify(
     original: bytes | str,
     quantized: bytes,
     resolved: Resolved,
     ends: Mapping[str, Span] | None = None,
-) -> dict[str, float]:
-    """Check ``quantized`` against ``original``; return the SNR in dB of each float output.
+) -> Verified:
+    """Check ``quantized`` against ``original``; return the SNR of each float output.
 
     Args:
         original: The float network.
@@ -87,26 +102,26 @@ def verify(
         if not np.isfinite(actual[name]).all():
             raise VerificationError(f"output '{name}' of the quantized network is not finite")
     _check_layers(proto, stored, inputs, actual, lean=lean)
-    return {
-        name: snr_db(array, actual[name])
-        for name, array in expected.items()
-        if array.shape == actual[name].shape
-    }
+    return _ratios(expected, actual)
+
+
+def _ratios(expected: Tensors, actual: Tensors) -> Verified:
+    ratios, reasons = {}, {}
+    for name, array in expected.items():
+        same = array.shape == actual[name].shape
+        energy = Energy.of(array, actual[name]) if same else Energy()
+        reason = energy.why_not if same else "its size depends on what is found"
+        if reason:
+            reasons[name] = reason
+        else:
+            ratios[name] = energy.db
+    return Verified(ratios, reasons)
 
 
 def _is_large(graph: onnx.GraphProto) -> bool:
     """Return whether an input is so large that memory counts for more than time."""
     shapes = ([dim.dim_value for dim in i.type.tensor_type.shape.dim] for i in graph.input)
     return any(math.prod(size or DYNAMIC_SIZE for size in shape[2:]) > _LARGE for shape in shapes)
-
-
-def snr_db(expected: npt.NDArray[np.generic], actual: npt.NDArray[np.generic]) -> float:
-    """Return 10 log10(sum expected^2 / sum (expected - actual)^2), at most 200."""
-    signal = float(np.square(expected, dtype=np.float64).sum())
-    noise = float(np.square(np.subtract(expected, actual, dtype=np.float64)).sum())
-    if noise <= signal * 1e-20:
-        return 200.0
-    return 10 * float(np.log10(max(signal, 1e-300) / noise))
 
 
 def _input_ranges(resolved: Resolved) -> dict[str, Span]:
@@ -134,10 +149,7 @@ def _expose_stored(proto: onnx.ModelProto) -> list[str]:
     outputs = {output.name for output in proto.graph.output}
     stored = [name for node in proto.graph.node for name in _integers(node) if name in results]
     names = [name for name in dict.fromkeys(stored) if name not in outputs]
-    for name in names:
-        proto.graph.output.append(
-            onnx.helper.make_tensor_value_info(name, onnx.TensorProto.UINT8, None)
-        )
+    add_outputs(proto, names)
     return names
 
 

@@ -67,7 +67,7 @@ def test_scores_equal_an_independent_computation(make_card, batch):
     assert first.comparison is None and second.comparison is not None
     agreement = 100 * (logits.argmax(1) == rounded.argmax(1)).mean()
     assert second.comparison.agreement == pytest.approx(agreement)
-    snr = 10 * np.log10(np.sum(logits**2) / np.sum((logits - rounded) ** 2))
+    snr = 10 * np.log10(np.sum((logits - logits.mean()) ** 2) / np.sum((logits - rounded) ** 2))
     assert second.comparison.snr_db == pytest.approx(snr, abs=1e-3)
     difference = second.comparison.top1_difference
     assert difference.value == pytest.approx(second.top1.value - first.top1.value)

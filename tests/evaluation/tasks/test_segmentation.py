@@ -89,7 +89,7 @@ def test_scores_equal_a_computation_by_hand(make, batch):
         assert score.miou.low < score.miou.value < score.miou.high
     agreement = 100 * (logits.argmax(1) == rounded.argmax(1)).mean()
     assert second.comparison.agreement == pytest.approx(agreement)
-    snr = 10 * np.log10(np.sum(logits**2) / np.sum((logits - rounded) ** 2))
+    snr = 10 * np.log10(np.sum((logits - logits.mean()) ** 2) / np.sum((logits - rounded) ** 2))
     assert second.comparison.snr_db == pytest.approx(snr, abs=1e-3)
     difference = second.comparison.miou_difference
     assert difference.value == pytest.approx(second.miou.value - first.miou.value)

@@ -12,7 +12,7 @@ from onnx import numpy_helper
 from small_networks import bn, build, images_for, norm, optimized, run, trained
 from spiq import Config, Plan, Quantized, apply, plan, quantize
 from spiq.errors import PlanError
-from spiq.runtime.verify import snr_db
+from spiq.runtime.snr import snr_db
 
 RESIDUAL = (
     "[c1] c1 = Conv<pads=[1,1,1,1]>(x, w1) " + bn("c1", "n1") + "[r] r = Relu(n1) "

@@ -35,7 +35,10 @@ def quantized(
     """Show what :func:`spiq.quantize` did, or :func:`spiq.apply` by a plan."""
     done, total = result.quantized_layers, len(result.layers)
     snr = Text("\n").join(
-        Text.assemble(cells.decibels(value), f"  {name}") for name, value in result.snr_db.items()
+        [
+            *(Text.assemble(cells.decibels(db), f"  {name}") for name, db in result.snr_db.items()),
+            *(Text(f"{cells.NOTHING}  {name}: {why}") for name, why in result.no_snr.items()),
+        ]
     )
     before, after = result.bytes_before, result.bytes_after
     return _page(
@@ -49,7 +52,7 @@ def quantized(
             ("size", f"{cells.size(before)} → {cells.size(after)}, {_times(before, after)}"),
             *_packed(result),
             ("time", f"{result.seconds:.2f} s"),
-            *([("SNR", snr)] if result.snr_db else []),
+            *([("SNR", snr)] if snr else []),
         ),
         *_notes(result.notes),
     )

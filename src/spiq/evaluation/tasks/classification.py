@@ -7,10 +7,9 @@ logit l, an answer's rank is
 
 so that equal logits, which are common behind an 8-bit output, count in the order of the classes, as
 argmax does; top-k means rank < k. The signal-to-noise ratio against the first network is
-10 log10(sum ref^2 / sum (ref - x)^2) over all logits of all images.
+10 log10(sum (ref - mean ref)^2 / sum (ref - x)^2) over all logits of all images.
 """
 
-import math
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -30,6 +29,7 @@ from spiq.evaluation.results import (
     ClassificationScore,
 )
 from spiq.evaluation.runners import Floats, Runner, batch_size, open_all
+from spiq.runtime.snr import Energy
 
 Progress = Callable[[int, int], None]
 
@@ -132,8 +132,7 @@ def check_labels(labels: datasets.Labels, classes: int, card: Card) -> None:
 class _Tally:
     """What accumulates over the batches, for one network."""
 
-    signal: float = 0.0
-    noise: float = 0.0
+    energy: Energy = field(default_factory=Energy)
     answers: list[npt.NDArray[np.intp]] = field(default_factory=list)
     ranks: list[npt.NDArray[np.intp]] = field(default_factory=list)
 
@@ -141,9 +140,7 @@ class _Tally:
         self.answers.append(logits.argmax(axis=1))
         self.ranks.append(ranks(logits, labels))
         if reference is not None:
-            exact = reference.astype(np.float64)
-            self.signal += float(np.square(exact).sum())
-            self.noise += float(np.square(exact - logits).sum())
+            self.energy += Energy.of(reference, logits)
 
     def within(self, k: int) -> npt.NDArray[np.bool_]:
         return np.concatenate(self.ranks) < k
@@ -179,9 +176,8 @@ def _score(runner: Runner, tally: _Tally, first: _Tally, total: int) -> Classifi
 
 def _comparison(tally: _Tally, first: _Tally) -> ClassificationComparison:
     same = np.concatenate(tally.answers) == np.concatenate(first.answers)
-    signal = max(tally.signal, float(np.finfo(np.float64).tiny))
     return ClassificationComparison(
         agreement=100 * float(same.mean()),
-        snr_db=None if tally.noise == 0 else 10 * math.log10(signal / tally.noise),
+        snr_db=tally.energy.db_unless_equal,
         top1_difference=intervals.paired_difference(first.within(1), tally.within(1)),
     )

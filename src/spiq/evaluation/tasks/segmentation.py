@@ -4,11 +4,10 @@ A network gives logits, (images, channels, height, width), as large as its input
 pixel is the channel with the greatest one. The card says which labels are void (``ignore_labels``,
 else all that are not below ``classes``); a channel that is not below ``classes`` is an error
 wherever it wins. See :mod:`spiq.evaluation.tasks.confusion` for the scores. The signal-to-noise
-ratio against the first network is 10 log10(sum ref^2 / sum (ref - x)^2) over all logits of all
-images.
+ratio against the first network is 10 log10(sum (ref - mean ref)^2 / sum (ref - x)^2) over all
+logits of all images.
 """
 
-import math
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -31,6 +30,7 @@ from spiq.evaluation.tasks.segmentation_results import (
     SegmentationResult,
     SegmentationScore,
 )
+from spiq.runtime.snr import Energy
 
 Mask = npt.NDArray[np.integer]
 
@@ -139,8 +139,7 @@ def void(labels: Mask, card: Card, channels: int) -> npt.NDArray[np.bool_] | Non
 class _Tally:
     """What accumulates over the images, for one network."""
 
-    signal: float = 0.0
-    noise: float = 0.0
+    energy: Energy = field(default_factory=Energy)
     same: int = 0
     pixels: int = 0
     margins: list[confusion.Counts] = field(default_factory=list)
@@ -152,10 +151,7 @@ class _Tally:
     def compare(self, answer: Mask, first: Mask, logits: Floats, reference: Floats) -> None:
         self.same += int(np.count_nonzero(answer == first))
         for plane, exact in zip(logits, reference, strict=True):
-            error = (exact - plane).ravel()
-            # Sums over one plane are exact enough in float32; those over many are not.
-            self.signal += float(exact.ravel() @ exact.ravel())
-            self.noise += float(error @ error)
+            self.energy += Energy.of(exact, plane)
 
 
 def _add(
@@ -239,10 +235,9 @@ def _classes(
 
 
 def _comparison(tally: _Tally, miou: Estimate, accuracy: Estimate) -> SegmentationComparison:
-    signal = max(tally.signal, float(np.finfo(np.float64).tiny))
     return SegmentationComparison(
         agreement=100 * tally.same / tally.pixels,
-        snr_db=None if tally.noise == 0 else 10 * math.log10(signal / tally.noise),
+        snr_db=tally.energy.db_unless_equal,
         miou_difference=miou,
         pixel_accuracy_difference=accuracy,
     )

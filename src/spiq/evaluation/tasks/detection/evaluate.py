@@ -2,17 +2,15 @@
 
 Each batch is read and preprocessed once and then goes through every network; its outputs are
 decoded while the next one runs. Only boxes are kept. The signal-to-noise ratio of an output against
-the first network's is 10 log10(sum ref^2 / sum (ref - x)^2) over all its values of all images.
+the first network's is 10 log10(sum (ref - mean ref)^2 / sum (ref - x)^2) over all its values of all
+images.
 """
 
-import math
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-
-import numpy as np
 
 from spiq.errors import CardError, ModelError
 from spiq.evaluation import runners
@@ -31,6 +29,7 @@ from spiq.evaluation.tasks.detection.results import (
 from spiq.evaluation.tasks.detection.samples import Sample, samples
 from spiq.evaluation.tasks.detection.settings import settings_of
 from spiq.evaluation.tasks.detection.truth import Truth
+from spiq.runtime.snr import Energy
 
 _WAITING = 2
 """Batches whose outputs wait to be decoded; bounds the memory."""
@@ -100,9 +99,8 @@ class _Tally:
     runner: Runner
     found: list[Detections] = field(default_factory=list)
     """Of each image, in original pixels."""
-    signal: list[float] = field(default_factory=list)
+    energies: list[Energy] = field(default_factory=list)
     """Of each output."""
-    noise: list[float] = field(default_factory=list)
     disagreement: list[float] = field(default_factory=list)
 
     def add(self, given: Answer, batch: Sequence[Sample], reference: Answer | None) -> None:
@@ -113,12 +111,11 @@ class _Tally:
         if reference is None:
             return
         energies = [
-            _energies(self.runner.name, x, ref)
+            _energy(self.runner.name, x, ref)
             for x, ref in zip(given.outputs, reference.outputs, strict=True)
         ]
-        before = list(zip(self.signal, self.noise, strict=True)) or [(0.0, 0.0)] * len(energies)
-        self.signal = [old[0] + new[0] for old, new in zip(before, energies, strict=True)]
-        self.noise = [old[1] + new[1] for old, new in zip(before, energies, strict=True)]
+        before = self.energies or [Energy()] * len(energies)
+        self.energies = [old + new for old, new in zip(before, energies, strict=True)]
         self.disagreement += map(disagreement, reference.found, given.found)
 
 
@@ -159,16 +156,13 @@ def _digest(run: _Run, batch: Batch, outputs: Sequence[Sequence[Floats]], decode
     return len(run.truths) + len(run.skipped)
 
 
-def _energies(name: str, x: Floats, reference: Floats) -> tuple[float, float]:
-    """Return the sums of squares of the reference and of the difference from it."""
+def _energy(name: str, x: Floats, reference: Floats) -> Energy:
     if x.shape != reference.shape:
         raise ModelError(
             f"{name}: an output of shape {runners.shape_text(x.shape)} stands where the first "
             f"network's has {runners.shape_text(reference.shape)}: it is another network"
         )
-    flat = np.ascontiguousarray(reference).reshape(-1)
-    difference = flat - x.reshape(-1)
-    return float(flat @ flat), float(difference @ difference)
+    return Energy.of(reference, x)
 
 
 def _scores(run: _Run, card: Card) -> tuple[tuple[DetectionScore, ...], int]:
@@ -201,15 +195,12 @@ def _scores(run: _Run, card: Card) -> tuple[tuple[DetectionScore, ...], int]:
 def _comparison(
     tally: _Tally, own: precision.Precisions, first: precision.Precisions, reference: _Tally
 ) -> DetectionComparison:
-    energies = zip(tally.signal, tally.noise, strict=True)
     return DetectionComparison(
-        snr_db=dict(zip(reference.runner.outputs, map(_decibels, energies), strict=True)),
+        snr_db={
+            name: energy.db_unless_equal
+            for name, energy in zip(reference.runner.outputs, tally.energies, strict=True)
+        },
         mAP50_difference=precision.estimate(own.mAP50 - first.mAP50),
         mAP_difference=precision.estimate(own.mAP - first.mAP),
         disagreement=tuple(tally.disagreement),
     )
-
-
-def _decibels(energies: tuple[float, float]) -> float | None:
-    signal, noise = energies
-    return None if noise == 0 else 10 * math.log10(max(signal, 1e-300) / noise)
