@@ -101,7 +101,7 @@ def test_external_place_that_is_no_number(tmp_path: Path, key: str, value: str) 
         if entry.key == key:
             entry.value = value
     path.write_bytes(model.SerializeToString())
-    refused(path, ModelError, "net.onnx")
+    refused(path, ModelError, "net.onnx", "'weight'", key)
 
 
 @pytest.mark.parametrize("length", [0, WEIGHT.nbytes - 1, WEIGHT.nbytes + 1])

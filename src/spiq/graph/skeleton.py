@@ -1,12 +1,13 @@
 """A model without its weights, for what needs the graph only.
 
 ONNX's shape inference and version converter take a serialized model. A skeleton serializes in
-microseconds and has the same answer: large initializers have their shape and type but no numbers.
+microseconds and has the same answer: large initializers are inputs of their shape and type.
 """
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
+import numpy as np
 import onnx
 import onnx_ir as ir
 
@@ -30,51 +31,46 @@ def swapped(tensors: Mapping[ir.Value, ir.TensorProtocol]) -> Iterator[None]:
             value.const_value = original
 
 
-def shells(model: ir.Model) -> onnx.ModelProto:
-    """Serialize a model whose large initializers have no numbers.
-
-    Args:
-        model: Any model, also one that is not sorted. It is left as it is.
-    """
-    with swapped(_shells(model)):
-        return ir.serde.serialize_model(model)
-
-
 def skeleton(model: ir.Model) -> onnx.ModelProto:
     """Serialize a model whose large initializers are graph inputs.
 
     Args:
-        model: Any model. It is left as it is.
+        model: Any model whose initializers are no inputs. It is left as it is.
     """
-    names = {value.name for value in _shells(model)}
-    proto = shells(model)
+    moved = {
+        value: ir.Tensor(np.empty(0, np.float32), name=value.name)
+        for value in model.graph.initializers.values()
+        if (tensor := value.const_value) is not None
+        and tensor.nbytes > _SMALL
+        and tensor.dtype != ir.DataType.STRING
+    }
+    infos = [
+        onnx.helper.make_tensor_value_info(str(value.name), tensor.dtype.value, list(tensor.shape))
+        for value in moved
+        if (tensor := value.const_value) is not None
+    ]
+    with swapped(moved):
+        proto = ir.serde.serialize_model(model)
     proto.ir_version = max(proto.ir_version, PLAIN_CONSTANTS)
-    graph = proto.graph
-    moved = [tensor for tensor in graph.initializer if tensor.name in names]
-    kept = [tensor for tensor in graph.initializer if tensor.name not in names]
-    infos = [info for info in graph.value_info if info.name not in names]
-    listed = {info.name for info in graph.input}
-    for tensor in moved:
-        if tensor.name not in listed:
-            graph.input.append(
-                onnx.helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims)
-            )
-    del graph.initializer[:], graph.value_info[:]
-    graph.initializer.extend(kept)
-    graph.value_info.extend(infos)
+    names = {info.name for info in infos}
+    for field in (proto.graph.initializer, proto.graph.value_info):
+        kept = [entry for entry in field if entry.name not in names]
+        del field[:]
+        field.extend(kept)
+    proto.graph.input.extend(infos)
     return proto
 
 
-def attach(model: ir.Model, tensors: Mapping[str, ir.TensorProtocol]) -> None:
-    """Give a deserialized skeleton its weights back, in place."""
+def attach(model: ir.Model, weights: ir.Model) -> None:
+    """Make initializers of a deserialized skeleton's inputs again, those of ``weights``, in place.
+
+    What the skeleton kept stays as it is there.
+    """
     graph = model.graph
-    values = {value.name: value for value in (*graph.inputs, *graph.initializers.values())}
-    for name, tensor in tensors.items():
-        value = values.get(name)
-        if value is None:
-            continue
-        value.const_value = tensor
-        if name not in graph.initializers:
+    for value in list(graph.inputs):
+        given = weights.graph.initializers.get(str(value.name))
+        if given is not None:
+            value.const_value = given.const_value
             graph.initializers.add(value)
     constants_are_no_inputs(model)
 
@@ -86,17 +82,3 @@ def constants_are_no_inputs(model: ir.Model) -> None:
     if len(inputs) < len(graph.inputs):
         graph.inputs.clear()
         graph.inputs.extend(inputs)
-
-
-def _shells(model: ir.Model) -> dict[ir.Value, ir.TensorProtocol]:
-    return {
-        value: ir.serde.TensorProtoTensor(
-            onnx.TensorProto(
-                name=value.name, data_type=tensor.dtype.value, dims=tensor.shape.numpy()
-            )
-        )
-        for value in model.graph.initializers.values()
-        if (tensor := value.const_value) is not None
-        and (tensor.nbytes > _SMALL or isinstance(tensor, ir.ExternalTensor))
-        and tensor.dtype != ir.DataType.STRING
-    }

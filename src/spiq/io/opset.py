@@ -85,7 +85,7 @@ def raised(model: ir.Model, *, where: str) -> ir.Model:
             f"opset {WANTED} or newer"
         ) from error
     newer = ir.serde.deserialize_model(proto)
-    attach(newer, _constants(model))
+    attach(newer, model)
     newer.ir_version = model.ir_version
     newer.producer_name = model.producer_name
     newer.producer_version = model.producer_version
@@ -95,10 +95,3 @@ def raised(model: ir.Model, *, where: str) -> ir.Model:
     newer.metadata_props.update(model.metadata_props)
     return newer
 
-
-def _constants(model: ir.Model) -> dict[str, ir.TensorProtocol]:
-    return {
-        name: tensor
-        for name, value in model.graph.initializers.items()
-        if (tensor := value.const_value) is not None
-    }

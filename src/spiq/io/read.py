@@ -1,8 +1,8 @@
 """Read a network: a file, bytes, or a model in memory becomes one checked graph.
 
-open      weights are cut out of the file, the rest is parsed      weight_spans, weight_tensors
+open      to a message
 check     version, structure, every node against its operator      opset, checks, schema
-parse     to an onnx_ir graph, which gets its weights back         graph.skeleton, weight_tensors
+parse     to an onnx_ir graph that owns its weights                weight_tensors
 normalize functions inlined, nodes sorted, opset 13, constants     opset
 are initializers and no inputs
 check     not quantized, in inference mode, finite                 checks
@@ -10,9 +10,7 @@ infer     shapes and types                                         schema
 check     sizes fit, numbers are of a sane size                    sizes, checks
 """
 
-import mmap
 import os
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,8 +23,8 @@ from google.protobuf.message import (  # type: ignore[import-untyped]
 from onnx_ir.passes.common import LiftConstantsToInitializersPass
 
 from spiq.errors import ConfigError, ModelError
-from spiq.graph.skeleton import attach, constants_are_no_inputs, shells
-from spiq.io import checks, functions, opset, schema, sizes, weight_spans, weight_tensors
+from spiq.graph.skeleton import constants_are_no_inputs, swapped
+from spiq.io import checks, functions, opset, schema, sizes, weight_tensors
 
 Source = str | os.PathLike[str] | bytes | onnx.ModelProto | ir.Model
 
@@ -41,11 +39,10 @@ _OTHER_FORMATS = {
 
 @dataclass(frozen=True)
 class _Opened:
-    """A model whose large weights are apart from its graph."""
+    """A message of our own, and the folder of its external data."""
 
     where: str
     proto: onnx.ModelProto
-    tensors: Mapping[str, ir.TensorProtocol]
     folder: Path | None = None
 
 
@@ -91,7 +88,7 @@ def _open(source: Source) -> _Opened:
     if isinstance(source, onnx.ModelProto):
         where = "the given ModelProto"
         try:
-            return _from_bytes(source.SerializeToString(), where)
+            return _Opened(where, onnx.ModelProto.FromString(source.SerializeToString()))
         except (EncodeError, ValueError) as error:
             raise ModelError(
                 f"{where} is larger than 2 GB: save it with external data and give its path"
@@ -99,7 +96,8 @@ def _open(source: Source) -> _Opened:
     if isinstance(source, ir.Model):
         return _from_graph(source)
     if isinstance(source, bytes):
-        return _from_bytes(source, "the given bytes")
+        where = "the given bytes"
+        return _Opened(where, _message(source, where))
     if isinstance(source, str | os.PathLike):
         return _from_path(Path(source))
     raise ConfigError(
@@ -114,14 +112,7 @@ def _from_path(path: Path) -> _Opened:
             raise ModelError(f"{where} is a folder: give the path of the ONNX file in it")
         if path.exists() and not path.is_file():  # a pipe would be waited for
             raise ModelError(f"{where} is not a regular file: copy the model to one")
-        with path.open("rb") as file:
-            if os.fstat(file.fileno()).st_size == 0:
-                raise ModelError(f"{where} is empty: download or export it again")
-            with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-                proto, spans = _split(data, where)
-            tensors = weight_tensors.cut_out(
-                proto, spans, weight_tensors.from_file(file), where=where
-            )
+        proto = _message(path.read_bytes(), where)
     except FileNotFoundError as error:
         raise ModelError(f"{where}: there is no such file: check the path") from error
     except (OSError, ValueError) as error:
@@ -129,48 +120,36 @@ def _from_path(path: Path) -> _Opened:
         raise ModelError(
             f"{where} cannot be read: {reason}: check the path and its rights"
         ) from error
-    return _Opened(where, proto, tensors, path.absolute().parent)
+    return _Opened(where, proto, path.absolute().parent)
 
 
-def _from_bytes(data: bytes, where: str) -> _Opened:
+def _message(data: bytes, where: str) -> onnx.ModelProto:
     if not data:
-        raise ModelError(f"{where}: there is no content: give that of an ONNX file")
-    proto, spans = _split(data, where)
-    fetch = weight_tensors.from_bytes(data)
-    return _Opened(where, proto, weight_tensors.cut_out(proto, spans, fetch, where=where))
-
-
-def _split(
-    data: weight_spans.Buffer, where: str
-) -> tuple[onnx.ModelProto, dict[str, weight_spans.Span]]:
+        raise ModelError(f"{where} is empty: download or export it again")
     try:
-        rest, spans = weight_spans.split(data)
-        proto = onnx.ModelProto.FromString(rest)
-    except (ValueError, DecodeError) as error:
-        head = data[:64]
+        return onnx.ModelProto.FromString(data)
+    except DecodeError as error:
         for magic, meaning in _OTHER_FORMATS.items():
-            if head.startswith(magic):
+            if data.startswith(magic):
                 raise ModelError(f"{where} is {meaning}") from error
         raise ModelError(
             f"{where} is not an ONNX file, or is cut short: download or export it again"
         ) from error
-    return proto, spans
 
 
 def _from_graph(model: ir.Model) -> _Opened:
     where = "the given onnx_ir.Model"
-    tensors: dict[str, ir.TensorProtocol] = {}
+    loaded: dict[ir.Value, ir.TensorProtocol] = {}
     for name, value in model.graph.initializers.items():
         tensor = value.const_value
         if tensor is None:
             raise ModelError(f"{where}: tensor {name!r} has no values: set its const_value")
         if isinstance(tensor, ir.ExternalTensor):
-            files = weight_tensors.ExternalFiles(Path(tensor.base_dir or "."), where=where)
-            tensors[name] = files.load(tensor, name)
-        else:
-            tensors[name] = weight_tensors.in_memory(tensor, name, where=where)
+            folder = Path(tensor.base_dir or ".")
+            loaded[value] = weight_tensors.external(tensor, name, folder=folder, where=where)
     try:
-        return _Opened(where, shells(model), tensors)
+        with swapped(loaded):
+            return _Opened(where, ir.serde.serialize_model(model))
     except ir.serde.SerdeError as error:
         raise ModelError(f"{where} cannot be serialized: {_root(error)}: repair it") from error
 
@@ -184,8 +163,8 @@ def _parsed(opened: _Opened) -> ir.Model:
         raise ModelError(
             f"{opened.where} cannot be parsed: {_root(error)}: export the network again"
         ) from error
-    attach(model, opened.tensors)
     _load_constants(model, opened)
+    constants_are_no_inputs(model)
     return model
 
 
@@ -205,14 +184,16 @@ def _normalized(model: ir.Model, *, where: str) -> ir.Model:
 
 def _load_constants(model: ir.Model, opened: _Opened) -> None:
     """Give every initializer a tensor in memory that nobody else holds, in place."""
-    files = weight_tensors.ExternalFiles(opened.folder, where=opened.where)
+    folder, where = opened.folder, opened.where
     for graph in model.graphs():
         for name, value in graph.initializers.items():
             tensor = value.const_value
             if isinstance(tensor, ir.ExternalTensor):
-                value.const_value = files.load(tensor, name)
+                value.const_value = weight_tensors.external(
+                    tensor, name, folder=folder, where=where
+                )
             elif tensor is not None and not isinstance(tensor, ir.Tensor):
-                value.const_value = weight_tensors.in_memory(tensor, name, where=opened.where)
+                value.const_value = weight_tensors.in_memory(tensor, name, where=where)
 
 
 def _root(error: BaseException) -> str:

@@ -26,25 +26,49 @@ _INFERENCE = (onnx.shape_inference.InferenceError, RuntimeError, ValueError)
 
 
 def text(proto: onnx.ModelProto, *, where: str) -> None:
-    """Refuse names that are no text: protobuf lets them through, and nothing else takes them.
+    """Refuse what protobuf lets through, and nothing else takes.
 
     Raises:
-        ModelError: There is one.
+        ModelError: A name is no text, or the place of external data no number.
     """
-    for found in _texts(proto):
-        if not isinstance(found, str):  # bytes, where it is no UTF-8
-            raise ModelError(
-                f"{where}: {found!r:.60} is no text: the file is damaged, download or export it "
-                "again"
-            )
+    for message in _messages(proto):
+        for found in _texts(message):
+            if not isinstance(found, str):  # bytes, where it is no UTF-8
+                raise ModelError(
+                    f"{where}: {found!r:.60} is no text: the file is damaged, download or export "
+                    "it again"
+                )
+        if isinstance(message, onnx.TensorProto):
+            for entry in message.external_data:
+                if entry.key in ("offset", "length") and not _is_place(entry.value):
+                    raise ModelError(
+                        f"{where}: tensor {message.name!r} has its data at the {entry.key} "
+                        f"{entry.value!r:.60}, which is no place in a file: export both again"
+                    )
 
 
-def _texts(message: Message) -> Iterator[str | bytes]:
+def _is_place(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) < 19  # of 64 bits
+
+
+def _messages(message: Message) -> Iterator[Message]:
+    yield message
+    if isinstance(message, onnx.TensorProto):  # to list its fields is to copy its numbers
+        return
     for field, value in message.ListFields():
         if field.type == field.TYPE_MESSAGE:
             for inner in (value,) if isinstance(value, Message) else value:
-                yield from _texts(inner)
-        elif field.type == field.TYPE_STRING:
+                yield from _messages(inner)
+
+
+def _texts(message: Message) -> Iterator[str | bytes]:
+    if isinstance(message, onnx.TensorProto):
+        yield message.name
+        for entry in message.external_data:
+            yield from (entry.key, entry.value)
+        return
+    for field, value in message.ListFields():
+        if field.type == field.TYPE_STRING:
             yield from (value,) if isinstance(value, str | bytes) else value
 
 
