@@ -45,7 +45,9 @@ def skeleton(model: ir.Model) -> onnx.ModelProto:
         and tensor.dtype != ir.DataType.STRING
     }
     infos = [
-        onnx.helper.make_tensor_value_info(str(value.name), tensor.dtype.value, list(tensor.shape))
+        onnx.helper.make_tensor_value_info(
+            str(value.name), tensor.dtype.value, list(tensor.shape.numpy())
+        )
         for value in moved
         if (tensor := value.const_value) is not None
     ]

@@ -94,4 +94,3 @@ def raised(model: ir.Model, *, where: str) -> ir.Model:
     newer.doc_string = model.doc_string
     newer.metadata_props.update(model.metadata_props)
     return newer
-

@@ -127,7 +127,7 @@ def _message(data: bytes, where: str) -> onnx.ModelProto:
     if not data:
         raise ModelError(f"{where} is empty: download or export it again")
     try:
-        return onnx.ModelProto.FromString(data)
+        model: onnx.ModelProto = onnx.ModelProto.FromString(data)
     except DecodeError as error:
         for magic, meaning in _OTHER_FORMATS.items():
             if data.startswith(magic):
@@ -135,6 +135,7 @@ def _message(data: bytes, where: str) -> onnx.ModelProto:
         raise ModelError(
             f"{where} is not an ONNX file, or is cut short: download or export it again"
         ) from error
+    return model
 
 
 def _from_graph(model: ir.Model) -> _Opened:
