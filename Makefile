@@ -3,13 +3,17 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint bench format clean
+.PHONY: demo test quick lint bench format clean
 
 demo: $(VENV)/.core
 	$(BIN)/spiq demo
 
 test: lint
 	$(BIN)/python -m pytest -n auto
+
+# The daily round: neither the zoo nor processes, under a minute.
+quick: $(VENV)/.dev
+	$(BIN)/python -m pytest -n auto -m 'not zoo and not process'
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

@@ -38,6 +38,7 @@ def test_other_names_are_not() -> None:
         spiq.quantise  # noqa: B018
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("module", ["spiq", "spiq.cli"])
 def test_import_is_light(module: str) -> None:
     program = f"import sys, {module}; print([m for m in {HEAVY} if m in sys.modules])"
@@ -45,6 +46,7 @@ def test_import_is_light(module: str) -> None:
     assert (done.stdout, done.stderr) == ("[]\n", "")
 
 
+@pytest.mark.process
 def test_help_is_light() -> None:
     command = [sys.executable, "-X", "importtime", "-m", "spiq", "--help"]
     done = subprocess.run(command, capture_output=True, text=True)

@@ -161,6 +161,7 @@ def test_version_and_help(capsys: Capture) -> None:
     assert "quantise" in refused(capsys, "quantise")
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("program", [["-m", "spiq"], ["-m", "spiq.cli"]])
 def test_as_a_program(program: list[str]) -> None:
     command = [sys.executable, *program, "quantize", "nope.onnx"]
@@ -169,6 +170,7 @@ def test_as_a_program(program: list[str]) -> None:
     assert ended.stderr == "spiq: error: 'nope.onnx': there is no such file: check the path\n"
 
 
+@pytest.mark.process
 @pytest.mark.skipif(os.name != "posix", reason="needs a pseudo-terminal")
 def test_progress_only_on_a_terminal(model: Path) -> None:
     import pty

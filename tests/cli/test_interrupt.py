@@ -37,6 +37,7 @@ def run(model: Path, *moments: str) -> tuple[int, str, str]:
     return ended.returncode, ended.stdout, ended.stderr.strip()
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("name", IMPORTS)
 def test_interrupted_while_importing(model: Path, name: str) -> None:
     code, _, said = run(model, "SIGINT", f"import:{name}")
@@ -45,6 +46,7 @@ def test_interrupted_while_importing(model: Path, name: str) -> None:
     assert Path("out/net.onnx").read_text() == "old"
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(("name", "code"), [("SIGINT", 130), ("SIGKILL", -9)])
 def test_ended_on_the_way(model: Path, name: str, code: int) -> None:
     """At every step, where the runtime writes a file, and where the result is written.
@@ -61,17 +63,20 @@ def test_ended_on_the_way(model: Path, name: str, code: int) -> None:
         assert json.loads(line) == left, moment
 
 
+@pytest.mark.process
 def test_interrupted_while_printing(model: Path) -> None:
     _, printed, _ = run(model, "SIGINT", PRINTING)
     assert json.loads(printed) == {"code": 130, "said": "", "files": ["net.onnx"], "old": False}
 
 
+@pytest.mark.process
 def test_interrupted_when_all_is_done(model: Path) -> None:
     code, _, said = run(model, "SIGINT", "exit")
     assert (code, said) == (130, "")
     assert Path("out/net.onnx").read_bytes() != b"old"
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("delay", [0.03, 0.1, 0.3])
 def test_interrupted_after_a_while(model: Path, delay: float) -> None:
     """Whatever it does then; Python itself takes its time before anything of spiq runs."""
@@ -89,6 +94,7 @@ def test_interrupted_after_a_while(model: Path, delay: float) -> None:
     assert (process.returncode, said.strip()) == (130, b"")
 
 
+@pytest.mark.process
 def test_interrupted_while_the_runtime_computes() -> None:
     """A network whose loop never ends: nothing is raised in Python meanwhile."""
     text = """
@@ -135,6 +141,7 @@ def printed_to(stream: int) -> tuple[int, str]:
     return ended.returncode, ended.stderr
 
 
+@pytest.mark.process
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
 def test_full_disk_behind_stdout() -> None:
     code, said = printed_to(os.open("/dev/full", os.O_WRONLY))
@@ -143,6 +150,7 @@ def test_full_disk_behind_stdout() -> None:
     assert said.count("\n") == 1
 
 
+@pytest.mark.process
 def test_closed_pipe() -> None:
     reader, writer = os.pipe()
     os.close(reader)

@@ -85,6 +85,7 @@ def test_failed_cells_warn(capsys: Capture) -> None:
     assert err.count("\n") == 1
 
 
+@pytest.mark.process
 @pytest.mark.skipif(os.name != "posix", reason="sends a signal")
 def test_interruption(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "spiq", "sweep", CARD, "--methods=static", "--jobs=1"]

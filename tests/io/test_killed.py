@@ -25,6 +25,7 @@ def litter(found: dict[str, Any]) -> set[str]:
     return {name for name in found["left"] if name not in found["old"] and name not in found["new"]}
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("kind", ["small", "large", "named"])
 def test_killed_at_each_call(tmp_path: Path, kind: str) -> None:
     seen = moments(tmp_path, kind)
@@ -38,6 +39,7 @@ def test_killed_at_each_call(tmp_path: Path, kind: str) -> None:
         assert found["later"] == whole, f"litter stays behind {call}"
 
 
+@pytest.mark.process
 def test_nothing_but_a_moment_leaves_litter(tmp_path: Path) -> None:
     """Only where an older file is replaced, and only between two calls to the system."""
     if not hasattr(os, "O_TMPFILE"):

@@ -23,6 +23,7 @@ from spiq.pipeline import quantize
 MUTATE = Path(__file__).parents[2] / "bench" / "mutate.py"
 
 
+@pytest.mark.process
 def test_hundreds_of_damaged_files() -> None:
     """Each is quantized or refused in one line: no traceback, no crash, no gigabyte, no hang."""
     command = [sys.executable, "-W", "ignore", MUTATE, "--count", "250", "--seed", "5"]

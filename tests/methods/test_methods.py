@@ -81,6 +81,7 @@ def test_opsets(opset: int, bits: int, method: str) -> None:
     assert snr_db(run(model, feed)["y"], run(result.model, feed)["y"]) > (25 if bits == 8 else 3)
 
 
+@pytest.mark.zoo
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize(
     "network",

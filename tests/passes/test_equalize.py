@@ -225,6 +225,7 @@ def test_gemms_are_pairs_too() -> None:
     same_function(model, equalize(prepared), 100)
 
 
+@pytest.mark.zoo
 @pytest.mark.parametrize(
     "network",
     ["classification/resnet20-cifar10", "classification/mobilenetv1-0.25-person",

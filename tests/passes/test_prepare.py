@@ -619,6 +619,7 @@ def test_a_network_without_layers_is_refused() -> None:
         prepare(read(text("y = Relu(x)")))
 
 
+@pytest.mark.zoo
 @pytest.mark.parametrize("path", zoo.models(), ids=lambda p: p.parent.name if p else "none")
 def test_networks_of_the_zoo_stay_what_they_are(path: Path | None) -> None:
     path = path or zoo.folder()

@@ -242,6 +242,7 @@ def test_doubts_are_among_the_notes() -> None:
         assert sum(note.startswith(WARNING) for note in notes) == count
 
 
+@pytest.mark.zoo
 @pytest.mark.parametrize("path", zoo.models(), ids=lambda p: p.parent.name if p else "none")
 def test_networks_of_the_zoo(path: Path | None) -> None:
     path = path or zoo.folder()

@@ -31,6 +31,7 @@ def told(waiting: deque[Task], jobs: int = 2) -> list[Any]:
     return [message for _, message in attend(waiting, jobs=jobs)]
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(
     ("program", "problem"),
     [
@@ -55,6 +56,7 @@ def test_ends(program: str, problem: str, monkeypatch: pytest.MonkeyPatch) -> No
     assert told(tasks()) == ["here", Ended(problem)]
 
 
+@pytest.mark.process
 def test_what_is_no_message_is_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
     play(monkeypatch, TELL + "print('no message', flush=True)")
     first, second = told(tasks())
@@ -62,6 +64,7 @@ def test_what_is_no_message_is_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
     assert isinstance(second, Ended)
 
 
+@pytest.mark.process
 def test_several(monkeypatch: pytest.MonkeyPatch) -> None:
     play(monkeypatch, TELL)
     waiting, (late,) = tasks(3), tasks()
@@ -74,6 +77,7 @@ def test_several(monkeypatch: pytest.MonkeyPatch) -> None:
     assert {message for _, message in heard} == {"here", Ended("")}
 
 
+@pytest.mark.process
 def test_closing_ends_them(monkeypatch: pytest.MonkeyPatch) -> None:
     play(monkeypatch, TELL + "import time; time.sleep(60)")
     started = []

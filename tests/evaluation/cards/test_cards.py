@@ -142,6 +142,7 @@ def test_a_single_network_is_not_a_list_of_them(make_card):
         evaluate("model.onnx", make_card())
 
 
+@pytest.mark.zoo
 def test_every_card_of_the_zoo_is_read(zoo: Path):
     paths = sorted(zoo.glob("*/*/zoo*.toml"))
     assert len(paths) >= 9

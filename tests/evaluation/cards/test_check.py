@@ -158,6 +158,7 @@ def test_there_is_no_template_of_another_task():
         template("pose")
 
 
+@pytest.mark.zoo
 def test_every_card_of_the_zoo(zoo):
     for folder in sorted(zoo.glob("*/*/")):
         if folder.parent.name == "classification":

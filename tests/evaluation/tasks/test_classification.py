@@ -203,6 +203,7 @@ def test_refuses_options_that_make_no_sense(make_card):
         evaluate([network(FLAT)], path, batch=0)
 
 
+@pytest.mark.zoo
 def test_a_real_network_equals_a_straightforward_computation(zoo):
     folder = zoo / "classification" / "resnet8-cifar10"
     model = folder / "model.onnx"

@@ -264,6 +264,7 @@ def test_refuses_masks_unlike_the_card(make, labels, decode, message):
         evaluate([network(PLAIN)], path)
 
 
+@pytest.mark.zoo
 @pytest.mark.parametrize("name", ["espnetv2-2.0-voc", "espnet-camvid"])
 def test_a_real_network_equals_a_straightforward_computation(zoo, name):
     folder = zoo / "segmentation" / name

@@ -117,6 +117,7 @@ NETWORKS = (
 )
 
 
+@pytest.mark.zoo
 @pytest.mark.parametrize("name", NETWORKS)
 def test_networks_of_the_zoo(name: str, tmp_path: Path) -> None:
     round_trip(zoo.model(name), Config(), tmp_path)

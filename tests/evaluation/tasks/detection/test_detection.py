@@ -218,6 +218,7 @@ def test_the_command_prints_a_table_or_json(stored, tmp_path, capsys):
 ZOO = {"fastestdet": (0.3567, 0.1907), "mobilenetv2-yolov3-nano": (0.3674, 0.1637)}
 
 
+@pytest.mark.zoo
 @pytest.mark.parametrize("name", ZOO)
 def test_real_networks_reach_the_figures_of_their_cards(zoo, name):
     folder = zoo / "detection" / name
