@@ -1,4 +1,10 @@
-"""Shapes and types of all values, by ONNX's own inference on a model without its weights."""
+"""Shapes and types of all values, by ONNX's own inference on a model without its weights.
+
+Two kinds of knowledge are kept apart. What follows from the inputs' shapes is *inferred*; the
+numbers that passes compute rest on it alone. What a file *states* of the values behind may be true
+of another batch, or of nothing: it is set aside when the model is read, and comes back only when
+the passes are done, for sizes that nothing else tells.
+"""
 
 import logging
 
@@ -8,6 +14,8 @@ import onnx_ir as ir
 from spiq.graph.skeleton import skeleton
 
 Size = int | ir.SymbolicDim
+
+_STATED = "spiq.stated"
 
 _log = logging.getLogger(__name__)
 
@@ -21,18 +29,30 @@ def infer(model: ir.Model) -> None:
         model: A valid, sorted model.
     """
     try:
-        inferred = onnx.shape_inference.infer_shapes(skeleton(model), data_prop=True)
+        inferred = onnx.shape_inference.infer_shapes(
+            without_stated(skeleton(model)), data_prop=True
+        )
     except (onnx.shape_inference.InferenceError, RuntimeError, ValueError) as error:
         _log.info("shapes are not inferred: %s", error)
         return
     assign(model, inferred)
 
 
+def without_stated(proto: onnx.ModelProto) -> onnx.ModelProto:
+    """Return a model, changed in place, that says nothing of the shapes behind its inputs."""
+    del proto.graph.value_info[:]
+    for output in proto.graph.output:
+        if output.type.HasField("tensor_type"):
+            output.type.tensor_type.ClearField("shape")
+    return proto
+
+
 def assign(model: ir.Model, inferred: onnx.ModelProto) -> None:
     """Give the values of the main graph the shapes and types of an inferred model, in place.
 
-    What the model states of a size counts only where nothing is inferred.
+    What the model states is set aside; where nothing is inferred, its rank is kept.
     """
+    _set_aside(model.graph)
     values = {value.name: value for node in model.graph for value in node.outputs}
     for info in (*inferred.graph.value_info, *inferred.graph.output):
         value = values.get(info.name)
@@ -41,16 +61,30 @@ def assign(model: ir.Model, inferred: onnx.ModelProto) -> None:
         shape = ir.serde.deserialize_type_proto_for_shape(info.type)
         kind = ir.serde.deserialize_type_proto_for_type(info.type)
         if shape is not None:
-            value.shape = _with_stated(shape, value.shape)
+            value.shape = shape
         if kind is not None:
             value.type = kind
 
 
-def _with_stated(inferred: ir.Shape, stated: ir.Shape | None) -> ir.Shape:
-    """Return an inferred shape, in which what is stated stands for what is not known."""
-    if stated is None or len(stated) != len(inferred):
-        return inferred
-    return ir.Shape([_size(*pair) for pair in zip(inferred, stated, strict=True)])
+def _set_aside(graph: ir.Graph) -> None:
+    """Keep what the file states of each value beside it, once; its rank stays."""
+    if _STATED in graph.meta:
+        return
+    stated: dict[str | None, ir.Shape] = {}
+    for value in (value for node in graph for value in node.outputs):
+        if value.shape:
+            stated[value.name] = value.shape
+            value.shape = ir.Shape([None] * len(value.shape))
+    graph.meta[_STATED] = stated
+
+
+def take_stated(graph: ir.Graph) -> None:
+    """Let what the file states stand for sizes that are not inferred, in place."""
+    stated = graph.meta.pop(_STATED, {})
+    for value in (value for node in graph for value in node.outputs):
+        shape = stated.get(value.name)
+        if shape is not None and value.shape is not None and len(shape) == len(value.shape):
+            value.shape = ir.Shape([_size(*pair) for pair in zip(value.shape, shape, strict=True)])
 
 
 def _size(inferred: Size, stated: Size) -> Size:

@@ -17,7 +17,7 @@ import onnx_ir as ir
 from google.protobuf.message import Message  # type: ignore[import-untyped]
 
 from spiq.errors import ModelError, UnsupportedError
-from spiq.graph.shapes import assign
+from spiq.graph.shapes import assign, without_stated
 from spiq.graph.skeleton import skeleton
 from spiq.io.checks import described
 
@@ -184,10 +184,7 @@ def inferred(proto: onnx.ModelProto, *, where: str) -> onnx.ModelProto:
     Raises:
         ModelError: Types or shapes contradict each other.
     """
-    del proto.graph.value_info[:]
-    for output in proto.graph.output:
-        if output.type.HasField("tensor_type"):
-            output.type.tensor_type.ClearField("shape")
+    without_stated(proto)
     problem: Exception | None = None
     for propagate in (True, False):  # numbers in shapes are a help, not what decides
         try:

@@ -12,15 +12,18 @@ import onnx_ir as ir
 from spiq.errors import UnsupportedError
 from spiq.graph.edit import remove_unused
 from spiq.graph.query import weight_nodes
+from spiq.graph.shapes import take_stated
 from spiq.passes.batchnorm import Moments, Norm, fold_batchnorm
 from spiq.passes.canonical import canonical_gemm, dense_heads, fold_pads, pool_means
-from spiq.passes.cleanup import drop_noops, explicit_pads, plain_constants, resolve_shapes
+from spiq.passes.cleanup import drop_noops, explicit_pads, plain_constants, plain_resizes
+from spiq.passes.constants import resolve_shapes
 
 PASSES = (
     resolve_shapes,
     plain_constants,
     drop_noops,
     explicit_pads,
+    plain_resizes,
     fold_pads,
     pool_means,
     canonical_gemm,
@@ -48,14 +51,15 @@ def prepare(model: ir.Model) -> Prepared:
     Raises:
         UnsupportedError: The network has no layer that could be quantized.
     """
-    _refuse_without_layers(model.graph)
     _name_nodes(model.graph)
     for step in PASSES:
         step(model)
+    _refuse_without_layers(model.graph)
     moments: list[tuple[ir.Value, Moments]] = []
     norms = fold_batchnorm(model, lambda value, stated: moments.append((value, stated)))
     dense_heads(model)
     remove_unused(model.graph)
+    take_stated(model.graph)
     _refuse_without_layers(model.graph)
     stated = {
         value.name: found
