@@ -8,7 +8,13 @@ so that errors are passed as the signal is, w . Var[x] staying what it was. (Err
 alone would be passed less: layer by layer they grow alike where the signal is alike. In ResNet-20,
 white noise would underrate an error at the input a thousand times against one at the end. Rounded
 pixels of the input are the exception: their errors are white, while images are not.)
+
+What an operator without statistics reads - attention, Pow, TopK, LSTM, the body of an If - counts
+as an output of the network: an error there is taken relative to the power of what is read. Nobody
+knows what the operator makes of it, but without that all before it would seem not to matter.
 """
+
+from collections.abc import Container, Iterator
 
 import numpy as np
 import onnx_ir as ir
@@ -36,14 +42,14 @@ def importance_of(
     importance: dict[ir.Value, Array] = {
         value: np.zeros(known.layout) for value, known in measured.stats.items()
     }
-    for value in graph.outputs:
+    for value in (*graph.outputs, *_read_without_rule(graph, importance)):
         if value in importance:
             power = measured.stats[value].var.sum()
             importance[value] += 1 / power if power > 0 else 1.0
     layers = set(weight_nodes(graph))
     for node in reversed(list(graph)):
         inputs = [value for value in data_inputs(node) if value in importance]
-        if not inputs or any(value not in importance for value in node.outputs):
+        if not inputs or _lacks_rule(node, importance):
             continue
         if node in layers:
             passed = [through_layer(node, importance[node.outputs[0]], measured, likeness)]
@@ -54,6 +60,38 @@ def importance_of(
     return importance
 
 
+_SIZES = frozenset({"Shape", "Size"})
+"""Operators that read no numbers."""
+
+
+def _lacks_rule(node: ir.Node, known: Container[ir.Value]) -> bool:
+    """Return whether something of what a node writes is read and has no statistics."""
+    return any(
+        value not in known and (value.uses() or value.is_graph_output()) for value in node.outputs
+    ) or not any(value in known for value in node.outputs)
+
+
+def _read_without_rule(graph: ir.Graph, known: Container[ir.Value]) -> Iterator[ir.Value]:
+    """Yield each tensor as often as an operator without statistics reads it."""
+    for node in graph:
+        if node.op_type not in _SIZES and _lacks_rule(node, known):
+            yield from data_inputs(node)
+        for attribute in node.attributes.values():
+            for body in _bodies(attribute):
+                yield from (
+                    value
+                    for inner in body.all_nodes()
+                    for value in inner.inputs
+                    if value is not None and value.graph is graph
+                )
+
+
+def _bodies(attribute: ir.Attr) -> list[ir.Graph]:
+    if attribute.type == ir.AttributeType.GRAPH:
+        return [attribute.as_graph()]
+    return list(attribute.as_graphs()) if attribute.type == ir.AttributeType.GRAPHS else []
+
+
 def _backward(
     node: ir.Node,
     inputs: list[ir.Value],
@@ -61,11 +99,13 @@ def _backward(
     measured: Measured,
 ) -> list[Array]:
     """Return what each data input gets from the importance of the node's outputs."""
-    outputs = [importance[value] for value in node.outputs]
+    outputs = [importance[value] for value in node.outputs if value in importance]
     layouts = [importance[value].shape for value in inputs]
     maps = route(node, layouts)
     if maps is not None:
-        parts = [scatter(entry, array, layouts) for entry, array in zip(maps, outputs, strict=True)]
+        parts = [
+            scatter(entry, array, layouts) for entry, array in zip(maps, outputs, strict=False)
+        ]
         return [np.sum(shares, axis=0) for shares in zip(*parts, strict=True)]
     function = function_of(node)
     if function is not None:
