@@ -42,4 +42,13 @@ class OutputError(SpiqError):
 
 
 class VerificationError(SpiqError):
-    """The quantized network failed its check in the runtime."""
+    """The quantized network failed its check in the runtime.
+
+    Attributes:
+        nodes: Names of the nodes that would have to stay in float, as far as they are known.
+    """
+
+    def __init__(self, message: str, *, nodes: tuple[str, ...] = ()) -> None:
+        """Take the message, and the nodes that are to blame."""
+        super().__init__(message)
+        self.nodes = nodes

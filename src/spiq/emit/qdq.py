@@ -9,7 +9,11 @@ DequantizeLinear itself says the same, but ONNX Runtime 1.32 computes that 10 to
 than Mul and a scalar scale together, above all in its channels-last layout.)
 
 A layer that stays in float reads its input behind a Mul, be it by 1: between a DequantizeLinear
-and a QuantizeLinear the runtime would round its weights on its own, with one scale for all.
+and a QuantizeLinear the runtime would round its weights on its own, with one scale for all. The
+Mul stands in front of the layer where operators that only move data lie between, since the runtime
+carries DequantizeLinear through them. Any other operator that the plan leaves in float reads its
+input behind an Einsum that copies: no pass of the runtime makes integers of what lies behind it,
+nor carries a channels-last order through it.
 
 Pads of channels run on the integers themselves, and so does the clip that holds grids of fewer
 than 8 bits: in front of QuantizeLinear both would keep the runtime from its integer kernels.
@@ -22,12 +26,19 @@ import numpy as np
 import onnx_ir as ir
 
 from spiq.graph.edit import initializer, unique_name
+from spiq.graph.query import is_constant
 from spiq.planning.plan.resolve import Resolved, StoredTensor
 from spiq.rewriting.fold_scales import channel_scale
 from spiq.rewriting.round_weights import RoundedLayer
 from spiq.stats.channel import Array
 
 _WEIGHTED = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
+
+_CARRIED_THROUGH = frozenset({"Clip", "Concat", "DepthToSpace", "Dropout", "Expand", "Flatten",
+                              "Gather", "GatherElements", "Identity", "MaxPool", "Pad", "Relu",
+                              "Reshape", "Resize", "Slice", "SpaceToDepth", "Split", "Squeeze",
+                              "Tile", "Transpose", "Unsqueeze"})  # fmt: skip
+"""Operators that the runtime may move a DequantizeLinear behind, or drop."""
 
 
 @dataclass
@@ -74,6 +85,46 @@ def emit(graph: ir.Graph, resolved: Resolved, rounded: Mapping[ir.Node, RoundedL
     values.update({value.name: value for node in graph for value in node.outputs})
     for name, tensor in resolved.tensors.items():
         _emit_tensor(emitter, values[name], tensor)
+    for node in list(graph):
+        if node.name in emitter.integer or node.domain != "" or not node.inputs:
+            continue
+        if node.op_type in _WEIGHTED and _is_carried(node.inputs[0]):
+            _put_in_front(emitter, node, "Mul")
+        elif node.op_type not in _WEIGHTED and node.name in resolved.left_in_float:
+            _put_in_front(emitter, node, "Einsum")
+
+
+def _is_carried(value: ir.Value | None) -> bool:
+    """Return whether the runtime may carry a DequantizeLinear to ``value`` from further up."""
+    start = None if value is None else value.producer()
+    above, seen = [start], {start}
+    while above:
+        node = above.pop()
+        if node is None or node.op_type not in _CARRIED_THROUGH:
+            continue
+        sources = {source.producer() for source in node.inputs if source is not None}
+        if any(source is not None and source.op_type == "DequantizeLinear" for source in sources):
+            return True
+        above += sources - seen
+        seen |= sources
+    return False
+
+
+def _put_in_front(emitter: _Emitter, node: ir.Node, operator: str) -> None:
+    """Let ``node`` read its first input behind an operator that changes nothing."""
+    value = node.inputs[0]
+    if value is None or is_constant(value):
+        return
+    name, inputs, attributes = f"{value.name}_{operator.lower()}", [value], {}
+    if operator == "Mul":
+        inputs.append(initializer(emitter.graph, f"{name}_factor", np.array(1, np.float32)))
+    else:
+        attributes["equation"] = "...->..."
+    name = unique_name(emitter.graph, name)
+    output = ir.Value(name=name, type=value.type, shape=value.shape)
+    copy = ir.node(operator, inputs, attributes, outputs=[output], name=name)
+    emitter.graph.insert_before(node, copy)
+    node.replace_input_with(0, output)
 
 
 def _emit_weight(

@@ -19,6 +19,7 @@ def session(
     optimize: bool = True,
     lean: bool = False,
     optimized_path: str | os.PathLike[str] | None = None,
+    name: str = "the model",
 ) -> ort.InferenceSession:
     """Open ``model`` (a path or serialized bytes) for the CPU.
 
@@ -30,6 +31,7 @@ def session(
         lean: Give memory back at once, instead of keeping it for the next tensor: half of it for
             large images, but slower for small ones.
         optimized_path: Where to write the graph as the runtime optimized it, if anywhere.
+        name: What messages call a network that is given as bytes.
 
     Raises:
         ModelError: The runtime refuses the model; the message carries the runtime's reason.
@@ -52,7 +54,7 @@ def session(
     try:
         return ort.InferenceSession(source, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # the runtime's exceptions share no public base class
-        where = source if isinstance(source, str) else "the model"
+        where = source if isinstance(source, str) else name
         raise ModelError(f"{where}: ONNX Runtime cannot load it: {_reason(error)}") from error
 
 

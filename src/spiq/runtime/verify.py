@@ -1,18 +1,18 @@
 """Check a quantized network in the runtime before success is reported.
 
-1. It loads and runs, and its outputs are finite.
-2. Every layer that the plan quantizes ended in an integer kernel of the runtime.
-3. Layer by layer, what the runtime's fused kernels store is within two steps of what the graph
-   means: the same graph, executed as written, in float, from the same stored inputs.
-4. The signal-to-noise ratio of the float outputs is returned, against the float network, or why
-   there is none. (An output's size may depend on what is found, such as the boxes that are kept.)
+1. The very bytes that ship load with the runtime's default optimizations and run; each output has
+   the type and shape of the float network's, and is finite. (Its sizes may differ only where they
+   depend on what is found, such as the boxes that are kept.)
+2. Every layer that the plan quantizes ended in an integer kernel there.
+3. The signal-to-noise ratio of each float output is that of these bytes, against the float
+   network, or it is said why there is none.
+4. Layer by layer, what the kernels store is within two steps of what the graph means, see
+   :mod:`spiq.runtime.layerwise`.
 """
 
 import math
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import onnx
@@ -20,26 +20,21 @@ import onnxruntime as ort
 
 from spiq.errors import ModelError, VerificationError
 from spiq.planning.plan.resolve import Resolved
-from spiq.runtime.expose import add_outputs
+from spiq.runtime.kernels import check_kernels
+from spiq.runtime.layerwise import check_layers
 from spiq.runtime.scratch import scratch_file
 from spiq.runtime.session import call, session
 from spiq.runtime.snr import Energy
 from spiq.runtime.synthetic import DYNAMIC_SIZE, Span, Tensors, synthetic_inputs
 
-STEPS_APART = 2
-"""How far a fused kernel may be from the graph's meaning, in steps of the stored tensor."""
-
-_CONVOLUTIONS = ("QLinearConv", "ConvInteger")
-_FLOATS = ("tensor(float)", "tensor(double)", "tensor(float16)")
-_PRODUCTS = ("QGemm", "QLinearMatMul", "MatMulIntegerToFloat", "MatMulInteger",
-             "DynamicQuantizeMatMul")  # fmt: skip
-_SUMS = {"ConvInteger": "Conv", "MatMulInteger": "MatMul"}
-"""Operators that sum integers up, and what they are in float."""
-
 _LARGE = 1 << 20
 """Pixels of such an image."""
 
-_ONE = "::one"
+_SIZED_BY_DATA = frozenset({"Compress", "If", "Loop", "NonMaxSuppression", "NonZero", "Range",
+                            "Scan", "Unique"})  # fmt: skip
+"""Operators whose results are as large as their numbers say."""
+
+_WHERE = "the quantized network"
 
 
 @dataclass(frozen=True)
@@ -71,43 +66,80 @@ def verify(
 
     Raises:
         VerificationError: It does not load, does not run, is not finite, lost an integer kernel,
-            or computes something else than the graph says.
+            has other outputs, or computes something else than the graph says. Where a node is to
+            blame, the error names it.
         ModelError: The float model itself does not load or run.
     """
     proto = onnx.load_from_string(quantized)
     lean = _is_large(proto.graph)
+
     # As it is: quicker to open, and half the memory.
     reference = session(original, optimize=False, lean=lean)
     inputs = synthetic_inputs(reference, {**(ends or {}), **_input_ranges(resolved)})
-    results = call(reference, None, inputs, where="the float network")
-    expected = {
-        output.name: array
-        for output, array in zip(reference.get_outputs(), results, strict=True)
-        if output.type in _FLOATS
-    }
+    expected = _results(reference, inputs, where="the float network")
     for name, array in expected.items():
-        if not np.isfinite(array).all():
+        if not _is_finite(array):
             raise ModelError(
                 f"the float network: its output '{name}' is not finite on synthetic images: the "
                 "weights are damaged, or the input range is wrong (see --input-range)"
             )
     del reference
-    with scratch_file() as optimized:
-        stored = _expose_stored(proto)
-        opened = session(proto.SerializeToString(), lean=lean, optimized_path=optimized)
-        _check_kernels(optimized, resolved)
-    actual = _run(opened, inputs)
-    del opened
-    for name in expected:
-        if not np.isfinite(actual[name]).all():
-            raise VerificationError(f"output '{name}' of the quantized network is not finite")
-    _check_layers(proto, stored, inputs, actual, lean=lean)
+
+    try:
+        actual = _run_shipped(quantized, resolved, inputs, lean=lean)
+        _check_outputs(expected, actual, _open_sized(proto.graph))
+        check_layers(proto, inputs, lean=lean)
+    except ModelError as error:
+        raise VerificationError(str(error), nodes=_suspects(str(error), resolved)) from error
     return _ratios(expected, actual)
+
+
+def _run_shipped(quantized: bytes, resolved: Resolved, inputs: Tensors, *, lean: bool) -> Tensors:
+    """Open the very bytes as any user would, see that the kernels are integer ones, and run."""
+    with scratch_file() as optimized:
+        opened = session(quantized, lean=lean, optimized_path=optimized, name=_WHERE)
+        check_kernels(optimized, resolved.layers)
+    return _results(opened, inputs, where=_WHERE)
+
+
+def _results(opened: ort.InferenceSession, inputs: Tensors, *, where: str) -> Tensors:
+    names = [output.name for output in opened.get_outputs()]
+    return dict(zip(names, call(opened, names, inputs, where=where), strict=True))
+
+
+def _check_outputs(expected: Tensors, actual: Tensors, open_sized: frozenset[str]) -> None:
+    for name, array in expected.items():
+        found = actual.get(name)
+        if found is None:
+            raise VerificationError(f"output '{name}' is missing in the quantized network")
+        same = found.ndim == array.ndim if name in open_sized else found.shape == array.shape
+        if found.dtype != array.dtype or not same:
+            raise VerificationError(
+                f"output '{name}' of the quantized network is {found.dtype} {list(found.shape)}, "
+                f"but {array.dtype} {list(array.shape)} in float: report this"
+            )
+        if not _is_finite(found):
+            raise VerificationError(f"output '{name}' of the quantized network is not finite")
+
+
+def _is_finite(array: np.ndarray) -> bool:
+    return array.dtype.kind != "f" or bool(np.isfinite(array).all())
+
+
+def _open_sized(graph: onnx.GraphProto) -> frozenset[str]:
+    """Return the tensors whose sizes may depend on what is found, by name."""
+    found: set[str] = set()
+    for node in graph.node:
+        if node.op_type in _SIZED_BY_DATA or node.domain or not found.isdisjoint(node.input):
+            found.update(node.output)
+    return frozenset(found)
 
 
 def _ratios(expected: Tensors, actual: Tensors) -> Verified:
     ratios, reasons = {}, {}
     for name, array in expected.items():
+        if array.dtype.kind != "f":
+            continue
         same = array.shape == actual[name].shape
         energy = Energy.of(array, actual[name]) if same else Energy()
         reason = energy.why_not if same else "its size depends on what is found"
@@ -116,6 +148,17 @@ def _ratios(expected: Tensors, actual: Tensors) -> Verified:
         else:
             ratios[name] = energy.db
     return Verified(ratios, reasons)
+
+
+def _suspects(message: str, resolved: Resolved) -> tuple[str, ...]:
+    """Return the operators to leave in float where the runtime refuses the network.
+
+    Those that its message names, or else all operators between the layers.
+    """
+    quoted = (f"({name})" in message or f"'{name}'" in message or f'"{name}"' in message
+              for name in resolved.integer)  # fmt: skip
+    named = [name for name, is_named in zip(resolved.integer, quoted, strict=True) if is_named]
+    return tuple(named or [name for name in resolved.integer if name not in resolved.layers])
 
 
 def _is_large(graph: onnx.GraphProto) -> bool:
@@ -132,89 +175,3 @@ def _input_ranges(resolved: Resolved) -> dict[str, Span]:
         least = tensor.grid.qmin - tensor.grid.zero_point
         ranges[name] = (least * steps, (tensor.grid.qmax - tensor.grid.zero_point) * steps)
     return ranges
-
-
-def _run(opened: ort.InferenceSession, inputs: Mapping[str, np.ndarray]) -> Tensors:
-    names = [output.name for output in opened.get_outputs()]
-    try:
-        results = call(opened, names, inputs, where="the quantized network")
-    except ModelError as error:
-        raise VerificationError(str(error)) from error
-    return dict(zip(names, results, strict=True))
-
-
-def _expose_stored(proto: onnx.ModelProto) -> list[str]:
-    """Make every stored tensor of integers a graph output too; return their names."""
-    results = {name: node for node in proto.graph.node for name in node.output}
-    outputs = {output.name for output in proto.graph.output}
-    stored = [name for node in proto.graph.node for name in _integers(node) if name in results]
-    names = [name for name in dict.fromkeys(stored) if name not in outputs]
-    add_outputs(proto, names)
-    return names
-
-
-def _integers(node: onnx.NodeProto) -> list[str]:
-    """Return the integers that a node reads: a tensor, and with sums its zero point too."""
-    if node.op_type in _SUMS:
-        return [node.input[0], node.input[2]]
-    return [node.input[0]] if node.op_type == "DequantizeLinear" else []
-
-
-def _check_kernels(optimized: Path, resolved: Resolved) -> None:
-    graph = onnx.load(optimized, load_external_data=False).graph
-    found = Counter(node.op_type for node in graph.node)
-    integer = sum(found[operator] for operator in (*_CONVOLUTIONS, *_PRODUCTS))
-    if integer < len(resolved.layers):
-        left = [n.name for n in graph.node if n.op_type in ("Conv", "FusedConv", "Gemm", "MatMul")]
-        raise VerificationError(
-            f"{len(resolved.layers) - integer} of {len(resolved.layers)} quantized layers fell "
-            f"back to float in ONNX Runtime ({', '.join(left[:3])}): exclude them with --exclude"
-        )
-
-
-def _check_layers(
-    proto: onnx.ModelProto, stored: list[str], inputs: Tensors, actual: Tensors, *, lean: bool
-) -> None:
-    """Recompute each stored tensor from the stored ones before it, with every node as written.
-
-    Sums of integers are computed in float, which is exact but for the last bits.
-    """
-    cut = onnx.ModelProto()
-    cut.CopyFrom(proto)
-    renamed = {name: f"{name}::stored" for name in stored}
-    for node in cut.graph.node:
-        if node.op_type in ("DequantizeLinear", "Pad", *_SUMS):
-            for index, name in enumerate(node.input):
-                node.input[index] = renamed.get(name, name)
-    _sum_in_float(cut.graph)
-    for name, entry in renamed.items():
-        cut.graph.input.append(
-            onnx.helper.make_tensor_value_info(entry, onnx.TensorProto.UINT8, actual[name].shape)
-        )
-    given = {**inputs, **{renamed[name]: actual[name] for name in stored}}
-    meant = _run(session(cut.SerializeToString(), optimize=False, lean=lean), given)
-    for name in stored:
-        apart = np.abs(np.subtract(meant[name], actual[name], dtype=np.int16))
-        if apart.max(initial=0) > STEPS_APART:
-            raise VerificationError(
-                f"tensor '{name}': ONNX Runtime's integer kernel is {int(apart.max())} steps away "
-                "from what the graph says: report this, or exclude the layer with --exclude"
-            )
-
-
-def _sum_in_float(graph: onnx.GraphProto) -> None:
-    """Write sums of integers as sums of floats, in place."""
-    nodes = []
-    for node in graph.node:
-        if node.op_type in _SUMS:
-            inputs = [f"{node.output[0]}::{part}" for part in ("input", "weight")]
-            for index, name in enumerate(inputs):
-                read = [node.input[index], _ONE, node.input[index + 2]]
-                nodes.append(onnx.helper.make_node("DequantizeLinear", read, [name]))
-            node.op_type, node.input[:] = _SUMS[node.op_type], inputs
-        nodes.append(node)
-    if len(nodes) > len(graph.node):
-        one = onnx.helper.make_tensor(_ONE, onnx.TensorProto.FLOAT, [], [1.0])
-        graph.initializer.append(one)
-        del graph.node[:], graph.value_info[:]
-        graph.node.extend(nodes)

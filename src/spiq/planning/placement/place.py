@@ -34,6 +34,7 @@ from spiq.graph.query import (
     where,
 )
 from spiq.planning.placement.components import Ids, components
+from spiq.planning.placement.kernels import broken_form
 from spiq.stats.propagate import Measured
 from spiq.stats.routing import MOVERS, ZERO, route
 from spiq.targets import Target
@@ -100,6 +101,8 @@ def place(
     for node in graph:
         if node not in layers and node.name in exclude and _kind(node) in target.integer:
             placement.reasons.setdefault(node, exclude[str(node.name)] or "excluded")
+        if broken := broken_form(node):
+            placement.reasons.setdefault(node, broken)
         if node in layers or (
             node in needed
             and node not in placement.reasons

@@ -42,12 +42,14 @@ class Resolved:
         absorbed: Names of the activations that the grid behind them stands for.
         tensors: How each stored tensor is stored, by name.
         layers: How each quantized layer is rounded, by name.
+        left_in_float: Names of the nodes that must not run on integers.
     """
 
     integer: tuple[str, ...]
     absorbed: tuple[str, ...]
     tensors: dict[str, StoredTensor]
     layers: dict[str, LayerPlan]
+    left_in_float: frozenset[str] = frozenset()
 
 
 def resolve(plan: Plan, placement: Placement) -> Resolved:
@@ -61,6 +63,7 @@ def resolve(plan: Plan, placement: Placement) -> Resolved:
         absorbed=tuple(str(node.name) for node in placement.absorbed),
         tensors={str(value.name): tensors[str(value.name)] for value in placement.grids},
         layers={name: plan.layers[name] for name in integer if name in plan.layers},
+        left_in_float=frozenset(plan.left_in_float),
     )
 
 

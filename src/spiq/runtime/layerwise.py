@@ -1,0 +1,128 @@
+"""What the runtime's fused kernels store, beside what the graph says, layer by layer.
+
+The network runs once with every stored tensor an output; then each stored tensor is computed again
+from the stored ones before it, with every node as written, in float. Sums of integers are computed
+in float too, which is exact but for the last bits.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import onnx
+
+from spiq.errors import VerificationError
+from spiq.runtime.expose import add_outputs
+from spiq.runtime.session import call, session
+from spiq.runtime.synthetic import Tensors
+
+STEPS_APART = 2
+"""How far a fused kernel may be from the graph's meaning, in steps of the stored tensor."""
+
+_SUMS = {"ConvInteger": "Conv", "MatMulInteger": "MatMul"}
+"""Operators that sum integers up, and what they are in float."""
+
+_ONE = "::one"
+_WHERE = "the quantized network"
+
+
+def check_layers(proto: onnx.ModelProto, inputs: Tensors, *, lean: bool) -> None:
+    """Compare each stored tensor with what the graph says.
+
+    Args:
+        proto: The quantized network; its outputs become more.
+        inputs: What to run it on.
+        lean: Whether memory counts for more than time.
+
+    Raises:
+        VerificationError: A tensor is too far away; its node is named.
+        ModelError: The runtime fails.
+    """
+    stored = _expose_stored(proto)
+    actual = stored_tensors(proto, stored, inputs, lean=lean)
+    cut = _cut(proto, actual)
+    given = {**inputs, **{_entry(name): array for name, array in actual.items()}}
+    opened = session(cut.SerializeToString(), optimize=False, lean=lean)
+    meant = dict(zip(stored, call(opened, stored, given, where=_WHERE), strict=True))
+    for name in stored:
+        apart = np.abs(np.subtract(meant[name], actual[name], dtype=np.int16))
+        if apart.max(initial=0) > STEPS_APART:
+            raise VerificationError(
+                f"tensor '{name}': ONNX Runtime's integer kernel is {int(apart.max())} steps away "
+                "from what the graph says: report this, or exclude the layer with --exclude",
+                nodes=_writers(proto.graph, name),
+            )
+
+
+def stored_tensors(
+    proto: onnx.ModelProto, names: Sequence[str], inputs: Tensors, *, lean: bool
+) -> Tensors:
+    """Return the stored tensors as the runtime's own kernels make them, by name."""
+    opened = session(proto.SerializeToString(), lean=lean)
+    return dict(zip(names, call(opened, names, inputs, where=_WHERE), strict=True))
+
+
+def _expose_stored(proto: onnx.ModelProto) -> list[str]:
+    """Make every stored tensor of integers a graph output too; return their names."""
+    results = {name for node in proto.graph.node for name in node.output}
+    outputs = {output.name for output in proto.graph.output}
+    stored = [name for node in proto.graph.node for name in _integers(node) if name in results]
+    names = [name for name in dict.fromkeys(stored) if name not in outputs]
+    add_outputs(proto, names)
+    return names
+
+
+def _integers(node: onnx.NodeProto) -> list[str]:
+    """Return the integers that a node reads: a tensor, and with sums its zero point too."""
+    if node.op_type in _SUMS:
+        return [node.input[0], node.input[2]]
+    return [node.input[0]] if node.op_type == "DequantizeLinear" else []
+
+
+def _entry(name: str) -> str:
+    return f"{name}::stored"
+
+
+def _cut(proto: onnx.ModelProto, actual: Tensors) -> onnx.ModelProto:
+    """Return the network with every reader of a stored tensor reading an input instead."""
+    cut = onnx.ModelProto()
+    cut.CopyFrom(proto)
+    for node in cut.graph.node:
+        if node.op_type in ("DequantizeLinear", "Pad", *_SUMS):
+            for index, name in enumerate(node.input):
+                node.input[index] = _entry(name) if name in actual else name
+    _sum_in_float(cut.graph)
+    cut.graph.input.extend(
+        onnx.helper.make_tensor_value_info(_entry(name), onnx.TensorProto.UINT8, array.shape)
+        for name, array in actual.items()
+    )
+    return cut
+
+
+def _sum_in_float(graph: onnx.GraphProto) -> None:
+    """Write sums of integers as sums of floats, in place."""
+    nodes = []
+    for node in graph.node:
+        if node.op_type in _SUMS:
+            inputs = [f"{node.output[0]}::{part}" for part in ("input", "weight")]
+            for index, name in enumerate(inputs):
+                read = [node.input[index], _ONE, node.input[index + 2]]
+                nodes.append(onnx.helper.make_node("DequantizeLinear", read, [name]))
+            node.op_type, node.input[:] = _SUMS[node.op_type], inputs
+        nodes.append(node)
+    if len(nodes) > len(graph.node):
+        one = onnx.helper.make_tensor(_ONE, onnx.TensorProto.FLOAT, [], [1.0])
+        graph.initializer.append(one)
+        del graph.node[:], graph.value_info[:]
+        graph.node.extend(nodes)
+
+
+_OF_GRIDS = frozenset({"Clip", "DequantizeLinear", "QuantizeLinear", "Relu"})
+
+
+def _writers(graph: onnx.GraphProto, name: str) -> tuple[str, ...]:
+    """Return the name of the operator whose result is stored under ``name``."""
+    written = {output: node for node in graph.node for output in node.output}
+    node = written.get(name)
+    while node is not None and node.op_type in _OF_GRIDS:
+        node = written.get(node.input[0])
+    return () if node is None else (node.name,)
