@@ -8,9 +8,9 @@ import pytest
 from small_networks import build, floats
 from spiq.io.read import read
 from spiq.passes.prepare import prepare
+from spiq.planning.plan.entries import LayerPlan
 from spiq.planning.plan.grid import Grid
 from spiq.planning.plan.resolve import StoredTensor
-from spiq.planning.plan.values import LayerPlan
 from spiq.rewriting.round_weights import RoundedLayer, round_layer
 from spiq.stats.channel import ChannelStats, stats
 

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import onnx_ir as ir
 
 from spiq.passes.batchnorm import weight_and_bias
-from spiq.planning.plan.values import LayerPlan
+from spiq.planning.plan.entries import LayerPlan
 from spiq.rewriting.round_weights import mean_shift, round_weight
 from spiq.stats.channel import ChannelStats
 from spiq.stats.correlation import Correlation

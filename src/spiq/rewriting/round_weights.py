@@ -16,8 +16,8 @@ import onnx_ir as ir
 
 from spiq.errors import PlanError
 from spiq.passes.batchnorm import weight_and_bias
+from spiq.planning.plan.entries import LayerPlan
 from spiq.planning.plan.resolve import StoredTensor
-from spiq.planning.plan.values import LayerPlan
 from spiq.rewriting.fold_scales import channel_scale
 from spiq.rewriting.rounding import ROUNDINGS, Kernels, Rounding
 from spiq.stats.channel import Array, ChannelStats

@@ -28,7 +28,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from spiq.planning.plan.values import LayerPlan
+from spiq.planning.plan.entries import LayerPlan
 from spiq.rewriting.feedback import Metric, feedback, refine
 from spiq.rewriting.squant import squant_integers
 from spiq.stats.channel import Array

@@ -14,7 +14,7 @@ from onnx import numpy_helper
 from small_networks import bn, build, norm, trained
 from spiq import Config, Plan, apply, plan, quantize
 from spiq.errors import PlanError
-from spiq.planning.plan.values import LayerPlan
+from spiq.planning.plan.entries import LayerPlan
 
 BODY = (
     "[c1] c1 = Conv<pads=[1,1,1,1]>(x, w1) " + bn("c1", "n1") + "[r] r = Relu(n1) "

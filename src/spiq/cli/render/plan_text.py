@@ -11,8 +11,9 @@ from rich.text import Text
 
 from spiq.cli.render import cells
 from spiq.planning.plan.derive import least_step
+from spiq.planning.plan.entries import TensorPlan
 from spiq.planning.plan.resolve import zero_point
-from spiq.planning.plan.values import Plan, TensorPlan
+from spiq.planning.plan.values import Plan
 
 
 def planned(plan: Plan, *, name: str) -> RenderableType:

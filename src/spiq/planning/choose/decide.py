@@ -21,7 +21,8 @@ from spiq.planning.errors.weight_error import weight_error
 from spiq.planning.placement.groups import groups
 from spiq.planning.placement.place import LAYERS, ROUNDS, Placement, place
 from spiq.planning.placement.place_dynamic import place_dynamic
-from spiq.planning.plan.values import LayerPlan, Plan, TensorPlan
+from spiq.planning.plan.entries import LayerPlan, TensorPlan
+from spiq.planning.plan.values import Plan
 from spiq.stats.channel import Array
 from spiq.stats.propagate import Measured
 from spiq.targets import TARGETS, Target

@@ -15,6 +15,7 @@ from dataclasses import replace
 from typing import Any
 
 from spiq.errors import PlanError
+from spiq.planning.plan.entries import LayerPlan, Numbers, TensorPlan
 from spiq.planning.plan.json_values import (
     a_list,
     a_number,
@@ -27,7 +28,6 @@ from spiq.planning.plan.json_values import (
     numbers,
     within,
 )
-from spiq.planning.plan.values import LayerPlan, Numbers, Plan, TensorPlan
 
 FORMAT = 3
 """Of the JSON, counted up when a plan of before can no longer be read."""
@@ -38,33 +38,38 @@ _TENSOR = ("bits", "zero", "grid_of", "alpha", "channel_scale", "scale_of", "ste
 _LAYER = ("bits", "input_bits", "rounding", "bias_correction", "reason")
 
 
-def write(plan: Plan) -> str:
-    """Return a plan as JSON, one tensor or layer to a line."""
-    head = {
-        "format": FORMAT,
-        "model_hash": plan.model_hash,
-        "version": plan.version,
-        "method": plan.method,
-        "target": plan.target,
-        "activation_bits": plan.activation_bits,
-        "weight_bits": plan.weight_bits,
-    }
-    blocks: dict[str, Mapping[str, Any]] = {
-        "inputs": {
-            name: {"low": _short(low), "high": _short(high)}
-            for name, (low, high) in plan.inputs.items()
-        },
-        "tensors": {name: _written_tensor(entry, plan) for name, entry in plan.tensors.items()},
-        "layers": {name: _written_layer(entry, plan) for name, entry in plan.layers.items()},
-        "left_in_float": plan.left_in_float,
-    }
+def write(plan: Mapping[str, Any]) -> str:
+    """Return a plan as JSON, one tensor or layer to a line.
+
+    Args:
+        plan: The fields of :class:`spiq.planning.plan.values.Plan`, by name.
+    """
+    head = {"format": FORMAT} | {key: plan[key] for key in _HEAD}
     parts = [f"  {json.dumps(key)}: {json.dumps(entry)}" for key, entry in head.items()]
-    for key, block in blocks.items():
+
+    for key, block in _blocks(plan).items():
         lines = ",\n".join(f"    {json.dumps(k)}: {json.dumps(v)}" for k, v in block.items())
         parts.append(f'  "{key}": ' + (f"{{\n{lines}\n  }}" if block else "{}"))
-    notes = ",\n".join(f"    {json.dumps(note)}" for note in plan.notes)
+
+    notes = ",\n".join(f"    {json.dumps(note)}" for note in plan["notes"])
     parts.append('  "notes": ' + (f"[\n{notes}\n  ]" if notes else "[]"))
     return "{\n" + ",\n".join(parts) + "\n}\n"
+
+
+def _blocks(plan: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """Return what stands in the file by name: of inputs, tensors and layers."""
+    tensors, layers = plan["tensors"], plan["layers"]
+    return {
+        "inputs": {
+            name: {"low": _short(low), "high": _short(high)}
+            for name, (low, high) in plan["inputs"].items()
+        },
+        "tensors": {name: _written_tensor(entry, plan) for name, entry in tensors.items()},
+        "layers": {
+            name: _written_layer(entry, plan["weight_bits"]) for name, entry in layers.items()
+        },
+        "left_in_float": plan["left_in_float"],
+    }
 
 
 def _short(numbers: Numbers) -> float | list[float]:
@@ -72,38 +77,44 @@ def _short(numbers: Numbers) -> float | list[float]:
     return numbers[0] if len(set(numbers)) == 1 else list(numbers)
 
 
-def _written_tensor(entry: TensorPlan, plan: Plan) -> dict[str, Any]:
+def _written_tensor(entry: TensorPlan, plan: Mapping[str, Any]) -> dict[str, Any]:
+    tensors: Mapping[str, TensorPlan] = plan["tensors"]
     written: dict[str, Any] = {}
-    said = plan.tensors.get(entry.grid_of or "")
-    if said is not None and (said.bits, said.zero) == (entry.bits, entry.zero):
+
+    # bits and zero are the grid's
+    first = tensors.get(entry.grid_of or "")
+    if first is not None and (first.bits, first.zero) == (entry.bits, entry.zero):
         written["grid_of"] = entry.grid_of
     else:
-        if entry.bits != plan.activation_bits:
+        if entry.bits != plan["activation_bits"]:
             written["bits"] = entry.bits
         written["zero"] = entry.zero
-    said = plan.tensors.get(entry.scale_of or "")
-    if said is not None and said.alpha == entry.alpha and entry.channel_scale is None:
+
+    # alpha is that of all tensors which share channels
+    first = tensors.get(entry.scale_of or "")
+    if first is not None and first.alpha == entry.alpha and entry.channel_scale is None:
         written["scale_of"] = entry.scale_of
     elif entry.alpha is not None:
         written["alpha"] = entry.alpha
     if entry.channel_scale is not None:
         written["channel_scale"] = _short(entry.channel_scale)
+
     if entry.step_of is not None:
         written["step_of"] = entry.step_of
     written |= {"low": _short(entry.low), "high": _short(entry.high)}
     return written | {"layout": list(entry.layout)}
 
 
-def _written_layer(entry: LayerPlan, plan: Plan) -> dict[str, Any]:
-    written: dict[str, Any] = {} if entry.bits == plan.weight_bits else {"bits": entry.bits}
+def _written_layer(entry: LayerPlan, bits: int) -> dict[str, Any]:
+    written: dict[str, Any] = {} if entry.bits == bits else {"bits": entry.bits}
     if entry.input_bits is not None:
         written["input_bits"] = entry.input_bits
     written |= {"rounding": entry.rounding, "bias_correction": entry.bias_correction}
     return written | ({"reason": entry.reason} if entry.reason else {})
 
 
-def read(text: str) -> Plan:
-    """Read what :func:`write` wrote.
+def read(text: str) -> dict[str, Any]:
+    """Read what :func:`write` wrote: the fields of a plan, by name.
 
     Raises:
         PlanError: The text is not a plan.
@@ -111,7 +122,7 @@ def read(text: str) -> Plan:
     try:
         data = json.loads(text, object_pairs_hook=_once)
         _check_format(data)
-        return _plan(data)
+        return _fields(data)
     except json.JSONDecodeError as error:
         problem = f"line {error.lineno}, column {error.colno}: {error.msg}"
     except RecursionError:
@@ -142,21 +153,22 @@ def _check_format(data: object) -> None:
         )
 
 
-def _plan(data: dict[str, Any]) -> Plan:
+def _fields(data: dict[str, Any]) -> dict[str, Any]:
     data = {"left_in_float": {}, "notes": []} | data
-    check_keys(data, ("format", *_HEAD, "inputs", "tensors", "layers", "left_in_float", "notes"))
-    for key in (*_HEAD, "inputs", "tensors", "layers"):
+    blocks = ("inputs", "tensors", "layers")
+    check_keys(data, ("format", *_HEAD, *blocks, "left_in_float", "notes"))
+    for key in (*_HEAD, *blocks):
         if key not in data:
             raise ValueError(f"it has no {key}")
+
     head = {key: within(key, reader, data[key]) for key, reader in _HEAD.items()}
-    return Plan(
-        **head,
-        inputs=_by_name(data, "inputs", _input),
-        tensors=_tensors(_by_name(data, "tensors", an_object), head["activation_bits"]),
-        layers=_by_name(data, "layers", lambda entry: _layer(entry, head["weight_bits"])),
-        left_in_float=_by_name(data, "left_in_float", a_text),
-        notes=tuple(within("notes", lambda notes: map(a_text, a_list(notes)), data["notes"])),
-    )
+    return head | {
+        "inputs": _by_name(data, "inputs", _input),
+        "tensors": _tensors(_by_name(data, "tensors", an_object), head["activation_bits"]),
+        "layers": _by_name(data, "layers", lambda entry: _layer(entry, head["weight_bits"])),
+        "left_in_float": _by_name(data, "left_in_float", a_text),
+        "notes": tuple(within("notes", lambda notes: map(a_text, a_list(notes)), data["notes"])),
+    }
 
 
 def _tensors(entries: dict[str, dict[str, Any]], bits: int) -> dict[str, TensorPlan]:
@@ -165,18 +177,19 @@ def _tensors(entries: dict[str, dict[str, Any]], bits: int) -> dict[str, TensorP
     scale_of = {
         name: _named_by(name, "scale_of", ("alpha", "channel_scale"), entries) for name in entries
     }
-    found = {name: within(f"tensor '{name}'", _tensor, entries[name]) for name in entries}
-    made = {}
-    for name, entry in found.items():
-        members = [found[other] for other in found if grid_of[other] == grid_of[name]]
-        said = found[grid_of[name]]
-        made[name] = replace(
+    alone = {name: within(f"tensor '{name}'", _tensor, entries[name]) for name in entries}
+
+    tensors = {}
+    for name, entry in alone.items():
+        members = [alone[other] for other in alone if grid_of[other] == grid_of[name]]
+        first = alone[grid_of[name]]
+        tensors[name] = replace(
             entry,
-            bits=said.bits or bits,
-            zero=said.zero if math.isfinite(said.zero) else _natural_zero(members),
-            alpha=found[scale_of[name]].alpha,
+            bits=first.bits or bits,
+            zero=first.zero if math.isfinite(first.zero) else _natural_zero(members),
+            alpha=alone[scale_of[name]].alpha,
         )
-    return made
+    return tensors
 
 
 def _named_by(

@@ -24,66 +24,48 @@ def check_keys(entry: dict[str, Any], known: Sequence[str]) -> None:
 def within(name: str, read: Callable[[Any], Any], value: object) -> Any:
     """Read a value; of what is wrong with it, say where it stands."""
     try:
-        found = read(value)
-        return list(found) if isinstance(found, map) else found
+        made = read(value)
+        return list(made) if isinstance(made, map) else made
     except ValueError as error:
         raise ValueError(f"{name}: {error}") from error
 
 
-def an_object(value: object) -> dict[str, Any]:
-    """Return an object."""
-    if not isinstance(value, dict):
-        raise ValueError(f"{_quoted(value)} is no object in braces")
-    return value
+def _a(kinds: tuple[type, ...], otherwise: str) -> Callable[[object], Any]:
+    """Return a reader of values of some kinds; of others it says that they are none."""
+
+    def read(value: object) -> Any:
+        if type(value) not in kinds:  # not by isinstance: true is a whole number, too
+            raise ValueError(f"{_quoted(value)} is {otherwise}")
+        return value
+
+    return read
 
 
-def a_list(value: object) -> list[Any]:
-    """Return a list."""
-    if not isinstance(value, list):
-        raise ValueError(f"{_quoted(value)} is no list")
-    return value
-
-
-def a_text(value: object) -> str:
-    """Return a text."""
-    if not isinstance(value, str):
-        raise ValueError(f"{_quoted(value)} is no text")
-    return value
-
-
-def a_whole(value: object) -> int:
-    """Return a whole number."""
-    if not isinstance(value, int) or isinstance(value, bool):
-        raise ValueError(f"{_quoted(value)} is no whole number")
-    return value
+an_object = _a((dict,), "no object in braces")
+a_list = _a((list,), "no list")
+a_text = _a((str,), "no text")
+a_whole = _a((int,), "no whole number")
+a_truth = _a((bool,), "neither true nor false")
+_a_number = _a((int, float), "no number")
 
 
 def bits_of(value: object) -> int:
     """Return a number of bits, 2 to 8."""
-    bits = a_whole(value)
+    bits: int = a_whole(value)
     if not 2 <= bits <= 8:
         raise ValueError(f"{_quoted(bits)} is not from 2 to 8")
     return bits
 
 
-def a_truth(value: object) -> bool:
-    """Return true or false."""
-    if not isinstance(value, bool):
-        raise ValueError(f"{_quoted(value)} is neither true nor false")
-    return value
-
-
 def a_number(value: object) -> float:
     """Return a finite number."""
-    if not isinstance(value, int | float) or isinstance(value, bool):
-        raise ValueError(f"{_quoted(value)} is no number")
     try:
-        found = float(value)
+        number = float(_a_number(value))
     except OverflowError:
-        found = math.inf
-    if not math.isfinite(found):
+        number = math.inf
+    if not math.isfinite(number):
         raise ValueError(f"{_quoted(value)} is not finite")
-    return found
+    return number
 
 
 def numbers(value: object, count: int) -> tuple[float, ...]:

@@ -13,8 +13,9 @@ import onnx_ir as ir
 from spiq.planning.placement.groups import groups
 from spiq.planning.placement.place import Placement
 from spiq.planning.plan.derive import Ids, channel_scales, grid_steps, least_step
+from spiq.planning.plan.entries import LayerPlan, TensorPlan
 from spiq.planning.plan.grid import Grid
-from spiq.planning.plan.values import LayerPlan, Plan, TensorPlan
+from spiq.planning.plan.values import Plan
 from spiq.stats.channel import Array
 
 

@@ -18,8 +18,9 @@ from spiq.graph.query import constant, where
 from spiq.methods import METHODS
 from spiq.planning.placement.groups import groups
 from spiq.planning.placement.place import LAYERS, Placement
+from spiq.planning.plan.entries import LayerPlan, Numbers, TensorPlan
 from spiq.planning.plan.resolve import resolve, zero_point
-from spiq.planning.plan.values import LayerPlan, Numbers, Plan, TensorPlan
+from spiq.planning.plan.values import Plan
 from spiq.targets import TARGETS
 
 _WEIGHTED = frozenset({*LAYERS, "ConvTranspose", "BatchNormalization"})

@@ -10,62 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from spiq.errors import PlanError
-
-Numbers = tuple[float, ...]
-
-
-@dataclass(frozen=True, kw_only=True)
-class TensorPlan:
-    """How one tensor is stored.
-
-    Tensors on one grid have its bits and zero in common, tensors that share channels the alpha.
-    Of these, all but the first name one that says it; here they hold the same values, too.
-
-    Attributes:
-        bits: Bits of the grid; storage is 8 bits.
-        zero: Where on the grid 0 lies: 0 at its lower end, 1 at its upper end.
-        low: Low end of the range of each channel, in real units, in the order of ``layout``.
-        high: High end of the same.
-        layout: The tensor's rank, 1 along batch and space: the shape of one number per channel.
-        alpha: How far the scales go from one for all channels (0) to one for each (1). None where
-            ``channel_scale`` says it, of this tensor or of the one that ``scale_of`` names.
-        channel_scale: By what each channel is divided before it is stored; None where ``alpha``
-            says it.
-        grid_of: Name of the tensor that says bits and zero of the grid that this one is on.
-        scale_of: Name of the tensor that says how the channels are scaled that this one shares.
-        step_of: Name of a tensor whose step this one shares, so that sums of both are exact.
-    """
-
-    bits: int
-    zero: float
-    low: Numbers
-    high: Numbers
-    layout: tuple[int, ...]
-    alpha: float | None = None
-    channel_scale: Numbers | None = None
-    grid_of: str | None = None
-    scale_of: str | None = None
-    step_of: str | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class LayerPlan:
-    """How one layer's weight and bias are rounded.
-
-    Attributes:
-        bits: Bits of the weight: symmetric, one step per output channel.
-        rounding: Name of the rounding.
-        bias_correction: The bias makes up for what rounding does to the output's mean.
-        reason: Why the layer got these bits; empty where all got the same.
-        input_bits: Bits of the layer's input, where ranges are measured as the network runs; None
-            where the input is stored as ``tensors`` says.
-    """
-
-    bits: int
-    rounding: str = "nearest"
-    bias_correction: bool = True
-    reason: str = ""
-    input_bits: int | None = None
+from spiq.planning.plan.entries import LayerPlan, Numbers, TensorPlan
+from spiq.planning.plan.json import read, write
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,9 +47,7 @@ class Plan:
 
     def to_json(self) -> str:
         """Return the plan as JSON, one tensor or layer to a line."""
-        from spiq.planning.plan.json import write
-
-        return write(self)
+        return write(vars(self))
 
     @classmethod
     def from_json(cls, text: str) -> "Plan":
@@ -112,9 +56,7 @@ class Plan:
         Raises:
             PlanError: The text is not a plan.
         """
-        from spiq.planning.plan.json import read
-
-        return read(text)
+        return cls(**read(text))
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> "Plan":
