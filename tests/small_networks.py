@@ -14,10 +14,10 @@ import onnx_ir as ir
 from onnx import numpy_helper
 
 from spiq import Config, Plan
+from spiq.analysis import analyse
 from spiq.io.read import read
-from spiq.pipeline import analyse
-from spiq.planning.choose.decide import make_plan
-from spiq.planning.placement.place import Placement
+from spiq.planning.choose.decide import make_plan, place_for
+from spiq.planning.placement.values import Placement
 from spiq.planning.plan.resolve import Resolved, resolve
 from spiq.runtime.session import session
 from spiq.runtime.synthetic import dead_leaves
@@ -162,7 +162,8 @@ def planned(
 ) -> tuple[Plan, Placement, ir.Graph]:
     """Return the plan of a network, its placement, and the prepared graph."""
     config = config or Config()
-    prepared, measured, _ = analyse(read(model), config)
-    graph = prepared.model.graph
-    made, placement = make_plan(graph, measured, config, model_hash="", version="")
+    known = analyse(read(model), config)
+    graph, measured = known.graph, known.measured
+    placement = place_for(graph, measured, config)
+    made = make_plan(graph, measured, placement, config, model_hash="", version="")
     return made, placement, graph

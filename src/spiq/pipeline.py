@@ -9,8 +9,7 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,54 +18,72 @@ import numpy.typing as npt
 import onnx_ir as ir
 
 from spiq import __version__
+from spiq.analysis import Analysis, Progress, analyse, silent
 from spiq.config import Config
 from spiq.emit.dynamic import emit_dynamic
 from spiq.emit.qdq import emit
 from spiq.errors import PlanError
 from spiq.graph.edit import remove_unused
 from spiq.graph.fingerprint import fingerprint
-from spiq.inspection.layers import layer_results
-from spiq.inspection.results import WARNING, QuantizeResult
+from spiq.inspection.layers import LayerResult, layer_results
 from spiq.io.read import read
 from spiq.io.write import serialize, write
 from spiq.methods import METHODS
-from spiq.passes.equalize import equalize
-from spiq.passes.prepare import Prepared, prepare
-from spiq.planning.choose.decide import make_plan, placed
+from spiq.planning.choose.decide import make_plan, place_for, placed
 from spiq.planning.choose.mixed import bits_per_weight, packed_bytes
-from spiq.planning.placement.place import Placement
+from spiq.planning.placement.values import Placement
 from spiq.planning.plan.resolve import Resolved, resolve
 from spiq.planning.plan.validate import check_fits, check_settings
 from spiq.planning.plan.values import Plan
-from spiq.rewriting.dense_groups import fill_groups
-from spiq.rewriting.fold_scales import fold_scales
 from spiq.rewriting.prelu import prelu_as_max
-from spiq.rewriting.round_dynamic import round_dynamic
-from spiq.rewriting.round_weights import round_layer
+from spiq.rewriting.round_layers import layer_inputs, round_stored, round_unstored
 from spiq.rewriting.rounding import ROUNDINGS, needs_correlation
 from spiq.runtime.correlations import observe_correlations
-from spiq.runtime.observe import lacks_statistics, observe
 from spiq.runtime.session import session
 from spiq.runtime.verify import verify
-from spiq.stats.consistency import range_doubts, statistics_doubts
-from spiq.stats.correlation import Correlation
-from spiq.stats.inputs import Ends, input_stats
-from spiq.stats.propagate import Measured, measure
-from spiq.targets import TARGETS, Target
+from spiq.targets import TARGETS
 
 if TYPE_CHECKING:
     import onnx
 
     Source = str | os.PathLike[str] | bytes | onnx.ModelProto | ir.Model
 
-Progress = Callable[[str], None]
-"""Told the name of each step as it begins."""
-
 STEPS = ("read", "prepare", "measure", "plan", "rewrite", "emit", "verify")
 
 
-def _silent(step: str) -> None:
-    """Report no progress."""
+@dataclass(frozen=True, kw_only=True)
+class QuantizeResult:
+    """What :func:`spiq.quantize` did."""
+
+    method: str
+    target: str
+    weight_bits: int
+    activation_bits: int
+    layers: tuple[LayerResult, ...]
+    bytes_before: int
+    bytes_after: int
+    seconds: float
+    bits_per_weight: float
+    """Mean over all weights of layers on integers."""
+    packed_bytes: int
+    """What all weights would take with each packed to its bits, biases and scales included."""
+    snr_db: dict[str, float]
+    """Signal-to-noise ratio of each output against float, in dB, on synthetic inputs."""
+    no_snr: dict[str, str] = field(default_factory=dict)
+    """Why an output that is not listed there has none."""
+    notes: tuple[str, ...] = field(default=())
+    """Assumptions that were made and things worth knowing, a sentence each; those that cast doubt
+    on the result begin with ``WARNING``."""
+
+    @property
+    def quantized_layers(self) -> int:
+        """Number of layers that run on integers."""
+        return sum(layer.quantized for layer in self.layers)
+
+    @property
+    def float_layers(self) -> tuple[LayerResult, ...]:
+        """The layers left in float."""
+        return tuple(layer for layer in self.layers if not layer.quantized)
 
 
 @dataclass(frozen=True)
@@ -120,20 +137,15 @@ def quantize(
         ConfigError: The options do not fit the model.
         VerificationError: The result fails its check in the runtime.
     """
-    start, tell = time.perf_counter(), progress or _silent
-    tell("read")
-    network = read(model)
-    made, placement, prepared, measured = _decide(network, config or Config(), tell)
-    return _carry_out(made, placement, prepared, measured, model, start, tell)
+    run = _Run(model, progress or silent)
+    return _carry_out(_decide(run, config or Config()), run)
 
 
 def plan(
     model: "Source", config: Config | None = None, *, progress: Progress | None = None
 ) -> Plan:
     """Decide how to quantize a network, and change nothing: arguments as for :func:`quantize`."""
-    tell = progress or _silent
-    tell("read")
-    return _decide(read(model), config or Config(), tell)[0]
+    return _decide(_Run(model, progress or silent), config or Config()).plan
 
 
 def apply(model: "Source", plan: Plan, *, progress: Progress | None = None) -> Quantized:
@@ -149,189 +161,132 @@ def apply(model: "Source", plan: Plan, *, progress: Progress | None = None) -> Q
         ModelError: The model cannot be used.
         VerificationError: The result fails its check in the runtime.
     """
-    start, tell = time.perf_counter(), progress or _silent
-    tell("read")
-    network = read(model)
-    found = fingerprint(network)
-    if found != plan.model_hash:
-        raise PlanError(
-            f"the plan was made for another model (its hash is {plan.model_hash[:12]}, this one's "
-            f"{found[:12]}): make a new plan with --save-plan"
-        )
+    run = _Run(model, progress or silent)
+    network = run.read()
+    _check_hash(plan, network)
     check_settings(plan, ROUNDINGS)
-    prepared, measured, _ = analyse(network, Config(method=plan.method), tell, plan.inputs)
-    graph, method = prepared.model.graph, METHODS[plan.method]
-    placement = placed(graph, measured, TARGETS[plan.target], method, plan.left_in_float)
-    followed = check_fits(graph, plan, placement)
-    return _carry_out(followed, placement, prepared, measured, model, start, tell)
+
+    analysis = analyse(network, Config(method=plan.method), run.tell, plan.inputs)
+    target, method = TARGETS[plan.target], METHODS[plan.method]
+    placement = placed(analysis.graph, analysis.measured, target, method, plan.left_in_float)
+    followed = check_fits(analysis.graph, plan, placement)
+    return _carry_out(_Decided(followed, placement, analysis), run)
 
 
-def analyse(
-    network: ir.Model,
-    config: Config,
-    tell: Progress = _silent,
-    known_ends: Mapping[str, Ends] | None = None,
-) -> tuple[Prepared, Measured, tuple[str, ...]]:
-    """Prepare a network, in place, and learn what its tensors look like.
+@dataclass(frozen=True)
+class _Run:
+    """One call: the model as it was given, whom to tell of steps, and when it began."""
 
-    Args:
-        network: The network.
-        config: The options.
-        tell: Told the name of each step as it begins.
-        known_ends: Ranges of inputs that a plan has decided, by name.
+    source: "Source"
+    tell: Progress
+    start: float = field(default_factory=time.perf_counter)
 
-    Returns:
-        The prepared network, the statistics of its tensors, and the assumptions made; what
-        casts doubt on the result begins with ``WARNING``.
-    """
-    tell("prepare")
-    prepared = prepare(network)
-    tell("measure")
-    known, notes = input_stats(prepared, config, known_ends)
-    stated = not lacks_statistics(prepared)
-    if not stated:
-        prepared = observe(prepared, known)
-        notes.append(
-            "the file holds no BatchNorm statistics to speak of: moments were observed on "
-            "synthetic images instead; export with BatchNorm kept for better ranges"
-        )
-    measured = measure(prepared, known)
-    doubts = statistics_doubts(prepared, measured) if stated else []
-    if config.input_range is not None or config.input_mean is not None:
-        doubts += range_doubts(prepared, known)
-    notes.extend(WARNING + doubt for doubt in doubts)
-    if METHODS[config.method].equalizes:
-        prepared = equalize(prepared)
-        measured = measure(prepared, known)
-    if measured.unknown:
-        notes.append(
-            f"no statistics rule for {', '.join(measured.unknown[:3])}"
-            f"{' and others' if len(measured.unknown) > 3 else ''}: layers behind it stay in float "
-            "until the next BatchNorm"
-        )
-    return prepared, measured, tuple(notes)
+    def read(self) -> ir.Model:
+        """Read the model."""
+        self.tell("read")
+        return read(self.source)
 
 
-def _decide(
-    network: ir.Model, config: Config, tell: Progress
-) -> tuple[Plan, Placement, Prepared, Measured]:
-    hashed = fingerprint(network)
-    prepared, measured, notes = analyse(network, config, tell)
-    tell("plan")
-    made, placement = make_plan(
-        prepared.model.graph,
+@dataclass(frozen=True)
+class _Decided:
+    """What is to be done to a network: the plan, the placement that it is for, what is known."""
+
+    plan: Plan
+    placement: Placement
+    analysis: Analysis
+
+    @property
+    def model(self) -> ir.Model:
+        """The prepared network, which rewriting changes."""
+        return self.analysis.prepared.model
+
+
+def _decide(run: _Run, config: Config) -> _Decided:
+    """Take the first half of the way: read, prepare, measure, place and plan."""
+    network = run.read()
+    model_hash = fingerprint(network)
+    analysis = analyse(network, config, run.tell)
+
+    run.tell("plan")
+    graph, measured = analysis.graph, analysis.measured
+    placement = place_for(graph, measured, config)
+    made = make_plan(
+        graph,
         measured,
+        placement,
         config,
-        model_hash=hashed,
+        model_hash=model_hash,
         version=__version__,
-        notes=notes,
+        notes=analysis.notes,
     )
-    return made, placement, prepared, measured
+    return _Decided(made, placement, analysis)
 
 
-def _carry_out(
-    made: Plan,
-    placement: Placement,
-    prepared: Prepared,
-    measured: Measured,
-    source: "Source",
-    start: float,
-    tell: Progress,
-) -> Quantized:
-    graph = prepared.model.graph
-    layers = layer_results(graph, measured, made)
-    mean_bits, packed = bits_per_weight(graph, made), packed_bytes(graph, made)
-    target = TARGETS[made.target]
-    tell("rewrite")
-    resolved = resolve(made, placement)
-    ends = {
-        str(value.name): (known.low, known.high)
-        for value in graph.inputs
-        if (known := measured.stats.get(value)) is not None
-    }
-    write_integers = _write_dynamic if METHODS[made.method].dynamic else _write_static
-    coarse = [name for name, layer in resolved.layers.items() if needs_correlation(layer)]
-    correlations = observe_correlations(prepared.model, coarse, measured.stats)
-    write_integers(graph, resolved, measured, correlations, target, tell)
-    if target.slow_prelu:
-        prelu_as_max(graph)
-    remove_unused(graph)
-    _sign(prepared.model, made)
-    quantized = serialize(prepared.model)
-    tell("verify")
-    original, size = _original(source)
+def _carry_out(decided: _Decided, run: _Run) -> Quantized:
+    """Take the second half of the way: rewrite, emit and verify."""
+    plan, resolved = decided.plan, resolve(decided.plan, decided.placement)
+    ends = decided.analysis.input_ends()
+    layers = layer_results(decided.model.graph, decided.analysis.measured, plan)
+    mean_bits = bits_per_weight(decided.model.graph, plan)
+    packed = packed_bytes(decided.model.graph, plan)
+
+    _rewrite(decided, resolved, run.tell)
+    _sign(decided.model, plan)
+    quantized = serialize(decided.model)
+
+    run.tell("verify")
+    original, size = _original(run.source)
     verified = verify(original, quantized, resolved, ends)
+
     report = QuantizeResult(
-        method=made.method,
-        target=made.target,
-        weight_bits=made.weight_bits,
-        activation_bits=made.activation_bits,
+        method=plan.method,
+        target=plan.target,
+        weight_bits=plan.weight_bits,
+        activation_bits=plan.activation_bits,
         layers=layers,
         bytes_before=size,
         bytes_after=len(quantized),
-        seconds=time.perf_counter() - start,
+        seconds=time.perf_counter() - run.start,
         bits_per_weight=mean_bits,
         packed_bytes=packed,
         snr_db=verified.snr_db,
         no_snr=verified.no_snr,
-        notes=made.notes,
+        notes=plan.notes,
     )
-    return Quantized(quantized, made, report, original if isinstance(original, str) else None)
+    return Quantized(quantized, plan, report, original if isinstance(original, str) else None)
 
 
-def _write_static(
-    graph: ir.Graph,
-    resolved: Resolved,
-    measured: Measured,
-    correlations: Mapping[str, Correlation],
-    target: Target,
-    tell: Progress,
-) -> None:
-    """Rewrite and emit with ranges that are known beforehand."""
-    sources = {
-        str(node.name): measured.stats[node.inputs[0]]
-        for node in graph
-        if node.name in resolved.layers and node.inputs[0] is not None
-    }
-    folded = fold_scales(graph, resolved)
-    fill_groups(folded, target.dense_groups)
-    rounded = {
-        node: round_layer(
-            node,
-            resolved.layers[str(node.name)],
-            resolved.tensors[str(node.inputs[0].name)],
-            sources[str(node.name)],
-            correlations.get(str(node.name)),
+def _rewrite(decided: _Decided, resolved: Resolved, tell: Progress) -> None:
+    """Fold, round and write integers, in place."""
+    model, target = decided.model, TARGETS[decided.plan.target]
+    stats = decided.analysis.measured.stats
+
+    tell("rewrite")
+    coarse = [name for name, layer in resolved.layers.items() if needs_correlation(layer)]
+    correlations = observe_correlations(model, coarse, stats)
+    inputs = layer_inputs(model.graph, resolved, stats, correlations)
+
+    if METHODS[decided.plan.method].dynamic:
+        unstored = round_unstored(model.graph, resolved, inputs, target.dense_groups)
+        tell("emit")
+        emit_dynamic(model.graph, unstored)
+    else:
+        stored = round_stored(model.graph, resolved, inputs, target.dense_groups)
+        tell("emit")
+        emit(model.graph, resolved, stored)
+
+    if target.slow_prelu:
+        prelu_as_max(model.graph)
+    remove_unused(model.graph)
+
+
+def _check_hash(plan: Plan, network: ir.Model) -> None:
+    own = fingerprint(network)
+    if own != plan.model_hash:
+        raise PlanError(
+            f"the plan was made for another model (its hash is {plan.model_hash[:12]}, this one's "
+            f"{own[:12]}): make a new plan with --save-plan"
         )
-        for node in folded
-        if node.inputs[0] is not None
-    }
-    tell("emit")
-    emit(graph, resolved, rounded)
-
-
-def _write_dynamic(
-    graph: ir.Graph,
-    resolved: Resolved,
-    measured: Measured,
-    correlations: Mapping[str, Correlation],
-    target: Target,
-    tell: Progress,
-) -> None:
-    """Rewrite and emit with ranges that are measured as the network runs."""
-    layers = [node for node in graph if node.name in resolved.layers]
-    fill_groups(layers, target.dense_groups)
-    rounded = {
-        node: round_dynamic(
-            node,
-            resolved.layers[str(node.name)],
-            measured.stats.get(node.inputs[0]) if node.inputs[0] is not None else None,
-            correlations.get(str(node.name)),
-        )
-        for node in layers
-    }
-    tell("emit")
-    emit_dynamic(graph, rounded)
 
 
 def _sign(model: ir.Model, made: Plan) -> None:

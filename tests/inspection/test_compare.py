@@ -15,8 +15,7 @@ from spiq.cli.render.jsonable import to_json
 from spiq.config import Config
 from spiq.demo import model_path
 from spiq.errors import ConfigError, ModelError
-from spiq.inspection.compare import compare
-from spiq.inspection.results import CompareResult, TensorComparison
+from spiq.inspection.compare import CompareResult, TensorComparison, compare
 
 SIGMA = np.float32([0.5, 1, 2, 4])
 QDQ = "q = QuantizeLinear(h, s, z) {name} = DequantizeLinear(q, s, z) "

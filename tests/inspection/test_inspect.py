@@ -16,8 +16,7 @@ from spiq.cli.render.jsonable import to_json
 from spiq.config import Config
 from spiq.demo import model_path
 from spiq.errors import ConfigError
-from spiq.inspection.inspect import inspect
-from spiq.inspection.results import InspectResult
+from spiq.inspection.inspect import InspectResult, inspect
 
 
 @pytest.fixture(scope="module")

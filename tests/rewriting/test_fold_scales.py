@@ -12,7 +12,7 @@ import onnx_ir as ir
 import pytest
 
 from small_networks import bn, build, images_for, norm, planned, run, trained, whole
-from spiq.planning.placement.place import Placement
+from spiq.planning.placement.values import Placement
 from spiq.planning.plan.resolve import Resolved, resolve
 from spiq.rewriting.fold_scales import fold_scales
 

@@ -9,11 +9,10 @@ from onnx import numpy_helper
 
 import zoo
 from small_networks import bn, build, norm, trained
+from spiq.analysis import WARNING, analyse
 from spiq.config import Config
-from spiq.inspection.results import WARNING
 from spiq.io.read import read
 from spiq.passes.prepare import Prepared, prepare
-from spiq.pipeline import analyse
 from spiq.stats.consistency import Factor, factors, pooled, range_doubts, statistics_doubts
 from spiq.stats.implied import implied_means
 from spiq.stats.inputs import infer_moments, input_stats
@@ -238,7 +237,7 @@ def test_doubts_are_among_the_notes() -> None:
         (spoilt(model, 0.8), Config(), 1),
         (spoilt(model, 0.8), config, 2),
     ):
-        notes = analyse(read(given), settings)[2]
+        notes = analyse(read(given), settings).notes
         assert sum(note.startswith(WARNING) for note in notes) == count
 
 

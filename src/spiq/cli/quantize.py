@@ -10,7 +10,7 @@ from spiq.errors import ConfigError
 
 if TYPE_CHECKING:
     from spiq.config import Config
-    from spiq.inspection.results import QuantizeResult
+    from spiq.pipeline import QuantizeResult
     from spiq.planning.plan.values import Plan
 
 

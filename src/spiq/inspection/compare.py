@@ -27,7 +27,6 @@ from onnx import numpy_helper
 from spiq.config import Config
 from spiq.errors import ConfigError, ModelError
 from spiq.inspection.counterparts import Names, counterparts, names, quantizer, unmatched_layers
-from spiq.inspection.results import CompareResult, TensorComparison
 from spiq.io.read import read
 from spiq.passes.prepare import prepare
 from spiq.runtime.expose import add_outputs
@@ -41,6 +40,28 @@ IMAGES = 4
 Array = npt.NDArray[np.float64]
 Tensors = dict[str, npt.NDArray[np.generic]]
 Ends = tuple[npt.NDArray[np.generic], npt.NDArray[np.generic]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TensorComparison:
+    """One tensor of the quantized network beside the float network's."""
+
+    name: str
+    producer: str
+    """Operator and node that write the tensor in the float network."""
+    snr_db: float
+    cosine: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class CompareResult:
+    """What ``spiq inspect A B`` shows, tensors in the order of execution."""
+
+    reference: str
+    other: str
+    tensors: tuple[TensorComparison, ...]
+    unmatched: tuple[str, ...] = ()
+    """Layer outputs of the float network that the other one does not have by name."""
 
 
 def compare(

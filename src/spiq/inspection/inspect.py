@@ -1,25 +1,30 @@
 """Look at a network before it is quantized: its layers, and what spiq knows and would do."""
 
 import os
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-import onnx_ir as ir
-
+from spiq.analysis import Analysis, analyse
 from spiq.config import Config
-from spiq.inspection.layers import layer_results
-from spiq.inspection.results import InspectResult
+from spiq.inspection.layers import LayerResult, layer_results
 from spiq.io.read import read
-from spiq.methods import METHODS
-from spiq.pipeline import analyse
-from spiq.planning.choose.decide import excluded, make_plan, placed
+from spiq.planning.choose.decide import has_layers, make_plan, place_for
 from spiq.planning.errors.expected import ExpectedError, expected_errors
-from spiq.planning.placement.place import LAYERS, Placement
-from spiq.stats.propagate import Measured
-from spiq.targets import TARGETS
+from spiq.planning.placement.values import Placement
 
 if TYPE_CHECKING:
     from spiq.io.read import Source
+
+
+@dataclass(frozen=True, kw_only=True)
+class InspectResult:
+    """What ``spiq inspect MODEL`` shows: the layers before quantization."""
+
+    model: str
+    layers: tuple[LayerResult, ...]
+    unknown_operators: tuple[str, ...] = ()
+    """Operators without a statistics rule, as ``Operator 'node'``."""
+    notes: tuple[str, ...] = ()
 
 
 def inspect(model: "Source", config: Config | None = None) -> InspectResult:
@@ -35,12 +40,11 @@ def inspect(model: "Source", config: Config | None = None) -> InspectResult:
         ConfigError: The options do not fit the model.
     """
     config = config or Config()
-    prepared, measured, notes = analyse(read(model), config)
-    graph = prepared.model.graph
-    target, method = TARGETS[config.target], METHODS[config.method]
-    placement = placed(graph, measured, target, method, excluded(graph, config.exclude))
+    known = analyse(read(model), config)
+    placement = place_for(known.graph, known.measured, config)
     reasons = {str(node.name): reason for node, reason in placement.reasons.items()}
-    errors = _expected(prepared.model.graph, measured, config, placement)
+    errors = _expected(known, config, placement)
+
     layers = (
         replace(
             layer,
@@ -49,21 +53,20 @@ def inspect(model: "Source", config: Config | None = None) -> InspectResult:
             expected_snr_db=errors[layer.name].snr_db if layer.name in errors else None,
             expected_error=errors[layer.name].total if layer.name in errors else None,
         )
-        for layer in layer_results(graph, measured)
+        for layer in layer_results(known.graph, known.measured)
     )
     return InspectResult(
-        model=os.fspath(model) if isinstance(model, str | os.PathLike) else str(graph.name),
+        model=os.fspath(model) if isinstance(model, str | os.PathLike) else str(known.graph.name),
         layers=tuple(layers),
-        unknown_operators=measured.unknown,
-        notes=notes,
+        unknown_operators=known.measured.unknown,
+        notes=known.notes,
     )
 
 
-def _expected(
-    graph: ir.Graph, measured: Measured, config: Config, placement: Placement
-) -> dict[str, ExpectedError]:
+def _expected(known: Analysis, config: Config, placement: Placement) -> dict[str, ExpectedError]:
     """Return what each layer is expected to lose; nothing where no layer can be quantized."""
-    if not any(node.op_type in LAYERS for node in placement.integer):
+    if not has_layers(placement):
         return {}
-    made, placement = make_plan(graph, measured, config, model_hash="", version="")
-    return expected_errors(graph, measured, made, placement)
+    graph, measured = known.graph, known.measured
+    plan = make_plan(graph, measured, placement, config, model_hash="", version="")
+    return expected_errors(graph, measured, plan, placement)

@@ -1,16 +1,46 @@
 """The layers of a network as a user wants to see them."""
 
+from dataclasses import dataclass
+
 import numpy as np
 import onnx_ir as ir
 
 from spiq.graph.query import constant, dims, weight_nodes
-from spiq.inspection.results import LayerResult
 from spiq.planning.errors.ranges import soft_ranges
 from spiq.planning.plan.values import Plan
 from spiq.stats.propagate import Measured
 from spiq.stats.rules.linear import grouped
 
 _WIDTH = np.array([6.0])
+
+
+@dataclass(frozen=True, kw_only=True)
+class LayerResult:
+    """What became of one layer (Conv, Gemm, MatMul, ConvTranspose) of the network."""
+
+    name: str
+    operator: str
+    quantized: bool
+    reason: str = ""
+    """Why the layer stayed in float; empty where it did not."""
+    in_channels: int = 0
+    out_channels: int = 0
+    parameters: int = 0
+    macs: int | None = None
+    """Multiply-accumulates of one image; None where a spatial size is dynamic."""
+    statistics: str = ""
+    """Where the statistics of the layer's input come from: norm, synthetic, propagated, input,
+    constant or unknown."""
+    bits: int | None = None
+    """Of the weight; None in float."""
+    spread: float | None = None
+    """Largest over median per-channel range of the layer's input (1: all channels alike)."""
+    expected_snr_db: float | None = None
+    """Signal of the layer's output over the error that it is expected to add, in dB; None in
+    float and before a plan is made."""
+    expected_error: float | None = None
+    """Power of the error that it is expected to cause at the network's outputs, relative to their
+    signal: a number to compare layers by."""
 
 
 def layer_results(

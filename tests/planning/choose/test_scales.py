@@ -12,7 +12,9 @@ from small_networks import HIGH, LOW, bn, build, norm, resolved_of, trained
 from spiq import Config
 from spiq.methods import METHODS, Method
 from spiq.methods.method import WIDTHS
-from spiq.planning.choose.scales import Channels, Scaled, Sum, decide
+from spiq.planning.choose.group import Group, Scaled, Sum
+from spiq.planning.choose.scales import decide
+from spiq.planning.errors.tensor_error import Channels
 from spiq.planning.errors.weight_error import WeightError
 from spiq.planning.plan.derive import least_step
 from spiq.planning.plan.resolve import zero_point
@@ -81,7 +83,7 @@ def chosen(
 ) -> Scaled:
     method = Method(name="test", alphas=alphas, shared_steps=bool(sums))
     grids = {t.grid: bits for t in group}
-    return decide(group, layers, pinned, sums, bits=grids, method=method)
+    return decide(Group(group, layers, sums, pinned, grids), method)
 
 
 def sigma(t: Channels, found: Scaled) -> np.ndarray:

@@ -7,11 +7,11 @@ import pytest
 
 from small_networks import bn, build, norm, trained
 from spiq import Config, plan
+from spiq.analysis import analyse
 from spiq.io.read import read
 from spiq.passes.prepare import prepare
-from spiq.pipeline import analyse
-from spiq.planning.choose import decide
-from spiq.planning.choose.decide import make_plan
+from spiq.planning.choose.decide import make_plan, place_for
+from spiq.planning.errors import network_errors
 from spiq.planning.errors.error_model import FREEDOM
 from spiq.planning.errors.expected import ExpectedError, expected_errors
 from spiq.planning.errors.importance import importance_of
@@ -33,9 +33,10 @@ def network() -> onnx.ModelProto:
 def expected(**options: int) -> dict[str, ExpectedError]:
     """Return the expected errors of the network, its scales as simple as they can be."""
     config = Config(method="static", **options)  # type: ignore[arg-type]
-    prepared, measured, _ = analyse(read(network()), config)
-    graph = prepared.model.graph
-    made, placement = make_plan(graph, measured, config, model_hash="", version="")
+    known = analyse(read(network()), config)
+    graph, measured = known.graph, known.measured
+    placement = place_for(graph, measured, config)
+    made = make_plan(graph, measured, placement, config, model_hash="", version="")
     return expected_errors(graph, measured, made, placement)
 
 
@@ -62,7 +63,7 @@ def test_activations_of_few_bits_cost_the_layers_that_read_them() -> None:
 def test_ranges_of_sums_are_narrower(monkeypatch: pytest.MonkeyPatch) -> None:
     """Their tails are lighter: with those of layers, the range would be wider."""
     found = plan(network(), Config(method="static")).tensors["r2"]
-    monkeypatch.setattr(decide, "freedom_of", lambda value: FREEDOM)
+    monkeypatch.setattr(network_errors, "freedom_of", lambda value: FREEDOM)
     heavy = plan(network(), Config(method="static")).tensors["r2"]
     assert max(found.high) < max(heavy.high)
 

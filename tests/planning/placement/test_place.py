@@ -11,7 +11,8 @@ from spiq.config import Config
 from spiq.io.read import read
 from spiq.passes.prepare import prepare
 from spiq.planning.choose.decide import excluded
-from spiq.planning.placement.place import Placement, place
+from spiq.planning.placement.place import place
+from spiq.planning.placement.values import Placement
 from spiq.stats.inputs import input_stats
 from spiq.stats.propagate import measure
 from spiq.targets import ONNXRUNTIME

@@ -7,18 +7,16 @@ from rich.console import Group, RenderableType
 from rich.padding import Padding
 from rich.text import Text
 
+from spiq.analysis import WARNING
 from spiq.cli.render import cells
 from spiq.evaluation.results import ClassificationResult, LatencyResult
-from spiq.inspection.results import (
-    WARNING,
-    CompareResult,
-    InspectResult,
-    LayerResult,
-    QuantizeResult,
-)
 
 if TYPE_CHECKING:
     from spiq.demo.run import DemoResult
+    from spiq.inspection.compare import CompareResult
+    from spiq.inspection.inspect import InspectResult
+    from spiq.inspection.layers import LayerResult
+    from spiq.pipeline import QuantizeResult
 
 _WORST = 5
 """Layers that are named for their error."""

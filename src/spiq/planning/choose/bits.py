@@ -18,7 +18,7 @@ import onnx_ir as ir
 
 from spiq.config import Config
 from spiq.graph.query import data_inputs
-from spiq.planning.placement.place import LAYERS, Placement
+from spiq.planning.placement.values import LAYERS, Placement
 from spiq.targets import TARGETS
 
 FEWEST = 2

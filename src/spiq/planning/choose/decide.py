@@ -4,7 +4,6 @@ import difflib
 from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
 
-import numpy as np
 import onnx_ir as ir
 
 from spiq.config import Config
@@ -12,15 +11,15 @@ from spiq.errors import ConfigError, UnsupportedError
 from spiq.graph.query import data_inputs, weight_nodes
 from spiq.methods import METHODS, Method
 from spiq.planning.choose.bits import Bits, choose_bits
+from spiq.planning.choose.group import Group, Scaled, Sum
 from spiq.planning.choose.mixed import mix_bits, uniform
-from spiq.planning.choose.scales import Channels, Scaled, Sum, decide
-from spiq.planning.errors.error_model import freedom_of
-from spiq.planning.errors.importance import importance_of
-from spiq.planning.errors.ranges import Range, soft_ranges
-from spiq.planning.errors.weight_error import weight_error
+from spiq.planning.choose.scales import decide
+from spiq.planning.errors.network_errors import NetworkErrors, network_errors
+from spiq.planning.errors.tensor_error import Channels
 from spiq.planning.placement.groups import groups
-from spiq.planning.placement.place import LAYERS, ROUNDS, Placement, place
+from spiq.planning.placement.place import place
 from spiq.planning.placement.place_dynamic import place_dynamic
+from spiq.planning.placement.values import LAYERS, Placement
 from spiq.planning.plan.entries import LayerPlan, TensorPlan
 from spiq.planning.plan.values import Plan
 from spiq.stats.channel import Array
@@ -31,65 +30,68 @@ from spiq.targets import TARGETS, Target
 def make_plan(
     graph: ir.Graph,
     measured: Measured,
+    placement: Placement,
     config: Config,
     *,
     model_hash: str,
     version: str,
     notes: tuple[str, ...] = (),
-) -> tuple[Plan, Placement]:
+) -> Plan:
     """Decide everything about the quantization of a prepared network.
 
     Args:
         graph: The prepared network.
         measured: Statistics of its tensors.
+        placement: What runs on integers, see :func:`place_for`.
         config: The options.
         model_hash: Hash of the model as it was given.
         version: Version of spiq.
         notes: Assumptions made on the way, kept in the plan.
 
-    Returns:
-        The plan, and the placement that it is for.
-
     Raises:
         UnsupportedError: No layer can be quantized; the message says why.
-        ConfigError: A pattern of ``exclude`` matches no layer.
+        ConfigError: No bits are few enough for ``bits_per_weight`` or ``max_bytes``.
     """
-    target, method = TARGETS[config.target], METHODS[config.method]
-    placement = placed(graph, measured, target, method, excluded(graph, config.exclude))
-    if not any(node.op_type in LAYERS for node in placement.integer):
+    if not has_layers(placement):
         reasons = sorted(set(placement.reasons.values()))
         raise UnsupportedError(f"nothing to quantize: every layer stays in float ({reasons[0]})")
+    method = METHODS[config.method]
     bits = choose_bits(graph, placement, uniform(graph, placement, config))
-    importance = importance_of(graph, measured)
-    ranges = soft_ranges(graph, measured, np.array(method.widths))
+    errors = network_errors(graph, measured, placement, method.widths)
+
     tensors: dict[str, TensorPlan] = {}
-    for group in groups(placement):
-        tensors |= _decide_group(group, placement, measured, importance, ranges, bits, method)
+    for values in groups(placement):
+        tensors |= _planned_tensors(values, errors, bits, method)
+
     made = Plan(
         model_hash=model_hash,
         version=version,
         method=config.method,
         target=config.target,
         activation_bits=config.activation_bits,
-        weight_bits=min(config.weight_bits, target.weight_bits),
+        weight_bits=min(config.weight_bits, TARGETS[config.target].weight_bits),
         inputs=_inputs(graph, measured),
         tensors={str(value.name): tensors[str(value.name)] for value in placement.grids},
-        layers={
-            str(node.name): LayerPlan(
-                bits=bits.layers[node],
-                rounding="nearest" if node.op_type == "BatchNormalization" else method.rounding,
-                bias_correction=method.bias_correction,
-                input_bits=bits.inputs.get(node),
-            )
-            for node in placement.integer
-            if node in bits.layers
-        },
+        layers=_planned_layers(placement, bits, method),
         left_in_float={str(node.name): reason for node, reason in placement.reasons.items()},
         notes=notes,
     )
-    if config.mixed:
-        made = mix_bits(graph, made, placement, measured, config)
-    return made, placement
+    return mix_bits(graph, made, placement, measured, config) if config.mixed else made
+
+
+def place_for(graph: ir.Graph, measured: Measured, config: Config) -> Placement:
+    """Decide what runs on integers, as the options say.
+
+    Raises:
+        ConfigError: A pattern of ``exclude`` matches no layer.
+    """
+    target, method = TARGETS[config.target], METHODS[config.method]
+    return placed(graph, measured, target, method, excluded(graph, config.exclude))
+
+
+def has_layers(placement: Placement) -> bool:
+    """Return whether any layer runs on integers."""
+    return any(node.op_type in LAYERS for node in placement.integer)
 
 
 def placed(
@@ -139,44 +141,59 @@ def _ends(ends: Array) -> tuple[float, ...]:
     return numbers[:1] if len(set(numbers)) == 1 else numbers
 
 
-def _decide_group(
-    group: Sequence[ir.Value],
-    placement: Placement,
-    measured: Measured,
-    importance: Mapping[ir.Value, Array],
-    ranges: Mapping[ir.Value, Range],
-    bits: Bits,
-    method: Method,
+def _planned_layers(placement: Placement, bits: Bits, method: Method) -> dict[str, LayerPlan]:
+    return {
+        str(node.name): LayerPlan(
+            bits=bits.layers[node],
+            rounding="nearest" if node.op_type == "BatchNormalization" else method.rounding,
+            bias_correction=method.bias_correction,
+            input_bits=bits.inputs.get(node),
+        )
+        for node in placement.integer
+        if node in bits.layers
+    }
+
+
+def _planned_tensors(
+    values: Sequence[ir.Value], errors: NetworkErrors, bits: Bits, method: Method
 ) -> dict[str, TensorPlan]:
-    widths = np.array(method.widths)
-    members = [
-        _channels(value, placement, measured, importance, ranges[value], widths) for value in group
-    ]
-    readers = [
-        weight_error(node, placement, measured, importance, bits.layers[node])
-        for value in group
-        for node in value.consumers()
-        if node in placement.integer and node.op_type in LAYERS
-    ]
-    grids = {placement.grids[value]: bits.tensors[value] for value in group}
-    sums = _sums(group, placement)
-    scaled = decide(members, readers, placement.pinned, sums, bits=grids, method=method)
-    first = {t.grid: str(t.value.name) for t in reversed(members)}
-    names = [str(t.value.name) for t in members]
+    """Decide one group of tensors, and write down what each of them says of it."""
+    group = _group(values, errors, bits)
+    scaled = decide(group, method)
+
+    # what a grid or a class has in common stands with the first tensor
+    names = [str(value.name) for value in values]
+    first = {t.grid: str(t.value.name) for t in reversed(group.tensors)}
     return {
         name: TensorPlan(
-            bits=grids[t.grid],
-            zero=_short(scaled.zero_points[t.grid] / (2 ** grids[t.grid] - 1)),
+            bits=group.bits[t.grid],
+            zero=_short(scaled.zero_points[t.grid] / group.qmax[t.grid]),
             low=tuple(map(_short, t.low[:, scaled.widths[t.grid]])),
             high=tuple(map(_short, t.high[:, scaled.widths[t.grid]])),
-            layout=placement.classes[t.value].shape,
+            layout=errors.placement.classes[t.value].shape,
             alpha=scaled.alpha,
             grid_of=first[t.grid] if first[t.grid] != name else None,
             scale_of=names[0] if names[0] != name else None,
-            step_of=_step_of(t, scaled, members),
+            step_of=_step_of(t, scaled, group.tensors),
         )
-        for name, t in zip(names, members, strict=True)
+        for name, t in zip(names, group.tensors, strict=True)
     }
+
+
+def _group(values: Sequence[ir.Value], errors: NetworkErrors, bits: Bits) -> Group:
+    placement = errors.placement
+    return Group(
+        tensors=[errors.tensor(value) for value in values],
+        layers=[
+            errors.weight(node, bits.layers[node])
+            for value in values
+            for node in value.consumers()
+            if node in placement.integer and node.op_type in LAYERS
+        ],
+        sums=_sums(values, placement),
+        pinned=placement.pinned,
+        bits={placement.grids[value]: bits.tensors[value] for value in values},
+    )
 
 
 def _short(number: float) -> float:
@@ -184,45 +201,15 @@ def _short(number: float) -> float:
     return float(f"{number:.6g}")
 
 
-def _channels(
-    value: ir.Value,
-    placement: Placement,
-    measured: Measured,
-    importance: Mapping[ir.Value, Array],
-    span: Range,
-    widths: Array,
-) -> Channels:
-    known, producer = measured.stats[value], value.producer()
-    moved = (
-        producer is not None and producer in placement.integer and producer.op_type not in ROUNDS
-    )
-    return Channels(
-        value=value,
-        grid=placement.grids[value],
-        classes=placement.classes[value].reshape(-1),
-        low=span[0].reshape(-1, len(widths)),
-        high=span[1].reshape(-1, len(widths)),
-        hard_low=known.low.reshape(-1),
-        hard_high=known.high.reshape(-1),
-        power=known.second_moment.reshape(-1),
-        importance=importance[value].reshape(-1),
-        rounds=not moved,
-        saturates=producer in placement.absorbed,
-        widths=widths,
-        freedom=freedom_of(value),
-    )
-
-
 def _sums(group: Sequence[ir.Value], placement: Placement) -> list[Sum]:
     """Return the Adds on integers within a group."""
-    members = set(group)
-    found = []
+    members, sums = set(group), []
     for node in placement.integer:
         operands = data_inputs(node) if node.op_type == "Add" else []
         if len(operands) == 2 and members.issuperset(operands):
             result = placement.stored_output(node.outputs[0])
-            found.append(tuple(placement.grids[value] for value in (*operands, result)))
-    return found  # type: ignore[return-value]
+            sums.append(tuple(placement.grids[value] for value in (*operands, result)))
+    return sums  # type: ignore[return-value]
 
 
 def _step_of(t: Channels, scaled: Scaled, members: Sequence[Channels]) -> str | None:

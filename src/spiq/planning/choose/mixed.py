@@ -18,7 +18,7 @@ from spiq.graph.query import constant, weight_nodes
 from spiq.planning.choose.bits import FEWEST, Weights, first_and_last, reasons, share_bits, weighted
 from spiq.planning.errors.importance import importance_of
 from spiq.planning.errors.weight_error import errors_by_bits
-from spiq.planning.placement.place import LAYERS, Placement
+from spiq.planning.placement.values import LAYERS, Placement
 from spiq.planning.plan.resolve import resolve
 from spiq.planning.plan.values import Plan
 from spiq.stats.channel import Array

@@ -133,6 +133,16 @@ def rounding_error(step: Array, active: Array, power: Array) -> Array:
     return np.minimum(active[wide] * step**2 / 12, power[wide])
 
 
+def weight_rounding(step: Array, met: Array) -> Array:
+    """Return the expected squared error of outputs from rounding the weight, shape (g, O/g).
+
+    Args:
+        step: Step of each output channel's weight, shape (g, O/g).
+        met: Variance that one row of the weight meets, taps and inputs added up, shape (g, 1).
+    """
+    return np.asarray(step.astype(np.float64) ** 2 / 12 * met)
+
+
 def layer_error(split: np.ndarray, activations: Array, var: Array, step: Array) -> Array:
     """Return the expected squared error of a layer's outputs, shape (O,).
 
@@ -146,7 +156,7 @@ def layer_error(split: np.ndarray, activations: Array, var: Array, step: Array) 
     powers = np.square(split).sum(axis=3, dtype=np.float64)
     passed = (powers @ activations.reshape(groups, inputs, 1))[..., 0]
     met = taps * var.reshape(groups, inputs).sum(axis=1, keepdims=True)
-    return np.asarray((passed + step.astype(np.float64) ** 2 / 12 * met).reshape(-1))
+    return np.asarray((passed + weight_rounding(step, met)).reshape(-1))
 
 
 def active_share(tail: Tail, rectified: npt.NDArray[np.bool_]) -> Array:

@@ -14,19 +14,13 @@ import onnx_ir as ir
 
 from spiq.graph.query import constant
 from spiq.methods.method import WIDTHS
-from spiq.planning.errors.error_model import (
-    active_share,
-    freedom_of,
-    layer_error,
-    rounding_error,
-    tail_of,
-)
-from spiq.planning.errors.importance import importance_of, through_layer
-from spiq.planning.errors.ranges import soft_ranges
-from spiq.planning.placement.place import LAYERS, Placement
+from spiq.planning.errors.error_model import layer_error
+from spiq.planning.errors.importance import through_layer
+from spiq.planning.errors.network_errors import NetworkErrors, network_errors
+from spiq.planning.placement.values import LAYERS, Placement
 from spiq.planning.plan.resolve import Resolved, StoredTensor, resolve
 from spiq.planning.plan.values import Plan
-from spiq.stats.channel import Array, ChannelStats
+from spiq.stats.channel import Array
 from spiq.stats.propagate import Measured
 from spiq.stats.rules.linear import grouped
 from spiq.stats.rules.types import channels
@@ -64,79 +58,67 @@ def expected_errors(
         plan: What was decided.
         placement: What the plan is for.
     """
-    resolved = resolve(plan, placement)
-    importance = importance_of(graph, measured)
-    errors = _tensor_errors(graph, measured, resolved, placement)
+    resolved, network = resolve(plan, placement), network_errors(graph, measured, placement, WIDTHS)
+    errors = {
+        value: _tensor_error(value, resolved.tensors[str(value.name)], network)
+        for value in placement.grids
+    }
     return {
-        str(node.name): _expected(node, measured, resolved, placement, importance, errors)
+        str(node.name): _expected(node, resolved, network, errors)
         for node in placement.integer
         if node.op_type in LAYERS and node.inputs[0] in errors
     }
 
 
-def _tensor_errors(
-    graph: ir.Graph, measured: Measured, resolved: Resolved, placement: Placement
-) -> dict[ir.Value, Array]:
-    """Return the expected squared error of each stored tensor, in its layout."""
-    widths = np.array(WIDTHS)
-    ranges = soft_ranges(graph, measured, widths)
-    errors = {}
-    for value in placement.grids:
-        known, stored = measured.stats[value], resolved.tensors[str(value.name)]
-        low, high = (end.reshape(-1, len(widths)) for end in ranges[value])
-        errors[value] = _tensor_error(known, stored, low, high, freedom_of(value)).reshape(
-            known.layout
-        )
-    return errors
-
-
-def _tensor_error(
-    known: ChannelStats, stored: StoredTensor, low: Array, high: Array, freedom: float
-) -> Array:
-    grid, widths = stored.grid, np.array(WIDTHS)
+def _tensor_error(value: ir.Value, stored: StoredTensor, network: NetworkErrors) -> Array:
+    """Return the expected squared error of each channel of a stored tensor, in its layout."""
+    grid = stored.grid
     step = grid.step * np.array(stored.channel_scale)
-    hard_low, hard_high = known.low.reshape(-1), known.high.reshape(-1)
-    above, below = (
-        tail_of(end, bound, widths, freedom)
-        for end, bound in ((high, hard_high), (-low, -hard_low))
-    )
-    active = active_share(above, hard_low == 0)
-    error = rounding_error(step, active, known.second_moment.reshape(-1))
-    error += above.clipped((grid.qmax - grid.zero_point) * step)
-    return np.asarray(error + below.clipped((grid.zero_point - grid.qmin) * step))
+    error = network.tensor(value).errors(step, grid.zero_point - grid.qmin, grid.qmax - grid.qmin)
+    return error.reshape(network.measured.stats[value].layout)
 
 
 def _expected(
-    node: ir.Node,
-    measured: Measured,
-    resolved: Resolved,
-    placement: Placement,
-    importance: Mapping[ir.Value, Array],
-    errors: Mapping[ir.Value, Array],
+    node: ir.Node, resolved: Resolved, network: NetworkErrors, errors: Mapping[ir.Value, Array]
 ) -> ExpectedError:
-    source, result, weight = node.inputs[0], node.outputs[0], constant(node.inputs[1])
+    source, result = node.inputs[0], node.outputs[0]
+    assert source is not None
+    importance, stats = network.importance, network.measured.stats
+    weight, both = _layer_errors(node, resolved, network, errors[source])
+
+    # of activations: what it reads arrives through its weight, what it alone writes as it is
+    arrives = float(
+        (through_layer(node, importance[result], network.measured) * errors[source]).sum()
+    )
+    after = network.placement.stored_output(result)
+    if after in errors and not _is_read(after, network.placement):
+        arrives += float((importance[after] * errors[after]).sum())
+
+    signal = float(channels(stats[result].var).sum())
+    return ExpectedError(
+        activations=arrives,
+        weights=float((np.broadcast_to(channels(importance[result]), weight.shape) * weight).sum()),
+        snr_db=10 * float(np.log10(max(signal, 1e-300) / max(float(both.sum()), 1e-300))),
+    )
+
+
+def _layer_errors(
+    node: ir.Node, resolved: Resolved, network: NetworkErrors, error: Array
+) -> tuple[Array, Array]:
+    """Return the squared errors of a layer's outputs: from its weight, and from its input, too."""
+    source, weight = node.inputs[0], constant(node.inputs[1])
     assert source is not None and weight is not None
     split = grouped(node, weight)
-    stored = resolved.tensors[str(source.name)]
-    sigma = np.broadcast_to(stored.channel_scale, split.shape[0] * split.shape[2])
+    size = split.shape[0] * split.shape[2]
+
+    # the weight is rounded with the channel scales folded in
+    sigma = np.broadcast_to(resolved.tensors[str(source.name)].channel_scale, size)
     folded = split * sigma.reshape(split.shape[0], 1, -1, 1).astype(split.dtype)
     step = np.abs(folded).max(axis=(2, 3)) / (2 ** (resolved.layers[str(node.name)].bits - 1) - 1)
-    error, var = (
-        np.broadcast_to(channels(array), sigma.shape)
-        for array in (errors[source], measured.stats[source].var)
-    )
-    own = layer_error(split, np.zeros_like(error), var / sigma**2, step)
-    all_ = layer_error(split, error, var / sigma**2, step)
-    signal = float(channels(measured.stats[result].var).sum())
-    arrives = through_layer(node, importance[result], measured)
-    after = placement.stored_output(result)
-    written = after if after in errors and not _is_read(after, placement) else None
-    return ExpectedError(
-        activations=float((arrives * errors[source]).sum())
-        + (0.0 if written is None else float((importance[written] * errors[written]).sum())),
-        weights=float((np.broadcast_to(channels(importance[result]), own.shape) * own).sum()),
-        snr_db=10 * float(np.log10(max(signal, 1e-300) / max(float(all_.sum()), 1e-300))),
-    )
+
+    var = np.broadcast_to(channels(network.measured.stats[source].var), size) / sigma**2
+    read = np.broadcast_to(channels(error), size)
+    return layer_error(split, np.zeros(size), var, step), layer_error(split, read, var, step)
 
 
 def _is_read(value: ir.Value, placement: Placement) -> bool:

@@ -11,7 +11,8 @@ import numpy as np
 import onnx_ir as ir
 
 from spiq.graph.query import constant
-from spiq.planning.placement.place import Placement
+from spiq.planning.errors.error_model import weight_rounding
+from spiq.planning.placement.values import Placement
 from spiq.stats.channel import Array
 from spiq.stats.propagate import Measured
 from spiq.stats.rules.linear import grouped
@@ -38,14 +39,14 @@ class WeightError:
 
     def cost(self, channel_scales: Mapping[int, float]) -> float:
         """Return the expected error at the network's outputs for these channel scales."""
-        if self.peak.shape[2] == 1:
+        if self.peak.shape[2] == 1:  # the scale of its one input cancels: the same for all
             return 0.0
         names, inverse = np.unique(self.classes, return_inverse=True)
         by_name = np.array([channel_scales[int(name)] for name in names])
         sigma = by_name[inverse].reshape(self.classes.shape)
         steps = (self.peak * sigma[:, None].astype(self.peak.dtype)).max(axis=2) / self.qmax
         met = (self.var / sigma**2).sum(axis=1, keepdims=True)
-        return float((self.importance * steps.astype(np.float64) ** 2 / 12 * met).sum())
+        return float((self.importance * weight_rounding(steps, met)).sum())
 
 
 def weight_error(

@@ -4,7 +4,7 @@ import numpy as np
 import onnx_ir as ir
 
 from spiq.planning.placement.components import components
-from spiq.planning.placement.place import Placement
+from spiq.planning.placement.values import Placement
 
 
 def groups(placement: Placement) -> list[list[ir.Value]]:

@@ -7,79 +7,27 @@
    them. (Where only float operators read on, staying in float saves a rounding.) A ReLU (or a Clip
    from 0) behind an operator that rounds its output is absorbed: the grid starts at 0 and
    saturates.
-3. *Grids.* Operators that only move data keep the grid of their input. A Concat shares its grid
-   with those inputs that nothing but Concats read: it is then a copy.
-4. *Classes.* In folded form a tensor holds x / sigma with one sigma per channel. Operators that
-   are homogeneous hand sigma on; an Add needs the same sigma on both sides; layers and
-   BatchNormalization take any sigma on either side. (tensor, channel) pairs that must have the
-   same sigma form a class. A Sigmoid on integers pins sigma to 1. Float operators and graph
-   outputs put no condition on it: a Mul converts behind and before them.
+3. *What goes together*: :mod:`spiq.planning.placement.sharing`.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 
 import numpy as np
 import onnx_ir as ir
 
-from spiq.graph.query import (
-    constant,
-    data_inputs,
-    feeds_only,
-    is_constant,
-    is_float32,
-    rank,
-    sole_consumer,
-    weight_nodes,
-    where,
-)
-from spiq.planning.placement.components import Ids, components
+from spiq.graph.query import constant, data_inputs, sole_consumer, weight_nodes
+from spiq.planning.placement.components import Ids
+from spiq.planning.placement.fitness import why_float
 from spiq.planning.placement.kernels import broken_form
+from spiq.planning.placement.sharing import shared_grids, shared_scales
+from spiq.planning.placement.values import LAYERS, ROUNDS, Placement
 from spiq.stats.propagate import Measured
-from spiq.stats.routing import MOVERS, ZERO, route
+from spiq.stats.routing import MOVERS, route
 from spiq.targets import Target
-
-LAYERS = frozenset({"Conv", "Gemm", "MatMul"})
-"""Operators that multiply by a weight, where a target runs them on integers."""
-
-ROUNDS = frozenset({"Conv", "Gemm", "MatMul", "Add", "Mul", "BatchNormalization", "AveragePool",
-                    "GlobalAveragePool", "LeakyRelu", "Sigmoid"})  # fmt: skip
-"""Integer operators that write on a grid of their own."""
-
-FREE = frozenset({"Conv", "Gemm", "MatMul", "BatchNormalization"})
-"""Integer operators that take any channel scale on either side: it folds into their weights."""
-
 
 _FUSED_WITH_GEMM = frozenset({"Elu", "HardSigmoid", "LeakyRelu", "Relu", "Selu", "Sigmoid",
                               "Softplus", "Softsign", "Tanh", "ThresholdedRelu"})  # fmt: skip
 """Activations that ONNX Runtime fuses with a Gemm in float, before it looks for integers."""
-
-
-@dataclass
-class Placement:
-    """What runs on integers, and what shares a grid or a channel scale.
-
-    Attributes:
-        integer: Nodes that run on integers, in order.
-        absorbed: Activations that the grid behind them stands for; they are removed.
-        grids: For each stored tensor, the number of its grid; equal numbers, one grid.
-        classes: For each stored tensor, the number of the class of each of its channels, in the
-            tensor's layout.
-        pinned: Classes whose channel scale is 1.
-        reasons: Why a layer stays in float, by node.
-    """
-
-    integer: dict[ir.Node, None] = field(default_factory=dict)
-    absorbed: dict[ir.Node, None] = field(default_factory=dict)
-    grids: dict[ir.Value, int] = field(default_factory=dict)
-    classes: dict[ir.Value, Ids] = field(default_factory=dict)
-    pinned: frozenset[int] = frozenset()
-    reasons: dict[ir.Node, str] = field(default_factory=dict)
-
-    def stored_output(self, value: ir.Value) -> ir.Value:
-        """Return the tensor that is stored for ``value``: behind an absorbed activation, if any."""
-        after = sole_consumer(value)
-        return after.outputs[0] if after is not None and after in self.absorbed else value
 
 
 def place(
@@ -98,16 +46,15 @@ def place(
     needed = _needed(graph, layers, target)
     demanded = {node.inputs[0] for node in layers if node.inputs[0] is not None}
     stored: dict[ir.Value, None] = {value: None for value in graph.inputs if value in demanded}
+
+    # 1 and 2: in the order of execution, whether a node runs on integers, and what is stored
     for node in graph:
         if node not in layers and node.name in exclude and _kind(node) in target.integer:
             placement.reasons.setdefault(node, exclude[str(node.name)] or "excluded")
         if broken := broken_form(node):
             placement.reasons.setdefault(node, broken)
-        if node in layers or (
-            node in needed
-            and node not in placement.reasons
-            and _runs_on_integers(node, stored, measured, target)
-        ):
+        between = node in needed and node not in placement.reasons
+        if node in layers or (between and _runs_on_integers(node, stored, measured, target)):
             placement.integer[node] = None
             ends_in_float = node.op_type in target.float_output and not _is_fused(node)
             if not ends_in_float or _is_demanded(node, demanded):
@@ -118,8 +65,10 @@ def place(
             stored[node.outputs[0]] = None
         else:
             stored.update({value: None for value in node.outputs if value in demanded})
-    placement.grids = _grids(placement, stored, measured)
-    placement.classes, placement.pinned = _classes(placement, stored, measured)
+
+    # 3: what goes together
+    placement.grids = shared_grids(placement, stored, measured)
+    placement.classes, placement.pinned = shared_scales(placement, stored, measured)
     return placement
 
 
@@ -130,65 +79,15 @@ def _layers(
     exclude: Mapping[str, str],
     reasons: dict[ir.Node, str],
 ) -> dict[ir.Node, None]:
+    """Return the layers that run on integers; why others do not goes into ``reasons``."""
     layers: dict[ir.Node, None] = {}
     for node in weight_nodes(graph):
-        reason = _why_float(node, measured, target, exclude)
+        reason = why_float(node, measured, target, exclude)
         if reason:
             reasons[node] = reason
         else:
             layers[node] = None
     return layers
-
-
-def unfit(node: ir.Node, target: Target, exclude: Mapping[str, str]) -> str:
-    """Return why a layer cannot run on integers, whatever is known of its input; empty if it can.
-
-    Args:
-        node: The layer.
-        target: The runtime.
-        exclude: Names of layers to leave in float, and why.
-    """
-    name = str(node.name)
-    if name in exclude:
-        return exclude[name] or "excluded"
-    if node.op_type not in target.integer:
-        return f"{target.name} has no integer kernel for {node.op_type}"
-    if not is_float32(node.outputs[0]):
-        return f"computes in {node.outputs[0].dtype}, not float32"
-    if node.op_type == "Gemm" and not (
-        node.attributes.get_int("transB", 0) and not node.attributes.get_int("transA", 0)
-    ):
-        return "this form of Gemm cannot be folded"
-    bias = node.inputs[2] if len(node.inputs) > 2 else None
-    if bias is not None and not is_constant(bias):
-        return "its bias is not constant"
-    if bias is not None and rank(bias) != 1:
-        return "its bias is not one number per output"
-    if any(node.attributes.get_float(name, 1.0) != 1 for name in ("alpha", "beta")):
-        return "this form of Gemm cannot be folded"
-    return ""
-
-
-def _why_float(
-    node: ir.Node, measured: Measured, target: Target, exclude: Mapping[str, str]
-) -> str:
-    reason = unfit(node, target, exclude)
-    if reason:
-        return reason
-    known = measured.stats.get(node.inputs[0]) if node.inputs[0] is not None else None
-    weight = constant(node.inputs[1])
-    if known is None:
-        behind = node.inputs[0].producer() if node.inputs[0] is not None else None
-        return "no statistics of its input" + (f", from {where(behind)}" if behind else "")
-    if weight is None or known.mean.ndim != weight.ndim:
-        return "the rank of its input is not that of its weight"
-    columns = len(weight) if node.op_type == "MatMul" else weight.shape[1]
-    columns *= node.attributes.get_int("group", 1)
-    if known.mean.size not in (1, columns) or known.mean.size != known.mean.shape[1]:
-        return "its input is not known channel by channel"
-    if measured.stats.get(node.outputs[0]) is None:
-        return "no statistics of its output"
-    return ""
 
 
 def _is_demanded(node: ir.Node, demanded: set[ir.Value]) -> bool:
@@ -266,98 +165,3 @@ def _is_absorbed(node: ir.Node, placement: Placement, stored: dict[ir.Value, Non
     producer = source.producer()
     rounds = producer is not None and producer in placement.integer and producer.op_type in ROUNDS
     return rounds and sole_consumer(source) is node
-
-
-def _grids(
-    placement: Placement, stored: dict[ir.Value, None], measured: Measured
-) -> dict[ir.Value, int]:
-    number = {value: np.array(index) for index, value in enumerate(stored)}
-    movers = [node for node in placement.integer if node.op_type not in ROUNDS]
-    pairs = [
-        (number[source], number[result])
-        for node in movers
-        if node.op_type != "Concat"
-        for result in node.outputs
-        for source in data_inputs(node)
-    ]
-    grids = components(len(number), [a for a, _ in pairs], [b for _, b in pairs])
-    values = list(stored)
-    for node in movers:
-        for source in data_inputs(node) if node.op_type == "Concat" else ():
-            own, joint = grids[number[source]], grids[number[node.outputs[0]]]
-            if own != joint and feeds_only(source, "Concat"):
-                members = np.flatnonzero((grids == own) | (grids == joint))
-                if _may_share([values[index] for index in members], placement, measured):
-                    grids[grids == own] = joint
-    return {value: int(grids[index]) for value, index in number.items()}
-
-
-def _may_share(values: Sequence[ir.Value], placement: Placement, measured: Measured) -> bool:
-    """Return whether one grid for all these tensors still stands for each absorbed activation."""
-    absorbed = [value for value in values if value.producer() in placement.absorbed]
-    if not absorbed:
-        return True
-    low = min(measured.stats[value].low.min() for value in values)
-    high = max(measured.stats[value].high.max() for value in values)
-    ends = [measured.stats[value].high.max() for value in absorbed]
-    return bool(low >= 0 and high <= min(ends))
-
-
-def _classes(
-    placement: Placement, stored: dict[ir.Value, None], measured: Measured
-) -> tuple[dict[ir.Value, Ids], frozenset[int]]:
-    start, ids = 0, {}
-    for value in stored:
-        layout = measured.stats[value].layout
-        count = int(np.prod(layout))
-        ids[value] = np.arange(start, start + count, dtype=np.int64).reshape(layout)
-        start += count
-    pairs = [
-        pair
-        for node in placement.integer
-        if node.op_type not in FREE
-        for pair in _joined(node, ids, placement)
-    ]
-    names = components(start, [a for a, _ in pairs], [b for _, b in pairs])
-    classes = {value: names[array] for value, array in ids.items()}
-    pinned = {
-        name
-        for node in placement.integer
-        for value in _pinned_by(node, placement)
-        for name in classes[value].reshape(-1).tolist()
-    }
-    return classes, frozenset(pinned)
-
-
-def _pinned_by(node: ir.Node, placement: Placement) -> list[ir.Value]:
-    """Return the stored tensors that ``node`` takes or gives in real units only."""
-    if node.op_type == "Sigmoid" or (node.op_type == "Mul" and _gate(node, placement) is None):
-        return [*data_inputs(node), *map(placement.stored_output, node.outputs)]
-    return []
-
-
-def _gate(node: ir.Node, placement: Placement) -> ir.Value | None:
-    """Return the operand of a Mul that is a Sigmoid on integers, if any."""
-    for value in data_inputs(node):
-        producer = value.producer()
-        if producer is not None and producer.op_type == "Sigmoid" and producer in placement.integer:
-            return value
-    return None
-
-
-def _joined(node: ir.Node, ids: dict[ir.Value, Ids], placement: Placement) -> list[tuple[Ids, Ids]]:
-    """Return pairs of arrays of channels that ``node`` wants on one scale."""
-    if node.op_type == "Sigmoid":
-        return []
-    gate = _gate(node, placement) if node.op_type == "Mul" else None
-    inputs = [ids[value] for value in data_inputs(node) if value is not gate]
-    outputs = [ids[placement.stored_output(value)] for value in node.outputs]
-    if node.op_type not in MOVERS:
-        return [tuple(np.broadcast_arrays(array, outputs[0])) for array in inputs]  # type: ignore[misc]
-    maps = route(node, [array.shape for array in inputs])
-    assert maps is not None
-    flat = np.concatenate([array.reshape(-1) for array in inputs])
-    return [
-        (flat[entry[entry != ZERO]], array[entry != ZERO])
-        for entry, array in zip(maps, outputs, strict=True)
-    ]

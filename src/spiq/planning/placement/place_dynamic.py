@@ -9,7 +9,8 @@ from collections.abc import Mapping
 import onnx_ir as ir
 
 from spiq.graph.query import rank, weight_nodes
-from spiq.planning.placement.place import Placement, unfit
+from spiq.planning.placement.fitness import unfit
+from spiq.planning.placement.values import Placement
 from spiq.targets import Target
 
 

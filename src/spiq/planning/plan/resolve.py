@@ -11,7 +11,7 @@ import numpy as np
 import onnx_ir as ir
 
 from spiq.planning.placement.groups import groups
-from spiq.planning.placement.place import Placement
+from spiq.planning.placement.values import Placement
 from spiq.planning.plan.derive import Ids, channel_scales, grid_steps, least_step
 from spiq.planning.plan.entries import LayerPlan, TensorPlan
 from spiq.planning.plan.grid import Grid

@@ -17,7 +17,7 @@ from spiq.errors import PlanError
 from spiq.graph.query import constant, where
 from spiq.methods import METHODS
 from spiq.planning.placement.groups import groups
-from spiq.planning.placement.place import LAYERS, Placement
+from spiq.planning.placement.values import LAYERS, Placement
 from spiq.planning.plan.entries import LayerPlan, Numbers, TensorPlan
 from spiq.planning.plan.resolve import resolve, zero_point
 from spiq.planning.plan.values import Plan

@@ -1,0 +1,127 @@
+"""What is known of a network before anything is decided: its tensors' statistics, without data.
+
+    prepare -> what the inputs are -> measure -> what is doubtful -> (equalize)
+
+Statistics come from BatchNormalization and a rule per operator, see :mod:`spiq.stats.propagate`;
+where the file states none, from synthetic images.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import onnx_ir as ir
+
+from spiq.config import Config
+from spiq.methods import METHODS
+from spiq.passes.equalize import equalize
+from spiq.passes.prepare import Prepared, prepare
+from spiq.runtime.observe import lacks_statistics, observe
+from spiq.stats.channel import Array, ChannelStats
+from spiq.stats.consistency import range_doubts, statistics_doubts
+from spiq.stats.inputs import Ends, input_stats
+from spiq.stats.propagate import Measured, measure
+
+Progress = Callable[[str], None]
+"""Told the name of each step as it begins."""
+
+WARNING = "warning: "
+"""What notes begin with that cast doubt on the result."""
+
+_LISTED = 3
+"""Operators without a rule that a note names."""
+
+
+def silent(step: str) -> None:
+    """Report no progress."""
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """What is known of a network.
+
+    Attributes:
+        prepared: The network, ready to be planned and rewritten.
+        measured: Statistics of its tensors.
+        notes: Assumptions made, a sentence each; what casts doubt on the result begins with
+            ``WARNING``.
+    """
+
+    prepared: Prepared
+    measured: Measured
+    notes: tuple[str, ...]
+
+    @property
+    def graph(self) -> ir.Graph:
+        """The prepared graph."""
+        return self.prepared.model.graph
+
+    def input_ends(self) -> dict[str, tuple[Array, Array]]:
+        """Return the range of each input of which something is known, by name."""
+        stats = {value: self.measured.stats.get(value) for value in self.graph.inputs}
+        return {str(v.name): (known.low, known.high) for v, known in stats.items() if known}
+
+
+def analyse(
+    network: ir.Model,
+    config: Config,
+    tell: Progress = silent,
+    known_ends: Mapping[str, Ends] | None = None,
+) -> Analysis:
+    """Prepare a network, in place, and learn what its tensors look like.
+
+    Args:
+        network: The network.
+        config: The options.
+        tell: Told the name of each step as it begins.
+        known_ends: Ranges of inputs that a plan has decided, by name.
+
+    Raises:
+        ModelError: The network cannot be used.
+        ConfigError: The options do not fit its inputs.
+    """
+    tell("prepare")
+    prepared = prepare(network)
+
+    tell("measure")
+    inputs, notes = input_stats(prepared, config, known_ends)
+    stated = not lacks_statistics(prepared)
+    if not stated:
+        prepared = observe(prepared, inputs)
+        notes.append(
+            "the file holds no BatchNorm statistics to speak of: moments were observed on "
+            "synthetic images instead; export with BatchNorm kept for better ranges"
+        )
+    measured = measure(prepared, inputs)
+    notes += _doubts(prepared, measured, inputs, config, stated=stated)
+
+    if METHODS[config.method].equalizes:
+        prepared = equalize(prepared)
+        measured = measure(prepared, inputs)
+    return Analysis(prepared, measured, (*notes, *_gaps(measured)))
+
+
+def _doubts(
+    prepared: Prepared,
+    measured: Measured,
+    inputs: Mapping[str, ChannelStats],
+    config: Config,
+    *,
+    stated: bool,
+) -> list[str]:
+    """Return what casts doubt on what the file states, and on what the user says of inputs."""
+    doubts = statistics_doubts(prepared, measured) if stated else []
+    if config.input_range is not None or config.input_mean is not None:
+        doubts += range_doubts(prepared, inputs)
+    return [WARNING + doubt for doubt in doubts]
+
+
+def _gaps(measured: Measured) -> list[str]:
+    """Say behind which operators nothing is known."""
+    unknown = measured.unknown
+    if not unknown:
+        return []
+    more = " and others" if len(unknown) > _LISTED else ""
+    return [
+        f"no statistics rule for {', '.join(unknown[:_LISTED])}{more}: layers behind it stay in "
+        "float until the next BatchNorm"
+    ]

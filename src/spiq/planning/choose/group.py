@@ -1,0 +1,164 @@
+"""A group of tensors that is decided together, and what a choice of its grids means and costs.
+
+With the least step r_c of each channel, sigma and the steps follow, see
+:mod:`spiq.planning.plan.derive`; the cost is the expected error at the network's outputs,
+
+    sum_t sum_c w_c (rounding + clipping)  +  weight rounding of the layers that read t,
+
+with w_c the importance of the channel.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from spiq.planning.errors.tensor_error import Channels
+from spiq.planning.errors.weight_error import WeightError
+from spiq.planning.plan.derive import Ids, channel_scales, grid_steps, least_step
+from spiq.stats.channel import Array
+
+Sum = tuple[int, int, int]
+"""Grids of the two operands of an Add on integers, and of its result."""
+
+
+@dataclass(frozen=True)
+class Grids:
+    """A choice: what is chosen for each grid, by its number.
+
+    Attributes:
+        alpha: The exponent, the same for all.
+        zero_points: The integer that stands for 0.
+        widths: Index of the width of the ranges.
+        shared: A number that grids of one step have in common; empty where none do.
+    """
+
+    alpha: float
+    zero_points: Mapping[int, int]
+    widths: Mapping[int, int]
+    shared: Mapping[int, int]
+
+
+@dataclass(frozen=True)
+class Scaled(Grids):
+    """A choice, and what follows from it.
+
+    Attributes:
+        steps: Step of each grid, by its number.
+        channel_scales: Of each class, by its number.
+        cost: Expected error at the outputs, relative to their signal.
+    """
+
+    steps: Mapping[int, float]
+    channel_scales: Mapping[int, float]
+    cost: float
+
+
+@dataclass(frozen=True)
+class Group:
+    """Tensors that are decided together, and all that their errors depend on.
+
+    Attributes:
+        tensors: The tensors.
+        layers: The layers that read them.
+        sums: The Adds among them that run on integers.
+        pinned: Classes whose channel scale is 1.
+        bits: Bits of each grid, by its number.
+    """
+
+    tensors: Sequence[Channels]
+    layers: Sequence[WeightError]
+    sums: Sequence[Sum]
+    pinned: frozenset[int]
+    bits: Mapping[int, int]
+
+    @cached_property
+    def qmax(self) -> dict[int, int]:
+        """The greatest integer of each grid."""
+        return {grid: 2**count - 1 for grid, count in self.bits.items()}
+
+    @cached_property
+    def names(self) -> Ids:
+        """Numbers of the classes, each once."""
+        return np.unique(np.concatenate([t.classes for t in self.tensors]))
+
+    @cached_property
+    def index(self) -> list[Ids]:
+        """Place of each channel's class in ``names``, for each tensor."""
+        return [np.searchsorted(self.names, t.classes) for t in self.tensors]
+
+    @cached_property
+    def held(self) -> np.ndarray:
+        """Whether the scale of each class is 1."""
+        return np.isin(self.names, list(self.pinned))
+
+    @cached_property
+    def grids(self) -> list[int]:
+        """Number of each tensor's grid."""
+        return [t.grid for t in self.tensors]
+
+    @cached_property
+    def widths(self) -> Array:
+        """The widths that there are."""
+        return self.tensors[0].widths
+
+    def needs(
+        self, zero_points: Mapping[int, int], widths: Mapping[int, int] | None
+    ) -> list[Array]:
+        """Return the least step of each channel, at one width per grid or at all of them."""
+        at = (lambda grid: slice(None)) if widths is None else widths.__getitem__
+        return [
+            least_step(
+                t.low[:, at(t.grid)], t.high[:, at(t.grid)], zero_points[t.grid], self.qmax[t.grid]
+            )
+            for t in self.tensors
+        ]
+
+    def sigma(self, needs: Sequence[Array], alpha: float) -> Array:
+        """Return the channel scale of each class, in the order of ``names``."""
+        return channel_scales(needs, self.grids, self.index, self.held, alpha)
+
+    def spread(self, sigma: Array, *, wide: bool = False) -> list[Array]:
+        """Return the channel scale of each channel, for each tensor; ``wide`` has an axis more."""
+        return [sigma[place, None] if wide else sigma[place] for place in self.index]
+
+    def errors(
+        self,
+        steps: Mapping[int, Array],
+        sigma: Sequence[Array],
+        zero_points: Mapping[int, int],
+        shared: Mapping[int, int],
+    ) -> dict[int, Array]:
+        """Return the expected error of the tensors of each grid in ``steps``, shape (...)."""
+        exact = {
+            out
+            for a, b, out in self.sums
+            if shared.get(a, a) == shared.get(b, b) == shared.get(out, out)
+        }
+        errors: dict[int, Array] = {}
+        for t, scale in zip(self.tensors, sigma, strict=True):
+            if t.grid in steps:
+                step, zero = steps[t.grid] * scale, zero_points[t.grid]
+                cost = t.cost(step, zero, self.qmax[t.grid], exact=t.grid in exact)
+                errors[t.grid] = errors.get(t.grid, 0.0) + cost
+        return errors
+
+    def evaluated(self, chosen: Grids) -> Scaled:
+        """Work out what a choice means, and what it costs."""
+        needs = self.needs(chosen.zero_points, chosen.widths)
+        by_class = self.sigma(needs, chosen.alpha)
+        sigma = self.spread(by_class)
+        steps = grid_steps(needs, sigma, self.grids, chosen.shared)
+
+        by_name = {int(name): float(s) for name, s in zip(self.names, by_class, strict=True)}
+        errors = self.errors(steps, sigma, chosen.zero_points, chosen.shared)
+        cost = float(np.sum(list(errors.values())))
+        cost += sum(layer.cost(by_name) for layer in self.layers)
+
+        return Scaled(
+            **vars(chosen),
+            steps={grid: float(step) or 1.0 for grid, step in steps.items()},
+            channel_scales=by_name,
+            cost=cost,
+        )

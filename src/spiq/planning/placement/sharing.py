@@ -1,0 +1,127 @@
+"""What has to go together: the stored tensors of one grid, the channels of one channel scale.
+
+*Grids.* Operators that only move data keep the grid of their input. A Concat shares its grid with
+those inputs that nothing but Concats read: it is then a copy.
+
+*Classes.* In folded form a tensor holds x / sigma with one sigma per channel. Operators that are
+homogeneous hand sigma on; an Add needs the same sigma on both sides; layers and BatchNormalization
+take any sigma on either side. (tensor, channel) pairs that must have the same sigma form a class. A
+Sigmoid on integers pins sigma to 1. Float operators and graph outputs put no condition on it: a Mul
+converts behind and before them.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import onnx_ir as ir
+
+from spiq.graph.query import data_inputs, feeds_only
+from spiq.planning.placement.components import Ids, components
+from spiq.planning.placement.values import FREE, ROUNDS, Placement
+from spiq.stats.propagate import Measured
+from spiq.stats.routing import MOVERS, ZERO, route
+
+
+def shared_grids(
+    placement: Placement, stored: dict[ir.Value, None], measured: Measured
+) -> dict[ir.Value, int]:
+    """Return the number of each stored tensor's grid; equal numbers, one grid."""
+    number = {value: np.array(index) for index, value in enumerate(stored)}
+
+    # what moves a tensor keeps its grid
+    movers = [node for node in placement.integer if node.op_type not in ROUNDS]
+    pairs = [
+        (number[source], number[result])
+        for node in movers
+        if node.op_type != "Concat"
+        for result in node.outputs
+        for source in data_inputs(node)
+    ]
+    grids = components(len(number), [a for a, _ in pairs], [b for _, b in pairs])
+
+    # what only Concats read is on theirs
+    values = list(stored)
+    for node in movers:
+        for source in data_inputs(node) if node.op_type == "Concat" else ():
+            own, joint = grids[number[source]], grids[number[node.outputs[0]]]
+            if own != joint and feeds_only(source, "Concat"):
+                members = np.flatnonzero((grids == own) | (grids == joint))
+                if _may_share([values[index] for index in members], placement, measured):
+                    grids[grids == own] = joint
+    return {value: int(grids[index]) for value, index in number.items()}
+
+
+def _may_share(values: Sequence[ir.Value], placement: Placement, measured: Measured) -> bool:
+    """Return whether one grid for all these tensors still stands for each absorbed activation."""
+    absorbed = [value for value in values if value.producer() in placement.absorbed]
+    if not absorbed:
+        return True
+    low = min(measured.stats[value].low.min() for value in values)
+    high = max(measured.stats[value].high.max() for value in values)
+    ends = [measured.stats[value].high.max() for value in absorbed]
+    return bool(low >= 0 and high <= min(ends))
+
+
+def shared_scales(
+    placement: Placement, stored: dict[ir.Value, None], measured: Measured
+) -> tuple[dict[ir.Value, Ids], frozenset[int]]:
+    """Return the class of each channel of each stored tensor, and the classes held at scale 1."""
+    # every channel of every tensor has a number
+    start, ids = 0, {}
+    for value in stored:
+        layout = measured.stats[value].layout
+        count = int(np.prod(layout))
+        ids[value] = np.arange(start, start + count, dtype=np.int64).reshape(layout)
+        start += count
+
+    # a class is what operators join, named by its least number
+    pairs = [
+        pair
+        for node in placement.integer
+        if node.op_type not in FREE
+        for pair in _joined(node, ids, placement)
+    ]
+    names = components(start, [a for a, _ in pairs], [b for _, b in pairs])
+    classes = {value: names[array] for value, array in ids.items()}
+
+    pinned = {
+        name
+        for node in placement.integer
+        for value in _pinned_by(node, placement)
+        for name in classes[value].reshape(-1).tolist()
+    }
+    return classes, frozenset(pinned)
+
+
+def _pinned_by(node: ir.Node, placement: Placement) -> list[ir.Value]:
+    """Return the stored tensors that ``node`` takes or gives in real units only."""
+    if node.op_type == "Sigmoid" or (node.op_type == "Mul" and _gate(node, placement) is None):
+        return [*data_inputs(node), *map(placement.stored_output, node.outputs)]
+    return []
+
+
+def _gate(node: ir.Node, placement: Placement) -> ir.Value | None:
+    """Return the operand of a Mul that is a Sigmoid on integers, if any."""
+    for value in data_inputs(node):
+        producer = value.producer()
+        if producer is not None and producer.op_type == "Sigmoid" and producer in placement.integer:
+            return value
+    return None
+
+
+def _joined(node: ir.Node, ids: dict[ir.Value, Ids], placement: Placement) -> list[tuple[Ids, Ids]]:
+    """Return pairs of arrays of channels that ``node`` wants on one scale."""
+    if node.op_type == "Sigmoid":
+        return []
+    gate = _gate(node, placement) if node.op_type == "Mul" else None
+    inputs = [ids[value] for value in data_inputs(node) if value is not gate]
+    outputs = [ids[placement.stored_output(value)] for value in node.outputs]
+    if node.op_type not in MOVERS:
+        return [tuple(np.broadcast_arrays(array, outputs[0])) for array in inputs]  # type: ignore[misc]
+    maps = route(node, [array.shape for array in inputs])
+    assert maps is not None
+    flat = np.concatenate([array.reshape(-1) for array in inputs])
+    return [
+        (flat[entry[entry != ZERO]], array[entry != ZERO])
+        for entry, array in zip(maps, outputs, strict=True)
+    ]

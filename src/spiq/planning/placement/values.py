@@ -1,0 +1,45 @@
+"""What is decided about where integers begin and end, and the kinds of operators there are."""
+
+from dataclasses import dataclass, field
+
+import onnx_ir as ir
+
+from spiq.graph.query import sole_consumer
+from spiq.planning.placement.components import Ids
+
+LAYERS = frozenset({"Conv", "Gemm", "MatMul"})
+"""Operators that multiply by a weight, where a target runs them on integers."""
+
+ROUNDS = frozenset({"Conv", "Gemm", "MatMul", "Add", "Mul", "BatchNormalization", "AveragePool",
+                    "GlobalAveragePool", "LeakyRelu", "Sigmoid"})  # fmt: skip
+"""Integer operators that write on a grid of their own."""
+
+FREE = frozenset({"Conv", "Gemm", "MatMul", "BatchNormalization"})
+"""Integer operators that take any channel scale on either side: it folds into their weights."""
+
+
+@dataclass
+class Placement:
+    """What runs on integers, and what shares a grid or a channel scale.
+
+    Attributes:
+        integer: Nodes that run on integers, in order.
+        absorbed: Activations that the grid behind them stands for; they are removed.
+        grids: For each stored tensor, the number of its grid; equal numbers, one grid.
+        classes: For each stored tensor, the number of the class of each of its channels, in the
+            tensor's layout.
+        pinned: Classes whose channel scale is 1.
+        reasons: Why a layer stays in float, by node.
+    """
+
+    integer: dict[ir.Node, None] = field(default_factory=dict)
+    absorbed: dict[ir.Node, None] = field(default_factory=dict)
+    grids: dict[ir.Value, int] = field(default_factory=dict)
+    classes: dict[ir.Value, Ids] = field(default_factory=dict)
+    pinned: frozenset[int] = frozenset()
+    reasons: dict[ir.Node, str] = field(default_factory=dict)
+
+    def stored_output(self, value: ir.Value) -> ir.Value:
+        """Return the tensor that is stored for ``value``: behind an absorbed activation, if any."""
+        after = sole_consumer(value)
+        return after.outputs[0] if after is not None and after in self.absorbed else value
