@@ -19,8 +19,9 @@ if TYPE_CHECKING:
     from spiq.evaluation import evaluate
     from spiq.inspection.compare import compare
     from spiq.inspection.inspect import inspect
-    from spiq.pipeline import Quantized, apply, plan, quantize
+    from spiq.pipeline import apply, plan, quantize
     from spiq.planning.plan.values import Plan
+    from spiq.quantized import Quantized
 
 __all__ = [
     "Config",
@@ -39,7 +40,7 @@ __all__ = [
 _HOMES = {
     "Config": "spiq.config",
     "Plan": "spiq.planning.plan.values",
-    "Quantized": "spiq.pipeline",
+    "Quantized": "spiq.quantized",
     "SpiqError": "spiq.errors",
     "apply": "spiq.pipeline",
     "compare": "spiq.inspection.compare",

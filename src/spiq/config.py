@@ -15,6 +15,13 @@ Range = tuple[float, float]
 class Config:
     """How to quantize.
 
+    >>> import spiq
+    >>> spiq.Config(weight_bits=4).method
+    'spiq'
+    >>> spiq.Config(weight_bits=9)
+    Traceback (most recent call last):
+    spiq.errors.ConfigError: weight_bits is 9: it must be from 2 to 8
+
     Attributes:
         method: One of :data:`spiq.methods.METHODS`.
         target: ``onnxruntime`` or ``portable`` (7-bit weights: no 16-bit saturation on x86 CPUs

@@ -14,7 +14,15 @@ Every message says what happened, where (file, node and operator) and what the u
 
 
 class SpiqError(Exception):
-    """Root of all errors that spiq raises on purpose."""
+    """Root of all errors that spiq raises on purpose.
+
+    >>> import spiq
+    >>> try:
+    ...     spiq.quantize(b"no model")
+    ... except spiq.SpiqError as error:
+    ...     print(type(error).__name__)
+    ModelError
+    """
 
 
 class ModelError(SpiqError):

@@ -13,8 +13,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-import numpy.typing as npt
 import onnx_ir as ir
 
 from spiq import __version__
@@ -25,9 +23,9 @@ from spiq.emit.qdq import emit
 from spiq.errors import PlanError
 from spiq.graph.edit import remove_unused
 from spiq.graph.fingerprint import fingerprint
-from spiq.inspection.layers import LayerResult, layer_results
+from spiq.inspection.layers import layer_results
 from spiq.io.read import read
-from spiq.io.write import serialize, write
+from spiq.io.write import serialize
 from spiq.methods import METHODS
 from spiq.planning.choose.decide import make_plan, place_for, placed
 from spiq.planning.choose.mixed import bits_per_weight, packed_bytes
@@ -35,11 +33,11 @@ from spiq.planning.placement.values import Placement
 from spiq.planning.plan.resolve import Resolved, resolve
 from spiq.planning.plan.validate import check_fits, check_settings
 from spiq.planning.plan.values import Plan
+from spiq.quantized import Quantized, QuantizeResult
 from spiq.rewriting.prelu import prelu_as_max
 from spiq.rewriting.round_layers import layer_inputs, round_stored, round_unstored
 from spiq.rewriting.rounding import ROUNDINGS, needs_correlation
 from spiq.runtime.correlations import observe_correlations
-from spiq.runtime.session import session
 from spiq.runtime.verify import verify
 from spiq.targets import TARGETS
 
@@ -51,80 +49,18 @@ if TYPE_CHECKING:
 STEPS = ("read", "prepare", "measure", "plan", "rewrite", "emit", "verify")
 
 
-@dataclass(frozen=True, kw_only=True)
-class QuantizeResult:
-    """What :func:`spiq.quantize` did."""
-
-    method: str
-    target: str
-    weight_bits: int
-    activation_bits: int
-    layers: tuple[LayerResult, ...]
-    bytes_before: int
-    bytes_after: int
-    seconds: float
-    bits_per_weight: float
-    """Mean over all weights of layers on integers."""
-    packed_bytes: int
-    """What all weights would take with each packed to its bits, biases and scales included."""
-    snr_db: dict[str, float]
-    """Signal-to-noise ratio of each output against float, in dB, on synthetic inputs."""
-    no_snr: dict[str, str] = field(default_factory=dict)
-    """Why an output that is not listed there has none."""
-    notes: tuple[str, ...] = field(default=())
-    """Assumptions that were made and things worth knowing, a sentence each; those that cast doubt
-    on the result begin with ``WARNING``."""
-
-    @property
-    def quantized_layers(self) -> int:
-        """Number of layers that run on integers."""
-        return sum(layer.quantized for layer in self.layers)
-
-    @property
-    def float_layers(self) -> tuple[LayerResult, ...]:
-        """The layers left in float."""
-        return tuple(layer for layer in self.layers if not layer.quantized)
-
-
-@dataclass(frozen=True)
-class Quantized:
-    """A quantized network.
-
-    Attributes:
-        model: The serialized ONNX model.
-        plan: What was decided.
-        report: What was done.
-        source: Path of the float model, if it came from one.
-    """
-
-    model: bytes
-    plan: Plan
-    report: QuantizeResult
-    source: str | None = None
-
-    def save(self, path: str | os.PathLike[str], *, force: bool = False) -> None:
-        """Write the model to ``path``, whole or not at all.
-
-        Args:
-            path: Where to.
-            force: Overwrite even the float model.
-
-        Raises:
-            OutputError: The path cannot be written, or is that of the float model.
-        """
-        write(self.model, path, source=self.source, force=force)
-
-    def run(self, inputs: dict[str, npt.NDArray[np.generic]]) -> dict[str, npt.NDArray[np.generic]]:
-        """Run the model in ONNX Runtime; outputs by name."""
-        opened = session(self.model)
-        names = [output.name for output in opened.get_outputs()]
-        return dict(zip(names, opened.run(names, inputs), strict=True))
-
-
 def quantize(
     model: "Source", config: Config | None = None, *, progress: Progress | None = None
 ) -> Quantized:
     """Quantize a network without data.
+
+    >>> import spiq
+    >>> from spiq.demo import model_path
+    >>> result = spiq.quantize(model_path())
+    >>> result.report.snr_db["logits"] > 20
+    True
+
+    ``result.save("model.int8.onnx")`` writes it.
 
     Args:
         model: Path of an ONNX file, its bytes, an ``onnx.ModelProto`` or an ``onnx_ir.Model``
@@ -144,12 +80,27 @@ def quantize(
 def plan(
     model: "Source", config: Config | None = None, *, progress: Progress | None = None
 ) -> Plan:
-    """Decide how to quantize a network, and change nothing: arguments as for :func:`quantize`."""
+    """Decide how to quantize a network, and change nothing: arguments as for :func:`quantize`.
+
+    >>> import spiq
+    >>> from spiq.demo import model_path
+    >>> made = spiq.plan(model_path(), spiq.Config(weight_bits=6))
+    >>> made.layers["/stem/conv/Conv"].bits
+    6
+    """
     return _decide(_Run(model, progress or silent), config or Config()).plan
 
 
 def apply(model: "Source", plan: Plan, *, progress: Progress | None = None) -> Quantized:
     """Quantize a network by a plan.
+
+    >>> import spiq
+    >>> from dataclasses import replace
+    >>> from spiq.demo import model_path
+    >>> made = spiq.plan(model_path())
+    >>> edited = replace(made, left_in_float={"/classifier/Gemm": "I want it exact"})
+    >>> spiq.apply(model_path(), edited).report.float_layers[0].reason
+    'I want it exact'
 
     Args:
         model: The model that the plan was made for.

@@ -15,7 +15,8 @@ from spiq.cli.render.jsonable import to_json
 from spiq.config import Config
 from spiq.demo import model_path
 from spiq.errors import ConfigError, ModelError
-from spiq.inspection.compare import CompareResult, TensorComparison, compare
+from spiq.inspection.compare import CompareResult, compare
+from spiq.inspection.tensor_sums import TensorComparison
 
 SIGMA = np.float32([0.5, 1, 2, 4])
 QDQ = "q = QuantizeLinear(h, s, z) {name} = DequantizeLinear(q, s, z) "

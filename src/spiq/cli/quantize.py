@@ -10,8 +10,8 @@ from spiq.errors import ConfigError
 
 if TYPE_CHECKING:
     from spiq.config import Config
-    from spiq.pipeline import QuantizeResult
     from spiq.planning.plan.values import Plan
+    from spiq.quantized import QuantizeResult
 
 
 def quantize(

@@ -30,6 +30,12 @@ class InspectResult:
 def inspect(model: "Source", config: Config | None = None) -> InspectResult:
     """Describe the layers of a float network, and say which of them would be quantized.
 
+    >>> import spiq
+    >>> from spiq.demo import model_path
+    >>> first = spiq.inspect(model_path()).layers[0]
+    >>> first.name, first.operator, first.quantized
+    ('/stem/conv/Conv', 'Conv', True)
+
     Args:
         model: Path of an ONNX file, its bytes, an ``onnx.ModelProto`` or an ``onnx_ir.Model``
             (which is not changed).

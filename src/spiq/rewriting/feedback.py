@@ -119,6 +119,7 @@ def refine(x: Weights, integers: Weights, metric: Metric, qmax: int) -> tuple[We
     slope = metric.times(integers - x)
     if x.size * channels > _MOST_WORK:
         return integers, slope
+
     integers = integers.copy()
     for _ in range(_PASSES):
         changed = False
@@ -131,6 +132,8 @@ def refine(x: Weights, integers: Weights, metric: Metric, qmax: int) -> tuple[We
                     own = own + _summed(a[:, c, start:c], reach[:, : c - start])
                 moves = _move_taps(integers[:, c], own, a[:, c, c], t, qmax)
                 reach[:, c - start] = moves * t if size == 1 else t @ moves
+
+            # what the block has changed reaches all other channels
             if reach.any():
                 changed = True
                 flat = reach.reshape(groups, end - start, -1)

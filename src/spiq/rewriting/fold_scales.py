@@ -60,17 +60,20 @@ def _fold(node: ir.Node, resolved: Resolved) -> None:
     weight, bias = weight_and_bias(node)
     sigma_in = channel_scale(resolved.tensors.get(str(source.name)))
     sigma_out = channel_scale(resolved.tensors.get(str(result.name)))
+
     if sigma_in is not None:
         weight = (
             weight * sigma_in.astype(weight.dtype)[:, None]
             if node.op_type == "MatMul"
             else scale_columns(node, weight, _wide(sigma_in, node, weight))
         )
+
     if sigma_out is not None:
         inverse = 1 / np.broadcast_to(sigma_out, bias.shape)
         shape = (1, -1) if node.op_type == "MatMul" else (-1,) + (1,) * (weight.ndim - 1)
         weight = weight * inverse.reshape(shape).astype(weight.dtype)
         bias = bias * inverse
+
     if node.op_type == "MatMul":
         if sigma_in is not None or sigma_out is not None:
             node.replace_input_with(1, initializer(node.graph, f"{node.name}_weight", weight))  # type: ignore[arg-type]

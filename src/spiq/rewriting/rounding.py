@@ -222,12 +222,15 @@ def _rounded(rows: Weights, step: Array, metric: Metric, kernels: Kernels) -> tu
     groups, channels, size, outputs = rows.shape
     tries = _TRIES if channels * size <= _FEW else np.ones(1)
     steps = np.maximum(step[:, None] * tries[:, None], kernels.least[:, None])
+
+    # 2 and 3: all tries at once, beside each other
     flat = steps.reshape(groups, -1)
     wide: Weights = np.tile(rows, len(tries))
     divisor: Weights = flat[:, None, None].astype(np.float32)
     scaled = wide / divisor
     integers = feedback(scaled, metric, kernels.qmax)
     integers, slope = refine(scaled, integers, metric, kernels.qmax)
+
     # x^T S x, q^T S x and q^T S q of every row, in steps
     power = np.einsum("gcko,gcko->go", rows, metric.times(rows)).astype(np.float64)
     wanted = (power[:, None] / steps**2).reshape(groups, -1)
@@ -235,8 +238,12 @@ def _rounded(rows: Weights, step: Array, metric: Metric, kernels: Kernels) -> tu
     got = met + np.einsum("gcko,gcko->go", integers, slope)
     cosine = met / np.sqrt(np.maximum(got, 1e-30))
     cosine = cosine / np.sqrt(np.maximum(wanted, 1e-30))
+
+    # the try whose output points most like the one wanted
     best = cosine.reshape(groups, len(tries), outputs).argmax(axis=1)
     place = best * outputs + np.arange(outputs)
+
+    # 4: with the variance that is wanted
     final = flat * _kept(wanted, got)
     final = np.maximum(np.take_along_axis(final, place, axis=1), kernels.least)
     if len(tries) > 1:

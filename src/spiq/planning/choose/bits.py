@@ -63,6 +63,7 @@ def choose_bits(graph: ir.Graph, placement: Placement, config: Config) -> Bits:
         dict.fromkeys(layers, min(config.weight_bits, most)),
         {n: config.activation_bits for n in layers if data_inputs(n)[0] not in placement.grids},
     )
+
     if config.first_last_bits is not None:
         for node in first_and_last(graph, layers):
             found.layers[node] = min(config.first_last_bits, most)

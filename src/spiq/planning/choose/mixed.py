@@ -73,16 +73,20 @@ def mix_bits(
         name: np.array(stored.channel_scale)
         for name, stored in resolve(plan, placement).tensors.items()
     }
+
+    # D_l(b) of each layer that is not held
     tried = range(FEWEST, TARGETS[plan.target].weight_bits + 1)
     errors = {
         str(node.name): _errors(node, channel_scales, measured, importance, tried)
         for node in nodes
         if node not in held
     }
+
     layers = {name: Weights(counts[name], found) for name, found in errors.items()}
     bits = share_bits(layers, _budget(graph, nodes, counts, fixed, config))
     why = reasons(layers, bits)
     why |= {name: f"{count} bits, as a first or last layer" for name, count in fixed.items()}
+
     mixed = {
         name: replace(layer, bits=(bits | fixed)[name], reason=why[name])
         for name, layer in plan.layers.items()

@@ -73,6 +73,7 @@ def _carried(
     if any(value not in ranges for value in inputs) or not inputs:
         return None
     first = ranges[inputs[0]]
+
     maps = route(node, [measured.stats[value].layout for value in inputs])
     if maps is not None:
         return _moved(maps[index], [ranges[value] for value in inputs])
@@ -82,6 +83,8 @@ def _carried(
         return _stepped(node, first, inputs[0])
     if node.op_type in ("Add", "Sub") and len(inputs) == 2:
         return _summed(node, [measured.stats[value] for value in inputs], ranges)
+
+    # a function of one tensor: that of both ends, and of its least point where it has one inside
     gate = gated(node)
     function, source, dip = (
         (gate[1], gate[0], gate[2])

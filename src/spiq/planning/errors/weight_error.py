@@ -94,6 +94,8 @@ def errors_by_bits(
     assert weight is not None and source is not None
     split = grouped(node, weight).astype(np.float32)
     groups, outputs, inputs, taps = split.shape
+
+    # the variance that it meets, with channel scales folded in
     known = measured.stats.get(source)
     var = np.ones(groups * inputs)
     if known is not None:
@@ -103,11 +105,15 @@ def errors_by_bits(
         split = split * sigma.reshape(groups, 1, inputs, 1).astype(np.float32)
         var = var / sigma**2
     by_input = var.reshape(groups, inputs)
+
+    # what the error of each output counts
     rows = importance.get(node.outputs[0])
     if rows is None or known is None:
         power = np.einsum("gock,gc->", split.astype(np.float64) ** 2, by_input)
         rows = np.ones(groups * outputs) / max(power, 1e-300)
     by_output = np.broadcast_to(rows.reshape(-1), groups * outputs).reshape(groups, outputs)
+
+    # sum_o w_o sum_c Var[x_c] sum_k dW[o,c,k]^2
     peak = np.abs(split).max(axis=(2, 3), keepdims=True)
     errors = {}
     for count in bits:

@@ -65,6 +65,7 @@ def check_fits(graph: ir.Graph, plan: Plan, placement: Placement) -> Plan:
     """
     nodes = {str(node.name): node for node in graph}
     _check_layers(nodes, plan, placement)
+
     values = {str(value.name) for node in graph for value in node.outputs}
     values.update(str(value.name) for value in graph.inputs)
     for name in plan.inputs:
@@ -74,6 +75,7 @@ def check_fits(graph: ir.Graph, plan: Plan, placement: Placement) -> Plan:
         for other in (name, entry.step_of):
             if other is not None and other not in values:
                 _refuse(f"the network has no tensor '{other}'")
+
     for value, classes in placement.classes.items():
         if value.name not in plan.tensors:
             _refuse(
@@ -83,6 +85,7 @@ def check_fits(graph: ir.Graph, plan: Plan, placement: Placement) -> Plan:
         _check_tensor(str(value.name), plan.tensors[str(value.name)], classes.shape)
         if value.is_graph_input():
             _check_input(str(value.name), plan)
+
     if placement.grids:
         for group in groups(placement):
             _check_grids(group, plan, placement)
@@ -117,6 +120,7 @@ def _check_layers(nodes: Mapping[str, ir.Node], plan: Plan, placement: Placement
     for name in plan.left_in_float:
         if nodes[name] in placement.absorbed:
             _refuse(f"{where(nodes[name])} goes with the layer before it: leave that in float")
+
     on_integers = [node for node in placement.integer if node.op_type in _WEIGHTED]
     if not any(node.op_type in LAYERS for node in on_integers):
         _refuse("it leaves every layer in float, and nothing to quantize")
@@ -157,6 +161,7 @@ def _check_tensor(name: str, tensor: TensorPlan, layout: tuple[int, ...]) -> Non
                 f"tensor '{name}': {key} has {len(numbers)} numbers: give one for all channels, or "
                 f"{count}, one for each"
             )
+
     if tensor.bits not in range(2, 9):
         _refuse(f"tensor '{name}' has {tensor.bits} bits, not 2 to 8")
     if not 0 <= tensor.zero <= 1:
@@ -164,6 +169,7 @@ def _check_tensor(name: str, tensor: TensorPlan, layout: tuple[int, ...]) -> Non
             f"tensor '{name}': zero is {tensor.zero}, a share of the grid from 0 to 1; leave it "
             "out to put it where the range says"
         )
+
     low, high, zero = min(tensor.low), max(tensor.high), zero_point(tensor)
     if max(tensor.low) > 0 or min(tensor.high) < 0:
         _refuse(f"tensor '{name}': the range of every channel must contain 0, low to high")
@@ -172,6 +178,7 @@ def _check_tensor(name: str, tensor: TensorPlan, layout: tuple[int, ...]) -> Non
             f"tensor '{name}': zero {tensor.zero:.4g} leaves no room for {low:.4g} to {high:.4g}; "
             "leave it out to put it where the range says"
         )
+
     if tensor.alpha is not None and tensor.channel_scale is not None:
         _refuse(f"tensor '{name}' has alpha and channel_scale: give either")
     if tensor.alpha is not None and not 0 <= tensor.alpha <= 1:
@@ -212,6 +219,8 @@ def _check_scales(group: Sequence[ir.Value], plan: Plan, placement: Placement) -
         if None in (alphas[first], alphas[other]):
             _refuse(f"'{first}' and '{other}' share channels: give both alpha or channel_scale")
         _refuse(f"tensors '{first}' and '{other}' share channels: give both the same alpha")
+
+    # scales by hand: what shares a channel gives it the same, and each is given somewhere
     if alphas[first] is not None:
         return
     given: dict[int, tuple[float, str]] = {}
@@ -227,6 +236,7 @@ def _check_scales(group: Sequence[ir.Value], plan: Plan, placement: Placement) -
                 )
             if number in placement.pinned and scale != 1:
                 _refuse(f"tensor '{value.name}' is read in real units: its channel_scale must be 1")
+
     for value in group:
         for channel, number in enumerate(placement.classes[value].reshape(-1).tolist()):
             if number not in given and number not in placement.pinned:

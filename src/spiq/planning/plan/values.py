@@ -18,6 +18,14 @@ from spiq.planning.plan.json import read, write
 class Plan:
     """Everything that a quantization decides.
 
+    >>> import spiq
+    >>> from spiq.demo import model_path
+    >>> made = spiq.plan(model_path())
+    >>> made.layers["/classifier/Gemm"].rounding
+    'correlated'
+    >>> spiq.Plan.from_json(made.to_json()) == made
+    True
+
     Attributes:
         model_hash: Hash of the model that the plan was made for.
         version: Version of spiq that made the plan.

@@ -1,0 +1,95 @@
+"""How far a tensor is from its counterpart, by sums per channel that add up over images.
+
+For reference tensor r and its counterpart q, over all images and positions,
+
+    SNR = 10 log10(sum (r - mean r)^2 / sum (r - q)^2),    cosine = sum r q / sqrt(sum r^2 sum q^2).
+
+A network that spiq quantized holds *folded* tensors, q = r / sigma with one sigma per channel.
+There the gain of each channel that fits best, g = sum r q / sum q^2, is applied first; since it
+absorbs one of the channel's n samples, the noise that remains is multiplied by n / (n - 1).
+Channels lie along axis 1; from rank 5 on, along all axes between the first and the last two.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+
+from spiq.runtime.snr import decibels
+
+Array = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TensorComparison:
+    """One tensor of the quantized network beside the float network's."""
+
+    name: str
+    producer: str
+    """Operator and node that write the tensor in the float network."""
+    snr_db: float
+    cosine: float
+
+
+@dataclass(frozen=True)
+class Sums:
+    """Sums of r, r^2, r q, q^2 and (r - q)^2 per channel, over n samples each."""
+
+    r: Array
+    rr: Array
+    rq: Array
+    qq: Array
+    noise: Array
+    n: int
+
+    @classmethod
+    def of(cls, r: npt.NDArray[np.generic], q: npt.NDArray[np.generic]) -> "Sums":
+        """Return the sums over a tensor and its counterpart, of the same shape."""
+        a, b = _by_channel(r), _by_channel(q)
+        return cls(
+            a.sum(axis=1), _dot(a, a), _dot(a, b), _dot(b, b), _dot(a - b, a - b), a.shape[1]
+        )
+
+    def __add__(self, more: "Sums") -> "Sums":
+        return Sums(
+            self.r + more.r,
+            self.rr + more.rr,
+            self.rq + more.rq,
+            self.qq + more.qq,
+            self.noise + more.noise,
+            self.n + more.n,
+        )
+
+    def comparison(self, name: str, node: onnx.NodeProto, *, fitted: bool) -> TensorComparison:
+        """Return SNR and cosine; ``fitted`` by the gain of each channel that fits best."""
+        gain, noise = np.ones_like(self.rr), self.noise
+        if fitted:
+            gain = np.divide(self.rq, self.qq, out=np.zeros_like(self.rq), where=self.qq > 0)
+            noise = np.maximum(self.rr - gain * self.rq, 0) * (self.n / max(self.n - 1, 1))
+        signal, answer = float(self.rr.sum()), float((gain**2 * self.qq).sum())
+        size = np.sqrt(signal * answer)
+        same = signal == answer
+        varying = signal - float(self.r.sum()) ** 2 / (self.n * len(self.r))
+        return TensorComparison(
+            name=name,
+            producer=f"{node.op_type} '{node.name or node.output[0]}'",
+            snr_db=decibels(varying, float(noise.sum())),
+            cosine=float((gain * self.rq).sum() / size) if size > 0 else float(same),
+        )
+
+
+def _dot(a: Array, b: Array) -> Array:
+    product: Array = np.einsum("cn,cn->c", a, b)
+    return product
+
+
+def _by_channel(tensor: npt.NDArray[np.generic]) -> Array:
+    """Reshape to (channels, samples)."""
+    exact = tensor.astype(np.float64)
+    if exact.ndim < 2:
+        return exact.reshape(1, -1)
+    last = max(2, exact.ndim - 2)
+    channels = int(np.prod(exact.shape[1:last]))
+    rows = exact.reshape(exact.shape[0], channels, -1).swapaxes(0, 1)
+    return rows.reshape(channels, -1)

@@ -1,0 +1,92 @@
+"""What a quantization gives: the model, the plan that was followed, and what was done."""
+
+import os
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from spiq.inspection.layers import LayerResult
+from spiq.io.write import write
+from spiq.planning.plan.values import Plan
+from spiq.runtime.session import session
+
+
+@dataclass(frozen=True, kw_only=True)
+class QuantizeResult:
+    """What :func:`spiq.quantize` did."""
+
+    method: str
+    target: str
+    weight_bits: int
+    activation_bits: int
+    layers: tuple[LayerResult, ...]
+    bytes_before: int
+    bytes_after: int
+    seconds: float
+    bits_per_weight: float
+    """Mean over all weights of layers on integers."""
+    packed_bytes: int
+    """What all weights would take with each packed to its bits, biases and scales included."""
+    snr_db: dict[str, float]
+    """Signal-to-noise ratio of each output against float, in dB, on synthetic inputs."""
+    no_snr: dict[str, str] = field(default_factory=dict)
+    """Why an output that is not listed there has none."""
+    notes: tuple[str, ...] = field(default=())
+    """Assumptions that were made and things worth knowing, a sentence each; those that cast doubt
+    on the result begin with ``WARNING``."""
+
+    @property
+    def quantized_layers(self) -> int:
+        """Number of layers that run on integers."""
+        return sum(layer.quantized for layer in self.layers)
+
+    @property
+    def float_layers(self) -> tuple[LayerResult, ...]:
+        """The layers left in float."""
+        return tuple(layer for layer in self.layers if not layer.quantized)
+
+
+@dataclass(frozen=True)
+class Quantized:
+    """A quantized network.
+
+    >>> import numpy as np
+    >>> import spiq
+    >>> from spiq.demo import model_path
+    >>> result = spiq.quantize(model_path())
+    >>> result.report.quantized_layers, result.report.bytes_after < result.report.bytes_before
+    (23, True)
+    >>> image = np.zeros((1, 3, 24, 24), np.float32)
+    >>> result.run({"image": image})["logits"].shape
+    (1, 10)
+
+    Attributes:
+        model: The serialized ONNX model.
+        plan: What was decided.
+        report: What was done.
+        source: Path of the float model, if it came from one.
+    """
+
+    model: bytes
+    plan: Plan
+    report: QuantizeResult
+    source: str | None = None
+
+    def save(self, path: str | os.PathLike[str], *, force: bool = False) -> None:
+        """Write the model to ``path``, whole or not at all.
+
+        Args:
+            path: Where to.
+            force: Overwrite even the float model.
+
+        Raises:
+            OutputError: The path cannot be written, or is that of the float model.
+        """
+        write(self.model, path, source=self.source, force=force)
+
+    def run(self, inputs: dict[str, npt.NDArray[np.generic]]) -> dict[str, npt.NDArray[np.generic]]:
+        """Run the model in ONNX Runtime; outputs by name."""
+        opened = session(self.model)
+        names = [output.name for output in opened.get_outputs()]
+        return dict(zip(names, opened.run(names, inputs), strict=True))
