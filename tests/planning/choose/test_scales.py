@@ -248,7 +248,7 @@ def sum_of(*deviations: float) -> list[Channels]:
 
 
 def settled(group: list[Channels], method: Method) -> Scaled:
-    return decide(group, [], frozenset(), [ADDED], bits=dict.fromkeys(range(3), 8), method=method)
+    return decide(Group(group, [], [ADDED], frozenset(), dict.fromkeys(range(3), 8)), method)
 
 
 def test_sum_shares_a_step_where_that_saves_a_rounding() -> None:
