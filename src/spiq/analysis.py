@@ -12,20 +12,19 @@ from dataclasses import dataclass
 import onnx_ir as ir
 
 from spiq.config import Config
+from spiq.errors import WARNING as WARNING
 from spiq.methods import METHODS
 from spiq.passes.equalize import equalize
 from spiq.passes.prepare import Prepared, prepare
 from spiq.runtime.observe import lacks_statistics, observe
+from spiq.runtime.trials import tried
 from spiq.stats.channel import Array, ChannelStats
 from spiq.stats.consistency import range_doubts, statistics_doubts
-from spiq.stats.inputs import Ends, input_stats
+from spiq.stats.inputs import Ends, input_stats, judge, widened
 from spiq.stats.propagate import Measured, measure
 
 Progress = Callable[[str], None]
 """Told the name of each step as it begins."""
-
-WARNING = "warning: "
-"""What notes begin with that cast doubt on the result."""
 
 _LISTED = 3
 """Operators without a rule that a note names."""
@@ -83,10 +82,14 @@ def analyse(
     prepared = prepare(network)
 
     tell("measure")
-    inputs, notes = input_stats(prepared, config, known_ends)
+    told = config.input_range is not None or config.input_mean is not None
+    verdicts = {} if told else tried(prepared, judge(prepared))
+    pictured, notes = input_stats(prepared, config, known_ends, verdicts)
+    inputs = widened(pictured, verdicts, known_ends)
+
     stated = not lacks_statistics(prepared)
     if not stated:
-        prepared = observe(prepared, inputs)
+        prepared = observe(prepared, pictured)
         notes.append(
             "the file holds no BatchNorm statistics to speak of: moments were observed on "
             "synthetic images instead; export with BatchNorm kept for better ranges"

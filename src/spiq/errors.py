@@ -12,6 +12,9 @@
 Every message says what happened, where (file, node and operator) and what the user can do.
 """
 
+WARNING = "warning: "
+"""What notes begin with that cast doubt on a result."""
+
 
 class SpiqError(Exception):
     """Root of all errors that spiq raises on purpose.

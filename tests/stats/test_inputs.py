@@ -10,7 +10,8 @@ from spiq.errors import ConfigError
 from spiq.io.read import read
 from spiq.passes.prepare import Prepared, prepare
 from spiq.stats.channel import ChannelStats
-from spiq.stats.inputs import CONVENTIONS, infer_moments, input_stats
+from spiq.stats.conventions import CONVENTIONS
+from spiq.stats.inputs import infer_moments, input_stats
 
 BODY = "[c1] c1 = Conv<pads=[1,1,1,1], strides=[2,2]>(x, w1) " + bn("c1", "n1") + "[r] y = Relu(n1)"
 TURNED = "[t] t = Transpose<perm=[0,3,1,2]>(x) " + BODY.replace("(x, w1)", "(t, w1)")

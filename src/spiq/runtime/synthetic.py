@@ -93,10 +93,11 @@ def synthetic_inputs(
         shape = shapes[node.name]
         if shape and not isinstance(node.shape[0], int):
             shape[0] = batch
-        if node.type == "tensor(float)" and len(shape) == 4:
+        if node.type in ("tensor(float)", "tensor(uint8)") and len(shape) == 4:
             low, high = (ranges or {}).get(node.name, (np.array(-2.0), np.array(2.0)))
             leaves = dead_leaves(shape, seed=seed)
-            tensors[node.name] = (low + (high - low) * leaves).astype(np.float32)
+            kind = np.float32 if node.type == "tensor(float)" else np.uint8
+            tensors[node.name] = (low + (high - low) * leaves).astype(kind)
         elif node.type == "tensor(float)":
             rng = np.random.default_rng(seed)
             tensors[node.name] = rng.standard_normal(shape).astype(np.float32)

@@ -38,8 +38,9 @@ import numpy as np
 from spiq.graph.query import where
 from spiq.passes.prepare import Prepared
 from spiq.stats.channel import Array, ChannelStats
+from spiq.stats.conventions import Convention
 from spiq.stats.implied import Implied, implied_means
-from spiq.stats.inputs import Convention, distance, infer_moments
+from spiq.stats.inputs import infer_moments
 from spiq.stats.propagate import Measured
 
 _THETA, _THETA_BETWEEN_LAYERS, _THETAS = 0.92, 0.1, (0.7, 1.1)
@@ -147,7 +148,7 @@ def range_doubts(prepared: Prepared, given: Mapping[str, ChannelStats]) -> list[
             continue
         low, high = float(known.low.mean()), float(known.high.mean())
         taken = Convention("the range given", low, high)
-        if distance(taken, *trained) > _OTHER_INPUT:
+        if taken.distance(*trained) > _OTHER_INPUT:
             doubts.append(
                 f"input '{value.name}': the range given, {low:.4g} to {high:.4g}, means images of "
                 f"mean {taken.mean:.3g} and std {taken.std:.3g}, but the first layers were trained "

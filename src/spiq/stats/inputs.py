@@ -1,128 +1,185 @@
 """What the network's input looks like: from the options, or from the network itself.
 
-Where the user says nothing, the first layers tell. A convolution that reads the input and whose
-output a BatchNormalization describes by N(beta, v) states linear equations on the input's mean m,
-
-    sum_c m_c sum_k W[o,c,k] = beta_o - b_o,
-
-and, with the second-order statistics of natural images (neighbouring pixels are correlated by
-about 0.95, colours by about 0.9), its scale: v_o = s^2 w_o^T R w_o. The usual preprocessing that
-comes nearest to m and s is assumed, and said.
+Where the user says nothing, the file tells: what its first layers state of the input, and what
+their biases say beside their weights (:mod:`spiq.stats.first_layers`), makes each usual
+preprocessing more or less likely (:mod:`spiq.stats.evidence`). The likeliest is assumed, and the
+odds are said; where others are not out of the question, as a warning. An input of bytes needs no
+evidence. One that is no picture, by its shape, has the moments that the first layers state, and no
+convention.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
 import numpy as np
 import onnx_ir as ir
 
 from spiq.config import Config
-from spiq.errors import ConfigError
-from spiq.graph.query import dims, ints, is_constant, is_float32
-from spiq.passes.batchnorm import weight_and_bias
+from spiq.errors import WARNING, ConfigError
+from spiq.graph.query import dims, is_float32
 from spiq.passes.prepare import Prepared
 from spiq.stats.channel import Array, ChannelStats, stats
+from spiq.stats.conventions import PIXEL_MEAN, PIXEL_STD
+from spiq.stats.evidence import Verdict, weigh
+from spiq.stats.first_layers import channel_axis, first_layers, moments
 
-_PIXEL_MEAN, _PIXEL_STD = 0.45, 0.27
-"""Mean and deviation of the pixels of natural images, of values from 0 to 1."""
+_COLOURS = (1, 3, 4, None)
+"""Numbers of channels that pictures have; None where it is dynamic."""
 
-_NEIGHBOURS, _COLOURS = 0.95, 0.9
-_LEAST_TOLD = 1e-4
-"""Share of their size that kernels have to keep when summed, to tell the input's mean."""
+_REACH = 6.0
+"""Ends of what is no picture, in deviations from its mean: 8 bits are enough for that."""
 
-
-@dataclass(frozen=True)
-class Convention:
-    """A usual way to hand pixels to a network."""
-
-    name: str
-    low: float
-    high: float
-
-    @property
-    def mean(self) -> float:
-        """Expected mean of a natural image."""
-        return self.low + _PIXEL_MEAN * (self.high - self.low)
-
-    @property
-    def std(self) -> float:
-        """Expected deviation of a natural image."""
-        return _PIXEL_STD * (self.high - self.low)
-
-
-CONVENTIONS = (
-    Convention("pixels from 0 to 1", 0.0, 1.0),
-    Convention("pixels from -1 to 1", -1.0, 1.0),
-    Convention("pixels from 0 to 255", 0.0, 255.0),
-    Convention("pixels from -128 to 127", -128.0, 127.0),
-    Convention("pixels normalized by ImageNet's mean and std", -2.118, 2.640),
-)
+_HINT = "give --input-range or --input-mean and --input-std"
 
 
 Ends = tuple[tuple[float, ...], tuple[float, ...]]
 """Low and high end of an input, one number per channel or one for all."""
 
 
+def judge(prepared: Prepared) -> dict[str, Verdict]:
+    """Return what the file says of each input that takes pictures as floats, by name.
+
+    Args:
+        prepared: The network.
+    """
+    origin = _origin(prepared.model)
+    return {
+        str(value.name): weigh(first_layers(value, prepared, channel_axis(value)), origin)
+        for value in prepared.model.graph.inputs
+        if is_float32(value) and _is_picture(value)
+    }
+
+
+def _origin(model: ir.Model) -> str:
+    """Return what the file says of where it comes from."""
+    said = (model.producer_name, model.doc_string, model.graph.name, model.graph.doc_string)
+    return " ".join([*map(str, said), *map(str, model.metadata_props.values())]).lower()
+
+
+def _is_picture(value: ir.Value) -> bool:
+    shape = dims(value)
+    return shape is not None and len(shape) in (4, 5) and shape[channel_axis(value)] in _COLOURS
+
+
 def input_stats(
-    prepared: Prepared, config: Config, known_ends: Mapping[str, Ends] | None = None
+    prepared: Prepared,
+    config: Config,
+    known_ends: Mapping[str, Ends] | None = None,
+    verdicts: Mapping[str, Verdict] | None = None,
 ) -> tuple[dict[str, ChannelStats], list[str]]:
-    """Return the statistics of each float input, and what was assumed for it.
+    """Return the statistics of each input, and what was assumed for it.
 
     Args:
         prepared: The network.
         config: The options.
         known_ends: Ranges of inputs that are already decided, by name.
+        verdicts: What is known of picture inputs' conventions, by name; of :func:`judge` by
+            default.
 
     Raises:
         ConfigError: The options name another number of channels than the input has.
     """
+    judged = judge(prepared) if verdicts is None else verdicts
     known: dict[str, ChannelStats] = {}
     notes: list[str] = []
     for value in prepared.model.graph.inputs:
-        shape = dims(value)
-        if not is_float32(value) or shape is None or len(shape) < 2:
+        shape, name = dims(value), str(value.name)
+        if shape is None or len(shape) < 2:
             continue
-        axis = _channel_axis(value)
-        channels = shape[axis] or 1
-        layout = tuple(channels if index == axis else 1 for index in range(len(shape)))
-        planned = (known_ends or {}).get(str(value.name))
-        if planned is not None:
-            low, high = (np.array(end) for end in planned)
-            _check("the plan's range", low, channels, value)
-            note = f"input '{value.name}': range {_span(low, high)}, as planned"
-        else:
-            low, high, note = _range(value, prepared, config, channels)
-        arrays = [np.broadcast_to(end, channels).reshape(layout) for end in (low, high)]
-        span = arrays[1] - arrays[0]
-        mean, std = arrays[0] + _PIXEL_MEAN * span, _PIXEL_STD * span
-        known[str(value.name)] = stats(mean, std**2, arrays[0], arrays[1], "input")
-        notes.append(note)
+        if value.dtype == ir.DataType.UINT8:
+            known[name] = _pixels(np.zeros((1,) * len(shape)), np.full((1,) * len(shape), 255.0))
+            notes.append(f"input '{name}': range 0 to 255, since it holds bytes")
+        if not is_float32(value):
+            continue
+        channels = shape[channel_axis(value)] or 1
+        told = _given(value, config, channels) or _inferred(value, prepared, judged.get(name))
+        if (planned := (known_ends or {}).get(name)) is not None:
+            told = _planned(planned, told, judged.get(name)), "as planned"
+            _check("the plan's range", told[0].low, channels, value)
+        if told is None:
+            continue
+        found, note = told
+        known[name] = _laid_out(found, value, channels)
+        doubtful = note.startswith(WARNING)
+        notes.append(f"{WARNING * doubtful}input '{name}': {note.removeprefix(WARNING)}")
     return known, notes
 
 
-def _channel_axis(value: ir.Value) -> int:
-    """Return 1, or the axis that becomes 1 where all that reads the input transposes it first."""
-    readers = value.consumers()
-    axes = {ints(n, "perm", [0, 1])[1] if n.op_type == "Transpose" else 1 for n in readers}
-    return axes.pop() if len(axes) == 1 else 1
+def _pixels(low: Array, high: Array) -> ChannelStats:
+    """Return the statistics of pictures whose darkest and brightest pixel are these."""
+    return stats(
+        low + PIXEL_MEAN * (high - low), (PIXEL_STD * (high - low)) ** 2, low, high, "input"
+    )
 
 
-def _range(
-    value: ir.Value, prepared: Prepared, config: Config, channels: int
-) -> tuple[Array, Array, str]:
+def _laid_out(known: ChannelStats, value: ir.Value, channels: int) -> ChannelStats:
+    """Give statistics, one number per channel or one for all, the layout of an input."""
+    shape, axis = dims(value) or [], channel_axis(value)
+    layout = tuple(channels if index == axis else 1 for index in range(len(shape)))
+    mean, var, low, high = (
+        np.broadcast_to(array, channels).reshape(layout)
+        for array in (known.mean, known.var, known.low, known.high)
+    )
+    return stats(mean, var, low, high, known.source)
+
+
+def _planned(
+    planned: Ends, told: tuple[ChannelStats, str] | None, verdict: Verdict | None
+) -> ChannelStats:
+    """Return the statistics that a planned range came from: what is told, or else pictures'."""
+    low, high = (np.array(end) for end in planned)
+    if told is not None:
+        taken = _wide(told[0], verdict)
+        if np.array_equal(taken.low, low) and np.array_equal(taken.high, high):
+            return told[0]
+    return _pixels(low, high)
+
+
+def _wide(known: ChannelStats, verdict: Verdict | None) -> ChannelStats:
+    if verdict is None or verdict.outlandish:
+        return known
+    low, high = verdict.ends
+    return replace(known, low=np.minimum(known.low, low), high=np.maximum(known.high, high))
+
+
+def widened(
+    known: Mapping[str, ChannelStats],
+    verdicts: Mapping[str, Verdict],
+    known_ends: Mapping[str, Ends] | None = None,
+) -> dict[str, ChannelStats]:
+    """Return the statistics with ranges that hold for rival conventions, too, or are planned.
+
+    Args:
+        known: Statistics of the inputs, by name.
+        verdicts: The verdicts that they follow from.
+        known_ends: Ranges of inputs that are already decided, by name.
+    """
+    planned = {name: ends for name, ends in (known_ends or {}).items() if name in known}
+    wide = {name: _wide(found, verdicts.get(name)) for name, found in known.items()}
+    for name, ends in planned.items():
+        axis = max(range(wide[name].low.ndim), key=wide[name].low.shape.__getitem__)
+        layout = tuple(-1 if index == axis else 1 for index in range(wide[name].low.ndim))
+        low, high = (
+            np.broadcast_to(np.array(end).reshape(layout), wide[name].low.shape) for end in ends
+        )
+        wide[name] = replace(wide[name], low=low, high=high)
+    return wide
+
+
+def _given(value: ir.Value, config: Config, channels: int) -> tuple[ChannelStats, str] | None:
     if config.input_range is not None:
         low, high = np.array(config.input_range, float).T
         _check("input_range", low, channels, value)
-        return low, high, f"input '{value.name}': range {_span(low, high)}, as given"
-    if config.input_mean is not None and config.input_std is not None:
-        mean, std = np.array(config.input_mean, float), np.array(config.input_std, float)
-        _check("input_mean", mean, channels, value)
-        _check("input_std", std, channels, value)
-        top = 1.0 if std.max() <= 1 and mean.max() <= 1 and std.min() < 1 else 255.0
-        low, high = (0 - mean) / std, (top - mean) / std
-        note = f"range {_span(low, high)}, from the mean and std given, pixels 0..{top:g}"
-        return low, high, f"input '{value.name}': {note}"
-    return _inferred(value, prepared)
+        return _pixels(low, high), f"range {_span(low, high)}, as given"
+    if config.input_mean is None or config.input_std is None:
+        return None
+    mean, std = np.array(config.input_mean, float), np.array(config.input_std, float)
+    _check("input_mean", mean, channels, value)
+    _check("input_std", std, channels, value)
+    top = 1.0 if std.max() <= 1 and mean.max() <= 1 and std.min() < 1 else 255.0
+    low, high = (0 - mean) / std, (top - mean) / std
+    note = f"range {_span(low, high)}, from the mean and std given, pixels 0..{top:g}"
+    return _pixels(low, high), note
 
 
 def _check(option: str, array: Array, channels: int, value: ir.Value) -> None:
@@ -137,86 +194,67 @@ def _span(low: Array, high: Array) -> str:
     return f"{low.min():.4g} to {high.max():.4g}"
 
 
-def _inferred(value: ir.Value, prepared: Prepared) -> tuple[Array, Array, str]:
-    hint = "give --input-range or --input-mean and --input-std if that is wrong"
-    found = infer_moments(value, prepared)
-    if found is None:
-        assumed = CONVENTIONS[-1]
-        note = f"input '{value.name}': assumed {assumed.name}; {hint}"
-        return np.array([assumed.low]), np.array([assumed.high]), note
-    mean, std = found
-    nearest = min(CONVENTIONS, key=lambda c: distance(c, mean, std))
-    if distance(nearest, mean, std) < 1:
-        note = (
-            f"input '{value.name}': assumed {nearest.name}, since its first layers were trained on "
-            f"mean {mean:.3g} and std {std:.3g}; {hint}"
+def _inferred(
+    value: ir.Value, prepared: Prepared, verdict: Verdict | None
+) -> tuple[ChannelStats, str] | None:
+    if verdict is None:
+        return _of_features(value, prepared)
+    mean, std = verdict.stated or (None, None)
+    if verdict.outlandish and mean is not None and std is not None:
+        low, high = np.array([mean - 2.5 * std]), np.array([mean + 3 * std])
+        return _pixels(low, high), (
+            f"range {_span(low, high)} assumed, from the mean {mean:.3g} and std {std:.3g} that "
+            f"its first layers were trained on; {_HINT} if that is wrong"
         )
-        return np.array([nearest.low]), np.array([nearest.high]), note
-    low, high = mean - 2.5 * std, mean + 3 * std
-    note = (
-        f"input '{value.name}': range {low:.3g} to {high:.3g} assumed, from the mean {mean:.3g} "
-        f"and std {std:.3g} that its first layers were trained on; {hint}"
-    )
-    return np.array([low]), np.array([high]), note
+    best = verdict.best
+    return _pixels(np.array([best.low]), np.array([best.high])), " ".join(_said(verdict))
 
 
-def distance(convention: Convention, mean: float, std: float) -> float:
-    """Return how far moments are from a convention; under 1 is near."""
-    return float(
-        np.hypot(
-            np.log(std / convention.std) / np.log(2), (mean - convention.mean) / convention.std
+def _said(verdict: Verdict) -> Iterator[str]:
+    """Say what is assumed, on what grounds, and against what odds."""
+    mean, std = verdict.stated or (None, None)
+    other, odds = verdict.runner_up
+    doubtful = WARNING if verdict.rivals else ""
+    yield f"{doubtful}assumed {verdict.best.name},"
+    if mean is not None and std is not None:
+        yield f"since its first layers were trained on mean {mean:.3g} and std {std:.3g}"
+    else:
+        yield f"by {' and '.join(verdict.grounds) or 'nothing but habit'}"
+    yield f"({_odds(odds)} to 1 over {other.name});"
+    if verdict.rivals:
+        low, high = verdict.ends
+        yield f"the range taken is {low:.4g} to {high:.4g}: {_HINT}, a wrong range costs accuracy"
+    else:
+        yield f"{_HINT} if that is wrong"
+
+
+def _odds(odds: float) -> str:
+    return "over 1000" if odds > 1000 else f"{odds:.2g}" if odds < 10 else f"{odds:.0f}"
+
+
+def _of_features(value: ir.Value, prepared: Prepared) -> tuple[ChannelStats, str] | None:
+    """Return what is known of an input that is no picture; None of one that no layer reads."""
+    layers = first_layers(value, prepared, channel_axis(value))
+    mean, std = moments(layers, pictures=False) or (None, 0.0)
+    if mean is not None:
+        low, high = mean - _REACH * std, mean + _REACH * std
+        return stats(np.array([mean]), std**2, low, high, "input"), (
+            f"range {low:.3g} to {high:.3g} assumed, from the mean {mean:.3g} and std {std:.3g} "
+            f"that its first layers were trained on; give --input-range if that is wrong"
         )
+    if not layers:
+        return None
+    return stats(np.zeros(1), np.ones(1), -_REACH, _REACH, "input"), (
+        f"{WARNING}no picture by its shape, and nothing tells its range: numbers of mean 0 and "
+        f"deviation 1 assumed, from {-_REACH:g} to {_REACH:g}: give --input-range"
     )
 
 
 def infer_moments(value: ir.Value, prepared: Prepared) -> tuple[float, float] | None:
-    """Return the mean and deviation of an image input that its first layers were trained on.
+    """Return the mean and deviation of a picture input that its first layers were trained on.
 
-    None where no convolution with stated moments reads it, or where kernels that sum to 0 (a
-    high-pass stem) say nothing of the mean.
+    None where nothing in reach states moments, or where kernels that sum to 0 (a high-pass stem)
+    say nothing of the mean.
     """
-    rows, sizes, targets, powers, variances = [], [], [], [], []
-    direct = value.consumers()
-    turned = [r for n in direct if n.op_type == "Transpose" for r in n.outputs[0].consumers()]
-    for node in [*direct, *turned]:
-        stated = prepared.stated.get(node.outputs[0].name or "")
-        if node.op_type != "Conv" or stated is None or not is_constant(node.inputs[1]):
-            continue
-        weight, bias = weight_and_bias(node)
-        if node.attributes.get_int("group", 1) != 1 or weight.ndim != 4:
-            continue
-        exact = weight.astype(np.float64)
-        rows.append(exact.sum(axis=(1, 2, 3)))
-        sizes.append(np.abs(exact).sum(axis=(1, 2, 3)))
-        targets.append(stated.mean - bias)
-        powers.append(_response(exact))
-        variances.append(stated.var)
-    if not rows:
-        return None
-    sums, size, wanted, power, var = (
-        np.concatenate(part) for part in (rows, sizes, targets, powers, variances)
-    )
-    live = power > 1e-12 * power.max()
-    if not live.any() or not (var[live] > 0).any():
-        return None
-    std = float(np.sqrt(np.median(var[live] / power[live])))
-    if not std > 0:
-        return None
-    trust = 1 / (power[live] * std**2)
-    told = float((trust * sums[live] ** 2).sum())
-    if told < _LEAST_TOLD * float((trust * size[live] ** 2).sum()):
-        return None
-    return float((trust * sums[live] * wanted[live]).sum() / told), std
-
-
-def _response(weight: Array) -> Array:
-    """Return w^T R w of each kernel, for natural images of variance 1."""
-    _, colours, height, width = weight.shape
-    colour = np.full((colours, colours), _COLOURS) + (1 - _COLOURS) * np.eye(colours)
-    down, across = (
-        _NEIGHBOURS ** np.abs(np.subtract.outer(np.arange(n), np.arange(n)))
-        for n in (height, width)
-    )
-    spread = np.einsum("ocij,cd,ik,jl->odkl", weight, colour, down, across, optimize=True)
-    response: Array = (spread * weight).sum(axis=(1, 2, 3))
-    return response
+    mean, std = moments(first_layers(value, prepared, channel_axis(value))) or (None, 0.0)
+    return None if mean is None else (mean, std)

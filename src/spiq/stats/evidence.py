@@ -1,0 +1,205 @@
+"""Which convention an input follows: log-likelihoods in one table, summed.
+
+A row of the table is one convention (:mod:`spiq.stats.conventions`), a column one of two histories:
+the network was *normalized* (its BatchNormalization is in the file, or was folded into the layers),
+or it is *bare*, and never had any. Evidence adds to the table, a softmax makes odds of it.
+
+- *Moments* that BatchNormalization states, of anything that is a x + b or W x + b of the input, are
+  a mean and a deviation: a normal density in the distance from a convention's, both in deviations
+  and powers of two.
+- *Biases.* Folding leaves y_o = gamma_o z_o + beta_o, with beta_o the mean that W x + B has. So
+  u_o = (m sums_o + offset_o) / (s response_o) is beta/gamma, of the order of 1 in any network,
+  and the density of offset_o is t(u_o / tau) / (tau s response_o), with one tau per network. If s
+  is taken too small, u is large, if too large, the factor 1/s says so. A bare layer's biases may
+  have any size, at any s.
+- *Size.* gamma is of the order of 1, too: the median of s response_o is near 0.4, give or take.
+
+Fitted on the folded networks of the zoo (18 but the two without biases): median |u| 0.15 to 2.3
+(and 6.7 in MobileNetV1 0.25, half of whose 8 kernels are dead), of which TAU and its spread are
+mean and deviation of the logarithm; median of s response_o 0.17 to 1.6 and 0.02 in ESPNet, the
+same. ``bench/conventions.py`` fits them again without each network in turn.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from math import lgamma, log, pi
+
+import numpy as np
+
+from spiq.stats.channel import Array
+from spiq.stats.conventions import CONVENTIONS, Convention
+from spiq.stats.first_layers import FirstLayer, moments
+
+BARE = 0.1
+"""Share of networks without normalization layers: a judgement."""
+
+HABITS = {
+    "caffe": "pixels from 0 to 255 less ImageNet's mean",
+    "paddle": "pixels normalized by ImageNet's mean and std",
+    "ultralytics": "pixels from 0 to 1",
+}
+"""What the pictures of a framework's own models are made into, by a word that its exporters leave
+in the file: from the documentation of each."""
+
+HABIT = 2.0
+"""Log of how many times likelier that makes the convention: a judgement."""
+
+MOMENTS_OFF = 0.3
+"""Deviation of the distance of stated moments from the right convention's: 0.02 to 0.34 on 25
+networks, 1.2 and more from wrong ones."""
+
+NEAR = 1.0
+"""Distance from which on stated moments are not those of a convention."""
+
+TAU, TAU_SPREAD = 0.95, 0.7
+SIZE, SIZE_SPREAD = 0.39, 1.1
+_FREEDOM = 4
+"""Of the distribution of beta/gamma."""
+
+_CHANNELS = 0.4
+"""Share of a layer's channels that counts as independent witnesses."""
+
+_LEAST = 0.03
+"""Response over the largest, below which a kernel is as good as dead."""
+
+_ANY_TAU = np.linspace(log(1e-5), log(1e3), 93)
+
+SURE = 3.0
+"""Log of the odds from which on there is nothing to warn of: 20 to 1."""
+
+_MATERIAL = 0.5
+"""Distance from which on two conventions are not the same for a quantizer."""
+
+_WIDEST = 4.0
+"""How many times wider a range may become, so that it holds for the runner-up too: two bits."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """How likely each convention is, by the evidence so far.
+
+    Attributes:
+        table: Log-likelihoods, prior included, shape (conventions, 2).
+        stated: Mean and deviation of the input that normalization layers state, as far as known.
+        grounds: What was looked at, for the note.
+    """
+
+    table: Array
+    stated: tuple[float | None, float] | None = None
+    grounds: tuple[str, ...] = field(default=())
+
+    @property
+    def odds(self) -> Array:
+        """The log-likelihood of each convention, whatever the history; the largest is 0."""
+        total = np.logaddexp.reduce(self.table, axis=1)
+        odds: Array = total - total.max()
+        return odds
+
+    @property
+    def order(self) -> list[int]:
+        """Conventions from the likeliest to the least likely one."""
+        return [int(index) for index in np.argsort(-self.odds, kind="stable")]
+
+    @property
+    def best(self) -> Convention:
+        """The likeliest convention."""
+        return CONVENTIONS[self.order[0]]
+
+    @property
+    def rivals(self) -> list[Convention]:
+        """The conventions that are not out of the question and say something else."""
+        return [
+            CONVENTIONS[index]
+            for index in self.order[1:]
+            if self.odds[index] > -SURE and self._differs(CONVENTIONS[index])
+        ]
+
+    @property
+    def runner_up(self) -> tuple[Convention, float]:
+        """The likeliest convention that says something else, and the odds against it."""
+        index = next(i for i in self.order[1:] if self._differs(CONVENTIONS[i]))
+        return CONVENTIONS[index], float(np.exp(min(-self.odds[index], 700.0)))
+
+    @property
+    def outlandish(self) -> bool:
+        """Whether what is stated of the input fits no convention."""
+        mean, std = self.stated or (None, 0.0)
+        return mean is not None and self.best.distance(mean, std) >= NEAR
+
+    @property
+    def ends(self) -> tuple[float, float]:
+        """Low and high end that hold for the likeliest convention, and for rivals of like size."""
+        low, high = self.best.low, self.best.high
+        for rival in self.rivals:
+            wider = min(low, rival.low), max(high, rival.high)
+            if wider[1] - wider[0] <= _WIDEST * (self.best.high - self.best.low):
+                low, high = wider
+        return low, high
+
+    def and_(self, evidence: Array, grounds: str) -> "Verdict":
+        """Return the verdict with more evidence, an array of shape (conventions, 2)."""
+        return Verdict(self.table + evidence, self.stated, (*self.grounds, grounds))
+
+    def _differs(self, other: Convention) -> bool:
+        return self.best.distance(other.mean, other.std) > _MATERIAL
+
+
+def weigh(layers: Sequence[FirstLayer], origin: str = "") -> Verdict:
+    """Return the verdict of the file alone.
+
+    Args:
+        layers: The equations that the first layers state.
+        origin: What the file says of where it comes from, in small letters.
+    """
+    usual = np.log([[c.usual * (1 - BARE), c.bare * BARE] for c in CONVENTIONS])
+    verdict = Verdict(usual, moments(list(layers)))
+    if (habit := next((word for word in HABITS if word in origin), None)) is not None:
+        verdict = verdict.and_(of_habit(habit), f"the habit of {habit}")
+    if verdict.stated is not None:
+        verdict = verdict.and_(of_moments(*verdict.stated), "what BatchNorm states")
+    witnesses = [layer for layer in layers if layer.biased and layer.stated is None]
+    if witnesses and verdict.stated is None:
+        largest = max(witnesses, key=lambda layer: len(layer.sums))
+        verdict = verdict.and_(of_biases(largest), "the first layer's biases and weights")
+    return verdict
+
+
+def of_habit(word: str) -> Array:
+    """Return what it says of each convention that a file comes from there."""
+    return np.array([[c.name == HABITS[word]] * 2 for c in CONVENTIONS]) * HABIT
+
+
+def of_moments(mean: float | None, std: float) -> Array:
+    """Return what moments of the input say of each convention."""
+    off = np.array(
+        [c.distance(c.mean if mean is None else mean, std) / MOMENTS_OFF for c in CONVENTIONS]
+    )
+    return np.repeat(-0.5 * off[:, None] ** 2, 2, axis=1)
+
+
+def of_biases(layer: FirstLayer) -> Array:
+    """Return what one layer's biases, and the size of its outputs, say of each convention."""
+    live = layer.response > _LEAST * layer.response.max(initial=0)
+    response, offset, sums = (part[live] for part in (layer.response, layer.offset, layer.sums))
+    if not len(response):
+        return np.zeros((len(CONVENTIONS), 2))
+    taus = log(TAU) + TAU_SPREAD * np.linspace(-3, 3, 61)
+    prior = -0.5 * ((taus - log(TAU)) / TAU_SPREAD) ** 2
+    bare = _marginal(offset / response, _ANY_TAU, np.zeros(len(_ANY_TAU)))
+    rows = []
+    for convention in CONVENTIONS:
+        mean, std = convention.mean, convention.std
+        density = _marginal((mean * sums + offset) / (std * response), taus, prior)
+        density -= _CHANNELS * len(response) * log(std)
+        size = (log(std * float(np.median(response))) - log(SIZE)) / SIZE_SPREAD
+        rows.append((density - 0.5 * size**2, bare))
+    return np.array(rows)
+
+
+def _marginal(u: Array, taus: Array, prior: Array) -> float:
+    """Return the log-density of u, Student's t times tau, over what tau may be."""
+    constant = lgamma((_FREEDOM + 1) / 2) - lgamma(_FREEDOM / 2) - 0.5 * log(_FREEDOM * pi)
+    scaled = np.square(u[:, None] / np.exp(taus)) / _FREEDOM
+    density = (constant - (_FREEDOM + 1) / 2 * np.log1p(scaled) - taus).sum(axis=0)
+    share = prior - np.logaddexp.reduce(prior)
+    return float(np.logaddexp.reduce(_CHANNELS * density + share))
