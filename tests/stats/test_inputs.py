@@ -6,12 +6,12 @@ import pytest
 
 from small_networks import bn, build, norm, trained
 from spiq.config import Config
-from spiq.errors import ConfigError
+from spiq.errors import WARNING, ConfigError
 from spiq.io.read import read
 from spiq.passes.prepare import Prepared, prepare
 from spiq.stats.channel import ChannelStats
-from spiq.stats.conventions import CONVENTIONS
-from spiq.stats.inputs import infer_moments, input_stats
+from spiq.stats.conventions import CONVENTIONS, Convention
+from spiq.stats.inputs import infer_moments, input_stats, judge, widened
 
 BODY = "[c1] c1 = Conv<pads=[1,1,1,1], strides=[2,2]>(x, w1) " + bn("c1", "n1") + "[r] y = Relu(n1)"
 TURNED = "[t] t = Transpose<perm=[0,3,1,2]>(x) " + BODY.replace("(x, w1)", "(t, w1)")
@@ -45,14 +45,17 @@ def known(
 
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("convention", CONVENTIONS, ids=lambda c: c.name)
-def test_convention_is_found_in_the_first_batchnorm(convention: object, seed: int) -> None:
-    found, note, _ = known(network(convention.low, convention.high, seed=seed))
-    assert convention.name in note and "--input-range" in note
+def test_convention_is_found_in_the_first_batchnorm(convention: Convention, seed: int) -> None:
+    model = network(convention.low, convention.high, seed=seed)
+    found, note, prepared = known(model)
+    verdict = judge(prepared)["x"]
+    assert verdict.best.distance(convention.mean, convention.std) < 0.3
+    assert verdict.best.name in note and "--input-range" in note and "to 1 over" in note
     assert found.source == "input" and found.layout == (1, 3, 1, 1)
-    assert np.unique(found.low).tolist() == [convention.low]
-    assert np.unique(found.high).tolist() == [convention.high]
+    assert np.unique(found.low).tolist() == [verdict.best.low]
     assert (found.low < found.mean).all() and (found.mean < found.high).all()
-    assert (found.var > 0).all()
+    wide = widened({"x": found}, {"x": verdict})["x"]
+    assert wide.low.max() <= 0.97 * convention.low and wide.high.min() >= 0.9 * convention.high
 
 
 def test_moments_are_nearly_those_of_the_pixels() -> None:
@@ -94,8 +97,8 @@ def test_range_of_no_convention_is_taken_from_the_moments() -> None:
 def test_without_a_statement_imagenet_is_assumed(body: str) -> None:
     found, note, prepared = known(build(body, inputs=SIZE, w1=(8, 3, 3, 3)))
     assert infer_moments(prepared.model.graph.inputs[0], prepared) is None
-    assert CONVENTIONS[-1].name in note and "assumed" in note
-    assert found.low.min() == CONVENTIONS[-1].low
+    assert note.startswith(WARNING) and "assumed pixels normalized by ImageNet's" in note
+    assert found.low.min() == -2.118
 
 
 @pytest.mark.parametrize("weight", [0.0, 1e-30])

@@ -25,7 +25,8 @@ from spiq.passes.prepare import prepare
 from spiq.runtime.expose import add_outputs
 from spiq.runtime.session import call, session
 from spiq.runtime.synthetic import dead_leaves, synthetic_inputs
-from spiq.stats.inputs import input_stats
+from spiq.runtime.trials import tried
+from spiq.stats.inputs import input_stats, judge
 
 IMAGES = 4
 
@@ -192,7 +193,9 @@ def _ranges(first: _Opened, second: _Opened) -> dict[str, Ends]:
     if len(stored) == len(ranges):
         return stored
     try:
-        known, _ = input_stats(prepare(read(first.proto)), Config())
+        prepared = prepare(read(first.proto))
+        verdicts = tried(prepared, judge(prepared))
+        known, _ = input_stats(prepared, Config(), verdicts=verdicts)
     except ModelError:  # such as a reference that is quantized itself
         return stored
     return {name: (stats.low, stats.high) for name, stats in known.items()} | stored

@@ -1,0 +1,74 @@
+"""Where the file leaves doubt, the network is run on pictures of each convention."""
+
+import numpy as np
+import onnx
+import pytest
+
+import spiq
+from small_networks import bn, build, norm, run, trained
+from spiq.io.read import read
+from spiq.passes.prepare import prepare
+from spiq.runtime.synthetic import dead_leaves
+from spiq.runtime.trials import tried
+from spiq.stats.inputs import judge
+
+DEEP = (
+    "[c1] c1 = Conv<pads=[1,1,1,1]>(x, w1) [r1] r1 = Relu(c1) "
+    "[c2] c2 = Conv<pads=[1,1,1,1], strides=[2,2]>(r1, w2) "
+    + bn("c2", "n2")
+    + "[r2] r2 = Relu(n2) [c3] y = Conv(r2, w3)"
+)
+SIZE = "float[N,3,48,48] x"
+
+
+def deep(low: float, high: float) -> onnx.ModelProto:
+    """A network whose first layer has neither BatchNormalization nor biases."""
+    model = build(DEEP, inputs=SIZE, w1=(8, 3, 3, 3), w2=(16, 8, 3, 3), w3=(8, 16, 3, 3),
+                  **norm("n2", 16))  # fmt: skip
+    return trained(model, 16, low, high)
+
+
+@pytest.mark.parametrize(("low", "high"), [(0, 1), (0, 255), (-2.118, 2.64)])
+def test_moments_behind_several_layers_tell(low: float, high: float) -> None:
+    prepared = prepare(read(deep(low, high)))
+    verdicts = judge(prepared)
+    assert verdicts["x"].rivals
+    verdict = tried(prepared, verdicts)["x"]
+    assert 0.7 < verdict.best.std / (0.27 * (high - low)) < 1.4
+    assert verdict.ends[0] <= low + 0.01 and verdict.ends[1] >= high - 0.01
+    assert "what the network does" in verdict.grounds[-1]
+
+
+def test_the_network_is_left_as_it_was() -> None:
+    prepared = prepare(read(deep(0, 1)))
+    outputs = [value.name for value in prepared.model.graph.outputs]
+    tried(prepared, judge(prepared))
+    assert [value.name for value in prepared.model.graph.outputs] == outputs
+
+
+def test_what_is_certain_is_not_tried() -> None:
+    body = "c1 = Conv(x, w1) " + bn("c1", "n1") + "y = Relu(n1)"
+    model = trained(build(body, inputs=SIZE, w1=(16, 3, 3, 3), **norm("n1", 16)), 16, 0, 255)
+    prepared = prepare(read(model))
+    verdicts = judge(prepared)
+    assert tried(prepared, verdicts) == verdicts
+
+
+def test_quantizing_with_a_range_that_is_found_and_by_its_plan() -> None:
+    model = deep(0, 255)
+    quantized = spiq.quantize(model)
+    again = spiq.apply(model, spiq.plan(model))
+    assert again.model == quantized.model
+    x = (255 * dead_leaves((8, 3, 48, 48), seed=7)).astype(np.float32)
+    y, q = run(model, {"x": x})["y"], quantized.run({"x": x})["y"]
+    assert 10 * np.log10(np.var(y) / np.square(y - q).mean()) > 25
+
+
+def test_bytes_run_on_integers_from_the_first_layer() -> None:
+    body = (
+        "[a] f = Cast<to=1>(x) c1 = Conv(f, w1) " + bn("c1", "n1") + "r = Relu(n1) y = Conv(r, w2)"
+    )
+    model = build(body, inputs="uint8[N,3,32,32] x", w1=(16, 3, 3, 3), w2=(8, 16, 3, 3),
+                  **norm("n1", 16))  # fmt: skip
+    result = spiq.quantize(model)
+    assert not result.report.float_layers and list(result.plan.inputs) == ["x"]
