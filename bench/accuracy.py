@@ -27,14 +27,10 @@ from typing import Any
 import common
 import peers
 from spiq import evaluation
-from spiq.evaluation.results import Estimate
-from spiq.runtime.session import session
+from spiq.evaluation.estimates import Estimate
 
 METRICS = {"classification": "top1", "detection": "mAP50", "segmentation": "miou"}
-"""The main metric of each task: a field of a score, with `<metric>_difference` beside it."""
-
-PERCENT = {"top1": 1, "mAP50": 100, "miou": 1}
-"""What turns a metric into percent."""
+"""What the metric of each task is called in the results."""
 
 NOT_INSTALLED = {"error": "not installed"}
 
@@ -49,26 +45,19 @@ def measure(network: common.Network, models: dict[str, Path], limit: int | None)
     found = evaluation.evaluate(
         [network.path, *usable.values()], network.card, limit=limit, threads=1, batch=1
     )
-    metric = METRICS[found.task]
     rows = {row: {"error": reason} for row, reason in refused.items()}
     for row, score in zip(("float", *usable), found.models, strict=True):
-        rows[row] = _percent(getattr(score, metric), metric)
-        if score.comparison is not None:
-            difference = getattr(score.comparison, f"{metric}_difference")
-            rows[row]["difference"] = _percent(difference, metric)
-            rows[row]["snr_db"] = _by_output(score.comparison.snr_db, network.path)
+        rows[row] = _rounded(score.metric)
+        if (other := score.comparison) is not None:
+            ratios = other.snr_db.items()
+            rows[row]["difference"] = _rounded(other.difference)
+            rows[row]["snr_db"] = {name: None if x is None else round(x, 2) for name, x in ratios}
+    metric = METRICS[found.task]
     return {"task": found.task, "metric": metric, "images": found.images, "rows": rows}
 
 
-def _percent(estimate: Estimate, metric: str) -> dict[str, float]:
-    return {key: round(PERCENT[metric] * value, 2) for key, value in asdict(estimate).items()}
-
-
-def _by_output(snr_db: dict[str, float | None] | float | None, path: Path) -> dict[str, Any]:
-    """Ratios by output, rounded; a single one is that of the only output."""
-    if not isinstance(snr_db, dict):
-        snr_db = {session(path).get_outputs()[0].name: snr_db}
-    return {name: None if x is None else round(x, 2) for name, x in snr_db.items()}
+def _rounded(estimate: Estimate) -> dict[str, float]:
+    return {key: round(value, 2) for key, value in asdict(estimate).items()}
 
 
 def kept(network: common.Network, stamp: dict[str, str], arguments: argparse.Namespace) -> dict:

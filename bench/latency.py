@@ -1,7 +1,8 @@
 """Latency of the float network, of spiq and of onnxruntime's own quantization.
 
 One image, one thread. All models of a network are timed in one interleaved run, so that a
-machine's drift cancels in the ratios; the ratio is that to quantize_static (below 1: faster).
+machine's drift cancels: "times as fast as float" is float's median time over the model's, of the
+same rounds, above 1 where the model is faster.
 Accuracy plays no part, so networks with random weights serve as well; peers.py tells what the rows
 mean.
 
@@ -24,9 +25,7 @@ from spiq.evaluation import latency
 def measure(network: common.Network, models: Path, *, seconds: float, rounds: int) -> dict:
     """Make the models and time them; the network's entry in the results."""
     made = peers.make(network, models, peers.OF_ONNXRUNTIME)
-    # The ratios are those to the first.
     paths = {
-        "ort_static": made["ort_static"],
         "float": network.path,
         "spiq": common.quantize(network, "spiq", models),
         "spiq_dynamic": common.quantize(network, "spiq_dynamic", models),
@@ -40,8 +39,9 @@ def measure(network: common.Network, models: Path, *, seconds: float, rounds: in
     rows: dict[str, Any] = {row: {"error": reason} for row, reason in refused.items()}
     for row, score in zip(usable, found.models, strict=True):
         rows[row] = {"median_ms": round(score.median_ms, 3), "p90_ms": round(score.p90_ms, 3)}
-        if score.ratio is not None and "ort_static" in usable:
-            rows[row]["ratio"] = {key: round(x, 3) for key, x in asdict(score.ratio).items()}
+        if score.times_as_fast is not None:
+            faster = asdict(score.times_as_fast)
+            rows[row]["times_as_fast"] = {key: round(x, 3) for key, x in faster.items()}
     return {"rounds": found.rounds, "rows": rows, "stamp": common.stamp()}
 
 

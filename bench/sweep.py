@@ -14,8 +14,9 @@ from typing import Any
 
 import common
 from spiq.sweep import cells
-from spiq.sweep.results import SweepCell, SweepNetwork, SweepResult
+from spiq.sweep.measures import SweepCell
 from spiq.sweep.run import SweepProgress, run
+from spiq.sweep.summary import SweepNetwork, SweepResult
 
 BITS = "W8A8,W6A6,W4A8,W4A4"
 

@@ -13,7 +13,7 @@ from typing import Any
 import common
 import networks
 import peers
-from spiq.sweep.results import METRIC_DIGITS, SNR_DIGITS, best
+from spiq.sweep.summary import METRIC_DIGITS, SNR_DIGITS, best
 
 RESULTS_PAGE = common.ROOT / "docs" / "results.md"
 README = common.ROOT / "README.md"
@@ -49,7 +49,7 @@ def by_task(accuracy: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
 
 
 def readme_table(results: dict[str, dict[str, Any]]) -> str:
-    """One line per network: accuracy, and how much faster than float."""
+    """One line per network: accuracy, and how many times as fast as float."""
     shown = ("float", "spiq", "ort_static", "nncf", "ort_dynamic")
 
     def cells(name: str, entry: dict[str, Any]) -> list[str]:
@@ -58,7 +58,7 @@ def readme_table(results: dict[str, dict[str, Any]]) -> str:
             name,
             METRICS[entry["metric"]],
             *(_cell(entry["rows"].get(row), "{value:.1f}") for row in shown),
-            _times(times.get("float"), times.get("spiq")),
+            _times(times, "spiq"),
         ]
 
     head = ["network", "metric", *(TITLES[row] for row in shown), "spiq, times as fast as float"]
@@ -71,10 +71,16 @@ def _cell(found: dict[str, Any] | None, form: str) -> str:
     return "does not load" if "error" in found else form.format(**found)
 
 
-def _times(slow: dict[str, Any] | None, fast: dict[str, Any] | None) -> str:
+def _times(rows: Rows, row: str, *, digits: int = 1) -> str:
+    """How many times as fast as float: the ratio of the medians of one run."""
+    slow, fast = rows.get("float"), rows.get(row)
     if slow is None or fast is None or "error" in fast:
         return NOTHING
-    return f"{slow['median_ms'] / fast['median_ms']:.1f} x"
+    value = f"{slow['median_ms'] / fast['median_ms']:.{digits}f} x"
+    span = fast.get("times_as_fast")
+    if span is None or digits == 1:
+        return value
+    return f"{value} ({span['low']:.{digits}f} to {span['high']:.{digits}f})"
 
 
 def accuracy_section(accuracy: dict[str, Any]) -> str:
@@ -108,30 +114,21 @@ def accuracy_section(accuracy: dict[str, Any]) -> str:
 
 
 def latency_section(latency: dict[str, Any]) -> str:
-    """Milliseconds, and ratios to quantize_static."""
+    """Milliseconds, and how many times as fast as float that is."""
     shown = ("float", "spiq", "ort_static", "spiq_dynamic", "ort_dynamic", "ort_dynamic_folded")
-    body, ratios = [], []
+    others, body, times = shown[1:], [], []
     for name, entry in latency.items():
         rows: Rows = entry["rows"]
-        body.append(
-            [
-                name,
-                *(_cell(rows.get(row), "{median_ms:.2f}") for row in shown),
-                _times(rows.get("float"), rows.get("spiq")),
-            ]
-        )
-        form = "{ratio[value]:.3f} ({ratio[low]:.3f} to {ratio[high]:.3f})"
-        others = [row for row in shown if row != "ort_static"]
-        ratios.append([name, *(_cell(rows.get(row), form) for row in others)])
-    names = [TITLES[row] for row in shown]
+        body.append([name, *(_cell(rows.get(row), "{median_ms:.2f}") for row in shown)])
+        times.append([name, *(_times(rows, row, digits=2) for row in others)])
     return "\n\n".join(
         [
             "One image, one thread; median milliseconds, all models of a network timed in one "
             f"interleaved run. {', '.join(networks.TOPOLOGIES)} have random weights.",
-            table(["network", *names, "spiq, times as fast as float"], body),
-            "Time over that of `quantize_static` in the same round (below 1: faster), with the "
-            "95 % interval over the rounds:",
-            table(["network", *(TITLES[row] for row in shown if row != "ort_static")], ratios),
+            table(["network", *(TITLES[row] for row in shown)], body),
+            "Times as fast as float: float's median time over the model's, above 1 is faster; in "
+            "parentheses, where it was measured, the 95 % interval over the rounds:",
+            table(["network", *(TITLES[row] for row in others)], times),
         ]
     )
 

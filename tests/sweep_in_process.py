@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from spiq import pipeline
-from spiq.sweep.messages import Message, Task
+from spiq.sweep.messages import Job, Message
 from spiq.sweep.processes import Ended
 from spiq.sweep.worker import work
 
@@ -15,16 +15,16 @@ class Killed(BaseException):
     """What stands for the death of a process."""
 
 
-def attend(waiting: deque[Task], *, jobs: int) -> Iterator[tuple[Task, Message | Ended]]:
-    """Do what :func:`spiq.sweep.processes.attend` does, one task after the other, in here."""
+def attend(waiting: deque[Job], *, jobs: int) -> Iterator[tuple[Job, Message | Ended]]:
+    """Do what :func:`spiq.sweep.processes.attend` does, one job after the other, in here."""
     while waiting:
-        task, messages, problem = waiting.popleft(), [], ""
+        job, messages, problem = waiting.popleft(), [], ""
         try:
-            work(task, messages.append)
+            work(job, messages.append)
         except (Exception, Killed) as error:
             problem = str(error)
-        yield from ((task, message) for message in messages)
-        yield task, Ended(problem)
+        yield from ((job, message) for message in messages)
+        yield job, Ended(problem)
 
 
 def use(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -36,11 +36,12 @@ def test_accuracy_stays(result: run.DemoResult) -> None:
 
 def test_smaller_and_timed(result: run.DemoResult) -> None:
     first, *others = result.rows
-    assert first.ratio is None
+    assert first.times_as_fast is None
     for row in others:
         assert row.bytes < first.bytes / 2
         assert row.milliseconds > 0
-        assert row.ratio is not None
+        faster = first.milliseconds / row.milliseconds
+        assert row.times_as_fast.value == pytest.approx(faster)
 
 
 def test_package_holds_no_new_files() -> None:

@@ -120,3 +120,14 @@ def _one_of(name: str, value: str, allowed: Collection[str]) -> None:
 def _between(name: str, value: int, low: int, high: int) -> None:
     if not low <= value <= high:
         raise ConfigError(f"{name} is {value}: it must be from {low} to {high}")
+
+
+def at_least_one(**given: int | None) -> None:
+    """Refuse a number of things below 1; None is none given.
+
+    Raises:
+        ConfigError: One of them is.
+    """
+    for name, value in given.items():
+        if value is not None and value < 1:
+            raise ConfigError(f"{name} is {value}: it must be at least 1")

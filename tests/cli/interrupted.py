@@ -96,7 +96,7 @@ if __name__ == "__main__":
         sys.argv = ["spiq", "quantize", model, "-o", str(OUT / "net.onnx")]
         sys.exit(main())
     from spiq import pipeline  # noqa: F401
-    from spiq.cli.render import text  # noqa: F401
+    from spiq.cli.render.tables import quantization  # noqa: F401
 
     for number, moment in zip(numbers, moments, strict=True):
         in_a_child(model, number, *moment)

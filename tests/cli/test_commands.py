@@ -136,10 +136,13 @@ def test_bench(model: Path, capsys: Capture) -> None:
     page = done(capsys, "bench", model, model, "--seconds=0.05", "--shape=image=1,3,24,24")
     assert "median" in page
     assert "1 thread, batch 1" in page
+    assert "above 1 is faster" in page
     data = json.loads(done(capsys, "bench", model, model, "--seconds=0.05", "--batch=2", "--json"))
     assert data["batch"] == 2
-    ratio = data["models"][1]["ratio"]
-    assert 0 < ratio["low"] <= ratio["value"] <= ratio["high"]
+    first, second = data["models"]
+    faster = second["times_as_fast"]
+    assert 0 < faster["low"] <= faster["value"] <= faster["high"]
+    assert faster["value"] == pytest.approx(first["median_ms"] / second["median_ms"])
 
 
 def test_demo(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,7 +20,7 @@ IMPORTS = (
     *("spiq.pipeline", "onnxruntime", "onnxruntime.capi.onnxruntime_pybind11_state"),
 )
 CALLS = ("spiq.runtime.verify:_check_kernels", "os:fsync", "os:link", "os:replace")
-PRINTING = "call:spiq.cli.render.text:quantized"
+PRINTING = "call:spiq.cli.render.tables.quantization:render_quantized"
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs signals and fork")
 

@@ -36,7 +36,7 @@ def test_table_csv_and_json(capsys: Capture) -> None:
         ("spiq", "4"),
         ("static", "4"),
     ]
-    assert all(row["state"] == "done" and float(row["ratio"]) > 0 for row in rows)
+    assert all(row["state"] == "done" and float(row["times_as_fast"]) > 0 for row in rows)
     before = content()
     data = json.loads(done(capsys, "sweep", *FEW, "--bits=W8A8,W4A8", "--out=kept", "--json"))
     assert (data["measured"], data["limit"], len(data["cells"])) == (0, 8, 4)

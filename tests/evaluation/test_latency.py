@@ -66,22 +66,22 @@ def test_networks_take_turns_and_the_order_rotates():
     assert seen == [(1, 3), (2, 3), (3, 3)]
 
 
-def test_ratios_are_paired_so_drift_does_not_matter():
+def test_medians_are_of_the_same_rounds_so_drift_does_not_matter():
     rng = np.random.default_rng(3)
     first = rng.uniform(1, 10, 50)
-    estimate = latency.paired_ratio(0.5 * first, first)
-    assert dataclasses.astuple(estimate) == pytest.approx((0.5, 0.5, 0.5))
+    estimate = latency.times_as_fast(0.5 * first, first)
+    assert dataclasses.astuple(estimate) == pytest.approx((2, 2, 2))
 
 
 def test_the_bootstrap_interval():
     rng = np.random.default_rng(4)
     first = np.ones(101)
     times = 2 + 0.1 * rng.standard_normal(101)
-    estimate = latency.paired_ratio(times, first)
-    assert estimate == latency.paired_ratio(times, first)
-    assert estimate.value == np.median(times)
+    estimate = latency.times_as_fast(times, first)
+    assert estimate == latency.times_as_fast(times, first)
+    assert estimate.value == 1 / np.median(times)
     # The order statistics whose ranks enclose the median with 95 % by the binomial distribution.
-    low, high = np.sort(times)[[40, 60]]
+    low, high = 1 / np.sort(times)[[60, 40]]
     assert estimate.low == pytest.approx(low, abs=0.01)
     assert estimate.high == pytest.approx(high, abs=0.01)
     assert estimate.low < estimate.value < estimate.high
@@ -95,7 +95,9 @@ def test_compare_runs_real_sessions():
     )
     assert (result.rounds, result.threads, result.batch) == (4, 1, 2)
     assert [score.model for score in result.models] == ["model 1", "model 2"]
-    assert result.models[0].ratio is None and result.models[1].ratio.value > 0
+    first, second = result.models
+    assert first.times_as_fast is None
+    assert second.times_as_fast.value == pytest.approx(first.median_ms / second.median_ms)
     for score in result.models:
         assert 0 < score.median_ms <= score.p90_ms and score.calls_per_round >= 1
     assert seen == [(i, 4) for i in range(1, 5)]

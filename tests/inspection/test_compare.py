@@ -10,8 +10,8 @@ from onnx import numpy_helper
 from test_inspect import shown
 
 import spiq
-from spiq.cli.render import text
-from spiq.cli.render.jsonable import to_json
+from spiq.cli.render.json import render_json
+from spiq.cli.render.tables import quantization as tables
 from spiq.config import Config
 from spiq.demo import model_path
 from spiq.errors import ConfigError, ModelError
@@ -131,7 +131,7 @@ def test_layers_without_counterpart() -> None:
     result = compare(REFERENCE, other)
     assert list(by_name(result)) == ["y"]
     assert result.unmatched == ("c",)
-    assert "not found  c" in shown(text.compared(result))
+    assert "not found  c" in shown(tables.render_compared(result))
 
 
 def test_counterpart_of_another_size_is_none() -> None:
@@ -191,9 +191,9 @@ def test_no_tensor_in_common() -> None:
 
 def test_table_and_json(demo: CompareResult) -> None:
     for width in (80, 120):
-        page = shown(text.compared(demo), width)
+        page = shown(tables.render_compared(demo), width)
         assert max(map(len, page.splitlines())) <= width
         assert "lowest" in page
         assert "█" in page
-    data = json.loads(to_json(demo))
+    data = json.loads(render_json(demo))
     assert data["tensors"][-1]["name"] == "logits"

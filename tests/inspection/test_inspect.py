@@ -11,8 +11,8 @@ from onnx import numpy_helper
 from rich.console import Console
 
 import spiq
-from spiq.cli.render import text
-from spiq.cli.render.jsonable import to_json
+from spiq.cli.render.json import render_json
+from spiq.cli.render.tables import quantization as tables
 from spiq.config import Config
 from spiq.demo import model_path
 from spiq.errors import ConfigError
@@ -88,7 +88,7 @@ def test_operator_without_a_rule() -> None:
     assert "CumSum 'odd'" in two.reason
     assert two.statistics == "unknown"
     assert two.spread is None
-    page = shown(text.inspected(result))
+    page = shown(tables.render_inspected(result))
     assert "1 of 2 can be quantized" in page
     assert "1 left in float: no statistics of its input" in page
 
@@ -110,7 +110,7 @@ def test_exclude_that_matches_nothing(pattern: str, hint: str) -> None:
 
 @pytest.mark.parametrize("width", [60, 80, 120])
 def test_table_fits(demo: InspectResult, width: int) -> None:
-    page = shown(text.inspected(demo), width)
+    page = shown(tables.render_inspected(demo), width)
     assert max(map(len, page.splitlines())) <= width
     assert "spread" in page
     if width == 120:
@@ -121,7 +121,7 @@ def test_table_fits(demo: InspectResult, width: int) -> None:
 
 
 def test_json_has_every_field(demo: InspectResult) -> None:
-    data = json.loads(to_json(demo, extra="first"))
+    data = json.loads(render_json(demo, extra="first"))
     assert next(iter(data)) == "extra"
     assert data["layers"][0]["macs"] == demo.layers[0].macs
     assert len(data["layers"]) == 23
@@ -131,4 +131,4 @@ def test_json_has_no_infinities() -> None:
     layer = inspect(two_layers()).layers[0]
     odd = InspectResult(model="m", layers=(layer, type(layer)(
         name="n", operator="Conv", quantized=False, spread=float("inf"))))  # fmt: skip
-    assert json.loads(to_json(odd))["layers"][1]["spread"] is None
+    assert json.loads(render_json(odd))["layers"][1]["spread"] is None

@@ -8,8 +8,8 @@ import pytest
 import sweep_in_process
 from spiq.demo import card_path
 from spiq.sweep import cells
-from spiq.sweep.results import SweepResult
 from spiq.sweep.run import Progress, run
+from spiq.sweep.summary import SweepResult
 
 Sweep = Callable[..., SweepResult]
 

@@ -11,23 +11,23 @@ import pytest
 from spiq.demo import card_path
 from spiq.sweep import processes
 from spiq.sweep.cells import Bits, Cell, subjects
-from spiq.sweep.messages import Done, Step, Task
+from spiq.sweep.messages import Done, Job, Step
 from spiq.sweep.processes import Ended, attend
 
 TELL = "import os, pickle, sys; out = sys.stdout.buffer; pickle.dump('here', out); out.flush(); "
 
 
-def tasks(number: int = 1) -> deque[Task]:
+def made(number: int = 1) -> deque[Job]:
     (subject,) = subjects([str(card_path())], limit=1)
     cells = [Cell(subject=subject, method="static", bits=Bits(8, i + 3)) for i in range(number)]
-    return deque(Task(cells=(cell,), folder=Path()) for cell in cells)
+    return deque(Job(cells=(cell,), folder=Path()) for cell in cells)
 
 
 def play(monkeypatch: pytest.MonkeyPatch, program: str) -> None:
     monkeypatch.setattr(processes, "COMMAND", (sys.executable, "-c", program))
 
 
-def told(waiting: deque[Task], jobs: int = 2) -> list[Any]:
+def told(waiting: deque[Job], jobs: int = 2) -> list[Any]:
     return [message for _, message in attend(waiting, jobs=jobs)]
 
 
@@ -53,13 +53,13 @@ def told(waiting: deque[Task], jobs: int = 2) -> list[Any]:
 )
 def test_ends(program: str, problem: str, monkeypatch: pytest.MonkeyPatch) -> None:
     play(monkeypatch, TELL + program)
-    assert told(tasks()) == ["here", Ended(problem)]
+    assert told(made()) == ["here", Ended(problem)]
 
 
 @pytest.mark.process
 def test_what_is_no_message_is_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
     play(monkeypatch, TELL + "print('no message', flush=True)")
-    first, second = told(tasks())
+    first, second = told(made())
     assert first == "here"
     assert isinstance(second, Ended)
 
@@ -67,10 +67,10 @@ def test_what_is_no_message_is_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.process
 def test_several(monkeypatch: pytest.MonkeyPatch) -> None:
     play(monkeypatch, TELL)
-    waiting, (late,) = tasks(3), tasks()
+    waiting, (late,) = made(3), made()
     heard = []
-    for task, message in attend(waiting, jobs=2):
-        heard.append((task, message))
+    for job, message in attend(waiting, jobs=2):
+        heard.append((job, message))
         if len(heard) == 1:
             waiting.append(late)
     assert len(heard) == 8
@@ -83,12 +83,12 @@ def test_closing_ends_them(monkeypatch: pytest.MonkeyPatch) -> None:
     started = []
     start = processes._start
 
-    def noted(task: Task, running: Any, inbox: Any) -> None:
-        start(task, running, inbox)
+    def noted(job: Job, running: Any, inbox: Any) -> None:
+        start(job, running, inbox)
         started.append(list(running.values())[-1].process)
 
     monkeypatch.setattr(processes, "_start", noted)
-    messages = attend(tasks(3), jobs=2)
+    messages = attend(made(3), jobs=2)
     next(messages)
     messages.close()
     assert len(started) == 2
@@ -96,10 +96,10 @@ def test_closing_ends_them(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_real(tmp_path: Path) -> None:
-    (task,) = tasks()
-    *steps, done, ended = told(deque([Task(cells=task.cells, folder=tmp_path)]))
+    (job,) = made()
+    *steps, done, ended = told(deque([Job(cells=job.cells, folder=tmp_path)]))
     assert ended == Ended("")
     assert isinstance(done, Done)
-    assert (done.cell, done.result.state) == (task.cells[0], "done")
+    assert (done.cell, done.result.state) == (job.cells[0], "done")
     assert all(isinstance(step, Step) for step in steps)
     assert list(tmp_path.iterdir()) == []

@@ -14,6 +14,7 @@ from spiq.cli.card import app as card
 from spiq.cli.demo import demo
 from spiq.cli.evaluate import evaluate
 from spiq.cli.inspect import inspect
+from spiq.cli.output import one_line
 from spiq.cli.plan import app as plan
 from spiq.cli.quantize import quantize
 from spiq.cli.sweep import sweep
@@ -67,7 +68,7 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _failed(message: str) -> int:
-    print("spiq: error:", " ".join(message.split()), file=sys.stderr)
+    print("spiq: error:", one_line(message), file=sys.stderr)
     return FAILED
 
 

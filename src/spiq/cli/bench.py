@@ -19,7 +19,7 @@ def bench(
     json: options.Json = False,
 ) -> None:
     """Measure latency; several networks take turns and are compared with the first."""
-    from spiq.cli.render import jsonable, text
+    from spiq.cli.render.tables.evaluation import render_latency
     from spiq.evaluation.latency import compare
 
     with output.counting("rounds") as tell:
@@ -31,7 +31,4 @@ def bench(
             shapes=options.shapes("--shape", shape),
             progress=tell,
         )
-    if json:
-        print(jsonable.to_json(result))
-    else:
-        output.show(text.timed(result))
+    output.result(result, render_latency, json=json)

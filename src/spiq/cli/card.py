@@ -27,14 +27,13 @@ def check(
     json: options.Json = False,
 ) -> None:
     """Say what is wrong with a card, its data set and its network, in seconds."""
-    from spiq.cli.render import card_text, jsonable
+    from spiq.cli.render.tables.evaluation import render_check
     from spiq.evaluation import check as checks
 
     result = checks.check(card, model=model)
-    if json:
-        print(jsonable.to_json(result))
-    else:
-        output.show(card_text.checked(result))
+    output.result(result, render_check, json=json)
+    for doubt in result.warnings:
+        output.warn(doubt)
     if not result.ok:
         raise CardError(f"{card}: the check failed at step {result.findings[-1].step!r}")
 

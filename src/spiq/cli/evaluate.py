@@ -1,16 +1,11 @@
 """``spiq eval``."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from spiq.cli import options, output
-
-if TYPE_CHECKING:
-    from rich.console import RenderableType
-
-    from spiq.evaluation import Card, Result
 
 
 def evaluate(
@@ -30,45 +25,22 @@ def evaluate(
 ) -> None:
     """Measure accuracy; several networks are compared with the first."""
     from spiq import evaluation
-    from spiq.cli.render import jsonable
+    from spiq.cli.render.tables.evaluation import render_evaluation
+    from spiq.evaluation import view as pictures
 
     read = evaluation.read(card)
     if view is not None:
-        from spiq.evaluation.view import check_folder
-
-        check_folder(view, read)
+        pictures.check_folder(view, read)
     with output.counting("images") as tell:
         result = evaluation.evaluate(
             models, read, limit=limit, threads=threads, batch=batch, progress=tell
         )
     if view is not None:
-        _draw(models, read, view, limit, threads)
-    if json:
-        print(jsonable.to_json(result))
-    else:
-        output.show(_table(result))
+        with output.counting("pictures") as tell:
+            pictures.write(models, read, view, limit=limit, threads=threads, progress=tell)
+    output.result(result, render_evaluation, json=json)
+
+    for doubt in result.warnings:
+        output.warn(doubt)
     if result.skipped:
-        left_out = f"{len(result.skipped)} images count nowhere, such as {result.skipped[0]}"
-        output.warn(" ".join(left_out.split()))
-
-
-def _draw(models: list[Path], card: "Card", folder: Path, limit: int | None, threads: int) -> None:
-    from spiq.evaluation.view import write
-
-    with output.counting("pictures") as tell:
-        write(models, card, folder, limit=limit, threads=threads, progress=tell)
-
-
-def _table(result: "Result") -> "RenderableType":
-    """Return the table of the result's task."""
-    from spiq.cli.render import detection_text, segmentation_text, text
-    from spiq.evaluation.tasks.detection.results import DetectionResult
-    from spiq.evaluation.tasks.segmentation_results import SegmentationResult
-
-    match result:
-        case DetectionResult():
-            return detection_text.evaluated(result)
-        case SegmentationResult():
-            return segmentation_text.evaluated(result)
-        case _:
-            return text.evaluated(result)
+        output.warn(f"{len(result.skipped)} images count nowhere, such as {result.skipped[0]}")

@@ -25,10 +25,9 @@ def inspect(
     json: options.Json = False,
 ) -> None:
     """Show a network's layers, or with two networks where the second one leaves the first."""
-    from spiq.cli.render import jsonable, text
+    from spiq.cli.render.tables import quantization as tables
     from spiq.config import Config
-    from spiq.inspection.compare import compare
-    from spiq.inspection.inspect import inspect as look
+    from spiq.inspection import compare, inspect
 
     config = Config(
         target=target,
@@ -38,18 +37,11 @@ def inspect(
         input_std=options.numbers("--input-std", input_std),
     )
     if quantized is None:
-        layers = look(model, config)
-        if json:
-            print(jsonable.to_json(layers))
-        else:
-            output.show(text.inspected(layers))
-        for warning in text.warnings(layers):
+        layers = inspect.inspect(model, config)
+        output.result(layers, tables.render_inspected, json=json)
+        for warning in tables.warnings(layers):
             output.warn(warning)
         return
     if config != Config():
         raise ConfigError("options of a quantization mean nothing for two models: leave them out")
-    tensors = compare(model, quantized)
-    if json:
-        print(jsonable.to_json(tensors))
-    else:
-        output.show(text.compared(tensors))
+    output.result(compare.compare(model, quantized), tables.render_compared, json=json)

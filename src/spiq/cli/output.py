@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from _typeshed import DataclassInstance as Found
     from rich.console import RenderableType
     from rich.progress import Progress, TaskID
 
@@ -16,19 +17,55 @@ _FILE_WIDTH = 120
 """Of tables that go to a file or a pipe, where no terminal says how wide it is."""
 
 
-def show(result: "RenderableType") -> None:
-    """Print a table."""
+def result(
+    found: "Found", render: "Callable[..., RenderableType]", *, json: bool, **more: str
+) -> None:
+    """Print what a command found, as JSON or as the table that ``render`` makes of it.
+
+    Args:
+        found: A result, such as a ``QuantizeResult``.
+        render: Takes it and ``more``.
+        json: For machines.
+        more: What the command adds, such as the file that it wrote.
+    """
+    from spiq.cli.render.json import render_json
+
+    if json:
+        print(render_json(found, **more))
+    else:
+        show(render(found, **more))
+
+
+def show(table: "RenderableType") -> None:
+    """Print a table, whatever characters names in it are of."""
     from rich.console import Console
+    from rich.segment import Segment, Segments
 
     console = Console(markup=False, highlight=False, emoji=False)
     if not console.is_terminal and "COLUMNS" not in os.environ:
         console.width = _FILE_WIDTH
-    console.print(result)
+    parts = (
+        Segment(text if control else plain(text), style, control)
+        for text, style, control in console.render(table)
+    )
+    console.print(Segments(parts), end="")
 
 
 def warn(message: str) -> None:
     """Print a warning, one line."""
-    print("spiq: warning:", message, file=sys.stderr)
+    print("spiq: warning:", one_line(message), file=sys.stderr)
+
+
+def one_line(message: str) -> str:
+    """A message in one line, whatever characters names in it are of."""
+    return plain(" ".join(message.split()))
+
+
+def plain(text: str) -> str:
+    """Escape what could do anything to a terminal other than end a line."""
+    if text.replace("\n", "").isprintable():
+        return text
+    return "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in text)
 
 
 @contextmanager

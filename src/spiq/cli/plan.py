@@ -57,11 +57,11 @@ def show(
     json: options.Json = False,
 ) -> None:
     """Show a plan as tables, or with --json as spiq would write it."""
-    from spiq.cli.render import plan_text
+    from spiq.cli.render.tables.plan import render_plan
     from spiq.planning.plan.values import Plan
 
     read = Plan.load(plan)
     if json:
         print(read.to_json(), end="")
     else:
-        output.show(plan_text.planned(read, name=str(plan)))
+        output.show(render_plan(read, name=str(plan)))

@@ -52,16 +52,13 @@ def quantize(
     written = out or model.parent / f"{model.name.removesuffix('.onnx')}.int8.onnx"
     targets = _check_outputs(model, plan, written, save_plan, force)
     report = _quantize(model, how, targets, force)
-    from spiq.cli.render import jsonable, text
+    from spiq.cli.render.tables import quantization as tables
 
     names = {"model": str(model), "output": str(written)}
     if plan is not None:
         names["plan"] = str(plan)
-    if json:
-        print(jsonable.to_json(report, **names))
-    else:
-        output.show(text.quantized(report, **names))
-    for warning in [*text.warnings(report), *text.low_snr(report, **names)]:
+    output.result(report, tables.render_quantized, json=json, **names)
+    for warning in [*tables.warnings(report), *tables.low_snr(report, **names)]:
         output.warn(warning)
 
 

@@ -46,7 +46,8 @@ def sweep(
     json: options.Json = False,
 ) -> None:
     """Quantize and measure networks by every method at every bit width."""
-    from spiq.cli.render import jsonable, sweep_csv, sweep_text
+    from spiq.cli.render.csv import render_csv
+    from spiq.cli.render.tables.sweep import render_sweep
     from spiq.io.write import check_output, write
     from spiq.sweep import cells
     from spiq.sweep.run import run
@@ -72,11 +73,8 @@ def sweep(
         output.warn(f"interrupted; what is done is in {out}: the same command goes on from there")
         raise
     if csv is not None:
-        write(sweep_csv.to_csv(result).encode(), csv)
-    if json:
-        print(jsonable.to_json(result))
-    else:
-        output.show(sweep_text.render_sweep(result))
+        write(render_csv(result).encode(), csv)
+    output.result(result, render_sweep, json=json)
     if failed := [cell for cell in result.cells if cell.state == "failed"]:
         first = f"{failed[0].network} {failed[0].method} {failed[0].bits}: {failed[0].reason}"
         output.warn(f"{len(failed)} of {len(result.cells)} cells failed, such as {first}")

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 
 from spiq.config import Config
 from spiq.demo import card_path, model_path
-from spiq.evaluation import latency, read
-from spiq.evaluation.results import ClassificationScore, Estimate, LatencyScore
-from spiq.evaluation.tasks.classification import evaluate
+from spiq.evaluation import evaluate, latency, read
+from spiq.evaluation.estimates import Estimate
+from spiq.evaluation.latency import LatencyScore
+from spiq.evaluation.task import Score
 from spiq.pipeline import quantize
 
 STEPS = ("static", "spiq", "accuracy", "latency")
@@ -32,8 +33,9 @@ class DemoRow:
     """Signal-to-noise ratio of the logits on the test images; None for the float network."""
     milliseconds: float
     """Median time of one image."""
-    ratio: Estimate | None
-    """Time over the float network's; None for that."""
+    times_as_fast: Estimate | None
+    """As float: its median time over this one's, in the same rounds, so that above 1 is faster;
+    None for the float network."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,14 +79,14 @@ def run(*, seconds: float = _SECONDS, progress: Callable[[str], None] | None = N
     )
 
 
-def _row(name: str, size: int, score: ClassificationScore, timed: LatencyScore) -> DemoRow:
+def _row(name: str, size: int, score: Score, timed: LatencyScore) -> DemoRow:
     other = score.comparison
     return DemoRow(
         name=name,
         bytes=size,
-        top1=score.top1,
+        top1=score.metric,
         agreement=100.0 if other is None else other.agreement,
-        snr_db=None if other is None else other.snr_db,
+        snr_db=None if other is None else next(iter(other.snr_db.values())),
         milliseconds=timed.median_ms,
-        ratio=timed.ratio,
+        times_as_fast=timed.times_as_fast,
     )

@@ -8,7 +8,8 @@
     model       it loads, and its input is the card's    (where a network is given)
     output      it can be decoded, for the first image   (likewise)
 
-A step that fails ends the check, since what follows needs it.
+A step that fails ends the check, since what follows needs it. What may be meant, but would make the
+figures mean nothing, is a warning.
 """
 
 import os
@@ -16,14 +17,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from spiq.errors import CardError, SpiqError
 from spiq.evaluation import runners
 from spiq.evaluation.cards.read import Card, read
+from spiq.evaluation.data.datasets import Images
 from spiq.evaluation.data.preprocess import to_input
-from spiq.evaluation.probes import probe
 from spiq.evaluation.runners import Model
+from spiq.evaluation.task import task_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +44,8 @@ class CheckResult:
     ok: bool
     findings: tuple[Finding, ...]
     """In the order of the steps; a failed one is the last."""
+    warnings: tuple[str, ...] = ()
+    """Why figures may mean nothing although all steps went well, a line each."""
 
 
 def check(path: str | os.PathLike[str], *, model: Model | None = None) -> CheckResult:
@@ -51,43 +53,62 @@ def check(path: str | os.PathLike[str], *, model: Model | None = None) -> CheckR
 
     What is wrong is in the result; nothing is raised for it.
     """
-    findings = []
-    steps = _steps(path, model)
+    findings, doubts = [], []
     step = "card"
     try:
-        for step, text in steps:
-            if text:
+        for step, text in _steps(path, model):
+            if step == _DOUBT:
+                doubts.append(text)
+            elif text:
                 findings.append(Finding(step=step, ok=True, text=text))
     except SpiqError as error:
         findings.append(Finding(step=step, ok=False, text=str(error)))
     return CheckResult(
-        card=os.fspath(path), ok=all(finding.ok for finding in findings), findings=tuple(findings)
+        card=os.fspath(path),
+        ok=all(finding.ok for finding in findings),
+        findings=tuple(findings),
+        warnings=tuple(filter(None, doubts)),
     )
+
+
+_DOUBT = "doubt"
 
 
 def _steps(path: str | os.PathLike[str], model: Model | None) -> Iterator[tuple[str, str]]:
     """Announce each step with no words before it, then say what it found."""
     card = read(path)
+    task = task_of(card)
     yield "card", f"{card.name}, {card.task}"
-    looked = probe(card)
+
     yield "data set", ""
-    total = looked.count()
+    total, samples = task.samples(None)
     yield "data set", f"{total} images, layout {card.dataset.layout}, in {card.dataset.dir}"
     yield "files", ""
-    yield "files", _there(looked.files(), card)
+    yield "files", _there(task.files(), card)
+
     yield "image", ""
-    name, image, label = looked.first()
-    inputs = to_input(image[np.newaxis], card.input)
-    size = f"{card.input.width}x{card.input.height}"
-    yield "image", f"{name}: {size}, values {inputs.min():.3g} to {inputs.max():.3g}"
+    first = next(samples)
+    if first.image is None:
+        raise CardError(first.problem)
+    yield "image", _image(first.name, first.image, card)
     yield "labels", ""
-    yield "labels", looked.labels()
-    if model is not None:
-        yield "model", ""
-        (runner,) = runners.open_all([model], card)
-        yield "model", f"{runner.name}: input {runner.input!r} fits"
-        yield "output", ""
-        yield "output", looked.answer(runner, inputs, label)
+    yield "labels", task.labels(first.label)
+
+    if model is None:
+        yield _DOUBT, task.doubt(None)
+        return
+    yield "model", ""
+    (runner,) = runners.open_all([model], card, gives=task.gives)
+    yield "model", f"{runner.name}: input {runner.input!r} fits"
+    yield "output", ""
+    (answer,) = task.answers(runner, runner.run(to_input(first.image[None], card.input)))
+    yield "output", task.said(answer, first.label)
+    yield _DOUBT, task.doubt(answer)
+
+
+def _image(name: str, image: Images, card: Card) -> str:
+    inputs, size = to_input(image[None], card.input), f"{card.input.width}x{card.input.height}"
+    return f"{name}: {size}, values {inputs.min():.3g} to {inputs.max():.3g}"
 
 
 def _there(files: list[Path], card: Card) -> str:

@@ -13,17 +13,14 @@ import numpy.typing as npt
 
 from spiq.evaluation.cards.read import Card
 from spiq.evaluation.data.pictures import pillow
+from spiq.evaluation.tasks.detection.boxes import Detections
+from spiq.evaluation.tasks.detection.task import SURE
 
 if TYPE_CHECKING:
     from PIL import Image
 
-    from spiq.evaluation.tasks.detection.boxes import Detections
-
 Pixels = npt.NDArray[np.uint8]
 Color = tuple[int, int, int]
-
-SURE = 0.3
-"""Boxes of lower score are not drawn."""
 
 _WIDTH = 480
 """Of a panel; smaller images are enlarged."""
@@ -47,15 +44,6 @@ class Panel:
     """(height, width, 3)."""
     classes: frozenset[int] = frozenset()
     """Classes that it shows, for the legend."""
-
-
-def check() -> None:
-    """See that there is something to draw with.
-
-    Raises:
-        ConfigError: Pillow is not installed.
-    """
-    pillow()
 
 
 def plain(title: str, note: str, image: Pixels) -> Panel:
@@ -86,24 +74,26 @@ def marked(title: str, note: str, image: Pixels, where: npt.NDArray[np.bool_]) -
     return Panel(title=title, note=note, pixels=_enlarged(pixels.astype(np.uint8)))
 
 
-def boxes(title: str, note: str, image: Pixels, found: "Detections", card: Card) -> Panel:
-    """The boxes of at least ``SURE``, in pixels of the image, with class and score."""
+def boxes(title: str, note: str, image: Pixels, found: Detections, card: Card) -> Panel:
+    """The boxes of a score of at least ``SURE``, in pixels of the image, with class and score."""
     from PIL import ImageDraw
 
     base = pillow().fromarray(_enlarged(_rgb(image)))
     scale = base.width / image.shape[1]
     pen, font = ImageDraw.Draw(base), _font(12)
     sure = [i for i in range(len(found.labels)) if found.scores[i] >= SURE]
+
     for i in reversed(sure):  # the best ones last, so that they are on top
         label, score = int(found.labels[i]), float(found.scores[i])
         x1, y1, x2, y2 = (float(end) * scale for end in found.boxes[i])
         if x2 <= x1 or y2 <= y1:
             continue
         pen.rectangle((x1, y1, x2, y2), outline=color(label), width=2)
-        text = name(label, card) + (f" {score:.2f}" if score < 1 else "")
+        text = card.class_name(label) + (f" {score:.2f}" if score < 1 else "")
         corner = (max(x1, 0), max(y1 - 14, 0))
         pen.rectangle(pen.textbbox(corner, text, font=font), fill=color(label))
         pen.text(corner, text, fill=_INK, font=font)
+
     count = f"{len(sure)} boxes"
     return Panel(title=title, note=f"{count}, {note}" if note else count, pixels=np.asarray(base))
 
@@ -112,31 +102,35 @@ def sheet(panels: Sequence[Panel], *, title: str, card: Card) -> "Image.Image":
     """Put panels side by side, with a legend of the classes that they show."""
     from PIL import ImageDraw
 
-    image = pillow()
     height, width = panels[0].pixels.shape[:2]
     rows = -(-len(panels) // _COLUMNS)
     columns = -(-len(panels) // rows)
-    head = 2 * _GAP + _LINE
     across, down = width + _GAP, height + 2 * _LINE + _GAP
-    total = columns * across + _GAP
-    font, legend = _font(14), _legend(panels, card)
-    lines = _lines(legend, total - 2 * _GAP, font)
+    total, head = columns * across + _GAP, 2 * _GAP + _LINE
+    lines = _lines(_legend(panels, card), total - 2 * _GAP, _font(14))
+
     size = (total, head + rows * down + len(lines) * (_LINE + 4))
-    canvas = image.new("RGB", size, _PAPER)
+    canvas = pillow().new("RGB", size, _PAPER)
     pen = ImageDraw.Draw(canvas)
-    pen.text((_GAP, _GAP), title, fill=_INK, font=font)
+    pen.text((_GAP, _GAP), title, fill=_INK, font=_font(14))
+    font = _font(14)
     for i, panel in enumerate(panels):
         left, top = _GAP + i % columns * across, head + i // columns * down
         pen.text((left, top), _cut(panel.title, width, font), fill=_INK, font=font)
         pen.text((left, top + _LINE), _cut(panel.note, width, font), fill=_FAINT, font=font)
-        canvas.paste(image.fromarray(panel.pixels), (left, top + 2 * _LINE))
-    for row, entries in enumerate(lines):
-        left, top = _GAP, head + rows * down + row * (_LINE + 4)
-        for c, text in entries:
-            pen.rectangle((left, top + 2, left + 12, top + 14), fill=color(c))
-            pen.text((left + 18, top), text, fill=_INK, font=font)
-            left += _entry_width(text, font)
+        canvas.paste(pillow().fromarray(panel.pixels), (left, top + 2 * _LINE))
+    _write_legend(pen, lines, head + rows * down)
     return canvas  # type: ignore[no-any-return]
+
+
+def _write_legend(pen: Any, lines: Sequence[Sequence[tuple[int, str]]], top: int) -> None:
+    font = _font(14)
+    for row, entries in enumerate(lines):
+        left, high = _GAP, top + row * (_LINE + 4)
+        for c, text in entries:
+            pen.rectangle((left, high + 2, left + 12, high + 14), fill=color(c))
+            pen.text((left + 18, high), text, fill=_INK, font=font)
+            left += _entry_width(text, font)
 
 
 def color(label: int) -> Color:
@@ -148,15 +142,9 @@ def color(label: int) -> Color:
     return (round(255 * red), round(255 * green), round(255 * blue))
 
 
-def name(label: int, card: Card) -> str:
-    """The name of a class, or its number where the card has no names."""
-    names = card.decode.class_names
-    return names[label] if label < len(names) else f"class {label}"
-
-
 def _legend(panels: Sequence[Panel], card: Card) -> list[tuple[int, str]]:
     shown = sorted(frozenset().union(*(panel.classes for panel in panels)))
-    return [(c, name(c, card)) for c in shown]
+    return [(c, card.class_name(c)) for c in shown]
 
 
 def _lines(

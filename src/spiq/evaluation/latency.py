@@ -5,15 +5,19 @@ every network once, in an order that rotates with r:
 
     A B C | B C A | C A B | ...
 
-and networks are compared within a round: the ratio to the first network is the median over the
-rounds of time / first's time, with a bootstrap interval over the rounds. A network that takes less
-than SAMPLE_SECONDS is called several times per round. One call before each sample is not timed: it
-waits out the previous network's threads, which spin on for a while, and warms the caches.
+and a network is so many *times as fast* as the first,
+
+    median over the rounds of the first's time / median over the same rounds of its own,
+
+above 1 where it is faster, with a bootstrap interval over the rounds: both medians are of the same
+draws. A network that takes less than SAMPLE_SECONDS is called several times per round. One call
+before each sample is not timed: it waits out the previous network's threads, which spin on for a
+while, and warms the caches.
 """
 
-import os
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -21,7 +25,8 @@ import numpy.typing as npt
 import onnxruntime as ort
 
 from spiq.errors import ConfigError, ModelError
-from spiq.evaluation.results import Estimate, LatencyResult, LatencyScore
+from spiq.evaluation.estimates import Estimate, bootstrapped
+from spiq.evaluation.runners import Model, fits, names, shape_text
 from spiq.runtime.session import call, session
 
 SAMPLE_SECONDS = 0.002
@@ -35,8 +40,33 @@ Clock = Callable[[], float]
 Progress = Callable[[int, int], None]
 
 
+@dataclass(frozen=True, kw_only=True)
+class LatencyScore:
+    """The latency of one network."""
+
+    model: str
+    median_ms: float
+    p90_ms: float
+    calls_per_round: int
+    """A round's time is the mean of that many calls."""
+    times_as_fast: Estimate | None = None
+    """As the first network: its median time over this one's, in the same rounds, so that above 1 is
+    faster; None for the first network."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LatencyResult:
+    """What :func:`compare` found."""
+
+    rounds: int
+    threads: int
+    batch: int
+    seconds: float
+    models: tuple[LatencyScore, ...]
+
+
 def compare(
-    models: Sequence[str | os.PathLike[str] | bytes],
+    models: Sequence[Model],
     *,
     threads: int = 1,
     batch: int = 1,
@@ -65,13 +95,10 @@ def compare(
             f"{len(models)} models, batch {batch}, rounds {rounds}, seconds {seconds}: "
             "each must be above 0"
         )
-    begin = time.perf_counter()
-    names = [
-        f"model {i + 1}" if isinstance(m, bytes) else os.fspath(m) for i, m in enumerate(models)
-    ]
+    begin, called = time.perf_counter(), names(models)
     runs = [
         _runner(name, session(model, threads=threads), batch, shapes or {})
-        for name, model in zip(names, models, strict=True)
+        for name, model in zip(called, models, strict=True)
     ]
     calls, rounds = plan(runs, rounds=rounds, seconds=seconds)
     times = measure(runs, calls=calls, rounds=rounds, progress=progress)
@@ -80,7 +107,7 @@ def compare(
         threads=threads,
         batch=batch,
         seconds=time.perf_counter() - begin,
-        models=tuple(_score(name, i, calls[i], times) for i, name in enumerate(names)),
+        models=tuple(_score(name, i, calls[i], times) for i, name in enumerate(called)),
     )
 
 
@@ -118,12 +145,11 @@ def measure(
     return times
 
 
-def paired_ratio(times: Times, first: Times) -> Estimate:
-    """Median over the rounds of ``times / first``, with its percentile bootstrap interval."""
-    ratios = times / first
-    drawn = np.random.default_rng(0).integers(len(ratios), size=(RESAMPLES, len(ratios)))
-    low, high = np.quantile(np.median(ratios[drawn], axis=1), (0.025, 0.975))
-    return Estimate(value=float(np.median(ratios)), low=float(low), high=float(high))
+def times_as_fast(times: Times, first: Times) -> Estimate:
+    """Median of ``first`` over that of ``times``, both (rounds,); above 1 is faster."""
+    drawn = np.random.default_rng(0).integers(len(times), size=(RESAMPLES, len(times)))
+    samples = np.median(first[drawn], axis=1) / np.median(times[drawn], axis=1)
+    return bootstrapped(float(np.median(first) / np.median(times)), samples)
 
 
 def _score(name: str, i: int, calls: int, times: Times) -> LatencyScore:
@@ -132,7 +158,7 @@ def _score(name: str, i: int, calls: int, times: Times) -> LatencyScore:
         median_ms=1e3 * float(np.median(times[:, i])),
         p90_ms=1e3 * float(np.quantile(times[:, i], 0.9)),
         calls_per_round=calls,
-        ratio=paired_ratio(times[:, i], times[:, 0]) if i else None,
+        times_as_fast=times_as_fast(times[:, i], times[:, 0]) if i else None,
     )
 
 
@@ -165,12 +191,9 @@ def _shape(
     name: str, value: ort.NodeArg, batch: int, shapes: Mapping[str, Sequence[int]]
 ) -> tuple[int, ...]:
     declared = list(value.shape)
-    where = f"{name}: input {value.name!r} has shape ({', '.join(map(str, declared))})"
+    where = f"{name}: input {value.name!r} has shape {shape_text(declared)}"
     sizes = list(shapes.get(value.name, [batch, *declared[1:]] if declared else []))
-    if len(sizes) != len(declared) or any(
-        isinstance(want, int) and isinstance(size, int) and size != want
-        for size, want in zip(sizes, declared, strict=True)
-    ):
+    if not fits(sizes, declared):
         raise ConfigError(f"{where}, which {tuple(sizes)} does not fit: change shapes or batch")
     for axis, size in enumerate(sizes):
         if not isinstance(size, int):

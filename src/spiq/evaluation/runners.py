@@ -10,18 +10,13 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime as ort
 
+from spiq.config import at_least_one
 from spiq.errors import CardError, ConfigError, ModelError
 from spiq.evaluation.cards.read import Card
 from spiq.runtime.session import call, session
 
 Floats = npt.NDArray[np.float32]
 Model = str | os.PathLike[str] | bytes
-
-SHAPES = {
-    "classification": "(images, classes)",
-    "segmentation": "(images, channels, height, width)",
-}
-"""What a network of each task with one output gives."""
 
 
 @dataclass(kw_only=True)
@@ -40,7 +35,8 @@ class Runner:
         """Run one batch, which is filled up to the batch size that the network fixes.
 
         Raises:
-            ModelError: The network fails, or gives outputs that are not one row per image.
+            ModelError: The network fails, gives outputs that are not one row per image, or values
+                that are not finite.
         """
         count = len(inputs)
         if self.batch is not None and count < self.batch:
@@ -57,14 +53,21 @@ class Runner:
                     f"{self.name}: {len(inputs)} images give an output of shape "
                     f"{shape_text(output.shape)}, which is not one row for each image"
                 )
+        if not all(np.isfinite(output).all() for output in given):
+            raise ModelError(f"{self.name}: its outputs are not all finite: they say nothing")
         return [output[:count] for output in given]
 
 
-def open_all(models: Sequence[Model], card: Card, *, threads: int = 0) -> list[Runner]:
+def open_all(
+    models: Sequence[Model], card: Card, *, gives: str = "", threads: int = 0
+) -> list[Runner]:
     """Open ``models`` for the images of ``card``.
 
-    A detection network's outputs are all read; of other networks the only one, or the one that the
-    card names.
+    Args:
+        models: Paths or bytes of ONNX files.
+        card: Says what the input is like.
+        gives: What the only output that is read is, in words; "": all outputs are read.
+        threads: Threads of the runtime; 0 lets it choose.
 
     Raises:
         ModelError: A network cannot be loaded or its inputs or outputs are of another kind.
@@ -73,7 +76,18 @@ def open_all(models: Sequence[Model], card: Card, *, threads: int = 0) -> list[R
     """
     if not models:
         raise ConfigError("no network to evaluate: give at least one")
-    return [_open(model, i, card, threads) for i, model in enumerate(models)]
+    return [
+        _open(name, session(model, threads=threads), card, gives)
+        for name, model in zip(names(models), models, strict=True)
+    ]
+
+
+def names(models: Sequence[Model]) -> list[str]:
+    """What each network is called in messages and results."""
+    return [
+        f"model {i}" if isinstance(model, bytes) else os.fspath(model)
+        for i, model in enumerate(models, start=1)
+    ]
 
 
 def batch_size(runners: Sequence[Runner], batch: int) -> int:
@@ -82,8 +96,7 @@ def batch_size(runners: Sequence[Runner], batch: int) -> int:
     Raises:
         ConfigError: Networks fix different ones, or ``batch`` is below 1.
     """
-    if batch < 1:
-        raise ConfigError(f"batch is {batch}: it must be at least 1")
+    at_least_one(batch=batch)
     fixed = {runner.batch: runner.name for runner in runners if runner.batch is not None}
     if len(fixed) > 1:
         sizes = ", ".join(f"{name}: {size}" for size, name in fixed.items())
@@ -96,23 +109,25 @@ def shape_text(shape: Sequence[Any]) -> str:
     return f"({', '.join(map(str, shape))})"
 
 
-def _open(model: Model, index: int, card: Card, threads: int) -> Runner:
-    name = f"model {index + 1}" if isinstance(model, bytes) else os.fspath(model)
-    opened = session(model, threads=threads)
-    inputs = opened.get_inputs()
-    outputs = _outputs(name, opened, card)
+def fits(shape: Sequence[Any], wanted: Sequence[Any]) -> bool:
+    """Whether a shape may be the one wanted; what is no number in either is any size."""
+    return len(shape) == len(wanted) and all(
+        have == want
+        for have, want in zip(shape, wanted, strict=True)
+        if isinstance(have, int) and isinstance(want, int)
+    )
+
+
+def _open(name: str, opened: ort.InferenceSession, card: Card, gives: str) -> Runner:
+    inputs, outputs = opened.get_inputs(), _outputs(name, opened, card, gives)
     if [value.type for value in (*inputs, *outputs)] != ["tensor(float)"] * (1 + len(outputs)):
         raise ModelError(
             f"{name}: its inputs are {shape_text([value.type for value in inputs])} and its "
             f"outputs {shape_text([value.type for value in outputs])}; a {card.task} network has "
             "one input, the images, and all are tensor(float)"
         )
-    shape = inputs[0].shape
-    wanted = ("N", *card.input.shape)
-    if len(shape) != 4 or any(
-        isinstance(have, int) and have != want
-        for have, want in zip(shape[1:], wanted[1:], strict=True)
-    ):
+    shape, wanted = inputs[0].shape, ("N", *card.input.shape)
+    if not fits(shape, wanted):
         raise CardError(
             f"{name}: its input {inputs[0].name!r} has shape {shape_text(shape)}, "
             f"but {card.path} says {shape_text(wanted)}: the card belongs to another network"
@@ -126,7 +141,7 @@ def _open(model: Model, index: int, card: Card, threads: int) -> Runner:
     )
 
 
-def _outputs(name: str, opened: ort.InferenceSession, card: Card) -> list[ort.NodeArg]:
+def _outputs(name: str, opened: ort.InferenceSession, card: Card, gives: str) -> list[ort.NodeArg]:
     outputs: list[ort.NodeArg] = list(opened.get_outputs())
     names = ", ".join(repr(value.name) for value in outputs)
     if card.decode.output:
@@ -137,9 +152,9 @@ def _outputs(name: str, opened: ort.InferenceSession, card: Card) -> list[ort.No
                 f"it has {names}"
             )
         return named
-    if len(outputs) != 1 and card.task in SHAPES:
+    if len(outputs) != 1 and gives:
         raise CardError(
             f"{name}: it has {len(outputs)} outputs ({names}): say in {card.path}, [decode] "
-            f"output, which one is {SHAPES[card.task]}"
+            f"output, which one is {gives}"
         )
     return outputs

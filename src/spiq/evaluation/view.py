@@ -9,46 +9,49 @@ A single network differs from nothing: the first images are shown.
 import heapq
 import os
 import re
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from spiq.errors import ConfigError, OutputError
-from spiq.evaluation import drawing, runners
+from spiq.evaluation import drawing
 from spiq.evaluation.cards.read import Card
-from spiq.evaluation.data import datasets
+from spiq.evaluation.data.batches import batches
 from spiq.evaluation.data.datasets import Sample
-from spiq.evaluation.data.preprocess import to_input
+from spiq.evaluation.data.pictures import pillow
 from spiq.evaluation.drawing import Panel
-from spiq.evaluation.runners import Model
-from spiq.evaluation.tasks import confusion, segmentation
-
-if TYPE_CHECKING:
-    from spiq.evaluation.tasks.detection import View
-
-Mask = npt.NDArray[np.integer]
-Void = npt.NDArray[np.bool_] | None
+from spiq.evaluation.runners import Model, names, open_all
+from spiq.evaluation.task import task_of
+from spiq.evaluation.tasks import segmentation
+from spiq.evaluation.tasks.detection import disagreement
+from spiq.evaluation.tasks.detection.boxes import Detections
+from spiq.evaluation.tasks.detection.samples import Placed
 
 COUNT = 8
 """Pictures that are made."""
 
 Progress = Callable[[int, int], None]
-_Found = Iterator[tuple[float, str, Callable[[], list[Panel]]]]
-"""How much the networks differ on an image, its name, and how to draw it."""
 
 
-@dataclass(frozen=True, order=True)
-class _Candidate:
-    """An image and how to draw it, ordered by how much networks differ, then the earlier first."""
+@dataclass(frozen=True)
+class Viewed:
+    """An image, and what each network says of it."""
 
-    difference: float
-    turn: int
-    name: str = field(compare=False)
-    draw: Callable[[], list[Panel]] = field(compare=False)
+    sample: Sample
+    answers: Sequence[Any]
+    gaps: Sequence[float]
+    """How far each answer is from the first network's, from 0 to 1."""
+
+
+@dataclass(frozen=True)
+class _Pictures:
+    """How answers of a task are compared and drawn."""
+
+    gap: Callable[[Any, Any], float]
+    panels: Callable[[Viewed, Sequence[str], Card], list[Panel]]
 
 
 def write(
@@ -79,21 +82,17 @@ def write(
         OutputError: The folder or a picture cannot be written.
     """
     where = check_folder(folder, card)
-    if card.task == "detection":
-        found, total = _boxes(models, card, limit, threads)
-    else:
-        found, total = _masks(models, card, limit, threads)
-    chosen: list[_Candidate] = []
-    for turn, (difference, name, draw) in enumerate(found):
-        candidate = _Candidate(difference, -turn, name, draw)
+    chosen: list[tuple[float, int, Viewed]] = []  # of equal ones, the earlier is the greater
+    for turn, viewed in enumerate(views(models, card, limit, threads, progress)):
+        candidate = (max(viewed.gaps), -turn, viewed)
         (heapq.heappush if len(chosen) < count else heapq.heappushpop)(chosen, candidate)
-        if progress is not None:
-            progress(turn + 1, total)
+
+    titles = _titles(models)
     try:
         where.mkdir(exist_ok=True)
         return [
-            _save(candidate, rank, where, card)
-            for rank, candidate in enumerate(sorted(chosen, reverse=True), start=1)
+            _save(viewed, rank, where, titles, card)
+            for rank, (_, _, viewed) in enumerate(sorted(chosen, reverse=True), start=1)
         ]
     except OSError as error:
         raise OutputError(f"{where}: cannot write pictures: {error.strerror or error}") from error
@@ -107,11 +106,11 @@ def check_folder(folder: str | os.PathLike[str], card: Card) -> Path:
         OutputError: There cannot be such a folder.
     """
     where = Path(folder)
-    if card.task not in ("detection", "segmentation"):
+    if card.task not in _PICTURES:
         raise ConfigError(
             f"{card.path}: pictures are of masks and of boxes; task {card.task!r} has neither"
         )
-    drawing.check()
+    pillow()
     if where.exists() and not where.is_dir():
         raise OutputError(f"{where} is a file: give a folder for the pictures")
     if where.exists() and any(where.iterdir()):
@@ -121,97 +120,91 @@ def check_folder(folder: str | os.PathLike[str], card: Card) -> Path:
     return where
 
 
-def _save(candidate: _Candidate, rank: int, folder: Path, card: Card) -> Path:
-    stem = re.sub(r"\.(npz|jpe?g|png|bmp|ppm|webp|tiff?)\b", "", candidate.name)
+def views(
+    models: Sequence[Model],
+    card: Card,
+    limit: int | None = None,
+    threads: int = 0,
+    progress: Progress | None = None,
+) -> Iterator[Viewed]:
+    """Yield each image that can be decoded with the answers of all networks, as :func:`write`."""
+    task, gap = task_of(card), _PICTURES[card.task].gap
+    runners = open_all(models, card, gives=task.gives, threads=threads)
+    total, images = task.samples(limit)
+    for done, batch in enumerate(batches(images, card.input, size=1), start=1):
+        if progress is not None:
+            progress(done, total)
+        if batch.inputs is not None:
+            outputs = [runner.run(batch.inputs) for runner in runners]
+            pairs = zip(runners, outputs, strict=True)
+            answers = [task.answers(runner, given)[0] for runner, given in pairs]
+            yield Viewed(batch.samples[0], answers, [gap(answers[0], one) for one in answers])
+
+
+def drawn(sample: Sample, card: Card) -> Detections:
+    """The labelled boxes of an image in pixels of the network's input, with scores of 1."""
+    placed: Placed = sample.label
+    sides = np.array((card.input.width, card.input.height), np.float64)
+    scale, offset, size = (np.tile(pair, 2) for pair in (placed.scale, placed.offset, sides))
+    boxes = (placed.truth.boxes - offset) / scale * size
+    return Detections(
+        boxes=boxes.astype(np.float32),
+        scores=np.ones(len(boxes), np.float32),
+        labels=placed.truth.labels,
+    )
+
+
+def _save(viewed: Viewed, rank: int, folder: Path, titles: Sequence[str], card: Card) -> Path:
+    name = viewed.sample.name
+    stem = re.sub(r"\.(npz|jpe?g|png|bmp|ppm|webp|tiff?)\b", "", name)
     path = folder / f"{rank:02}-{re.sub(r'[^A-Za-z0-9._-]+', '-', stem)}.png"
-    sheet = drawing.sheet(candidate.draw(), title=candidate.name, card=card)
-    sheet.save(path)
+    panels = _PICTURES[card.task].panels(viewed, titles, card)
+    drawing.sheet(panels, title=name, card=card).save(path)
     return path
 
 
-def _masks(
-    models: Sequence[Model], card: Card, limit: int | None, threads: int
-) -> tuple[_Found, int]:
-    opened = runners.open_all(models, card, threads=threads)
-    total = datasets.count(card, limit=limit)
-    names = _names(models)
-
-    def found() -> _Found:
-        for sample in datasets.samples(card, limit=limit):
-            inputs = to_input(sample.image[np.newaxis], card.input)
-            logits = [segmentation.logits(runner, inputs, card)[0] for runner in opened]
-            answers = [confusion.answers(entry) for entry in logits]
-            ignored = segmentation.void(sample.label, card, len(logits[0]))
-            shares = [100 * float((answer != answers[0]).mean()) for answer in answers]
-
-            def draw(
-                sample: Sample = sample,
-                answers: list[Mask] = answers,
-                ignored: Void = ignored,
-                shares: list[float] = shares,
-            ) -> list[Panel]:
-                return _mask_panels(sample, answers, ignored, shares, names, card)
-
-            yield max(shares), sample.name, draw
-
-    return found(), total
-
-
-def _mask_panels(
-    sample: Sample,
-    answers: Sequence[Mask],
-    ignored: Void,
-    shares: Sequence[float],
-    names: Sequence[str],
-    card: Card,
-) -> list[Panel]:
+def _masks(viewed: Viewed, titles: Sequence[str], card: Card) -> list[Panel]:
+    image, label, answers = viewed.sample.image, viewed.sample.label, viewed.answers
+    assert image is not None, "views yields what can be decoded"
     classes = card.decode.classes or 256
-    label = np.where(sample.label < classes, sample.label, classes).astype(np.int64)
-    valid = np.ones(label.shape, np.bool_) if ignored is None else ~ignored
-    label[~valid] = classes
+    ignored = segmentation.void(label, card, answers[0].channels)
+    truth = np.where(ignored, classes, np.minimum(label.astype(np.int64), classes))
+
     panels = [
-        drawing.plain("image", "", sample.image),
-        drawing.mask("truth", "grey: void", sample.image, label, card),
+        drawing.plain("image", "", image),
+        drawing.mask("truth", "grey: void", image, truth, card),
     ]
-    for i, (answer, name) in enumerate(zip(answers, names, strict=True)):
-        right = 100 * float((answer == sample.label)[valid].mean()) if valid.any() else 0.0
-        note = f"{right:.1f} % right" + (f", {shares[i]:.1f} % other than the first" if i else "")
-        panels.append(drawing.mask(name, note, sample.image, answer, card))
-    for answer, name in zip(answers[1:], names[1:], strict=True):
-        differs = answer != answers[0]
-        panels.append(drawing.marked(f"{name}", "where it differs", sample.image, differs))
+    for i, (answer, title) in enumerate(zip(answers, titles, strict=True)):
+        note = f"{segmentation.right(answer, label, card):.1f} % right"
+        note += f", {100 * viewed.gaps[i]:.1f} % other than the first" if i else ""
+        panels.append(drawing.mask(title, note, image, answer.mask, card))
+    for answer, title in zip(answers[1:], titles[1:], strict=True):
+        differs = answer.mask != answers[0].mask
+        panels.append(drawing.marked(title, "where it differs", image, differs))
     return panels
 
 
-def _boxes(
-    models: Sequence[Model], card: Card, limit: int | None, threads: int
-) -> tuple[_Found, int]:
-    from spiq.evaluation.tasks.detection import detections, disagreement, truth
-
-    total = len(truth.read(card, limit=limit))
-    names = _names(models)
-
-    def found() -> _Found:
-        for view in detections(models, card, limit=limit, threads=threads, batch=1):
-            gaps = [disagreement(view.found[0], other) for other in view.found]
-
-            def draw(view: "View" = view, gaps: list[float] = gaps) -> list[Panel]:
-                panels = [drawing.boxes("truth", "", view.image, view.truth, card)]
-                for i, (boxes, name) in enumerate(zip(view.found, names, strict=True)):
-                    note = f"disagreement with the first {gaps[i]:.2f}" if i else ""
-                    panels.append(drawing.boxes(name, note, view.image, boxes, card))
-                return panels
-
-            yield max(gaps), view.name, draw
-
-    return found(), total
+def _boxes(viewed: Viewed, titles: Sequence[str], card: Card) -> list[Panel]:
+    image = viewed.sample.image
+    assert image is not None, "views yields what can be decoded"
+    sides = (float(card.input.width), float(card.input.height))
+    panels = [drawing.boxes("truth", "", image, drawn(viewed.sample, card), card)]
+    for i, (answer, title) in enumerate(zip(viewed.answers, titles, strict=True)):
+        note = f"disagreement with the first {viewed.gaps[i]:.2f}" if i else ""
+        found = answer.mapped(sides, (0.0, 0.0))
+        panels.append(drawing.boxes(title, note, image, found, card))
+    return panels
 
 
-def _names(models: Sequence[Model]) -> list[str]:
+_PICTURES: Mapping[str, _Pictures] = {
+    "segmentation": _Pictures(lambda one, other: float((one.mask != other.mask).mean()), _masks),
+    "detection": _Pictures(disagreement, _boxes),
+}
+"""The tasks whose answers can be drawn."""
+
+
+def _titles(models: Sequence[Model]) -> list[str]:
     """File names where they tell the networks apart, else paths."""
-    paths = [
-        f"model {i + 1}" if isinstance(model, bytes) else os.fspath(model)
-        for i, model in enumerate(models)
-    ]
+    paths = names(models)
     short = [os.path.basename(path) for path in paths]
     return short if len(set(short)) == len(short) else paths

@@ -18,7 +18,7 @@ import onnxruntime as ort
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
 import spiq
-from spiq.config import Config
+from spiq.config import Config, at_least_one
 from spiq.errors import ConfigError, ModelError
 from spiq.evaluation import Card, read
 from spiq.evaluation.data.preprocess import input_range
@@ -31,7 +31,7 @@ _BITS = re.compile(r"W(\d+)A(\d+)", re.IGNORECASE)
 _IRRELEVANT = {"cli", "demo", "sweep", "inspection"}
 """Packages that change no figure. What is kept of an evaluation is covered by _FORM."""
 
-_FORM = 1
+_FORM = 2
 """Of the stored results; to be raised where it changes, so that older ones are stale."""
 
 
@@ -132,8 +132,7 @@ def subjects(texts: Sequence[str], *, limit: int | None = None) -> tuple[Subject
     """
     if not texts:
         raise ConfigError("no card is given: name at least one")
-    if limit is not None and limit < 1:
-        raise ConfigError(f"limit is {limit}: it must be at least 1")
+    at_least_one(limit=limit)
     made: dict[str, Subject] = {}
     for text in dict.fromkeys(texts):
         subject = _subject(*_located(text), limit)

@@ -1,19 +1,73 @@
-"""What of an evaluation a sweep keeps: the same few figures for every task, in percent and dB."""
+"""What a sweep keeps of a cell: the same few figures for every task, in percent and dB."""
 
-from collections.abc import Mapping
-from statistics import fmean
+from dataclasses import dataclass
 
-from spiq.evaluation.results import ClassificationScore, Estimate
-from spiq.evaluation.tasks.detection.results import DetectionScore
-from spiq.evaluation.tasks.segmentation_results import SegmentationScore
-from spiq.sweep.results import SweepScore
+from spiq.errors import SpiqError
+from spiq.evaluation.estimates import Estimate
+from spiq.evaluation.task import Score
+from spiq.sweep.cells import Cell
 
-Score = ClassificationScore | DetectionScore | SegmentationScore
-Ratios = Mapping[str, float | None] | float | None
+
+@dataclass(frozen=True, kw_only=True)
+class SweepLatency:
+    """The latency of a quantized network: one image, one thread, interleaved with float."""
+
+    milliseconds: float
+    float_milliseconds: float
+    times_as_fast: Estimate
+    """As float: its median time over this one's, in the same rounds; above 1 is faster."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SweepScore:
+    """How one quantized network did on the images of its card."""
+
+    images: int
+    value: Estimate
+    """The metric of the task, in percent."""
+    float_value: Estimate
+    """The float network's on the same images."""
+    difference: Estimate
+    """Metric minus float's, in points; the interval is over the same images."""
+    agreement: float
+    """Percent of answers (classification), pixels (segmentation) or boxes (detection, mean over
+    the images) that are the float network's."""
+    snr_db: dict[str, float | None]
+    """Signal-to-noise ratio of each output; None where it is float's bit by bit."""
+    worst_snr_db: float | None
+    """Of the outputs' ratios the lowest; None where all are float's bit by bit."""
+    quantize_seconds: float
+    bytes: int
+    latency: SweepLatency | None = None
+    """None: not measured."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SweepCell:
+    """One network, quantized by one method to one bit width."""
+
+    network: str
+    method: str
+    weight_bits: int
+    activation_bits: int
+    state: str
+    """``done``; ``refused``: the method cannot do that; ``failed``: something else is wrong."""
+    reason: str = ""
+    """Why there is no score, in one line."""
+    score: SweepScore | None = None
+    best: bool = False
+    """Whether no method has a better metric at this network and bit width, as printed."""
+    best_snr: bool = False
+    """Likewise for the signal-to-noise ratio of the worst output."""
+
+    @property
+    def bits(self) -> str:
+        """The bit width, as in W8A8."""
+        return f"W{self.weight_bits}A{self.activation_bits}"
 
 
 def sweep_score(
-    score: Score, first: Score, *, images: int, output: str, seconds: float, size: int
+    score: Score, first: Score, *, images: int, seconds: float, size: int
 ) -> SweepScore:
     """Return what a sweep keeps of an evaluation.
 
@@ -21,48 +75,45 @@ def sweep_score(
         score: Of the quantized network.
         first: Of the float network, with which it was compared.
         images: Number of evaluated images.
-        output: Name of the output, for tasks that read only one.
         seconds: How long the quantization took.
         size: Bytes of the quantized network.
     """
-    difference, agreement, ratios = _beside(score)
-    snr_db = dict(ratios) if isinstance(ratios, Mapping) else {output: ratios}
+    other = score.comparison
+    assert other is not None, "float itself has no comparison"
+    ratios = [ratio for ratio in other.snr_db.values() if ratio is not None]
     return SweepScore(
         images=images,
-        value=_value(score),
-        float_value=_value(first),
-        difference=difference,
-        agreement=agreement,
-        snr_db=snr_db,
-        worst_snr_db=min((x for x in snr_db.values() if x is not None), default=None),
+        value=score.metric,
+        float_value=first.metric,
+        difference=other.difference,
+        agreement=other.agreement,
+        snr_db=dict(other.snr_db),
+        worst_snr_db=min(ratios, default=None),
         quantize_seconds=seconds,
         bytes=size,
     )
 
 
-def _value(score: Score) -> Estimate:
-    match score:
-        case ClassificationScore():
-            return score.top1
-        case SegmentationScore():
-            return score.miou
-        case DetectionScore():
-            return _percent(score.mAP50)
+def with_score(cell: Cell, score: SweepScore) -> SweepCell:
+    """Return the result of a cell that was done."""
+    return _result(cell, "done", "", score)
 
 
-def _beside(score: Score) -> tuple[Estimate, float, Ratios]:
-    """Return the difference from float, the agreement with it and the signal-to-noise ratios."""
-    assert score.comparison is not None, "float itself has no comparison"
-    match score:
-        case ClassificationScore(comparison=other) if other is not None:
-            return other.top1_difference, other.agreement, other.snr_db
-        case SegmentationScore(comparison=other) if other is not None:
-            return other.miou_difference, other.agreement, other.snr_db
-        case DetectionScore(comparison=other) if other is not None:
-            alike = 100.0 * (1.0 - fmean(other.disagreement))
-            return _percent(other.mAP50_difference), alike, other.snr_db
-    raise TypeError(f"no figures of {type(score).__name__}")
+def without_score(cell: Cell, state: str, error: Exception | str) -> SweepCell:
+    """Return the result of a cell that has a reason instead of a score, in one line."""
+    text = " ".join(str(error).split()).removeprefix("model 2: ")
+    if isinstance(error, Exception) and not isinstance(error, SpiqError):
+        text = f"{type(error).__name__}: {text}"
+    return _result(cell, state, text, None)
 
 
-def _percent(share: Estimate) -> Estimate:
-    return Estimate(value=100 * share.value, low=100 * share.low, high=100 * share.high)
+def _result(cell: Cell, state: str, reason: str, score: SweepScore | None) -> SweepCell:
+    return SweepCell(
+        network=cell.subject.name,
+        method=cell.method,
+        weight_bits=cell.bits.weight,
+        activation_bits=cell.bits.activation,
+        state=state,
+        reason=reason,
+        score=score,
+    )

@@ -3,13 +3,12 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from spiq.errors import SpiqError
 from spiq.sweep.cells import Cell, Subject
-from spiq.sweep.results import SweepCell, SweepLatency, SweepScore
+from spiq.sweep.measures import SweepCell, SweepLatency
 
 
 @dataclass(frozen=True, kw_only=True)
-class Task:
+class Job:
     """What one process does."""
 
     cells: tuple[Cell, ...]
@@ -53,28 +52,3 @@ class Timed:
 
 
 Message = Step | Done | Timed
-
-
-def with_score(cell: Cell, score: SweepScore) -> SweepCell:
-    """Return the result of a cell that was done."""
-    return _result(cell, "done", "", score)
-
-
-def without_score(cell: Cell, state: str, error: Exception | str) -> SweepCell:
-    """Return the result of a cell that has a reason instead of a score, in one line."""
-    text = " ".join(str(error).split()).removeprefix("model 2: ")
-    if isinstance(error, Exception) and not isinstance(error, SpiqError):
-        text = f"{type(error).__name__}: {text}"
-    return _result(cell, state, text, None)
-
-
-def _result(cell: Cell, state: str, reason: str, score: SweepScore | None) -> SweepCell:
-    return SweepCell(
-        network=cell.subject.name,
-        method=cell.method,
-        weight_bits=cell.bits.weight,
-        activation_bits=cell.bits.activation,
-        state=state,
-        reason=reason,
-        score=score,
-    )

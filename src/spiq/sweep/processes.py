@@ -1,4 +1,4 @@
-"""Several tasks at a time, each in a process of its own.
+"""Several jobs at a time, each in a process of its own.
 
 A process may fail, or be killed for its memory: that is told, and the others go on. Processes
 are not in the terminal's foreground group, so that Ctrl-C reaches only the one that started them;
@@ -20,7 +20,7 @@ from threading import Thread
 from typing import IO, Any
 
 import spiq
-from spiq.sweep.messages import Message, Task
+from spiq.sweep.messages import Job, Message
 
 COMMAND = (sys.executable, "-P", "-m", "spiq.sweep.worker")
 
@@ -38,7 +38,7 @@ class Ended:
 
 @dataclass(frozen=True)
 class _Running:
-    task: Task
+    job: Job
     process: "subprocess.Popen[bytes]"
     errors: IO[bytes]
 
@@ -46,10 +46,10 @@ class _Running:
 _Inbox = SimpleQueue[tuple[int, Message | None]]
 
 
-def attend(waiting: deque[Task], *, jobs: int) -> Generator[tuple[Task, Message | Ended]]:
-    """Do all tasks, ``jobs`` at a time; yield what they tell, and when each has ended.
+def attend(waiting: deque[Job], *, jobs: int) -> Generator[tuple[Job, Message | Ended]]:
+    """Do all jobs, ``jobs`` at a time; yield what they tell, and when each has ended.
 
-    Tasks may be added to ``waiting`` on the way. Close the iterator to end early.
+    Jobs may be added to ``waiting`` on the way. Close the iterator to end early.
     """
     inbox: _Inbox = SimpleQueue()
     running: dict[int, _Running] = {}
@@ -62,38 +62,38 @@ def attend(waiting: deque[Task], *, jobs: int) -> Generator[tuple[Task, Message 
             except Empty:
                 continue
             if message is not None:
-                yield running[number].task, message
+                yield running[number].job, message
                 continue
             ended = running[number]
             problem = _end(ended)
             del running[number]
-            yield ended.task, Ended(problem)
+            yield ended.job, Ended(problem)
     finally:
         for left in running.values():
             left.process.kill()
             _end(left)
 
 
-def _start(task: Task, running: dict[int, _Running], inbox: _Inbox) -> None:
+def _start(job: Job, running: dict[int, _Running], inbox: _Inbox) -> None:
     errors = tempfile.TemporaryFile()  # noqa: SIM115 (lives as long as the process)
     process = subprocess.Popen(
         COMMAND,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=errors,
-        env=_environment(task.threads),
+        env=_environment(job.threads),
         process_group=0 if os.name == "posix" else None,
     )
-    running[process.pid] = _Running(task, process, errors)
-    Thread(target=_listen, args=(process, pickle.dumps(task), inbox), daemon=True).start()
+    running[process.pid] = _Running(job, process, errors)
+    Thread(target=_listen, args=(process, pickle.dumps(job), inbox), daemon=True).start()
 
 
-def _listen(process: "subprocess.Popen[bytes]", task: bytes, inbox: _Inbox) -> None:
-    """Hand the task over, and put messages into the inbox until there are no more; then None."""
+def _listen(process: "subprocess.Popen[bytes]", job: bytes, inbox: _Inbox) -> None:
+    """Hand the job over, and put messages into the inbox until there are no more; then None."""
     assert process.stdin is not None and process.stdout is not None
     try:
         with process.stdin as stream:
-            stream.write(task)
+            stream.write(job)
         while True:
             inbox.put((process.pid, pickle.load(process.stdout)))
     except Exception:  # cut off, or not a message at all: either way the process is done with

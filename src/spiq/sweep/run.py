@@ -12,21 +12,21 @@ import math
 import os
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from statistics import median
 
 import onnxruntime as ort
 
 import spiq
-from spiq.errors import ConfigError
+from spiq.config import at_least_one
 from spiq.sweep import store
 from spiq.sweep.cells import Bits, Cell, Subject, cells
-from spiq.sweep.messages import Done, Step, Task, Timed, without_score
+from spiq.sweep.measures import SweepCell, without_score
+from spiq.sweep.messages import Done, Job, Step, Timed
 from spiq.sweep.processes import Ended, attend
-from spiq.sweep.results import METRICS, SweepCell, SweepLatency, SweepNetwork, SweepResult, marked
+from spiq.sweep.summary import SweepResult, marked, network
 
 SHARE = 8
 """Cells of a share, at most: networks in memory at a time, and what an interruption may lose."""
@@ -78,17 +78,19 @@ def run(
         OutputError: The folder cannot be written to.
     """
     begin, cpus = time.perf_counter(), _cpus()
-    jobs = cpus if jobs is None else jobs
-    if jobs < 1:
-        raise ConfigError(f"jobs is {jobs}: it must be at least 1")
+    at_least_one(jobs=jobs)
+    jobs, tell = jobs or cpus, progress or (lambda _: None)
     place, wanted = store.prepare(Path(folder)), cells(networks, methods, bits)
     found = {} if force else {cell: store.load(place, cell) for cell in wanted}
     known = {cell: result for cell, result in found.items() if result and result.state != "failed"}
-    missing, tell = [cell for cell in wanted if cell not in known], progress or (lambda _: None)
-    task = Task(cells=(), folder=place, threads=max(1, cpus // jobs), keep_models=latency)
-    _evaluate(missing, known, task, jobs, tell)
-    notes = _time([x for x in wanted if _untimed(known[x])], known, task, tell) if latency else []
+
+    missing = [cell for cell in wanted if cell not in known]
+    blank = Job(cells=(), folder=place, threads=max(1, cpus // jobs), keep_models=latency)
+    _evaluate(missing, known, blank, jobs, tell)
+    untimed = [cell for cell in wanted if _untimed(known[cell])] if latency else []
+    notes = _time(untimed, known, replace(blank, timing=True), tell)
     store.tidy(place)
+
     results = marked([known[cell] for cell in wanted])
     return SweepResult(
         version=spiq.__version__,
@@ -98,88 +100,89 @@ def run(
         bits=tuple(map(str, bits)),
         seconds=time.perf_counter() - begin,
         measured=len(missing),
-        networks=tuple(_network(subject, results) for subject in networks),
+        networks=tuple(network(subject, results) for subject in networks),
         cells=results,
         notes=tuple(notes),
     )
 
 
-@dataclass(kw_only=True)
-class _Board:
-    """What is told of a phase."""
-
-    phase: str
-    total: int
-    tell: Progress
-    done: int = 0
-    running: dict[Task, Step] = field(default_factory=dict)
-
-    def show(self) -> None:
-        steps = tuple((task.subject.name, step) for task, step in self.running.items())
-        self.tell(SweepProgress(phase=self.phase, done=self.done, total=self.total, running=steps))
-
-
 def _evaluate(
-    missing: Sequence[Cell], known: dict[Cell, SweepCell], task: Task, jobs: int, tell: Progress
+    missing: Sequence[Cell], known: dict[Cell, SweepCell], blank: Job, jobs: int, tell: Progress
 ) -> None:
     """Quantize and evaluate cells; remember and add to ``known`` what comes of each."""
-    board = _Board(phase="cells", total=len(missing), tell=tell)
-    waiting = deque(replace(task, cells=share) for share in _shares(missing, jobs))
-    board.show()
-    with closing(attend(waiting, jobs=jobs)) as messages:
-        for running, message in messages:
-            match message:
-                case Step():
-                    board.running[running] = message
-                case Done(cell, result):
-                    store.save(task.folder, cell, result)
-                    known[cell] = result
-                    board.done += 1
-                case Ended(problem):
-                    board.running.pop(running, None)
-                    left = [cell for cell in running.cells if cell not in known]
-                    if len(running.cells) > 1:  # which of them it was shows when each is alone
-                        waiting.extend(replace(task, cells=(cell,)) for cell in left)
-                        continue
-                    for cell in left:
-                        known[cell] = without_score(cell, "failed", problem or "no result")
-                        store.save(task.folder, cell, known[cell])
-                        board.done += 1
-            board.show()
+    waiting = deque(replace(blank, cells=share) for share in _shares(missing, jobs))
+
+    def keep(cell: Cell, result: SweepCell) -> int:
+        known[cell] = result
+        store.save(blank.folder, cell, result)
+        return 1
+
+    def take(job: Job, message: Done | Timed | Ended) -> int:
+        if isinstance(message, Done):
+            return keep(message.cell, message.result)
+        left = [cell for cell in job.cells if cell not in known]
+        if len(job.cells) > 1:  # which of them it was shows when each is alone
+            waiting.extend(replace(blank, cells=(cell,)) for cell in left)
+            return 0
+        problem = getattr(message, "problem", "") or "no result"
+        return sum(keep(cell, without_score(cell, "failed", problem)) for cell in left)
+
+    _work_off("cells", waiting, jobs, len(missing), take, tell)
 
 
 def _time(
-    untimed: Sequence[Cell], known: dict[Cell, SweepCell], task: Task, tell: Progress
+    untimed: Sequence[Cell], known: dict[Cell, SweepCell], blank: Job, tell: Progress
 ) -> list[str]:
     """Measure the latency of done cells, nothing else running; return what went wrong."""
-    notes = []
-    board = _Board(phase="latency", total=len(untimed), tell=tell)
-    waiting = deque(replace(task, cells=share, timing=True) for share in _shares(untimed, 1))
-    board.show()
-    with closing(attend(waiting, jobs=1)) as messages:
-        for running, message in messages:
-            match message:
-                case Step():
-                    board.running[running] = message
-                case Timed(cell, latency):
-                    known[cell] = _with_latency(known[cell], latency)
-                    store.save(task.folder, cell, known[cell])
-                    board.done += 1
-                case Ended(problem):
-                    board.running.pop(running, None)
-                    if problem:
-                        notes.append(f"{running.subject.name}: latency was not measured: {problem}")
-            board.show()
+    notes: list[str] = []
+
+    def take(job: Job, message: Done | Timed | Ended) -> int:
+        if isinstance(message, Timed):
+            result = known[message.cell]
+            assert result.score is not None, "only done cells are timed"
+            score = replace(result.score, latency=message.latency)
+            known[message.cell] = replace(result, score=score)
+            store.save(blank.folder, message.cell, known[message.cell])
+            return 1
+        if problem := getattr(message, "problem", ""):
+            notes.append(f"{job.subject.name}: latency was not measured: {problem}")
+        return 0
+
+    if untimed:
+        waiting = deque(replace(blank, cells=share) for share in _shares(untimed, 1))
+        _work_off("latency", waiting, 1, len(untimed), take, tell)
     return notes
+
+
+def _work_off(
+    phase: str,
+    waiting: deque[Job],
+    jobs: int,
+    total: int,
+    take: Callable[[Job, Done | Timed | Ended], int],
+    tell: Progress,
+) -> None:
+    """Do all jobs; ``take`` what comes of each, and return how many cells are then done."""
+    done, running = 0, dict[Job, Step]()
+
+    def show() -> None:
+        steps = tuple((job.subject.name, step) for job, step in running.items())
+        tell(SweepProgress(phase=phase, done=done, total=total, running=steps))
+
+    show()
+    with closing(attend(waiting, jobs=jobs)) as messages:
+        for job, message in messages:
+            if isinstance(message, Step):
+                running[job] = message
+            else:
+                if isinstance(message, Ended):
+                    running.pop(job, None)
+                done += take(job, message)
+            show()
 
 
 def _untimed(result: SweepCell) -> bool:
     return result.score is not None and result.score.latency is None
-
-
-def _with_latency(result: SweepCell, latency: SweepLatency) -> SweepCell:
-    assert result.score is not None, "only done cells are timed"
-    return replace(result, score=replace(result.score, latency=latency))
 
 
 def _shares(wanted: Sequence[Cell], jobs: int) -> Iterator[tuple[Cell, ...]]:
@@ -192,22 +195,6 @@ def _shares(wanted: Sequence[Cell], jobs: int) -> Iterator[tuple[Cell, ...]]:
         parts = math.ceil(len(every) / size)
         for part in range(parts):
             yield tuple(every[part::parts])
-
-
-def _network(subject: Subject, results: Iterable[SweepCell]) -> SweepNetwork:
-    """Return what is known of the float network."""
-    scores = [x.score for x in results if x.network == subject.name and x.score is not None]
-    times = [x.latency.float_milliseconds for x in scores if x.latency is not None]
-    return SweepNetwork(
-        name=subject.name,
-        task=subject.task,
-        metric=METRICS[subject.task],
-        model=str(subject.model),
-        card=str(subject.card),
-        images=scores[0].images if scores else None,
-        value=scores[0].float_value if scores else None,
-        milliseconds=median(times) if times else None,
-    )
 
 
 def _cpus() -> int:

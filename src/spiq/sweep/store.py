@@ -7,16 +7,15 @@ FOLDER/models/....onnx                                  quantized, until its lat
 import json
 import re
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from spiq.cli.render.jsonable import to_json
 from spiq.errors import OutputError
-from spiq.evaluation.results import Estimate
+from spiq.evaluation.estimates import Estimate
 from spiq.io.write import write
 from spiq.sweep.cells import Cell
-from spiq.sweep.results import SweepCell, SweepLatency, SweepScore
+from spiq.sweep.measures import SweepCell, SweepLatency, SweepScore
 
 _MODELS = "models"
 
@@ -52,7 +51,8 @@ def save(folder: Path, cell: Cell, result: SweepCell) -> None:
         OutputError: It cannot be written; what was there before is unchanged.
     """
     plain = replace(result, best=False, best_snr=False)
-    write(f"{to_json(plain, key=cell.key)}\n".encode(), _path(folder, cell))
+    text = json.dumps({"key": cell.key} | asdict(plain), indent=2)
+    write(f"{text}\n".encode(), _path(folder, cell))
 
 
 def model_path(folder: Path, cell: Cell) -> Path:
@@ -88,4 +88,4 @@ def _score(stored: dict[str, Any]) -> SweepScore:
 
 
 def _latency(stored: dict[str, Any]) -> SweepLatency:
-    return SweepLatency(**stored | {"ratio": Estimate(**stored["ratio"])})
+    return SweepLatency(**stored | {"times_as_fast": Estimate(**stored["times_as_fast"])})

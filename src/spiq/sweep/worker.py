@@ -1,8 +1,8 @@
 """Quantizes and measures some cells of one network, in a process of its own.
 
-    python -m spiq.sweep.worker      a pickled Task on stdin; pickled messages on stdout
+    python -m spiq.sweep.worker      a pickled Job on stdin; pickled messages on stdout
 
-All cells of a task are evaluated together, so that float runs once; where that fails, each is
+All cells of a job are evaluated together, so that float runs once; where that fails, each is
 evaluated alone, so that one cell's failure is its own.
 """
 
@@ -18,22 +18,25 @@ from pathlib import Path
 from spiq import evaluation, pipeline
 from spiq.errors import ConfigError, UnsupportedError
 from spiq.evaluation import Card, latency
-from spiq.evaluation.results import LatencyScore
+from spiq.evaluation.latency import LatencyScore
 from spiq.io.write import write
 from spiq.runtime.session import session
 from spiq.sweep import store
 from spiq.sweep.cells import Cell
-from spiq.sweep.measures import Score, sweep_score
-from spiq.sweep.messages import (
-    Done,
-    Message,
-    Step,
-    Task,
-    Timed,
+from spiq.sweep.measures import (
+    SweepLatency,
+    SweepScore,
+    sweep_score,
     with_score,
     without_score,
 )
-from spiq.sweep.results import SweepLatency, SweepScore
+from spiq.sweep.messages import (
+    Done,
+    Job,
+    Message,
+    Step,
+    Timed,
+)
 
 SECONDS = 1.0
 """Of latency measurement, per cell."""
@@ -53,15 +56,15 @@ class _Made:
     seconds: float
 
 
-def work(task: Task, tell: Tell) -> None:
-    """Do a task."""
-    card = evaluation.read(task.subject.card)
-    if task.timing:
-        _time(task, card, tell)
+def work(job: Job, tell: Tell) -> None:
+    """Do a job."""
+    card = evaluation.read(job.subject.card)
+    if job.timing:
+        _time(job, card, tell)
         return
-    made = [found for cell in task.cells if (found := _quantize(cell, card, tell)) is not None]
+    made = [found for cell in job.cells if (found := _quantize(cell, card, tell)) is not None]
     if made:
-        _evaluate(task, card, made, tell)
+        _evaluate(job, card, made, tell)
 
 
 def _quantize(cell: Cell, card: Card, tell: Tell) -> _Made | None:
@@ -82,24 +85,24 @@ def _quantize(cell: Cell, card: Card, tell: Tell) -> _Made | None:
     return None
 
 
-def _evaluate(task: Task, card: Card, made: list[_Made], tell: Tell) -> None:
+def _evaluate(job: Job, card: Card, made: list[_Made], tell: Tell) -> None:
     try:
-        scores = _scores(task, card, made, tell)
+        scores = _scores(job, card, made, tell)
     except Exception as error:  # as above
         if len(made) == 1:
             tell(Done(made[0].cell, without_score(made[0].cell, "failed", error)))
             return
         for one in made:
-            _evaluate(task, card, [one], tell)
+            _evaluate(job, card, [one], tell)
         return
     for one, score in zip(made, scores, strict=True):
-        if task.keep_models:
-            write(one.model, store.model_path(task.folder, one.cell))
+        if job.keep_models:
+            write(one.model, store.model_path(job.folder, one.cell))
         tell(Done(one.cell, with_score(one.cell, score)))
 
 
-def _scores(task: Task, card: Card, made: list[_Made], tell: Tell) -> list[SweepScore]:
-    subject = task.subject
+def _scores(job: Job, card: Card, made: list[_Made], tell: Tell) -> list[SweepScore]:
+    subject = job.subject
     told = 0.0
 
     def progress(done: int, total: int) -> None:
@@ -113,29 +116,21 @@ def _scores(task: Task, card: Card, made: list[_Made], tell: Tell) -> list[Sweep
         [subject.model, *(one.model for one in made)],
         card,
         limit=subject.limit,
-        threads=task.threads,
+        threads=job.threads,
         batch=1,
         progress=progress,
     )
-    every: tuple[Score, ...] = found.models
-    output = card.decode.output or session(subject.model, threads=1).get_outputs()[0].name
+    first, *others = found.models
     return [
-        sweep_score(
-            score,
-            every[0],
-            images=found.images,
-            output=output,
-            seconds=one.seconds,
-            size=len(one.model),
-        )
-        for one, score in zip(made, every[1:], strict=True)
+        sweep_score(score, first, images=found.images, seconds=one.seconds, size=len(one.model))
+        for one, score in zip(made, others, strict=True)
     ]
 
 
-def _time(task: Task, card: Card, tell: Tell) -> None:
+def _time(job: Job, card: Card, tell: Tell) -> None:
     """Measure the latency of all cells together with float."""
-    model = task.subject.model
-    models = [_quantized(cell, task.folder, card) for cell in task.cells]
+    model = job.subject.model
+    models = [_quantized(cell, job.folder, card) for cell in job.cells]
     shape = (1, *card.input.shape)
     found = latency.compare(
         [model, *models],
@@ -144,9 +139,9 @@ def _time(task: Task, card: Card, tell: Tell) -> None:
         progress=lambda done, total: tell(Step(f"time {_cells(len(models))}", done, total)),
     )
     first, *others = found.models
-    for cell, score in zip(task.cells, others, strict=True):
+    for cell, score in zip(job.cells, others, strict=True):
         tell(Timed(cell, _latency(score, first)))
-        store.model_path(task.folder, cell).unlink(missing_ok=True)
+        store.model_path(job.folder, cell).unlink(missing_ok=True)
 
 
 def _quantized(cell: Cell, folder: Path, card: Card) -> Path | bytes:
@@ -158,9 +153,11 @@ def _quantized(cell: Cell, folder: Path, card: Card) -> Path | bytes:
 
 
 def _latency(score: LatencyScore, first: LatencyScore) -> SweepLatency:
-    assert score.ratio is not None, "only the first network has no ratio"
+    assert score.times_as_fast is not None, "only the first network is not compared"
     return SweepLatency(
-        milliseconds=score.median_ms, float_milliseconds=first.median_ms, ratio=score.ratio
+        milliseconds=score.median_ms,
+        float_milliseconds=first.median_ms,
+        times_as_fast=score.times_as_fast,
     )
 
 
@@ -169,8 +166,8 @@ def _cells(number: int) -> str:
 
 
 def main() -> None:
-    """Do the task on stdin; end quietly where nobody listens any more."""
-    task: Task = pickle.load(sys.stdin.buffer)
+    """Do the job on stdin; end quietly where nobody listens any more."""
+    job: Job = pickle.load(sys.stdin.buffer)
     with suppress(BrokenPipeError), os.fdopen(os.dup(1), "wb") as out:
         os.dup2(2, 1)  # libraries that print must not come between the messages
 
@@ -178,7 +175,7 @@ def main() -> None:
             pickle.dump(message, out)
             out.flush()
 
-        work(task, tell)
+        work(job, tell)
 
 
 if __name__ == "__main__":

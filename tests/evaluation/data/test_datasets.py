@@ -6,6 +6,7 @@ import pytest
 from spiq.errors import CardError, ConfigError
 from spiq.evaluation.cards.read import Input, read
 from spiq.evaluation.data import datasets, npz
+from spiq.evaluation.data.batches import batches
 from spiq.evaluation.data.preprocess import input_range, to_input
 
 
@@ -24,10 +25,13 @@ def stored(card):
 def test_batches_are_the_parts_in_order(make_card, size, limit):
     card = read(make_card((5, 1, 4)))
     images, labels = stored(card)
-    batches = list(datasets.batches(card, size=size, limit=limit))
-    np.testing.assert_array_equal(np.concatenate([b[0] for b in batches]), images[:limit])
-    np.testing.assert_array_equal(np.concatenate([b[1] for b in batches]), labels[:limit])
-    assert [len(b[1]) for b in batches[:-1]] == [size] * (len(batches) - 1)
+    made = list(batches(datasets.samples(card, limit=limit), card.input, size=size))
+    found = [sample for batch in made for sample in batch.samples]
+    np.testing.assert_array_equal(np.stack([sample.image for sample in found]), images[:limit])
+    np.testing.assert_array_equal([sample.label for sample in found], labels[:limit])
+    inputs = np.concatenate([batch.inputs for batch in made])
+    np.testing.assert_array_equal(inputs, to_input(images[:limit], card.input))
+    assert [len(batch.samples) for batch in made[:-1]] == [size] * (len(made) - 1)
     assert datasets.count(card, limit=limit) == len(labels[:limit])
 
 
@@ -53,7 +57,7 @@ def test_one_part_in_memory_at_a_time(make_card, monkeypatch):
         return array
 
     monkeypatch.setattr(npz, "array", watched)
-    for _ in datasets.batches(card, size=3):
+    for _ in batches(datasets.samples(card), card.input, size=3):
         pass
     assert (len(parts), most) == (3, 1)
 
@@ -103,10 +107,9 @@ def test_refuses_a_part_without_labels(make_card):
         datasets.count(card)
 
 
-@pytest.mark.parametrize("options", [{"size": 0}, {"size": 1, "limit": 0}])
-def test_refuses_sizes_below_1(make_card, options):
-    with pytest.raises(ConfigError, match="must be at least 1"):
-        list(datasets.batches(read(make_card()), **options))
+def test_refuses_a_limit_below_1(make_card):
+    with pytest.raises(ConfigError, match="limit is 0: it must be at least 1"):
+        list(datasets.samples(read(make_card()), limit=0))
 
 
 SPECS = {

@@ -3,6 +3,7 @@
 import sys
 
 import numpy as np
+import onnx
 import pytest
 
 from spiq.errors import CardError, ConfigError
@@ -69,8 +70,22 @@ def picture(tmp_path):
     return made
 
 
-def labels(card, **options):
-    return [sample.label for sample in datasets.samples(card, **options)]
+def labels(card, skipped=None, **options):
+    """The labels of what can be decoded; ``skipped`` is extended by what is wrong with the rest."""
+    found = list(datasets.samples(card, **options))
+    if skipped is not None:
+        skipped += [sample.problem for sample in found if sample.image is None]
+    return [sample.label for sample in found if sample.image is not None]
+
+
+def network():
+    """A network that tells 24 classes apart."""
+    return onnx.parser.parse_model("""
+        <ir_version: 8, opset_import: ["" : 17]>
+        tiny (float[N,3,2,4] input) => (float[N,24] logits) {
+            logits = Flatten <axis = 1> (input)
+        }
+    """).SerializeToString()
 
 
 # imagenet
@@ -110,7 +125,7 @@ def test_a_list_gives_the_order_of_the_classes(make, classes, tmp_path):
     with pytest.raises(CardError, match=r"folder 'ant' .* is not in names\.txt"):
         labels(card)
     listed.unlink()
-    with pytest.raises(CardError, match=r"cannot read .*names\.txt: No such file"):
+    with pytest.raises(CardError, match=r"names\.txt: cannot read the class list: No such file"):
         labels(card)
 
 
@@ -149,21 +164,15 @@ def test_refuses_a_data_set_without_any_good_picture(make, tmp_path):
     (tmp_path / "data" / "cat").mkdir()
     (tmp_path / "data" / "cat" / "a.png").write_bytes(b"no picture")
     with pytest.raises(CardError, match=r"none of 1 images can be decoded; .*a\.png"):
-        labels(make("imagenet"))
+        evaluate([network()], make("imagenet"))
 
 
 def test_the_result_counts_what_was_left_out(make, classes, tmp_path):
-    import onnx
-
-    model = onnx.parser.parse_model("""
-        <ir_version: 8, opset_import: ["" : 17]>
-        tiny (float[N,3,2,4] input) => (float[N,24] logits) {
-            logits = Flatten <axis = 1> (input)
-        }
-    """).SerializeToString()
     (tmp_path / "data" / "cat" / "b.png").write_bytes(b"no picture")
     seen = []
-    result = evaluate([model], make("imagenet"), batch=2, progress=lambda *done: seen.append(done))
+    result = evaluate(
+        [network()], make("imagenet"), batch=2, progress=lambda *done: seen.append(done)
+    )
     assert result.images == 4
     assert len(result.skipped) == 1
     assert seen[-1] == (5, 5)
@@ -216,7 +225,7 @@ def test_voc_leaves_out_what_is_not_there(make, voc, picture, tmp_path):
 
 
 def test_refuses_an_unknown_split(make, voc):
-    with pytest.raises(CardError, match=r"cannot read .*test\.txt: No such file"):
+    with pytest.raises(CardError, match=r"test\.txt: cannot read the split: No such file"):
         datasets.count(make("voc", dataset='split = "test"'))
 
 

@@ -7,7 +7,7 @@ import onnxruntime as ort
 import pytest
 
 from spiq.errors import CardError, ConfigError, ModelError
-from spiq.evaluation import evaluate, intervals, read
+from spiq.evaluation import estimates, evaluate, read
 from spiq.evaluation.tasks.classification import ranks
 
 
@@ -68,7 +68,7 @@ def test_scores_equal_an_independent_computation(make_card, batch):
     agreement = 100 * (logits.argmax(1) == rounded.argmax(1)).mean()
     assert second.comparison.agreement == pytest.approx(agreement)
     snr = 10 * np.log10(np.sum((logits - logits.mean()) ** 2) / np.sum((logits - rounded) ** 2))
-    assert second.comparison.snr_db == pytest.approx(snr, abs=1e-3)
+    assert second.comparison.snr_db == {"logits": pytest.approx(snr, abs=1e-3)}
     difference = second.comparison.top1_difference
     assert difference.value == pytest.approx(second.top1.value - first.top1.value)
 
@@ -77,7 +77,7 @@ def test_a_network_equals_itself(make_card):
     first, second = evaluate([network(FLAT), network(FLAT)], make_card()).models
     assert second.top1 == first.top1
     assert second.comparison.agreement == 100
-    assert second.comparison.snr_db is None
+    assert second.comparison.snr_db == {"logits": None}
     assert dataclasses.astuple(second.comparison.top1_difference) == (0, 0, 0)
 
 
@@ -108,7 +108,7 @@ def test_a_fixed_batch_size_takes_the_place_of_batch(make_card):
     result = evaluate([free, fixed], path, batch=8)
     assert result.batch == 4
     assert result.models[1].top5 == result.models[0].top5
-    assert result.models[1].comparison.snr_db is None
+    assert result.models[1].comparison.snr_db == {"logits": None}
     with pytest.raises(ConfigError, match=r"fix different batch sizes .*model 2: 4.*model 3: 2"):
         evaluate([free, fixed, network(FLAT, shape="2,3,2,2")], path)
 
@@ -127,12 +127,12 @@ def test_ranks_count_equal_logits_in_the_order_of_the_classes():
     ],
 )
 def test_wilson(hits, n, low, high):
-    estimate = intervals.wilson(hits, n)
+    estimate = estimates.wilson(hits, n)
     assert estimate.value == pytest.approx(100 * hits / n)
     assert (estimate.low, estimate.high) == pytest.approx((low, high), abs=0.02)
     for p in (estimate.low / 100, estimate.high / 100):
         # Wilson's ends solve |hits/n - p| = z sqrt(p (1 - p) / n).
-        deviation = intervals.Z * np.sqrt(p * (1 - p) / n)
+        deviation = estimates.Z * np.sqrt(p * (1 - p) / n)
         assert abs(hits / n - p) == pytest.approx(deviation, abs=1e-9)
 
 
@@ -141,10 +141,10 @@ def test_paired_difference():
     other = np.array([1, 0, 1, 0, 1, 0, 0, 1], bool)
     # One image gained and two lost: mean -1/8, sum of squared deviations 3 - 8 (1/8)^2.
     half = 1.959964 * np.sqrt((3 - 1 / 8) / 7 / 8)
-    estimate = intervals.paired_difference(first, other)
+    estimate = estimates.paired_difference(first, other)
     expected = (-12.5, -12.5 - 100 * half, -12.5 + 100 * half)
     assert dataclasses.astuple(estimate) == pytest.approx(expected, rel=1e-5)
-    assert dataclasses.astuple(intervals.paired_difference(first[:1], other[:1])) == (0, 0, 0)
+    assert dataclasses.astuple(estimates.paired_difference(first[:1], other[:1])) == (0, 0, 0)
 
 
 NOT_FINITE = "flat = Flatten <axis = 1> (input) logits = Log (flat)"

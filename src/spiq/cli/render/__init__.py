@@ -1,1 +1,1 @@
-"""Results as tables, CSV and JSON."""
+"""Results as tables for people, and as CSV and JSON for machines; all are siblings over values."""

@@ -1,12 +1,13 @@
 """Table cells: numbers with their units, and names that are cut where they say least."""
 
 from rich import box
-from rich.console import Console, ConsoleOptions, RenderResult
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.measure import Measurement
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from spiq.evaluation.results import Estimate
+from spiq.evaluation.estimates import Estimate
 
 NOTHING = "-"
 POOR_DB, FAIR_DB = 10.0, 20.0
@@ -16,6 +17,16 @@ _RULED = box.Box("    \n    \n ── \n    \n    \n    \n    \n    \n")
 
 _BAR = 10
 _BAR_DB = 40.0
+
+
+def page(*parts: RenderableType) -> RenderableType:
+    """Return parts below each other, with a margin."""
+    return Padding(Group(*parts), (0, 1), expand=False)
+
+
+def note(text: str) -> Text:
+    """Return a line that explains a table."""
+    return Text(text, style="dim")
 
 
 class Name:
@@ -47,12 +58,12 @@ def table(*columns: str, left: int = 1) -> Table:
 
 def facts(*rows: tuple[str, object]) -> Table:
     """Return names and what they stand for, side by side."""
-    grid = Table.grid(padding=(0, 2))
-    grid.add_column(style="dim", no_wrap=True)
-    grid.add_column(overflow="fold")
+    made = Table.grid(padding=(0, 2))
+    made.add_column(style="dim", no_wrap=True)
+    made.add_column(overflow="fold")
     for name, value in rows:
-        grid.add_row(name, value)  # type: ignore[arg-type]
-    return grid
+        made.add_row(name, value)  # type: ignore[arg-type]
+    return made
 
 
 def count(number: int | None) -> str:
@@ -97,6 +108,6 @@ def interval(estimate: Estimate | None, value: str = ".2f", ends: str = ".1f") -
     return Text.assemble(f"{estimate.value:{value}}\n", (below, "dim"))
 
 
-def pace(images: int, seconds: float) -> str:
-    """Return how long an evaluation took: ``1.8 s (71 images/s)``."""
-    return f"{seconds:.1f} s ({images / max(seconds, 1e-9):.0f} images/s)"
+def speed(times: Estimate | None) -> str:
+    """Return how many times as fast a network is as the first one: 1.57 -> 1.57x."""
+    return NOTHING if times is None else f"{times.value:.2f}x"

@@ -14,10 +14,19 @@ INTERPOLATIONS = ("nearest", "box", "bilinear", "hamming", "bicubic", "lanczos")
 
 
 def text(value: object) -> str:
-    """Text."""
+    """Text, whose control characters could do anything to a terminal, other than end its lines."""
     if not isinstance(value, str):
         raise ValueError("text")
+    if not value.replace("\n", "").replace("\t", "").isprintable():
+        raise ValueError("text without control characters")
     return value
+
+
+def line(value: object) -> str:
+    """Text in one line."""
+    if not text(value).isprintable():
+        raise ValueError("text in one line")
+    return str(value)
 
 
 def flag(value: object) -> bool:
@@ -84,7 +93,7 @@ def list_of(convert: Convert) -> Convert:
 
 def count_or_text(value: object) -> int | str:
     """A whole number above 0, or text."""
-    return value if isinstance(value, str) else count(value)
+    return text(value) if isinstance(value, str) else count(value)
 
 
 def text_or(convert: Convert) -> Convert:
@@ -92,7 +101,7 @@ def text_or(convert: Convert) -> Convert:
 
     def convert_any(value: object) -> Any:
         if isinstance(value, str):
-            return value
+            return text(value)
         try:
             return convert(value)
         except ValueError as error:
@@ -103,10 +112,11 @@ def text_or(convert: Convert) -> Convert:
 
 SECTIONS: Mapping[str, Mapping[str, Convert]] = {
     "dataset": {
-        "dir": lambda value: Path(text(value)),
+        "dir": lambda value: Path(line(value)),
         "layout": one_of("npz", "imagenet", "voc", "cityscapes", "coco"),
         "n": count,
-        **dict.fromkeys(("name", "images", "labels", "annotations", "split", "class_list"), text),
+        "outside": flag,
+        **dict.fromkeys(("name", "images", "labels", "annotations", "split", "class_list"), line),
     },
     "input": {
         "width": count,
@@ -126,7 +136,7 @@ SECTIONS: Mapping[str, Mapping[str, Convert]] = {
     },
     "decode": {
         "outputs": count_or_text,
-        "class_names": list_of(text),
+        "class_names": list_of(line),
         "ignore_labels": list_of(byte),
         "strides": list_of(count),
         "anchors": list_of(list_of(number)),

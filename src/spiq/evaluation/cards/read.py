@@ -20,9 +20,10 @@ from pathlib import Path
 from typing import Any
 
 from spiq.errors import CardError
-from spiq.evaluation.cards import keys
+from spiq.evaluation.cards import keys, places
 from spiq.evaluation.cards.sections import (
     CHANNELS,
+    COMMON,
     LAYOUTS,
     Card,
     Dataset,
@@ -33,6 +34,7 @@ from spiq.evaluation.cards.sections import (
     Preprocess,
     Source,
 )
+from spiq.evaluation.files import content
 
 __all__ = ["CHANNELS", "LAYOUTS", "TASKS", "Card", "Dataset", "Decode", "Input", "read"]
 
@@ -52,13 +54,7 @@ def read(path: str | os.PathLike[str]) -> Card:
             data set's folder is not there.
     """
     where = Path(path)
-    try:
-        with where.open("rb") as stream:
-            table = tomllib.load(stream)
-    except OSError as error:
-        raise CardError(f"{where}: cannot read the card: {error.strerror}") from error
-    except ValueError as error:  # also what is not UTF-8
-        raise CardError(f"{where}: not a TOML file: {error}") from error
+    table = _parsed(where)
     _known(table, {"name", "task", *keys.SECTIONS}, f"{where}: unknown key")
     for key in ("name", "task", "dataset", "input"):
         if key not in table:
@@ -69,15 +65,29 @@ def read(path: str | os.PathLike[str]) -> Card:
     }
     _known((sections["task"],), TASKS, f"{where}: unknown task")
     sections["input"] = _complete(sections["input"], where)
-    kind = sections.get("decode", Decode()).kind
-    if sections["task"] != "detection" and kind != "argmax":
-        raise CardError(f"{where}: [decode] kind = {kind!r}: {sections['task']} has only 'argmax'")
-    dataset = sections["dataset"]
+
+    dataset, decode = sections["dataset"], sections.get("decode", Decode())
+    if sections["task"] != "detection" and decode.kind != "argmax":
+        raise CardError(
+            f"{where}: [decode] kind = {decode.kind!r}: {sections['task']} has only 'argmax'"
+        )
     _check_layout(table["dataset"], dataset.layout, sections["task"], where)
     preprocess = sections.get("preprocess", Preprocess())
     _check_resize(preprocess, dataset.layout, sections["input"], where)
-    sections["dataset"] = dataclasses.replace(dataset, dir=_find(dataset.dir, where))
+
+    sections["dataset"] = dataclasses.replace(dataset, dir=places.find(dataset, where))
+    places.check(sections["dataset"], decode, where)
     return Card(path=where, **sections)
+
+
+def _parsed(where: Path) -> dict[str, Any]:
+    stored = content(where, "the card")
+    try:
+        return tomllib.loads(stored.decode("utf-8"))
+    except ValueError as error:  # also what is not UTF-8
+        raise CardError(f"{where}: not a TOML file: {error}") from error
+    except RecursionError as error:
+        raise CardError(f"{where}: it is nested too deeply to be a card") from error
 
 
 def _section(table: object, key: str, where: Path) -> Any:
@@ -100,7 +110,7 @@ def _section(table: object, key: str, where: Path) -> Any:
 
 def _value(table: dict[str, Any], key: str, where: Path) -> Any:
     try:
-        return keys.text(table[key])
+        return keys.line(table[key])
     except ValueError as error:
         raise CardError(f"{where}: {key} = {table[key]!r}: it must be {error}") from error
 
@@ -138,7 +148,7 @@ def _check_layout(table: Collection[str], layout: str, task: str, where: Path) -
             f"choose one of {', '.join(fitting)}"
         )
     for name in table:
-        if name not in keys | {"dir", "layout", "name", "n"}:
+        if name not in keys | COMMON:
             raise CardError(
                 f"{where}: [dataset] {name!r} means nothing for layout {layout!r}: leave it out"
             )
@@ -166,17 +176,6 @@ def _check_resize(spec: Preprocess, layout: str, size: Input, where: Path) -> No
             f"{where}: [preprocess] resize_to = {spec.resize_to} is less than the input's "
             f"{size.width}x{size.height}: the centre cannot be cut out"
         )
-
-
-def _find(folder: Path, where: Path) -> Path:
-    folder = folder.expanduser()
-    home = where.resolve().parent
-    tried = [home / folder, *(above / "data" / folder for above in (home, *home.parents))]
-    for place in tried:
-        if place.is_dir():
-            return place
-    places = ", ".join(dict.fromkeys(map(str, tried)))
-    raise CardError(f"{where}: data set folder {str(folder)!r} not found; tried {places}")
 
 
 _CLASSES: dict[str, Any] = {

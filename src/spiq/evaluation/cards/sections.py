@@ -13,7 +13,10 @@ LAYOUTS: dict[str, tuple[tuple[str, ...], frozenset[str]]] = {
     "cityscapes": (("segmentation",), frozenset({"split"})),
     "coco": (("detection",), frozenset({"images", "annotations"})),
 }
-"""The tasks of each layout ((): every one), and its keys beyond dir, layout, name and n."""
+"""The tasks of each layout ((): every one), and its keys beyond ``COMMON``."""
+
+COMMON = frozenset({"dir", "layout", "name", "n", "outside"})
+"""Keys of a data set in every layout."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +36,8 @@ class Dataset:
     split: str = "val"
     class_list: str = ""
     """File with the class folders in the order of the classes; "": in the order of their names."""
+    outside: bool = False
+    """Whether paths may lead out of the card's folder."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,3 +156,8 @@ class Card:
     source: Source = field(default_factory=Source)
     float32: Float32 = field(default_factory=Float32)
     model: Model = field(default_factory=Model)
+
+    def class_name(self, label: int) -> str:
+        """The name of a class, or its number where the card has no names."""
+        names = self.decode.class_names
+        return names[label] if label < len(names) else f"class {label}"

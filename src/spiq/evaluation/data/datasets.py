@@ -1,22 +1,21 @@
-"""The images with classes or masks that a card names, whatever their layout, one at a time.
-
-Image files that cannot be decoded are left out; ``skipped`` then collects which, and why.
-"""
+"""The images with classes or masks that a card names, whatever their layout, one at a time."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from spiq.errors import CardError, ConfigError
+from spiq.config import at_least_one
+from spiq.errors import CardError
 from spiq.evaluation.cards.read import Card
 from spiq.evaluation.data import folders, npz, pictures
 from spiq.evaluation.data.npz import parts
 
-__all__ = ["Images", "Labels", "Sample", "batches", "count", "parts", "samples"]
+__all__ = ["Images", "Labels", "Sample", "count", "files", "parts", "samples"]
 
 Images = npt.NDArray[np.uint8]
 Labels = npt.NDArray[np.int64]
@@ -27,10 +26,12 @@ class Sample:
     """One image, in the size of the network's input."""
 
     name: str
-    image: Images
-    """(height, width, channels): RGB, or grey with one channel."""
+    image: Images | None
+    """(height, width, channels): RGB, or grey with one channel; None: it cannot be decoded."""
     label: Any
-    """A class, or a mask (height, width)."""
+    """A class, a mask (height, width), or boxes."""
+    problem: str = ""
+    """Why it cannot be decoded."""
 
 
 def count(card: Card, *, limit: int | None = None) -> int:
@@ -40,8 +41,7 @@ def count(card: Card, *, limit: int | None = None) -> int:
         CardError: A file cannot be read, or there are fewer images than the card's ``n``.
         ConfigError: ``limit`` is below 1.
     """
-    if limit is not None and limit < 1:
-        raise ConfigError(f"limit is {limit}: it must be at least 1")
+    at_least_one(limit=limit)
     stored = card.dataset.layout == "npz"
     available = npz.count(card) if stored else len(folders.entries(card))
     expected = available if card.dataset.n is None else card.dataset.n
@@ -53,53 +53,31 @@ def count(card: Card, *, limit: int | None = None) -> int:
     return expected if limit is None else min(limit, expected)
 
 
-def samples(
-    card: Card, *, limit: int | None = None, skipped: list[str] | None = None
-) -> Iterator[Sample]:
+def samples(card: Card, *, limit: int | None = None) -> Iterator[Sample]:
     """Yield the first ``limit`` (None: all) images of the card with their labels.
 
-    Args:
-        card: A task card.
-        limit: Only that many images, from the first on, those included that are left out.
-        skipped: Is extended by a line for each image that cannot be decoded.
-
     Raises:
-        CardError: The data set is not as the card says, or no image can be decoded.
-        ConfigError: ``limit`` is below 1.
+        CardError: The data set is not as the card says.
+        ConfigError: ``limit`` is below 1, or there are image files and Pillow is not installed.
     """
     total = count(card, limit=limit)
     if card.dataset.layout == "npz":
         for name, pixels, answer in islice(npz.samples(card), total):
             yield Sample(name=name, image=pixels, label=answer)
         return
-    failed: list[str] = []
     for entry in folders.entries(card)[:total]:
         try:
             image, label = pictures.load(entry, card)
         except pictures.DecodingError as error:
-            failed.append(str(error))
-            if skipped is not None:
-                skipped.append(str(error))
-            continue
-        yield Sample(name=entry.image.name, image=image, label=label)
-    if len(failed) == total:
-        raise CardError(f"{card.path}: none of {total} images can be decoded; {failed[0]}")
+            yield Sample(name=entry.image.name, image=None, label=None, problem=str(error))
+        else:
+            yield Sample(name=entry.image.name, image=image, label=label)
 
 
-def batches(
-    card: Card, *, size: int, limit: int | None = None, skipped: list[str] | None = None
-) -> Iterator[tuple[Images, Labels]]:
-    """Yield :func:`samples` as batches of ``size``; the last one may be smaller.
-
-    Images are uint8, (n, height, width, channels), labels int64, (n,) or (n, height, width).
-
-    Raises:
-        CardError: As :func:`samples`.
-        ConfigError: ``size`` or ``limit`` is below 1.
-    """
-    if size < 1:
-        raise ConfigError(f"batch is {size}: it must be at least 1")
-    remaining = samples(card, limit=limit, skipped=skipped)
-    while chunk := list(islice(remaining, size)):
-        images = np.stack([sample.image for sample in chunk])
-        yield images, np.array([sample.label for sample in chunk], dtype=np.int64)
+def files(card: Card) -> list[Path]:
+    """The pictures and masks of the card; none where images are arrays."""
+    if card.dataset.layout == "npz":
+        return []
+    listed = folders.entries(card)[: card.dataset.n]
+    masks = [entry.label for entry in listed if isinstance(entry.label, Path)]
+    return [entry.image for entry in listed] + masks

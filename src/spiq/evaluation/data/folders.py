@@ -15,6 +15,7 @@ from pathlib import Path
 
 from spiq.errors import CardError
 from spiq.evaluation.cards.read import Card
+from spiq.evaluation.files import lines, matching
 
 SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"})
 
@@ -56,9 +57,9 @@ def class_folders(card: Card) -> list[str]:
         raise CardError(f"{card.path}: {root} has no folders, one for each class")
     if not card.dataset.class_list:
         return present
-    lines = [line for line in _lines(card, root / card.dataset.class_list) if line]
     known = set(present)
-    listed = [line if line in known else line.split()[0] for line in lines]
+    entries = lines(root / card.dataset.class_list, "the class list")
+    listed = [line if line in known else line.split()[0] for line in entries]
     for name in present:
         if name not in listed:
             raise CardError(
@@ -67,28 +68,46 @@ def class_folders(card: Card) -> list[str]:
     return listed
 
 
+def doubt(card: Card, outputs: int | None) -> str:
+    """Say that folders which no list maps to classes are more or fewer than the classes.
+
+    Their order is then hardly that of the network's classes: 60 folders of a network with 1,000
+    outputs would be taken for its first 60 classes.
+
+    Args:
+        card: A card.
+        outputs: Classes that the network tells apart; None: not known.
+    """
+    if card.dataset.layout != "imagenet" or card.dataset.class_list or outputs is None:
+        return ""
+    found = len(class_folders(card))
+    if found == outputs:
+        return ""
+    return (
+        f"{card.path}: {card.dataset.dir} has {found} class folders, but the network has {outputs} "
+        f"classes: the folders are taken for classes 0 to {found - 1} in the order of their names; "
+        "list the folders of all classes in a file, and name it with [dataset] class_list"
+    )
+
+
 def _imagenet(card: Card) -> list[Entry]:
     turns = []
     for label, name in enumerate(class_folders(card)):
-        pictures = sorted(
-            path
-            for path in (card.dataset.dir / name).glob(card.dataset.images or "*")
-            if path.suffix.lower() in SUFFIXES
-        )
+        found = matching(card.dataset.dir / name, card.dataset.images or "*")
+        pictures = [path for path in found if path.suffix.lower() in SUFFIXES]
         turns += [(turn, label, path) for turn, path in enumerate(pictures)]
     return [Entry(image=path, label=label) for _, label, path in sorted(turns)]
 
 
 def _voc(card: Card) -> list[Entry]:
     root = card.dataset.dir
-    names = _lines(card, root / "ImageSets" / "Segmentation" / f"{card.dataset.split}.txt")
+    listed = root / "ImageSets" / "Segmentation" / f"{card.dataset.split}.txt"
     return [
         Entry(
             image=root / "JPEGImages" / f"{name}.jpg",
             label=root / "SegmentationClass" / f"{name}.png",
         )
-        for name in names
-        if name
+        for name in lines(listed, "the split")
     ]
 
 
@@ -103,12 +122,3 @@ def _cityscapes(card: Card) -> list[Entry]:
         plain = folder / f"{name}_gtFine_labelIds.png"
         found.append(Entry(image=image, label=mapped if mapped.is_file() else plain))
     return found
-
-
-def _lines(card: Card, path: Path) -> list[str]:
-    try:
-        return [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
-    except OSError as error:
-        raise CardError(f"{card.path}: cannot read {path}: {error.strerror}") from error
-    except ValueError as error:
-        raise CardError(f"{card.path}: {path} is not a text file") from error

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from spiq.errors import CardError
 from spiq.evaluation.cards.read import Card
+from spiq.evaluation.files import matching
 
 Array = npt.NDArray[Any]
 
@@ -28,7 +29,7 @@ def parts(card: Card) -> list[Path]:
         CardError: There are none.
     """
     pattern = card.dataset.images or "*.npz"
-    found = sorted(card.dataset.dir.glob(pattern))
+    found = matching(card.dataset.dir, pattern)
     if card.dataset.labels:
         own = card.dataset.dir / card.dataset.labels
         found = [part for part in found if part != own]

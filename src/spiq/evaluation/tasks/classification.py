@@ -1,121 +1,186 @@
-"""Top-1 and top-5 of several networks in one pass over the images.
+"""Classification: top-1 and top-5.
 
-Each batch is read and preprocessed once and then goes through every network. With the label's
-logit l, an answer's rank is
+With the label's logit l, an answer's rank is
 
     #{k: logit_k > l} + #{k before the label: logit_k = l}
 
 so that equal logits, which are common behind an 8-bit output, count in the order of the classes, as
-argmax does; top-k means rank < k. The signal-to-noise ratio against the first network is
-10 log10(sum (ref - mean ref)^2 / sum (ref - x)^2) over all logits of all images.
+argmax does; top-k means rank < k.
 """
 
-import os
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from spiq.errors import CardError, ModelError
-from spiq.evaluation import intervals
+from spiq.errors import CardError
+from spiq.evaluation import estimates
 from spiq.evaluation.cards.read import Card
-from spiq.evaluation.data import datasets
-from spiq.evaluation.data.preprocess import to_input
-from spiq.evaluation.results import (
-    ClassificationComparison,
-    ClassificationResult,
-    ClassificationScore,
-)
-from spiq.evaluation.runners import Floats, Runner, batch_size, open_all
-from spiq.runtime.snr import Energy
+from spiq.evaluation.data import datasets, folders, npz
+from spiq.evaluation.estimates import Estimate
+from spiq.evaluation.runners import Floats, Runner
+from spiq.evaluation.task import Ran
 
-Progress = Callable[[int, int], None]
+Ints = npt.NDArray[np.intp]
 
 
-def evaluate(
-    models: Sequence[str | os.PathLike[str] | bytes],
-    card: Card,
-    *,
-    limit: int | None = None,
-    threads: int = 0,
-    batch: int = 8,
-    progress: Progress | None = None,
-) -> ClassificationResult:
-    """Measure ``models`` on the card's images; the first one is what the others are compared with.
+@dataclass(frozen=True, kw_only=True)
+class ClassificationComparison:
+    """One network beside the first one, on the same images."""
 
-    Args:
-        models: Paths or bytes of ONNX files.
-        card: A classification card.
-        limit: Only that many images, from the first on.
-        threads: Threads of the runtime; 0 lets it choose.
-        batch: Images per call; a batch size that a network fixes takes its place. Use 1 where a
-            network is quantized dynamically: its ranges are taken over the whole batch.
-        progress: Called with images done and images in all.
+    agreement: float
+    """Percent of images to which both give the same top-1 answer."""
+    snr_db: dict[str, float | None]
+    """Signal-to-noise ratio of the logits, by output; None where they are equal bit by bit."""
+    top1_difference: Estimate
+    """Top-1 minus the first network's, in points; the interval is over paired images."""
 
-    Raises:
-        ModelError: A network cannot be loaded or run, or is not a classification network.
-        CardError: The data set is not as the card says, or a network does not fit the card.
-        ConfigError: ``batch`` or ``limit`` is below 1, or no network is given.
-    """
-    begin = time.perf_counter()
-    runners = open_all(models, card, threads=threads)
-    size, total = batch_size(runners, batch), datasets.count(card, limit=limit)
-    skipped: list[str] = []
-    tallies = [_Tally() for _ in runners]
-    done = 0
-    for images, labels in datasets.batches(card, size=size, limit=limit, skipped=skipped):
-        _add(images, labels, runners, tallies, card)
-        done += len(labels)
-        if progress is not None:
-            progress(done + len(skipped), total)
-    return ClassificationResult(
-        card=card.name,
-        task=card.task,
-        dataset=card.dataset.name or card.dataset.dir.name,
-        images=done,
-        batch=size,
-        threads=threads,
-        seconds=time.perf_counter() - begin,
-        models=tuple(
-            _score(runner, tally, tallies[0], done)
-            for runner, tally in zip(runners, tallies, strict=True)
-        ),
-        skipped=tuple(skipped),
-    )
+    @property
+    def difference(self) -> Estimate:
+        """That of the metric."""
+        return self.top1_difference
 
 
-def ranks(logits: Floats, labels: datasets.Labels) -> npt.NDArray[np.intp]:
+@dataclass(frozen=True, kw_only=True)
+class ClassificationScore:
+    """How one network did."""
+
+    model: str
+    top1: Estimate
+    """Percent, with the Wilson interval."""
+    top5: Estimate
+    runtime_seconds: float
+    """Seconds inside the runtime, all images."""
+    images_per_second: float
+    """Images per second of runtime."""
+    comparison: ClassificationComparison | None = None
+    """None for the first network."""
+
+    @property
+    def metric(self) -> Estimate:
+        """Top-1."""
+        return self.top1
+
+
+@dataclass(frozen=True)
+class Classification:
+    """The task of a classification card: labels are classes, answers the logits of each."""
+
+    card: Card
+    gives = "(images, classes)"
+    most = 1 << 30
+
+    def samples(self, limit: int | None) -> tuple[int, Iterator[datasets.Sample]]:
+        """The images with their classes."""
+        return datasets.count(self.card, limit=limit), datasets.samples(self.card, limit=limit)
+
+    def answers(self, runner: Runner, outputs: Sequence[Floats]) -> Floats:
+        """Logits, (n, classes).
+
+        Raises:
+            CardError: There are more or fewer than the card says.
+        """
+        (output,) = outputs
+        rows: Floats = output.reshape(len(output), -1)
+        classes = self._stated
+        if classes is not None and rows.shape[1] != classes:
+            raise CardError(
+                f"{runner.name}: it answers with {rows.shape[1]} logits, "
+                f"but {self.card.path} says {classes}: the card belongs to another network"
+            )
+        return rows
+
+    def tally(self) -> "ClassificationTally":
+        """Ranks of the labels, and answers."""
+        return ClassificationTally(self.card)
+
+    def scores(self, ran: Sequence[Ran]) -> tuple[ClassificationScore, ...]:
+        """Top-1, top-5, and what differs from the first network's answers."""
+        first = ran[0].tally
+        total = len(first.within(1))
+        return tuple(
+            ClassificationScore(
+                top1=estimates.wilson(int(each.tally.within(1).sum()), total),
+                top5=estimates.wilson(int(each.tally.within(5).sum()), total),
+                comparison=None if each.tally is first else _comparison(each, first),
+                **each.facts(total),
+            )
+            for each in ran
+        )
+
+    def files(self) -> list[Path]:
+        """The pictures."""
+        return datasets.files(self.card)
+
+    def labels(self, label: object) -> str:
+        """How many classes there are."""
+        listed, known = self._listed(), self.card.decode.classes
+        if listed.ndim != 1 or listed.dtype.kind not in "iu":
+            raise CardError(f"labels are {listed.dtype} {listed.shape}: one whole number per image")
+        if known is not None:
+            check_labels(listed, known, self.card)
+        found, counts = np.unique(listed, return_counts=True)
+        of = f" of {known}" if known is not None else ""
+        return f"{len(found)}{of} classes, {counts.min()} to {counts.max()} images of each"
+
+    def said(self, answer: Floats, label: int) -> str:
+        """The answer and the label by name."""
+        name = self.card.class_name
+        return f"first image: {name(int(answer.argmax()))}; its label: {name(int(label))}"
+
+    def doubt(self, answer: Floats | None) -> str:
+        """Whether folders that no list maps to classes are as many as the network's classes."""
+        return folders.doubt(self.card, self._stated if answer is None else len(answer))
+
+    @property
+    def _stated(self) -> int | None:
+        """Logits that the card says, where it does."""
+        outputs = self.card.decode.outputs
+        return outputs if isinstance(outputs, int) else self.card.decode.classes
+
+    def _listed(self) -> npt.NDArray[np.integer]:
+        """The label of every image."""
+        spec = self.card.dataset
+        if spec.layout == "npz":
+            return np.concatenate(list(npz.labels(self.card)))[: spec.n]
+        return np.array([entry.label for entry in folders.entries(self.card)[: spec.n]])
+
+
+prepare = Classification
+
+
+@dataclass
+class ClassificationTally:
+    """What accumulates over the batches, for one network."""
+
+    card: Card
+    best: list[Ints] = field(default_factory=list)
+    ranks: list[Ints] = field(default_factory=list)
+
+    def add(self, answers: Floats, labels: Sequence[int], first: Floats | None) -> None:
+        """Take in the logits of a batch."""
+        classes = np.array(labels, np.int64)
+        check_labels(classes, answers.shape[1], self.card)
+        self.best.append(answers.argmax(axis=1))
+        self.ranks.append(ranks(answers, classes))
+
+    def within(self, k: int) -> npt.NDArray[np.bool_]:
+        """Whether each image's label is among the first k answers."""
+        return np.concatenate(self.ranks) < k
+
+
+def ranks(logits: Floats, labels: datasets.Labels) -> Ints:
     """How many classes of each row, (n, classes), come before the row's label; 0 is top-1."""
     at_label = np.take_along_axis(logits, labels[:, None], axis=1)
     before = np.arange(logits.shape[1]) < labels[:, None]
     ahead = (logits > at_label) | ((logits == at_label) & before)
-    count: npt.NDArray[np.intp] = ahead.sum(axis=1)
+    count: Ints = ahead.sum(axis=1)
     return count
 
 
-def logits(runner: Runner, inputs: Floats, card: Card) -> Floats:
-    """Run one batch: (n, classes).
-
-    Raises:
-        ModelError: The network fails, or its logits are not all finite.
-        CardError: There are more or fewer than the card says.
-    """
-    (output,) = runner.run(inputs)
-    rows: Floats = output.reshape(len(inputs), -1)
-    classes = card.decode.outputs if isinstance(card.decode.outputs, int) else card.decode.classes
-    if classes is not None and rows.shape[1] != classes:
-        raise CardError(
-            f"{runner.name}: it answers with {rows.shape[1]} logits, "
-            f"but {card.path} says {classes}: the card belongs to another network"
-        )
-    if not np.isfinite(rows).all():
-        raise ModelError(f"{runner.name}: its logits are not all finite, so they rank nothing")
-    return rows
-
-
-def check_labels(labels: datasets.Labels, classes: int, card: Card) -> None:
+def check_labels(labels: npt.NDArray[np.integer], classes: int, card: Card) -> None:
     """Refuse labels, (n,), that are no classes.
 
     Raises:
@@ -128,56 +193,11 @@ def check_labels(labels: datasets.Labels, classes: int, card: Card) -> None:
         )
 
 
-@dataclass(kw_only=True)
-class _Tally:
-    """What accumulates over the batches, for one network."""
-
-    energy: Energy = field(default_factory=Energy)
-    answers: list[npt.NDArray[np.intp]] = field(default_factory=list)
-    ranks: list[npt.NDArray[np.intp]] = field(default_factory=list)
-
-    def add(self, logits: Floats, labels: datasets.Labels, reference: Floats | None) -> None:
-        self.answers.append(logits.argmax(axis=1))
-        self.ranks.append(ranks(logits, labels))
-        if reference is not None:
-            self.energy += Energy.of(reference, logits)
-
-    def within(self, k: int) -> npt.NDArray[np.bool_]:
-        return np.concatenate(self.ranks) < k
-
-
-def _add(
-    images: datasets.Images,
-    labels: datasets.Labels,
-    runners: Sequence[Runner],
-    tallies: Sequence[_Tally],
-    card: Card,
-) -> None:
-    """Tally a batch for every network."""
-    inputs = to_input(images, card.input)
-    reference: Floats | None = None
-    for runner, tally in zip(runners, tallies, strict=True):
-        rows = logits(runner, inputs, card)
-        check_labels(labels, rows.shape[1], card)
-        tally.add(rows, labels, reference)
-        reference = rows if reference is None else reference
-
-
-def _score(runner: Runner, tally: _Tally, first: _Tally, total: int) -> ClassificationScore:
-    return ClassificationScore(
-        model=runner.name,
-        top1=intervals.wilson(int(tally.within(1).sum()), total),
-        top5=intervals.wilson(int(tally.within(5).sum()), total),
-        runtime_seconds=runner.seconds,
-        images_per_second=total / max(runner.seconds, 1e-9),
-        comparison=None if tally is first else _comparison(tally, first),
-    )
-
-
-def _comparison(tally: _Tally, first: _Tally) -> ClassificationComparison:
-    same = np.concatenate(tally.answers) == np.concatenate(first.answers)
+def _comparison(ran: Ran, first: ClassificationTally) -> ClassificationComparison:
+    own = ran.tally
+    same = np.concatenate(own.best) == np.concatenate(first.best)
     return ClassificationComparison(
         agreement=100 * float(same.mean()),
-        snr_db=tally.energy.db_unless_equal,
-        top1_difference=intervals.paired_difference(first.within(1), tally.within(1)),
+        snr_db=ran.noise.snr_db,
+        top1_difference=estimates.paired_difference(first.within(1), own.within(1)),
     )

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from spiq.evaluation.results import Estimate
+from spiq.evaluation.estimates import Estimate, bootstrapped
 
 Counts = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
@@ -49,7 +49,7 @@ def answers(logits: npt.NDArray[np.float32]) -> npt.NDArray[np.integer]:
 def matrix(
     labels: npt.NDArray[np.integer],
     answer: npt.NDArray[np.integer],
-    valid: npt.NDArray[np.bool_] | None,
+    valid: npt.NDArray[np.bool_],
     *,
     classes: int,
     outputs: int,
@@ -59,7 +59,7 @@ def matrix(
     Args:
         labels: (height, width), below ``classes`` where ``valid``.
         answer: Likewise, below ``outputs``.
-        valid: Pixels that are not void; None: all of them.
+        valid: Pixels that are not void.
         classes: Number of classes.
         outputs: Number of output channels.
     """
@@ -68,8 +68,7 @@ def matrix(
     pairs: npt.NDArray[Any] = labels.astype(narrow)
     pairs *= narrow(outputs)
     pairs += answer
-    taken = pairs.ravel() if valid is None else pairs[valid]
-    return np.bincount(taken, minlength=classes * outputs).reshape(classes, outputs)
+    return np.bincount(pairs[valid], minlength=classes * outputs).reshape(classes, outputs)
 
 
 def margins(counts: Counts) -> Counts:
@@ -126,11 +125,7 @@ def resampled(margins_by_image: Counts, min_pixels: int) -> Floats:
 
 def estimates(values: Floats, samples: Floats) -> tuple[Estimate, ...]:
     """Values, (k,), with the 95 % intervals of their bootstrap samples, (RESAMPLES, k)."""
-    ends = np.quantile(samples, (0.025, 0.975), axis=0).T
-    return tuple(
-        Estimate(value=float(value), low=float(low), high=float(high))
-        for value, (low, high) in zip(values, ends, strict=True)
-    )
+    return tuple(map(bootstrapped, values, samples.T))
 
 
 def _weights(n: int) -> Iterator[Floats]:

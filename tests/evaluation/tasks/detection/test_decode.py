@@ -178,7 +178,7 @@ def test_ssd_without_background():
         ("yolov3", {"strides": (4,), "anchors": ((1.0,),)}, "anchors of a head are width, height"),
         ("fastestdet", {"strides": (4, 2)}, "strides has 2 entries: a 'fastestdet' network has"),
         ("ssd", {}, "kind 'ssd' needs 'priors'"),
-        ("ssd", {"priors": "no.npy"}, "priors cannot be read"),
+        ("ssd", {"priors": "no.npy"}, "cannot read the priors"),
         ("ssd", {"priors": ((1.0, 2.0),)}, r"priors have shape \(1, 2\)"),
         ("ssd", {"priors": PRIORS, "variances": (0.1,)}, "variances are those of"),
         ("yolov8", {"class_names": ("a",)}, "classes is 3, but class_names has 1 names"),

@@ -10,8 +10,9 @@ from tiny_detection import make_images, make_truth, network, write_card
 from spiq.cli import main
 from spiq.errors import CardError, ConfigError, ModelError
 from spiq.evaluation import evaluate, read
-from spiq.evaluation.tasks.detection import detections, disagreement, matching
+from spiq.evaluation.tasks.detection import disagreement, matching
 from spiq.evaluation.tasks.detection.boxes import Detections
+from spiq.evaluation.view import drawn, views
 
 Image = pytest.importorskip("PIL.Image")
 pytest.importorskip("pycocotools")
@@ -48,7 +49,7 @@ def test_scores_equal_pycocotools(stored, batch):
     models = [network(step=1e-6), network(step=COARSE)]
     result = evaluate(models, stored, batch=batch)
     assert (result.images, result.batch, result.skipped) == (17, batch, ())
-    assert result.boxes == sum(1 - box["iscrowd"] for box in described["annotations"])
+    assert result.models[1].boxes == sum(1 - box["iscrowd"] for box in described["annotations"])
     for score, step in zip(result.models, (1e-6, COARSE), strict=True):
         expected = expected_mAP(images, described, (100, 60), step)
         assert 0.1 < expected[0] < 1
@@ -70,7 +71,7 @@ def test_a_network_equals_itself(stored):
     assert (second.mAP, second.mAP50, second.voc_mAP50) == (first.mAP, first.mAP50, first.voc_mAP50)
     assert second.comparison.snr_db == {"boxes": None}
     assert dataclasses.astuple(second.comparison.mAP_difference) == (0, 0, 0)
-    assert second.comparison.disagreement == (0.0,) * 17
+    assert list(second.comparison.disagreement.values()) == [0.0] * 17
 
 
 def test_the_batch_size_changes_nothing(stored):
@@ -94,9 +95,10 @@ def test_limit_and_progress(stored):
     def progress(done, total):
         seen.append((done, total))
 
-    result = evaluate([network()], read(stored), limit=7, batch=3, progress=progress)
+    models = [network(), network()]
+    _, second = evaluate(models, read(stored), limit=7, batch=3, progress=progress).models
     assert seen == [(3, 7), (6, 7), (7, 7)]
-    assert result.names == tuple(f"{i}.png" for i in range(7))
+    assert list(second.comparison.disagreement) == [f"{i}.png" for i in range(7)]
 
 
 def test_the_result_is_json(stored):
@@ -137,8 +139,8 @@ def test_broken_pictures_are_left_out_and_told(tmp_path):
     assert result.images == 6
     assert len(result.skipped) == 3
     assert all("cannot be decoded" in line for line in result.skipped)
-    assert result.names == ("1.png", "2.png", "3.png", "6.png", "7.png", "8.png")
-    assert len(result.models[1].comparison.disagreement) == 6
+    left = ["1.png", "2.png", "3.png", "6.png", "7.png", "8.png"]
+    assert list(result.models[1].comparison.disagreement) == left
 
 
 def test_only_broken_pictures_are_an_error(tmp_path):
@@ -178,13 +180,16 @@ def test_missing_pycocotools_is_told(stored, monkeypatch):
 
 def test_boxes_to_draw(stored):
     models = [network(step=1e-6), network(step=COARSE)]
-    views = list(detections(models, read(stored), limit=5, batch=2))
+    card = read(stored)
+    shown = list(views(models, card, limit=5))
     images = make_images(17)
     described = make_truth(images, (100, 60))
     result = evaluate(models, stored, limit=5)
-    assert [view.name for view in views] == list(result.names)
-    for index, (image, truth, found, _) in enumerate(views):
-        np.testing.assert_array_equal(image, images[index])
+    gaps = result.models[1].comparison.disagreement
+    assert [view.sample.name for view in shown] == list(gaps)
+    for index, view in enumerate(shown):
+        truth, found = drawn(view.sample, card), [x.mapped((5, 6), (0, 0)) for x in view.answers]
+        np.testing.assert_array_equal(view.sample.image, images[index])
         boxes = [b["bbox"] for b in described["annotations"] if b["image_id"] == 10 * index + 2]
         corners = np.array(boxes) * [0.05, 0.1, 0.05, 0.1]
         corners[:, 2:] += corners[:, :2]
@@ -192,8 +197,8 @@ def test_boxes_to_draw(stored):
         assert len(found) == 2
         assert isinstance(found[0], Detections)
         assert (np.diff(found[0].scores) <= 0).all()
-        again = disagreement(*found)
-        assert again == pytest.approx(result.models[1].comparison.disagreement[index], abs=1e-5)
+        assert view.gaps[1] == pytest.approx(gaps[view.sample.name], abs=1e-5)
+        assert disagreement(*found) == pytest.approx(view.gaps[1], abs=1e-5)
         x, y, width, height = images[index, :4, :, 0] / 255 * [[5], [6], [5], [6]]
         given = np.stack([x - width / 2, y - height / 2, x + width / 2, y + height / 2], axis=1)
         for box in found[0].boxes:
@@ -208,7 +213,7 @@ def test_the_command_prints_a_table_or_json(stored, tmp_path, capsys):
     assert main(arguments) == 0
     table, err = capsys.readouterr()
     assert err == ""
-    for word in ("mAP50", "VOC mAP50", "disagree %", "coarse.onnx", "17 images of tiny"):
+    for word in ("mAP50", "VOC mAP50", "agree %", "coarse.onnx", " boxes", "17 images of tiny"):
         assert word in table
     assert main([*arguments, "--json"]) == 0
     result = json.loads(capsys.readouterr().out)

@@ -114,7 +114,7 @@ def test_points_of_the_input_lie_where_they_were_in_the_picture(tmp_path, size, 
         # Each pixel's value says which place of the picture it shows.
         for row, column in np.ndindex(6, 5):
             point = ((column + 0.5) / 5, (row + 0.5) / 6)
-            places = np.array(point) * sample.scale + sample.offset
+            places = np.array(point) * sample.label.scale + sample.label.offset
             if not ((places > 0) & (places < size)).all():
                 assert sample.image[row, column] == 114
                 continue
@@ -126,7 +126,7 @@ def test_boxes_are_in_the_pixels_that_the_annotations_mean(tmp_path):
     described = {**CROWDED, "images": [{"id": 5, "file_name": "a.png", "width": 80, "height": 48}]}
     path = coco(tmp_path, described, {"a.png": np.zeros((24, 40), np.uint8)})
     _, found = samples(read(path))
-    assert next(found).scale == (80, 48)
+    assert next(found).label.scale == (80, 48)
 
 
 def test_stored_images_take_the_sizes_of_the_annotations(stored):
@@ -136,9 +136,9 @@ def test_stored_images_take_the_sizes_of_the_annotations(stored):
     images = make_images(17)
     for index, sample in enumerate(every):
         np.testing.assert_array_equal(sample.image, images[index])
-        assert (sample.scale, sample.offset) == ((100, 60), (0, 0))
-        assert sample.truth.name == f"{index}.png"
-        assert len(sample.truth.labels) == 3
+        assert (sample.label.scale, sample.label.offset) == ((100, 60), (0, 0))
+        assert sample.label.truth.name == f"{index}.png"
+        assert len(sample.label.truth.labels) == 3
 
 
 def test_a_picture_that_cannot_be_decoded_is_told(tmp_path):

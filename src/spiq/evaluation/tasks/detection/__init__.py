@@ -2,7 +2,6 @@
 
 from spiq.evaluation.tasks.detection.decode import KINDS
 from spiq.evaluation.tasks.detection.disagreement import disagreement
-from spiq.evaluation.tasks.detection.evaluate import evaluate
-from spiq.evaluation.tasks.detection.view import View, detections
+from spiq.evaluation.tasks.detection.task import prepare
 
-__all__ = ["KINDS", "View", "detections", "disagreement", "evaluate"]
+__all__ = ["KINDS", "disagreement", "prepare"]

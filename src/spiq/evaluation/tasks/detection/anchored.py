@@ -19,13 +19,16 @@ relative to the input, variances v:
 W. Liu et al., "SSD: single shot multibox detector", ECCV 2016.
 """
 
+import io
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from spiq.errors import CardError
 from spiq.evaluation.cards.sections import Card
+from spiq.evaluation.files import content
 from spiq.evaluation.tasks.detection.boxes import Candidates, Floats, corners
 from spiq.evaluation.tasks.detection.scores import exp, labelled, logit, sigmoid
 from spiq.evaluation.tasks.detection.settings import Settings, matching_outputs, needed
@@ -131,14 +134,13 @@ def read_priors(card: Card) -> Floats:
     Raises:
         CardError: The file cannot be read, or they are not of that shape.
     """
-    source = card.decode.priors
-    where = Path(card.path).parent / source if isinstance(source, str) else None
+    source: Any = card.decode.priors
     try:
-        if where is None:
-            priors = np.array(source, np.float32)
-        else:
-            priors = np.asarray(np.load(where, allow_pickle=False), np.float32)
-    except (OSError, ValueError, EOFError) as error:
+        if isinstance(source, str):
+            stored = content(Path(card.path).parent / source, "the priors")
+            source = np.load(io.BytesIO(stored), allow_pickle=False)
+        priors = np.asarray(source, np.float32)
+    except (ValueError, TypeError, EOFError) as error:
         raise CardError(f"{card.path}: [decode] priors cannot be read: {error}") from error
     if priors.ndim != 2 or priors.shape[1] != 4 or not np.isfinite(priors).all():
         raise CardError(

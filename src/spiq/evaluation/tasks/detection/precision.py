@@ -21,7 +21,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from spiq.evaluation.results import Estimate
+from spiq.evaluation.estimates import Estimate, bootstrapped
 from spiq.evaluation.tasks.detection.matching import THRESHOLDS, Matches
 
 Draws = npt.NDArray[np.float64]
@@ -84,9 +84,7 @@ def precisions(matches: Matches, counts: npt.NDArray[np.float32]) -> Precisions:
 
 def estimate(values: Draws) -> Estimate:
     """Return the first of ``values`` with the 95 % interval of the others."""
-    drawn = values[1:][np.isfinite(values[1:])]
-    low, high = np.percentile(drawn, (2.5, 97.5)) if len(drawn) else (np.nan, np.nan)
-    return Estimate(value=float(values[0]), low=float(low), high=float(high))
+    return bootstrapped(values[0], values[1:])
 
 
 def _class(

@@ -7,28 +7,24 @@ picture: exact scales both sides on their own, letterbox keeps the aspect and le
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-import numpy as np
-import numpy.typing as npt
-
-from spiq.errors import CardError, ConfigError
+from spiq.config import at_least_one
+from spiq.errors import CardError
 from spiq.evaluation.cards.read import CHANNELS
 from spiq.evaluation.cards.sections import Card
 from spiq.evaluation.data import npz, pictures
+from spiq.evaluation.data.datasets import Sample
 from spiq.evaluation.tasks.detection import truth
 from spiq.evaluation.tasks.detection.boxes import Pair
 from spiq.evaluation.tasks.detection.truth import Truth
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Sample:
-    """One image; ``image`` is None where it cannot be decoded, and ``problem`` says why."""
+class Placed:
+    """The labelled boxes of an image, and where a point of the network's input lies in it."""
 
     truth: Truth
-    image: npt.NDArray[np.uint8] | None
-    """(height, width, channels): RGB, or grey with one channel."""
     scale: Pair = (1.0, 1.0)
     offset: Pair = (0.0, 0.0)
-    problem: str = ""
 
 
 def samples(card: Card, *, limit: int | None = None) -> tuple[int, Iterator[Sample]]:
@@ -39,8 +35,7 @@ def samples(card: Card, *, limit: int | None = None) -> tuple[int, Iterator[Samp
             part cannot be read, or where there are fewer images than annotations.
         ConfigError: ``limit`` is below 1, or there are image files and Pillow is not installed.
     """
-    if limit is not None and limit < 1:
-        raise ConfigError(f"limit is {limit}: it must be at least 1")
+    at_least_one(limit=limit)
     described = truth.read(card, limit=limit)
     if card.dataset.layout == "npz":
         npz.parts(card)
@@ -65,7 +60,8 @@ def _stored(described: list[Truth], card: Card) -> Iterator[Sample]:
             )
         assert entry.size is not None  # truth.read refuses stored images without one
         width, height = entry.size
-        yield Sample(truth=entry, image=stored[1], scale=(float(width), float(height)))
+        placed = Placed(truth=entry, scale=(float(width), float(height)))
+        yield Sample(name=entry.name, image=stored[1], label=placed)
 
 
 def _picture(entry: Truth, card: Card) -> Sample:
@@ -75,7 +71,7 @@ def _picture(entry: Truth, card: Card) -> Sample:
         color = len(CHANNELS[target.channels]) == 3
         picture = pictures.open_picture(entry.picture, "RGB" if color else "L")
     except pictures.DecodingError as error:
-        return Sample(truth=entry, image=None, problem=str(error))
+        return Sample(name=entry.name, image=None, label=None, problem=str(error))
     placement = pictures.place(picture.size, spec, target)
     size = (target.width, target.height)
     pixels = pictures.put(
@@ -83,9 +79,10 @@ def _picture(entry: Truth, card: Card) -> Sample:
     )
     width, height = entry.size or picture.size
     across, down = width / placement.width, height / placement.height
-    return Sample(
+    placed = Placed(
         truth=entry,
-        image=pixels.reshape(target.height, target.width, -1),
         scale=(target.width * across, target.height * down),
         offset=(-placement.left * across, -placement.top * down),
     )
+    image = pixels.reshape(target.height, target.width, -1)
+    return Sample(name=entry.name, image=image, label=placed)

@@ -21,6 +21,7 @@ import numpy.typing as npt
 
 from spiq.errors import CardError
 from spiq.evaluation.cards.sections import Card
+from spiq.evaluation.files import content, lines
 from spiq.evaluation.tasks.detection.settings import class_count
 
 VOC_CLASSES = (
@@ -79,18 +80,16 @@ def _coco(card: Card) -> list[Callable[[], Truth]]:
     path = card.dataset.dir / card.dataset.annotations
     folder = card.dataset.dir / card.dataset.images if card.dataset.layout == "coco" else None
     try:
-        stored = json.loads(path.read_bytes())
+        stored = json.loads(content(path, "the annotations"))
         labels = _coco_labels(stored["categories"], card)
         boxes: dict[Any, list[Mapping[str, Any]]] = {image["id"]: [] for image in stored["images"]}
         for box in stored["annotations"]:
             if box["image_id"] in boxes:
                 boxes[box["image_id"]].append(box)
         images = sorted(stored["images"], key=lambda image: int(image["id"]))
-    except OSError as error:
-        raise CardError(f"{path}: cannot read the annotations: {error.strerror}") from error
     except KeyError as error:
         raise CardError(f"{path}: not COCO annotations: they lack {error}") from error
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
         raise CardError(f"{path}: not COCO annotations: {error}") from error
 
     def describe(image: Mapping[str, Any]) -> Truth:
@@ -146,20 +145,14 @@ def _voc(card: Card) -> list[Callable[[], Truth]]:
             f"{card.path}: the network has {class_count(card)} classes, VOC {len(names)}: say "
             "with [decode] class_names which is which"
         )
-    try:
-        ids = [line.split()[0] for line in listed.read_text("utf-8").splitlines() if line.strip()]
-    except OSError as error:
-        raise CardError(f"{card.path}: cannot read {listed}: {error.strerror}") from error
-    except ValueError as error:
-        raise CardError(f"{card.path}: {listed} is not a text file") from error
+    ids = [line.split()[0] for line in lines(listed, "the split")]
     known = {name: index for index, name in enumerate(names)}
 
     def describe(name: str) -> Truth:
         path = root / "Annotations" / f"{name}.xml"
         try:
-            found = [_voc_box(entry, known) for entry in ElementTree.parse(path).iter("object")]
-        except OSError as error:
-            raise CardError(f"{path}: cannot read the annotations: {error.strerror}") from error
+            described = ElementTree.fromstring(content(path, "the annotations"))
+            found = [_voc_box(entry, known) for entry in described.iter("object")]
         except (ElementTree.ParseError, ValueError) as error:
             raise CardError(f"{path}: not VOC annotations: {error}") from error
         return _truth(f"{name}.jpg", root / "JPEGImages" / f"{name}.jpg", None, found)

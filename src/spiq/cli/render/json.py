@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
 
-def to_json(result: "DataclassInstance", **more: str) -> str:
+def render_json(result: "DataclassInstance", **more: str) -> str:
     """Return a result as JSON text.
 
     Args:

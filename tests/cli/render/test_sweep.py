@@ -7,19 +7,12 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from spiq.cli.render import jsonable
-from spiq.cli.render.sweep_csv import COLUMNS, to_csv
-from spiq.cli.render.sweep_text import render_sweep
-from spiq.evaluation.results import Estimate
-from spiq.sweep.results import (
-    SweepCell,
-    SweepLatency,
-    SweepNetwork,
-    SweepResult,
-    SweepScore,
-    best,
-    marked,
-)
+from spiq.cli.render.csv import COLUMNS, render_csv
+from spiq.cli.render.json import render_json
+from spiq.cli.render.tables.sweep import render_sweep
+from spiq.evaluation.estimates import Estimate
+from spiq.sweep.measures import SweepCell, SweepLatency, SweepScore
+from spiq.sweep.summary import SweepNetwork, SweepResult, best, marked
 
 
 def about(value: float) -> Estimate:
@@ -37,7 +30,7 @@ def cell(method: str, value: float | None, snr: float | None = 20.0, bits: int =
         worst_snr_db=snr,
         quantize_seconds=0.25,
         bytes=1000,
-        latency=SweepLatency(milliseconds=1.05, float_milliseconds=1.2, ratio=about(0.875)),
+        latency=SweepLatency(milliseconds=1.05, float_milliseconds=1.2, times_as_fast=about(1.143)),
     )
     return SweepCell(
         network="net",
@@ -114,9 +107,9 @@ def test_text() -> None:
     shown = page(result(cell("one", 58.0), cell("two", 57.0, None), cell("three", None, bits=4)))
     lines = [line.split() for line in shown.splitlines()]
     assert ["net:", "float", "57.75", "top-1", "%,", "1.20", "ms"] in lines
-    one = ["W8A8", "one", "*", "58.00", "+0.25", "93.2", "20.0", "1.05", "0.88", "0.2"]
+    one = ["W8A8", "one", "*", "58.00", "+0.25", "93.2", "20.0", "1.05", "1.14x", "0.2"]
     assert one in lines
-    assert ["two", "57.00", "-0.75", "93.2", "*", "exact", "1.05", "0.88", "0.2"] in lines
+    assert ["two", "57.00", "-0.75", "93.2", "*", "exact", "1.05", "1.14x", "0.2"] in lines
     assert ["W4A8", "three", "refused"] in lines
     assert "refused: net three W4A8: three has no 4 bits: take others" in shown
     assert "3 cells in 3.0 s" in shown
@@ -130,7 +123,7 @@ def test_text_says_what_was_known_and_what_went_wrong() -> None:
 
 
 def test_json_is_whole() -> None:
-    data = json.loads(jsonable.to_json(result(cell("one", 58.0), cell("two", None))))
+    data = json.loads(render_json(result(cell("one", 58.0), cell("two", None))))
     one, two = data["cells"]
     assert one["score"]["snr_db"] == {"a": 20.0, "b": None}
     assert (one["best"], one["best_snr"], one["state"]) == (True, True, "done")
@@ -139,11 +132,11 @@ def test_json_is_whole() -> None:
 
 
 def test_csv() -> None:
-    text = to_csv(result(cell("one", 58.0), cell("two", 57.0, None), cell("three", None)))
+    text = render_csv(result(cell("one", 58.0), cell("two", 57.0, None), cell("three", None)))
     one, two, three = csv.DictReader(text.splitlines())
     assert tuple(one) == COLUMNS
     assert (one["network"], one["method"], one["weight_bits"]) == ("net", "one", "8")
     assert (one["value"], one["value_low"], one["float_value"]) == ("58.0000", "57.0000", "57.7500")
-    assert (one["ratio"], one["milliseconds"], one["best"]) == ("0.8750", "1.0500", "1")
+    assert (one["times_as_fast"], one["milliseconds"], one["best"]) == ("1.1430", "1.0500", "1")
     assert (two["worst_snr_db"], two["best"], two["best_snr"]) == ("inf", "0", "1")
     assert (three["state"], three["value"], three["images"]) == ("refused", "", "")

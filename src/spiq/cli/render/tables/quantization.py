@@ -1,22 +1,19 @@
-"""Results as tables for people, from the values that :mod:`spiq.cli.render.jsonable` writes."""
+"""What was quantized, the layers of a network, and where a quantized one leaves it."""
 
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from rich.console import Group, RenderableType
-from rich.padding import Padding
+from rich.console import RenderableType
 from rich.text import Text
 
 from spiq.analysis import WARNING
 from spiq.cli.render import cells
-from spiq.evaluation.results import ClassificationResult, LatencyResult
 
 if TYPE_CHECKING:
-    from spiq.demo.run import DemoResult
     from spiq.inspection.compare import CompareResult
     from spiq.inspection.inspect import InspectResult
     from spiq.inspection.layers import LayerResult
-    from spiq.quantized import QuantizeResult
+    from spiq.pipeline import QuantizeResult
 
 _WORST = 5
 """Layers that are named for their error."""
@@ -27,8 +24,8 @@ _LISTED = 8
 _SOURCES = {"propagated": "prop."}
 
 
-def quantized(
-    result: "QuantizeResult", *, model: str, output: str, plan: str | None = None
+def render_quantized(
+    result: QuantizeResult, *, model: str, output: str, plan: str | None = None
 ) -> RenderableType:
     """Show what :func:`spiq.quantize` did, or :func:`spiq.apply` by a plan."""
     done, total = result.quantized_layers, len(result.layers)
@@ -39,7 +36,7 @@ def quantized(
         ]
     )
     before, after = result.bytes_before, result.bytes_after
-    return _page(
+    return cells.page(
         cells.facts(
             ("model", model),
             *([("plan", plan)] if plan is not None else []),
@@ -56,13 +53,13 @@ def quantized(
     )
 
 
-def warnings(result: "QuantizeResult | InspectResult") -> list[str]:
+def warnings(result: QuantizeResult | InspectResult) -> list[str]:
     """Return the notes that are warnings, one line each; tables leave them to stderr."""
     return [note.removeprefix(WARNING) for note in result.notes if note.startswith(WARNING)]
 
 
 def low_snr(
-    result: "QuantizeResult", *, model: str, output: str, plan: str | None = None
+    result: QuantizeResult, *, model: str, output: str, plan: str | None = None
 ) -> list[str]:
     """Return a warning, one line, for each output that is far from the float network's."""
     return [
@@ -73,7 +70,7 @@ def low_snr(
     ]
 
 
-def inspected(result: "InspectResult") -> RenderableType:
+def render_inspected(result: InspectResult) -> RenderableType:
     """Show the layers of a network before it is quantized."""
     table = cells.table(
         "layer", "operator", "channels", "stats", "spread", "MACs", "error", "as", left=2
@@ -93,7 +90,7 @@ def inspected(result: "InspectResult") -> RenderableType:
     total, floats = len(result.layers), [x for x in result.layers if not x.quantized]
     macs = [layer.macs for layer in result.layers if layer.macs is not None]
     unknown = Text("\n").join(_listed(result.unknown_operators))
-    return _page(
+    return cells.page(
         table,
         cells.facts(
             ("layers", f"{total - len(floats)} of {total} can be quantized"),
@@ -113,7 +110,7 @@ def inspected(result: "InspectResult") -> RenderableType:
     )
 
 
-def _shares(layers: "Iterable[LayerResult]") -> dict[str, float]:
+def _shares(layers: Iterable[LayerResult]) -> dict[str, float]:
     """Return each layer's share of the expected error, by name."""
     errors = {x.name: x.expected_error for x in layers if x.expected_error is not None}
     whole = sum(errors.values()) or 1.0
@@ -131,7 +128,7 @@ def _most_error(shares: dict[str, float]) -> list[tuple[str, object]]:
     return [("most error", Text("\n").join(lines))] if lines else []
 
 
-def compared(result: "CompareResult") -> RenderableType:
+def render_compared(result: CompareResult) -> RenderableType:
     """Show where a quantized network leaves the float one."""
     table = cells.table("behind", "operator", "", "SNR", "cosine", left=2)
     for tensor in result.tensors:
@@ -146,7 +143,7 @@ def compared(result: "CompareResult") -> RenderableType:
     lowest = sorted(result.tensors, key=lambda tensor: tensor.snr_db)[:3]
     worst = [Text.assemble(cells.decibels(t.snr_db), f"  {t.name}") for t in lowest]
     unmatched = Text("\n").join(_listed(result.unmatched))
-    return _page(
+    return cells.page(
         table,
         cells.facts(
             ("float", result.reference),
@@ -157,83 +154,13 @@ def compared(result: "CompareResult") -> RenderableType:
     )
 
 
-def evaluated(result: ClassificationResult) -> RenderableType:
-    """Show the accuracy of several networks on the same images."""
-    table = cells.table("model", "top-1 %", "top-5 %")
-    several = len(result.models) > 1
-    if several:
-        for title in ("agree %", "difference", "SNR"):
-            table.add_column(title, justify="right", no_wrap=True)
-    for score in result.models:
-        row = [cells.interval(score.top1), cells.interval(score.top5)]
-        other = score.comparison
-        if several and other is not None:
-            row.append(Text(f"{other.agreement:.2f}"))
-            row.append(cells.interval(other.top1_difference, "+.2f", "+.1f"))
-            row.append(cells.decibels(200.0 if other.snr_db is None else other.snr_db))
-        table.add_row(cells.Name(score.model), *row)
-    first = "; agreement, difference and SNR: against the first model" if several else ""
-    pace = cells.pace(result.images, result.seconds)
-    return _page(
-        table,
-        Text(f"{result.images} images of {result.card}, in {pace}", style="dim"),
-        Text(f"second lines: 95 % intervals{first}", style="dim"),
-    )
-
-
-def timed(result: LatencyResult) -> RenderableType:
-    """Show the latency of several networks."""
-    table = cells.table("model", "median ms", "p90 ms", "ratio to the first")
-    for score in result.models:
-        table.add_row(
-            cells.Name(score.model),
-            f"{score.median_ms:.3f}",
-            f"{score.p90_ms:.3f}",
-            cells.interval(score.ratio, ".3f", ".3f"),
-        )
-    threads = f"{result.threads} threads" if result.threads != 1 else "1 thread"
-    return _page(
-        table,
-        Text(
-            f"{result.rounds} interleaved rounds, {threads if result.threads else 'all threads'}, "
-            f"batch {result.batch}; second lines: 95 % intervals",
-            style="dim",
-        ),
-    )
-
-
-def demonstrated(result: "DemoResult") -> RenderableType:
-    """Show the shipped network as float and quantized."""
-    table = cells.table("", "top-1 %", "agree %", "SNR", "ms/image", "speed", "size")
-    for row in result.rows:
-        table.add_row(
-            Text(row.name, style="bold"),
-            cells.interval(row.top1),
-            f"{row.agreement:.2f}",
-            cells.decibels(row.snr_db) if row.snr_db is not None else cells.NOTHING,
-            f"{row.milliseconds:.3f}",
-            f"{1 / row.ratio.value:.2f}x" if row.ratio is not None else cells.NOTHING,
-            cells.size(row.bytes),
-        )
-    return _page(
-        table,
-        Text(f"{result.network}, {result.images} test images; quantized without any", style="dim"),
-        Text("second lines: 95 % intervals; agree and SNR: with the float network", style="dim"),
-        Text(f"{result.seconds:.1f} s in all; 1 thread, batch 1 for the times", style="dim"),
-    )
-
-
-def _page(*parts: RenderableType) -> RenderableType:
-    return Padding(Group(*parts), (0, 1), expand=False)
-
-
-def _bits(result: "QuantizeResult") -> str:
+def _bits(result: QuantizeResult) -> str:
     same = result.bits_per_weight == result.weight_bits
     weights = str(result.weight_bits) if same else f"{result.bits_per_weight:.2f}"
     return f"W{weights}A{result.activation_bits}"
 
 
-def _packed(result: "QuantizeResult") -> list[tuple[str, object]]:
+def _packed(result: QuantizeResult) -> list[tuple[str, object]]:
     """Say how small the weights could be stored, where they have fewer bits than the file's 8."""
     bits = [layer.bits for layer in result.layers if layer.bits is not None]
     if not bits or min(bits) >= 7:
@@ -246,7 +173,7 @@ def _times(before: int, after: int) -> str:
     return f"{before / after:.1f} times smaller" if before >= after else "larger"
 
 
-def _left_in_float(layers: "Iterable[LayerResult]") -> list[tuple[str, object]]:
+def _left_in_float(layers: Iterable[LayerResult]) -> list[tuple[str, object]]:
     """Return a row per reason: how many layers stay in float for it, and which."""
     reasons: dict[str, list[str]] = {}
     for layer in layers:

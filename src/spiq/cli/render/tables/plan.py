@@ -4,8 +4,7 @@ from collections import Counter
 from collections.abc import Mapping
 
 import numpy as np
-from rich.console import Group, RenderableType
-from rich.padding import Padding
+from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -16,7 +15,7 @@ from spiq.planning.plan.resolve import zero_point
 from spiq.planning.plan.values import Plan
 
 
-def planned(plan: Plan, *, name: str) -> RenderableType:
+def render_plan(plan: Plan, *, name: str) -> RenderableType:
     """Show a plan."""
     reasons = Counter(plan.left_in_float.values())
     parts: list[RenderableType] = [
@@ -38,8 +37,7 @@ def planned(plan: Plan, *, name: str) -> RenderableType:
         "tensors that say its grid (bits, zero), its scales (alpha) or its step",
         *plan.notes,
     ]
-    parts += (Text(note, style="dim") for note in notes)
-    return Padding(Group(*parts), (0, 1), expand=False)
+    return cells.page(*parts, *map(cells.note, notes))
 
 
 def _tensors(plan: Plan) -> Table:

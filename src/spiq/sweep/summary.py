@@ -1,74 +1,19 @@
-"""What a sweep of networks, methods and bit widths found, as plain frozen values."""
+"""What a sweep found: its cells put together, and the best of them marked."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from statistics import median
 
-from spiq.evaluation.results import Estimate
+from spiq.evaluation.estimates import Estimate
+from spiq.sweep.cells import Subject
+from spiq.sweep.measures import SweepCell
 
 METRICS = {"classification": "top-1 %", "detection": "mAP50 %", "segmentation": "mIoU %"}
 """What is measured, by task."""
 
 METRIC_DIGITS, SNR_DIGITS = 2, 1
 """Decimals that are printed: what differs only beyond them is equally good."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class SweepLatency:
-    """The latency of a quantized network: one image, one thread, interleaved with float."""
-
-    milliseconds: float
-    float_milliseconds: float
-    ratio: Estimate
-    """Time over float's time of the same round."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class SweepScore:
-    """How one quantized network did on the images of its card."""
-
-    images: int
-    value: Estimate
-    """The metric of the task, in percent."""
-    float_value: Estimate
-    """The float network's on the same images."""
-    difference: Estimate
-    """Metric minus float's, in points; the interval is over the same images."""
-    agreement: float
-    """Percent of answers (classification), pixels (segmentation) or boxes (detection, mean over
-    the images) that are the float network's."""
-    snr_db: dict[str, float | None]
-    """Signal-to-noise ratio of each output; None where it is float's bit by bit."""
-    worst_snr_db: float | None
-    """Of the outputs' ratios the lowest; None where all are float's bit by bit."""
-    quantize_seconds: float
-    bytes: int
-    latency: SweepLatency | None = None
-    """None: not measured."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class SweepCell:
-    """One network, quantized by one method to one bit width."""
-
-    network: str
-    method: str
-    weight_bits: int
-    activation_bits: int
-    state: str
-    """``done``; ``refused``: the method cannot do that; ``failed``: something else is wrong."""
-    reason: str = ""
-    """Why there is no score, in one line."""
-    score: SweepScore | None = None
-    best: bool = False
-    """Whether no method has a better metric at this network and bit width, as printed."""
-    best_snr: bool = False
-    """Likewise for the signal-to-noise ratio of the worst output."""
-
-    @property
-    def bits(self) -> str:
-        """The bit width, as in W8A8."""
-        return f"W{self.weight_bits}A{self.activation_bits}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,6 +51,22 @@ class SweepResult:
     """What went wrong beside the cells, a line each."""
 
 
+def network(subject: Subject, results: Iterable[SweepCell]) -> SweepNetwork:
+    """Return what the cells of a network say of it as float."""
+    scores = [x.score for x in results if x.network == subject.name and x.score is not None]
+    times = [x.latency.float_milliseconds for x in scores if x.latency is not None]
+    return SweepNetwork(
+        name=subject.name,
+        task=subject.task,
+        metric=METRICS[subject.task],
+        model=str(subject.model),
+        card=str(subject.card),
+        images=scores[0].images if scores else None,
+        value=scores[0].float_value if scores else None,
+        milliseconds=median(times) if times else None,
+    )
+
+
 def best(values: Sequence[float | None], *, digits: int) -> list[bool]:
     """Say which of ``values`` are the greatest where they are printed with so many decimals.
 
@@ -124,7 +85,7 @@ def marked(cells: Sequence[SweepCell]) -> tuple[SweepCell, ...]:
     made = {}
     for row in rows.values():
         values = best([_value(cell) for cell in row], digits=METRIC_DIGITS)
-        ratios = best([_ratio(cell) for cell in row], digits=SNR_DIGITS)
+        ratios = best([_snr(cell) for cell in row], digits=SNR_DIGITS)
         for cell, first, second in zip(row, values, ratios, strict=True):
             made[id(cell)] = replace(cell, best=first, best_snr=second)
     return tuple(made[id(cell)] for cell in cells)
@@ -134,7 +95,7 @@ def _value(cell: SweepCell) -> float | None:
     return None if cell.score is None else cell.score.value.value
 
 
-def _ratio(cell: SweepCell) -> float | None:
+def _snr(cell: SweepCell) -> float | None:
     if cell.score is None:
         return None
     return math.inf if cell.score.worst_snr_db is None else cell.score.worst_snr_db

@@ -2,13 +2,13 @@
 
 from collections.abc import Iterator, Sequence
 
-from rich.console import Group, RenderableType
-from rich.padding import Padding
+from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from spiq.cli.render import cells
-from spiq.sweep.results import SweepCell, SweepNetwork, SweepResult
+from spiq.sweep.measures import SweepCell
+from spiq.sweep.summary import SweepNetwork, SweepResult
 
 _MARK = "* "
 """Stands in front of the number, so that numbers stay below each other."""
@@ -20,8 +20,7 @@ def render_sweep(result: SweepResult) -> RenderableType:
     for network in result.networks:
         of_it = [cell for cell in result.cells if cell.network == network.name]
         parts += [Text(_float(network), style="bold"), _table(network, of_it)]
-    notes = (Text(note, style="dim") for note in _notes(result))
-    return Padding(Group(*parts, *notes), (0, 1), expand=False)
+    return cells.page(*parts, *map(cells.note, _notes(result)))
 
 
 def _float(network: SweepNetwork) -> str:
@@ -34,7 +33,7 @@ def _float(network: SweepNetwork) -> str:
 
 
 def _table(network: SweepNetwork, of_it: Sequence[SweepCell]) -> Table:
-    table = cells.table("", network.metric, "diff.", "agree", "SNR dB", "ms", "x float", "s")
+    table = cells.table("", network.metric, "diff.", "agree", "SNR dB", "ms", "speed", "s")
     width = max(len(cell.method) for cell in of_it)
     bits = ""
     for cell in of_it:
@@ -56,7 +55,7 @@ def _figures(cell: SweepCell) -> list[RenderableType]:
         f"{score.agreement:.1f}",
         _marked(ratio, cell.best_snr),
         f"{latency.milliseconds:.2f}" if latency is not None else cells.NOTHING,
-        f"{latency.ratio.value:.2f}" if latency is not None else cells.NOTHING,
+        cells.speed(None if latency is None else latency.times_as_fast),
         f"{score.quantize_seconds:.1f}",
     ]
 
@@ -69,7 +68,7 @@ def _notes(result: SweepResult) -> Iterator[str]:
     yield "*: the best of its network and bit width, as printed; all methods are data-free"
     yield "diff., agree %: from and with float; SNR: of the worst output; s: to quantize"
     if any(cell.score is not None and cell.score.latency is not None for cell in result.cells):
-        yield "ms: one image, one thread; x float: time over the float network's"
+        yield "ms: one image, one thread; speed: times as fast as float, ratio of the medians"
     known = len(result.cells) - result.measured
     yield (
         f"{len(result.cells)} cell{'s' if len(result.cells) > 1 else ''} in {result.seconds:.1f} s"

@@ -1,0 +1,1 @@
+"""Tables for people, a module for each kind of result."""
