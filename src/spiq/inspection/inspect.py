@@ -1,7 +1,7 @@
 """Look at a network before it is quantized: its layers, and what spiq knows and would do."""
 
 import os
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from spiq.analysis import Analysis, analyse
@@ -17,14 +17,34 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
+class InspectedLayer(LayerResult):
+    """One layer, and what is expected of it before it is quantized."""
+
+    expected_snr_db: float | None = None
+    """Signal of the layer's output over the error that it is expected to add, in dB; None in
+    float."""
+    expected_error: float | None = None
+    """Power of the error that it is expected to cause at the network's outputs, relative to their
+    signal: a number to compare layers by."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class InspectResult:
     """What ``spiq inspect MODEL`` shows: the layers before quantization."""
 
     model: str
-    layers: tuple[LayerResult, ...]
+    layers: tuple[InspectedLayer, ...]
     unknown_operators: tuple[str, ...] = ()
     """Operators without a statistics rule, as ``Operator 'node'``."""
     notes: tuple[str, ...] = ()
+
+    @property
+    def error_shares(self) -> dict[str, float]:
+        """Each layer's share of the expected error, by name, where one is expected."""
+        found = {layer.name: layer.expected_error for layer in self.layers}
+        errors = {name: error for name, error in found.items() if error is not None}
+        whole = sum(errors.values()) or 1.0
+        return {name: error / whole for name, error in errors.items()}
 
 
 def inspect(model: "Source", config: Config | None = None) -> InspectResult:
@@ -52,10 +72,9 @@ def inspect(model: "Source", config: Config | None = None) -> InspectResult:
     errors = _expected(known, config, placement)
 
     layers = (
-        replace(
-            layer,
-            quantized=layer.name not in reasons,
-            reason=reasons.get(layer.name, ""),
+        InspectedLayer(
+            **vars(layer)
+            | {"quantized": layer.name not in reasons, "reason": reasons.get(layer.name, "")},
             expected_snr_db=errors[layer.name].snr_db if layer.name in errors else None,
             expected_error=errors[layer.name].total if layer.name in errors else None,
         )

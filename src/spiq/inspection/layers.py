@@ -35,12 +35,6 @@ class LayerResult:
     """Of the weight; None in float."""
     spread: float | None = None
     """Largest over median per-channel range of the layer's input (1: all channels alike)."""
-    expected_snr_db: float | None = None
-    """Signal of the layer's output over the error that it is expected to add, in dB; None in
-    float and before a plan is made."""
-    expected_error: float | None = None
-    """Power of the error that it is expected to cause at the network's outputs, relative to their
-    signal: a number to compare layers by."""
 
 
 def layer_results(

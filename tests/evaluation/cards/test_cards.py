@@ -6,6 +6,7 @@ from spiq.errors import CardError, ConfigError
 from spiq.evaluation import evaluate
 from spiq.evaluation.cards.keys import SECTIONS
 from spiq.evaluation.cards.read import read
+from spiq.evaluation.data.datasets import count
 
 
 def test_reads_every_section(make_card):
@@ -152,3 +153,62 @@ def test_every_card_of_the_zoo_is_read(zoo: Path):
             assert card.task == path.parts[-3]
         assert card.dataset.dir.parent.name == "data"
         assert card.float32.images in (card.dataset.n, None)
+
+
+@pytest.mark.parametrize(
+    ("sections", "message"),
+    [
+        ({"dataset": 'annotations = "../../secret.json"'}, r"\[dataset\] annotations = "),
+        ({"dataset": 'labels = "/etc/hosts"'}, r"\[dataset\] labels = '/etc/hosts' leads out"),
+        ({"dataset": 'images = "../../*.npz"'}, r"\[dataset\] images = "),
+        ({"decode": 'priors = "../priors.npy"'}, r"\[decode\] priors = "),
+    ],
+)
+def test_paths_stay_in_the_folder_of_the_card(make_card, sections, message):
+    path = make_card((2,), **sections)
+    with pytest.raises(CardError, match=f"{message}.*outside = true"):
+        read(path)
+    path.write_text(path.read_text().replace("[dataset]", "[dataset]\noutside = true"))
+    assert read(path).dataset.outside
+
+
+@pytest.mark.parametrize("dir", ["{}", "../{0.name}", "~"])
+def test_the_data_set_stays_there_too(make_card, tmp_path, dir):
+    path = make_card((2,))
+    away = dir.format(tmp_path / "images" if dir == "{}" else tmp_path.parent)
+    path.write_text(path.read_text().replace('"images"', f'"{away}"'))
+    if away == str(tmp_path / "images"):  # absolute, but where the card is
+        assert read(path).dataset.dir == tmp_path / "images"
+        return
+    with pytest.raises(CardError, match=r"\[dataset\] dir = .* leads out of the card's folder"):
+        read(path)
+
+
+def test_a_pattern_that_is_none_is_told(make_card):
+    path = make_card((2,), dataset='outside = true\nimages = "/*.npz"')
+    with pytest.raises(CardError, match=r"'/\*\.npz' is no pattern"):
+        count(read(path))
+
+
+def test_a_card_that_is_nested_too_deeply(tmp_path):
+    path = tmp_path / "card.toml"
+    path.write_text("a = " + "[" * 20_000 + "]" * 20_000)
+    with pytest.raises(CardError, match=r"card\.toml: it is nested too deeply"):
+        read(path)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("name", r"a\u001b[31mb", "text without control characters"),
+        ("name", r"two\nlines", "text in one line"),
+        ("task", r"\u0007", "text without control characters"),
+    ],
+)
+def test_control_characters_are_refused_in_a_line_without_them(make_card, key, value, message):
+    path = make_card((2,))
+    lines = path.read_text().splitlines()
+    path.write_text("\n".join(f'{key} = "{value}"' if x.startswith(key) else x for x in lines))
+    with pytest.raises(CardError, match=message) as caught:
+        read(path)
+    assert str(caught.value).isprintable()

@@ -6,10 +6,12 @@ import numpy as np
 import onnx
 import pytest
 
+from spiq.cli import main
 from spiq.errors import CardError, ConfigError
 from spiq.evaluation import evaluate
 from spiq.evaluation.cards.read import read
 from spiq.evaluation.cards.sections import Input, Preprocess
+from spiq.evaluation.check import check
 from spiq.evaluation.data import datasets, folders, pictures
 
 Image = pytest.importorskip("PIL.Image")
@@ -176,6 +178,25 @@ def test_the_result_counts_what_was_left_out(make, classes, tmp_path):
     assert result.images == 4
     assert len(result.skipped) == 1
     assert seen[-1] == (5, 5)
+
+
+def test_folders_that_are_not_the_classes_are_doubtful(make, classes, tmp_path, capsys):
+    card = make("imagenet")  # two folders, 24 classes
+    words = "has 2 class folders, but the network has 24 classes"
+    (warning,) = evaluate([network()], card).warnings
+    assert words in warning and "class_list" in warning
+    checked = check(card.path, model=network())
+    assert checked.ok and checked.warnings == (warning,)
+    assert check(card.path).warnings == ()  # nobody says how many classes there should be
+    (tmp_path / "model.onnx").write_bytes(network())
+    assert main(["card", "check", str(card.path), f"--model={tmp_path / 'model.onnx'}"]) == 0
+    page, error = capsys.readouterr()
+    assert "doubtful" in page and error == f"spiq: warning: {warning}\n"
+    (told,) = check(make("imagenet", decode="classes = 24").path).warnings
+    assert told == warning
+    (tmp_path / "data" / "names.txt").write_text("ant\ncat\ndog\n")
+    listed = make("imagenet", dataset='class_list = "names.txt"')
+    assert evaluate([network()], listed).warnings == ()
 
 
 def test_without_pillow(make, classes, monkeypatch):

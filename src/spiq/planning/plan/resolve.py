@@ -96,6 +96,16 @@ def zero_point(entry: TensorPlan) -> int:
     return round(entry.zero * ((1 << entry.bits) - 1))
 
 
+def spread(entry: TensorPlan) -> float:
+    """The largest step of a channel over the median one, as far as its own range asks."""
+    scales = np.array(entry.channel_scale)
+    if entry.channel_scale is None:
+        ends = np.array(entry.low), np.array(entry.high)
+        scales = least_step(*ends, zero_point(entry), 2**entry.bits - 1) ** (entry.alpha or 0.0)
+    middle = float(np.median(scales[scales > 0])) if (scales > 0).any() else 0.0
+    return float(scales.max() / middle) if middle > 0 else 1.0
+
+
 def _need(entry: TensorPlan) -> Array:
     low, high = np.array(entry.low), np.array(entry.high)
     return least_step(low, high, zero_point(entry), 2**entry.bits - 1)

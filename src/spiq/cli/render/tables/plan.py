@@ -3,15 +3,13 @@
 from collections import Counter
 from collections.abc import Mapping
 
-import numpy as np
 from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from spiq.cli.render import cells
-from spiq.planning.plan.derive import least_step
 from spiq.planning.plan.entries import TensorPlan
-from spiq.planning.plan.resolve import zero_point
+from spiq.planning.plan.resolve import spread, zero_point
 from spiq.planning.plan.values import Plan
 
 
@@ -53,7 +51,7 @@ def _tensors(plan: Plan) -> Table:
             str(zero_point(entry)),
             str(len(entry.low)),
             "by hand" if entry.alpha is None else f"{entry.alpha:g}",
-            f"{_spread(entry):.1f}",
+            f"{spread(entry):.1f}",
             _shares(entry, numbers),
         )
     return table
@@ -74,16 +72,6 @@ def _layers(plan: Plan) -> Table:
 
 def _span(low: tuple[float, ...], high: tuple[float, ...]) -> str:
     return f"{min(low):.4g} … {max(high):.4g}"
-
-
-def _spread(entry: TensorPlan) -> float:
-    """Return the largest step of a channel over the median one."""
-    scales = np.array(entry.channel_scale)
-    if entry.channel_scale is None:
-        ends = np.array(entry.low), np.array(entry.high)
-        scales = least_step(*ends, zero_point(entry), 2**entry.bits - 1) ** (entry.alpha or 0.0)
-    middle = float(np.median(scales[scales > 0])) if (scales > 0).any() else 0.0
-    return float(scales.max() / middle) if middle > 0 else 1.0
 
 
 def _shares(entry: TensorPlan, numbers: Mapping[str, int]) -> str:

@@ -75,7 +75,7 @@ def render_inspected(result: InspectResult) -> RenderableType:
     table = cells.table(
         "layer", "operator", "channels", "stats", "spread", "MACs", "error", "as", left=2
     )
-    shares = _shares(result.layers)
+    shares = result.error_shares
     for layer in result.layers:
         table.add_row(
             cells.Name(layer.name),
@@ -108,13 +108,6 @@ def render_inspected(result: InspectResult) -> RenderableType:
         ),
         *_notes(result.notes),
     )
-
-
-def _shares(layers: Iterable[LayerResult]) -> dict[str, float]:
-    """Return each layer's share of the expected error, by name."""
-    errors = {x.name: x.expected_error for x in layers if x.expected_error is not None}
-    whole = sum(errors.values()) or 1.0
-    return {name: error / whole for name, error in errors.items()}
 
 
 def _percent(share: float | None) -> str:

@@ -1,0 +1,36 @@
+"""What is printed, whatever characters the names in it are of."""
+
+import json
+
+import pytest
+from rich.text import Text
+from running import Capture, done
+
+from spiq.cli import output
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("plain, — and ümlaut", "plain, — and ümlaut"),
+        ("two\nlines", "two\nlines"),
+        ("\x1b[31mred", r"\x1b[31mred"),
+        ("right\u202eleft", r"right\u202eleft"),
+    ],
+)
+def test_plain(text: str, shown: str) -> None:
+    assert output.plain(text) == shown
+
+
+def test_names_in_tables_and_warnings_do_nothing_to_a_terminal(capsys: Capture) -> None:
+    output.show(Text("layer \x1b]0;title\x07"))
+    output.warn("layer \x1b[2J\nand more")
+    page, error = capsys.readouterr()
+    assert "\x1b" not in page + error
+    assert error == "spiq: warning: layer \\x1b[2J and more\n"
+
+
+def test_no_field_of_a_quantization_is_always_null(model: object, capsys: Capture) -> None:
+    layers = json.loads(done(capsys, "quantize", model, "--json"))["layers"]
+    always = {name for name in layers[0] if all(layer[name] is None for layer in layers)}
+    assert always == set()
