@@ -1,22 +1,12 @@
-"""Class-wise non-maximum suppression over a whole batch, without a loop over boxes.
+"""Class-wise non-maximum suppression.
 
-Within one image and class, best first, greedy suppression keeps
-
-    kept_j = not any(kept_i and IoU(i, j) > t for i before j)
-
-whose only solution is reached by applying it again and again, from "all kept" on: the first box is
-right from the start, and each pass makes at least one more right. Pairs (i, j) exist only within
-an image and class, so they are few. Boxes come in blocks, the best of each image first: what a
-block leaves does not depend on later ones, so an image is done once it has its most detections.
+Within one image, best first, a box is kept unless a kept one of its class overlaps it by more than
+the threshold. The search ends with the image's most detections, so few boxes are compared.
 """
 
 import numpy as np
-import numpy.typing as npt
 
 from spiq.evaluation.tasks.detection.boxes import Candidates, Detections, Ints, area
-
-_BLOCK = 128
-"""Boxes per image and block: bounds the pairs."""
 
 
 def select(found: Candidates, *, images: int, iou: float, max_detections: int) -> list[Detections]:
@@ -29,64 +19,29 @@ def select(found: Candidates, *, images: int, iou: float, max_detections: int) -
         max_detections: Most boxes of an image, all classes together.
     """
     order = np.lexsort((-found.scores, found.image))
-    image = found.image[order]
-    place = _places(image, images)
-    kept = np.zeros(0, np.intp)
-    for start in range(0, int(place.max(initial=-1)) + 1, _BLOCK):
-        full = np.bincount(image[kept], minlength=images) >= max_detections
-        block = (place >= start) & (place < start + _BLOCK) & ~full[image]
-        new = np.flatnonzero(block)
-        if not len(new):
-            break
-        # Best first within each image, as before.
-        some = np.sort(np.concatenate([kept, new]))
-        kept = some[_survivors(found, order[some], iou)]
-    kept = kept[_places(image[kept], images) < max_detections]
-    ends = np.bincount(image[kept], minlength=images).cumsum()[:-1]
+    ends = np.bincount(found.image, minlength=images).cumsum()[:-1]
+    kept = [_kept(found, rows, iou, max_detections) for rows in np.split(order, ends)]
     return [
         Detections(boxes=found.boxes[rows], scores=found.scores[rows], labels=found.labels[rows])
-        for rows in np.split(order[kept], ends)
+        for rows in kept
     ]
 
 
-def _places(image: Ints, images: int) -> Ints:
-    """Return each row's place among the rows of its image; ``image`` is sorted."""
-    starts = np.bincount(image, minlength=images).cumsum() - np.bincount(image, minlength=images)
-    return np.arange(len(image)) - starts[image]
+def _kept(found: Candidates, rows: Ints, iou: float, most: int) -> Ints:
+    """Return those of an image's ``rows``, best first, that greedy suppression keeps."""
+    x1, y1, x2, y2 = np.ascontiguousarray(found.boxes[rows].T)
+    areas, labels = area(found.boxes[rows]), found.labels[rows]
+    left, kept = np.arange(len(rows)), []
+    while len(left) and len(kept) < most:
+        best, left = left[0], left[1:]
+        kept.append(best)
 
-
-def _survivors(found: Candidates, rows: Ints, iou: float) -> npt.NDArray[np.bool_]:
-    """Return which of ``rows``, best first within each image, greedy suppression keeps."""
-    image, label = found.image[rows], found.labels[rows]
-    # Stable: within an image and class, the order stays.
-    order = np.argsort(image * (label.max(initial=0) + 1) + label, kind="stable")
-    image, label = image[order], label[order]
-    first, second = _pairs((image[1:] == image[:-1]) & (label[1:] == label[:-1]))
-    boxes = found.boxes[rows[order]]
-    areas, (x1, y1, x2, y2) = area(boxes), np.ascontiguousarray(boxes.T)
-    width = np.minimum(x2[first], x2[second]) - np.maximum(x1[first], x1[second])
-    height = np.minimum(y2[first], y2[second]) - np.maximum(y1[first], y1[second])
-    shared = np.maximum(width, 0) * np.maximum(height, 0)
-    close = shared > np.float32(iou) * (areas[first] + areas[second] - shared)
-    first, second = first[close], second[close]
-    kept = np.ones(len(rows), np.bool_)
-    while True:
-        renewed = np.ones(len(rows), np.bool_)
-        renewed[second[kept[first]]] = False
-        if np.array_equal(renewed, kept):
-            break
-        kept = renewed
-    result = np.empty_like(kept)
-    result[order] = kept
-    return result
-
-
-def _pairs(joined: npt.NDArray[np.bool_]) -> tuple[Ints, Ints]:
-    """Return all pairs (i, j), i < j, within runs; ``joined``: row k + 1 goes on with row k's."""
-    count = len(joined) + 1
-    ends = np.append(np.flatnonzero(~joined) + 1, count)
-    after = ends[np.searchsorted(ends, np.arange(count), side="right").clip(max=len(ends) - 1)]
-    partners = after - np.arange(count) - 1
-    first = np.repeat(np.arange(count), partners)
-    begin = np.repeat(partners.cumsum() - partners, partners)
-    return first, np.arange(len(first)) - begin + first + 1
+        # Only boxes of its class may go.
+        alike = np.flatnonzero(labels[left] == labels[best])
+        some = left[alike]
+        width = np.minimum(x2[best], x2[some]) - np.maximum(x1[best], x1[some])
+        height = np.minimum(y2[best], y2[some]) - np.maximum(y1[best], y1[some])
+        shared = np.maximum(width, 0) * np.maximum(height, 0)
+        close = shared > np.float32(iou) * (areas[best] + areas[some] - shared)
+        left = np.delete(left, alike[close])
+    return rows[np.array(kept, np.intp)]
