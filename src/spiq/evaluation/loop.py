@@ -63,6 +63,13 @@ def evaluate(
 ) -> Result:
     """Measure ``models`` on the images of ``card``; the others are compared with the first.
 
+    >>> import spiq
+    >>> from spiq.demo import card_path, model_path
+    >>> quantized = spiq.quantize(model_path())
+    >>> result = spiq.evaluate([model_path(), quantized.model], card_path(), limit=20)
+    >>> result.models[1].comparison.agreement > 80
+    True
+
     Args:
         models: Paths or bytes of ONNX files.
         card: A card or its path.

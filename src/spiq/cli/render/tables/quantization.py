@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from spiq.inspection.compare import CompareResult
     from spiq.inspection.inspect import InspectResult
     from spiq.inspection.layers import LayerResult
-    from spiq.pipeline import QuantizeResult
+    from spiq.quantized import QuantizeResult
 
 _WORST = 5
 """Layers that are named for their error."""
@@ -25,7 +25,7 @@ _SOURCES = {"propagated": "prop."}
 
 
 def render_quantized(
-    result: QuantizeResult, *, model: str, output: str, plan: str | None = None
+    result: "QuantizeResult", *, model: str, output: str, plan: str | None = None
 ) -> RenderableType:
     """Show what :func:`spiq.quantize` did, or :func:`spiq.apply` by a plan."""
     done, total = result.quantized_layers, len(result.layers)
@@ -53,13 +53,13 @@ def render_quantized(
     )
 
 
-def warnings(result: QuantizeResult | InspectResult) -> list[str]:
+def warnings(result: "QuantizeResult | InspectResult") -> list[str]:
     """Return the notes that are warnings, one line each; tables leave them to stderr."""
     return [note.removeprefix(WARNING) for note in result.notes if note.startswith(WARNING)]
 
 
 def low_snr(
-    result: QuantizeResult, *, model: str, output: str, plan: str | None = None
+    result: "QuantizeResult", *, model: str, output: str, plan: str | None = None
 ) -> list[str]:
     """Return a warning, one line, for each output that is far from the float network's."""
     return [
@@ -70,7 +70,7 @@ def low_snr(
     ]
 
 
-def render_inspected(result: InspectResult) -> RenderableType:
+def render_inspected(result: "InspectResult") -> RenderableType:
     """Show the layers of a network before it is quantized."""
     table = cells.table(
         "layer", "operator", "channels", "stats", "spread", "MACs", "error", "as", left=2
@@ -121,7 +121,7 @@ def _most_error(shares: dict[str, float]) -> list[tuple[str, object]]:
     return [("most error", Text("\n").join(lines))] if lines else []
 
 
-def render_compared(result: CompareResult) -> RenderableType:
+def render_compared(result: "CompareResult") -> RenderableType:
     """Show where a quantized network leaves the float one."""
     table = cells.table("behind", "operator", "", "SNR", "cosine", left=2)
     for tensor in result.tensors:
@@ -147,13 +147,13 @@ def render_compared(result: CompareResult) -> RenderableType:
     )
 
 
-def _bits(result: QuantizeResult) -> str:
+def _bits(result: "QuantizeResult") -> str:
     same = result.bits_per_weight == result.weight_bits
     weights = str(result.weight_bits) if same else f"{result.bits_per_weight:.2f}"
     return f"W{weights}A{result.activation_bits}"
 
 
-def _packed(result: QuantizeResult) -> list[tuple[str, object]]:
+def _packed(result: "QuantizeResult") -> list[tuple[str, object]]:
     """Say how small the weights could be stored, where they have fewer bits than the file's 8."""
     bits = [layer.bits for layer in result.layers if layer.bits is not None]
     if not bits or min(bits) >= 7:
@@ -166,7 +166,7 @@ def _times(before: int, after: int) -> str:
     return f"{before / after:.1f} times smaller" if before >= after else "larger"
 
 
-def _left_in_float(layers: Iterable[LayerResult]) -> list[tuple[str, object]]:
+def _left_in_float(layers: Iterable["LayerResult"]) -> list[tuple[str, object]]:
     """Return a row per reason: how many layers stay in float for it, and which."""
     reasons: dict[str, list[str]] = {}
     for layer in layers:

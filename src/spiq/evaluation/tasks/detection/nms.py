@@ -31,7 +31,7 @@ def _kept(found: Candidates, rows: Ints, iou: float, most: int) -> Ints:
     """Return those of an image's ``rows``, best first, that greedy suppression keeps."""
     x1, y1, x2, y2 = np.ascontiguousarray(found.boxes[rows].T)
     areas, labels = area(found.boxes[rows]), found.labels[rows]
-    left, kept = np.arange(len(rows)), []
+    left, kept = np.arange(len(rows)), list[np.intp]()
     while len(left) and len(kept) < most:
         best, left = left[0], left[1:]
         kept.append(best)
