@@ -12,6 +12,8 @@
 Every message says what happened, where (file, node and operator) and what the user can do.
 """
 
+from collections.abc import Mapping
+
 WARNING = "warning: "
 """What notes begin with that cast doubt on a result."""
 
@@ -56,10 +58,11 @@ class VerificationError(SpiqError):
     """The quantized network failed its check in the runtime.
 
     Attributes:
-        nodes: Names of the nodes that would have to stay in float, as far as they are known.
+        nodes: Names of the nodes that would have to stay in float, as far as they are known, and
+            why.
     """
 
-    def __init__(self, message: str, *, nodes: tuple[str, ...] = ()) -> None:
+    def __init__(self, message: str, *, nodes: Mapping[str, str] | None = None) -> None:
         """Take the message, and the nodes that are to blame."""
         super().__init__(message)
-        self.nodes = nodes
+        self.nodes = dict(nodes or {})

@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,7 +21,7 @@ from spiq.analysis import Analysis, Progress, analyse, silent
 from spiq.config import Config
 from spiq.emit.dynamic import emit_dynamic
 from spiq.emit.qdq import emit
-from spiq.errors import PlanError
+from spiq.errors import PlanError, VerificationError
 from spiq.graph.edit import remove_unused
 from spiq.graph.fingerprint import fingerprint
 from spiq.inspection.layers import layer_results
@@ -73,8 +74,21 @@ def quantize(
         ConfigError: The options do not fit the model.
         VerificationError: The result fails its check in the runtime.
     """
-    run = _Run(model, progress or silent)
-    return _carry_out(_decide(run, config or Config()), run)
+    run, kept = _Run(model, progress or silent), dict[str, str]()
+    for _ in range(_TRIES - 1):
+        try:
+            return _carry_out(_decide(run, config or Config(), kept), run)
+        except VerificationError as error:
+            more = {name: why for name, why in error.nodes.items() if name not in kept}
+            if not more:
+                raise
+            kept |= more
+    return _carry_out(_decide(run, config or Config(), kept), run)
+
+
+_TRIES = 4
+"""How often a network is quantized at most: each time with what the runtime cannot compute on
+integers, as verification found, left in float."""
 
 
 def plan(
@@ -152,7 +166,7 @@ class _Decided:
         return self.analysis.prepared.model
 
 
-def _decide(run: _Run, config: Config) -> _Decided:
+def _decide(run: _Run, config: Config, kept: Mapping[str, str] | None = None) -> _Decided:
     """Take the first half of the way: read, prepare, measure, place and plan."""
     network = run.read()
     model_hash = fingerprint(network)
@@ -160,7 +174,7 @@ def _decide(run: _Run, config: Config) -> _Decided:
 
     run.tell("plan")
     graph, measured = analysis.graph, analysis.measured
-    placement = place_for(graph, measured, config)
+    placement = place_for(graph, measured, config, kept)
     made = make_plan(
         graph,
         measured,

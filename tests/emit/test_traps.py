@@ -289,3 +289,82 @@ def test_a_layer_left_in_float_between_integers_is_not_rounded(method: str) -> N
     model = trained(build(body, **shapes, **norm("n1", 8), **norm("n2", 8)))
     found = optimized(quantize(model, Config(method=method, exclude=("c2",))).model)
     assert found["QLinearConv"] == 2
+
+
+TAIL = "[c2] y = Conv(p, w2)"
+BROKEN = {
+    "dilated AveragePool": "[p] p = AveragePool<kernel_shape=[2,2], dilations=[2,2]>(r) ",
+    "AveragePool that counts the padding of ceil_mode": (
+        "[p] p = AveragePool<kernel_shape=[3,3], strides=[2,2], pads=[1,1,1,1], ceil_mode=1, "
+        "count_include_pad=1>(r) "
+    ),
+    "cubic Resize": '[p] p = Resize<mode="cubic">(r, , factors) ',
+    "Resize of axes": (
+        '[p] p = Resize<axes=[2,3], keep_aspect_ratio_policy="not_larger">(r, , , sizes) '
+    ),
+}
+GOOD = {
+    "Resize of axes by factors": '[p] p = Resize<axes=[2,3], mode="nearest">(r, , twice) ',
+    "Resize of axes to sizes": "[p] p = Resize<axes=[3,2]>(r, , , double) ",
+}
+
+
+def between(node: str) -> onnx.ModelProto:
+    body = "[c1] c1 = Conv(x, w1) " + bn("c1", "n1") + "[r] r = Relu(n1) " + node + TAIL
+    return trained(
+        build(
+            body, opset=19, w1=(8, 3, 1, 1), w2=(8, 8, 1, 1), **norm("n1", 8),
+            factors=floats(1, 1, 0.8, 0.8), sizes=whole(13, 11), twice=floats(2, 2),
+            double=whole(32, 32),
+        )
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_what_the_runtime_breaks_on_integers_stays_in_float(name: str) -> None:
+    model = between(BROKEN[name])
+    result = quantize(model)
+    assert list(result.plan.left_in_float) == ["p"]
+    assert any("'p' stays in float: ONNX Runtime" in note for note in result.report.notes)
+    assert optimized(result.model)["QLinearConv"] == 2
+    feed = images_for(model)
+    expected, found = run(model, feed)["y"], run(result.model, feed)["y"]
+    assert snr_db(expected, found) > 25
+
+
+@pytest.mark.parametrize("name", GOOD)
+def test_resize_of_some_axes_runs_on_integers(name: str) -> None:
+    model = between(GOOD[name])
+    result = quantize(model)
+    assert not result.plan.left_in_float
+    feed = images_for(model)
+    assert snr_db(run(model, feed)["y"], run(result.model, feed)["y"]) > 25
+
+
+@pytest.mark.parametrize(
+    "mover",
+    [
+        "[p] p = Pad(r, pads) ",
+        "[p] p = MaxPool<kernel_shape=[2,2]>(r) ",
+        "[p] p = Slice(r, one, many, two) ",
+        "[q] q = Pad(r, pads) [p] p = Slice(q, one, many, two) ",
+    ],
+)
+def test_a_layer_left_in_float_behind_what_moves_data_is_not_rounded(mover: str) -> None:
+    """Weights of very different size: one scale for all, the runtime's own, would lose most."""
+    body = "[c1] c1 = Conv(x, w1) " + bn("c1", "n1") + "[r] r = Relu(n1) " + mover
+    body += "[c2] c2 = Conv<group=8>(p, w2) " + bn("c2", "n2") + "[c3] y = Conv(c2n, w3)"
+    body = body.replace("c2n", "n2")
+    spread = np.geomspace(0.01, 1, 8).reshape(8, 1, 1, 1)
+    weight = (np.random.default_rng(0).standard_normal((8, 1, 3, 3)) * spread).astype(np.float32)
+    model = trained(
+        build(
+            body, w1=(8, 3, 1, 1), w2=weight, w3=(8, 8, 1, 1), **norm("n1", 8), **norm("n2", 8),
+            pads=whole(0, 0, 1, 1, 0, 0, 1, 1), one=whole(1), many=whole(99), two=whole(2),
+        )
+    )  # fmt: skip
+    result = quantize(model, Config(exclude=("c2",)))
+    feed = images_for(model)
+    assert snr_db(run(model, feed)["y"], run(result.model, feed)["y"]) > 25
+    kernels = optimized(result.model)
+    assert kernels["QLinearConv"] == 2

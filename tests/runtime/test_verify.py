@@ -10,7 +10,7 @@ from onnx import numpy_helper
 from small_networks import bn, build, floats, norm, resolved_of, trained
 from spiq import Config, Quantized, quantize
 from spiq.errors import ModelError, VerificationError
-from spiq.runtime import verify as module
+from spiq.runtime import layerwise
 from spiq.runtime.session import session
 from spiq.runtime.synthetic import synthetic_inputs
 from spiq.runtime.verify import Verified, verify
@@ -78,21 +78,18 @@ def test_kernel_that_rounds_otherwise(
 
 
 def tamper(monkeypatch: pytest.MonkeyPatch, steps: int) -> None:
-    """Move one number of the last stored tensor in the first run that shows stored tensors."""
-    real = module._run
+    """Move one number of the last stored tensor that the kernels make."""
+    real = layerwise.stored_tensors
 
-    def run(*given: object) -> dict[str, np.ndarray]:
-        outputs = real(*given)  # type: ignore[arg-type]
-        stored = [name for name, array in outputs.items() if array.dtype == np.uint8]
-        if stored:
-            monkeypatch.setattr(module, "_run", real)
-            array = outputs[stored[-1]].copy()
-            number = array.reshape(-1)[:1].astype(int)
-            array.reshape(-1)[:1] = np.where(number < 128, number + steps, number - steps)
-            outputs[stored[-1]] = array
-        return outputs
+    def run(*given: object, **more: object) -> dict[str, np.ndarray]:
+        stored = real(*given, **more)  # type: ignore[arg-type]
+        last = list(stored)[-1]
+        array = stored[last].copy()
+        number = array.reshape(-1)[:1].astype(int)
+        array.reshape(-1)[:1] = np.where(number < 128, number + steps, number - steps)
+        return {**stored, last: array}
 
-    monkeypatch.setattr(module, "_run", run)
+    monkeypatch.setattr(layerwise, "stored_tensors", run)
 
 
 def test_wrong_weight_shows_in_the_snr(model: onnx.ModelProto, result: Quantized) -> None:
@@ -126,7 +123,8 @@ def test_layer_that_falls_back_to_float(model: onnx.ModelProto, result: Quantize
     def edit(graph: onnx.GraphProto) -> None:
         first = next(n for n in graph.node if n.op_type == "Conv").output[0]
         quantizer = next(n for n in graph.node if n.input[0] == first)
-        inputs = [first, *quantizer.input[1:]]
+        graph.initializer.append(numpy_helper.from_array(np.array(0.5, np.float32), "coarse"))
+        inputs = [first, "coarse", quantizer.input[2]]
         graph.node.append(onnx.helper.make_node("QuantizeLinear", inputs, ["q2"]))
         graph.node.append(onnx.helper.make_node("DequantizeLinear", ["q2", *inputs[1:]], ["d2"]))
         graph.output.append(onnx.helper.make_tensor_value_info("d2", 1, None))
@@ -164,6 +162,37 @@ def test_float_output_that_is_not_finite(model: onnx.ModelProto) -> None:
     odd.graph.node.append(onnx.helper.make_node("Sqrt", ["below"], ["y"]))
     with pytest.raises(ModelError, match="float network: its output 'y' is not finite"):
         quantize(odd)
+
+
+def test_output_of_another_shape(model: onnx.ModelProto, result: Quantized) -> None:
+    def edit(graph: onnx.GraphProto) -> None:
+        back = next(node for node in graph.node if "y" in node.output)
+        back.output[0] = "almost"
+        graph.initializer.append(numpy_helper.from_array(np.array([1, -1]), "flat"))
+        graph.node.append(onnx.helper.make_node("Reshape", ["almost", "flat"], ["y"]))
+        graph.output[0].type.tensor_type.ClearField("shape")
+
+    with pytest.raises(VerificationError, match=r"output 'y' .* is float32 \[1, 2048\], but"):
+        check(model, edited(result, edit))
+
+
+def test_output_of_another_type(model: onnx.ModelProto, result: Quantized) -> None:
+    def edit(graph: onnx.GraphProto) -> None:
+        back = next(node for node in graph.node if "y" in node.output)
+        back.output[0] = "almost"
+        graph.node.append(onnx.helper.make_node("Cast", ["almost"], ["y"], to=11))
+        graph.output[0].type.tensor_type.elem_type = 11
+
+    with pytest.raises(VerificationError, match=r"output 'y' .* is float64 "):
+        check(model, edited(result, edit))
+
+
+def test_layer_that_nothing_depends_on_is_no_loss() -> None:
+    """The runtime does not compute it at all: only its shape is asked for."""
+    body = "[c] c = Conv(x, w1) [d] y = Conv(c, w2) [e] e = Conv(c, w3) [s] z = Shape(e)"
+    shapes = {"w1": (8, 3, 1, 1), "w2": (8, 8, 1, 1), "w3": (8, 8, 1, 1)}
+    model = build(body, inputs="float[1,3,8,8] x", outputs="y, int64[4] z", **shapes)
+    assert quantize(model).report.snr_db["y"] > 20
 
 
 def test_low_snr_is_no_error(model: onnx.ModelProto) -> None:

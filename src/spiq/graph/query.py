@@ -77,13 +77,17 @@ def ints(node: ir.Node, name: str, default: list[int]) -> list[int]:
     return list(default) if found is None else [int(size) for size in found]
 
 
-def weight_nodes(graph: ir.Graph) -> list[ir.Node]:
-    """Return the nodes that multiply by a weight: what a user calls the layers."""
+def layer_nodes(graph: ir.Graph) -> list[ir.Node]:
+    """Return what a user calls the layers, also those whose weight is computed at run time."""
     return [
         node
         for node in graph
         if node.domain == ""
         and node.op_type in ("Conv", "ConvTranspose", "Gemm", "MatMul")
         and len(node.inputs) > 1
-        and is_constant(node.inputs[1])
     ]
+
+
+def weight_nodes(graph: ir.Graph) -> list[ir.Node]:
+    """Return the layers that multiply by a constant weight: those that can be quantized."""
+    return [node for node in layer_nodes(graph) if is_constant(node.inputs[1])]

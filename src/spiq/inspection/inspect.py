@@ -74,7 +74,10 @@ def inspect(model: "Source", config: Config | None = None) -> InspectResult:
     layers = (
         InspectedLayer(
             **vars(layer)
-            | {"quantized": layer.name not in reasons, "reason": reasons.get(layer.name, "")},
+            | {
+                "quantized": not layer.reason and layer.name not in reasons,
+                "reason": layer.reason or reasons.get(layer.name, ""),
+            },
             expected_snr_db=errors[layer.name].snr_db if layer.name in errors else None,
             expected_error=errors[layer.name].total if layer.name in errors else None,
         )

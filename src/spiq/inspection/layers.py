@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import onnx_ir as ir
 
-from spiq.graph.query import constant, dims, weight_nodes
+from spiq.graph.query import constant, dims, layer_nodes
 from spiq.planning.errors.ranges import soft_ranges
 from spiq.planning.plan.values import Plan
 from spiq.stats.propagate import Measured
@@ -49,7 +49,7 @@ def layer_results(
     """
     ranges = soft_ranges(graph, measured, _WIDTH)
     spreads = {value: _spread(low, high) for value, (low, high) in ranges.items()}
-    return tuple(_describe(node, measured, spreads, plan) for node in weight_nodes(graph))
+    return tuple(_describe(node, measured, spreads, plan) for node in layer_nodes(graph))
 
 
 def _describe(
@@ -59,7 +59,8 @@ def _describe(
     plan: Plan | None,
 ) -> LayerResult:
     source, weight = node.inputs[0], constant(node.inputs[1])
-    assert source is not None and weight is not None
+    if source is None or weight is None:
+        return _of_activations(node)
     groups, outputs, inputs, _ = grouped(node, weight).shape
     known = measured.stats.get(source)
     name = str(node.name)
@@ -76,6 +77,22 @@ def _describe(
         statistics=known.source if known is not None else "unknown",
         bits=planned.bits if planned is not None else None,
         spread=spreads.get(source),
+    )
+
+
+def _of_activations(node: ir.Node) -> LayerResult:
+    """Describe a layer whose weight is known only as the network runs."""
+    axis = -1 if node.op_type == "MatMul" else 1
+    sizes = [dims(value) or [] for value in (node.inputs[0], node.outputs[0])]
+    inputs, outputs = ((shape[axis] if len(shape) > 1 else None) or 0 for shape in sizes)
+    return LayerResult(
+        name=str(node.name),
+        operator=node.op_type,
+        quantized=False,
+        reason="its weight is computed at run time",
+        in_channels=inputs,
+        out_channels=outputs,
+        statistics="unknown",
     )
 
 

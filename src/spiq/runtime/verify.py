@@ -150,7 +150,7 @@ def _ratios(expected: Tensors, actual: Tensors) -> Verified:
     return Verified(ratios, reasons)
 
 
-def _suspects(message: str, resolved: Resolved) -> tuple[str, ...]:
+def _suspects(message: str, resolved: Resolved) -> dict[str, str]:
     """Return the operators to leave in float where the runtime refuses the network.
 
     Those that its message names, or else all operators between the layers.
@@ -158,7 +158,8 @@ def _suspects(message: str, resolved: Resolved) -> tuple[str, ...]:
     quoted = (f"({name})" in message or f"'{name}'" in message or f'"{name}"' in message
               for name in resolved.integer)  # fmt: skip
     named = [name for name, is_named in zip(resolved.integer, quoted, strict=True) if is_named]
-    return tuple(named or [name for name in resolved.integer if name not in resolved.layers])
+    between = [name for name in resolved.integer if name not in resolved.layers]
+    return dict.fromkeys(named or between, "ONNX Runtime refuses its integer form")
 
 
 def _is_large(graph: onnx.GraphProto) -> bool:

@@ -131,3 +131,36 @@ def test_a_layer_passes_errors_as_it_passes_the_signal() -> None:
         if value is not None
     )
     assert layer.op_type == "Conv" and before == pytest.approx(after)
+
+
+WITHOUT_RULE = {
+    "Pow": "[z] z = Pow(y, two)",
+    "TopK": "[z] z, places = TopK<axis=1>(y, three)",
+    "ArgMax": "[z] z = ArgMax<axis=1>(y)",
+    "product": "[s] s = Reshape(y, s3) [t] t = Transpose<perm=[0,2,1]>(s) [z] z = MatMul(s, t)",
+    "If": "[f] f = ReduceMax<keepdims=0>(y) [g] g = Greater(f, three_f) "
+          "[z] z = If (g) <then_branch = a () => (float[N,M,H,W] p) { p = Neg(y) }, "
+          "else_branch = b () => (float[N,M,H,W] q) { q = Exp(y) }>",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", WITHOUT_RULE)
+def test_what_an_operator_without_a_rule_reads_counts_as_an_output(name: str) -> None:
+    """All before it matters as much as where the network ends in front of it."""
+    body = f"{STEM}[r] r = Relu(n1) [o] y = Conv(r, w3) "
+    constants = {
+        "two": np.array(2, np.float32), "three": whole(3), "s3": whole(0, 4, -1),
+        "three_f": np.array(3, np.float32),
+    }  # fmt: skip
+    kind = {"ArgMax": "int64[N,M,H,W] z"}.get(name, "z")
+    found = []
+    for more, outputs in (("", "y"), (WITHOUT_RULE[name], kind)):
+        model = build(body + more, outputs=outputs, **SHAPES, **norm("n1", 8), **constants)
+        prepared = prepare(read(model))
+        known = stats(np.zeros((1, 3, 1, 1)), np.ones((1, 3, 1, 1)), source="input")
+        measured = measure(prepared, {"x": known})
+        importance = importance_of(prepared.model.graph, measured)
+        found.append({str(value.name): array for value, array in importance.items()})
+    plain, behind = found
+    for tensor in ("n1", "r", "y"):
+        assert behind[tensor].sum() >= plain[tensor].sum() * 0.99 > 0

@@ -8,7 +8,7 @@ import onnx_ir as ir
 
 from spiq.config import Config
 from spiq.errors import ConfigError, UnsupportedError
-from spiq.graph.query import data_inputs, weight_nodes
+from spiq.graph.query import data_inputs, weight_nodes, where
 from spiq.methods import METHODS, Method
 from spiq.planning.choose.bits import Bits, choose_bits
 from spiq.planning.choose.group import Group, Scaled, Sum
@@ -74,19 +74,40 @@ def make_plan(
         tensors={str(value.name): tensors[str(value.name)] for value in placement.grids},
         layers=_planned_layers(placement, bits, method),
         left_in_float={str(node.name): reason for node, reason in placement.reasons.items()},
-        notes=notes,
+        notes=(*notes, *_said(placement)),
     )
     return mix_bits(graph, made, placement, measured, config) if config.mixed else made
 
 
-def place_for(graph: ir.Graph, measured: Measured, config: Config) -> Placement:
+def place_for(
+    graph: ir.Graph,
+    measured: Measured,
+    config: Config,
+    kept: Mapping[str, str] | None = None,
+) -> Placement:
     """Decide what runs on integers, as the options say.
+
+    Args:
+        graph: The prepared network.
+        measured: Statistics of its tensors.
+        config: The options.
+        kept: Names of nodes that have to stay in float besides, and why.
 
     Raises:
         ConfigError: A pattern of ``exclude`` matches no layer.
     """
     target, method = TARGETS[config.target], METHODS[config.method]
-    return placed(graph, measured, target, method, excluded(graph, config.exclude))
+    exclude = {**(kept or {}), **excluded(graph, config.exclude)}
+    return placed(graph, measured, target, method, exclude)
+
+
+def _said(placement: Placement) -> list[str]:
+    """Return a sentence for each operator that is no layer and has to stay in float."""
+    return [
+        f"{where(node)} stays in float: {reason}"
+        for node, reason in placement.reasons.items()
+        if node.op_type not in (*LAYERS, "ConvTranspose") and reason != "excluded"
+    ]
 
 
 def has_layers(placement: Placement) -> bool:

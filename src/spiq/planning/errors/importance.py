@@ -25,6 +25,7 @@ from spiq.passes.cleanup import kernel_shape
 from spiq.stats.channel import Array
 from spiq.stats.propagate import Measured
 from spiq.stats.routing import route, scatter
+from spiq.stats.rules import RULES
 from spiq.stats.rules.activations import function_of, mean_square_slope
 from spiq.stats.rules.linear import grouped, tap_shares
 
@@ -115,7 +116,28 @@ def _backward(
     if node.op_type == "BatchNormalization" and all(map(is_constant, node.inputs[1:5])):
         slope = batchnorm_affine(node)[0] ** 2
         return [outputs[0] * slope.reshape(1, -1, *(1,) * (outputs[0].ndim - 2))]
+    if node.op_type not in RULES or node.domain != "":
+        return _as_the_signal(node, outputs, inputs, measured)
     return [outputs[0] / _averaged(node)] * len(inputs)
+
+
+def _as_the_signal(
+    node: ir.Node, outputs: list[Array], inputs: list[ir.Value], measured: Measured
+) -> list[Array]:
+    """Pass errors as the signal is passed: for operators that a normalization layer stands behind.
+
+    Its output's moments are stated, but nothing is known of the way there.
+    """
+    written = [value for value in node.outputs if value in measured.stats]
+    after = sum(
+        float((out * measured.stats[value].var).sum())
+        for value, out in zip(written, outputs, strict=True)
+    )
+    powers = [float(measured.stats[value].var.sum()) for value in inputs]
+    return [
+        np.full(measured.stats[value].layout, after / power if power > 0 else 0.0)
+        for value, power in zip(inputs, powers, strict=True)
+    ]
 
 
 def through_layer(node: ir.Node, out: Array, measured: Measured, likeness: float = 1.0) -> Array:
