@@ -11,7 +11,7 @@ Everything heavy is imported when it is first used.
 __version__ = "0.1.0"
 
 TYPE_CHECKING = False
-"""As typing has it, whose import takes longer than all else here: Ctrl-C is not watched for yet."""
+"""As typing has it, whose import takes longer than all else here."""
 
 if TYPE_CHECKING:
     from spiq.config import Config

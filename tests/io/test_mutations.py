@@ -149,6 +149,7 @@ def test_names_that_are_no_text(place: str) -> None:
         ),
         ("f = Flatten (x) [g] y = Gemm (f, m)", {"m": np.ones((4, 2), np.float32)}, ()),
         ("p = PRelu (x, s) y = Conv (p, w)", {"s": np.ones((5, 1, 1), np.float32)}, ("slope",)),
+        ("t = Transpose <perm=[0,1]> (x) y = Conv (x, w)", {}, ("permutes 2",)),
         (
             "[k] k = Clip (x, o) y = Conv (k, w)",
             {"o": np.ones(3, np.float32)},

@@ -13,7 +13,7 @@ The parser is imported when Ctrl-C is already watched for.
 import sys
 from collections.abc import Sequence
 
-from spiq.cli.interrupt import INTERRUPTED, Interrupts
+from spiq.cli.interrupt import INTERRUPTED, came, end, watch
 
 __all__ = ["main"]
 
@@ -25,14 +25,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: The command line without the program's name; None takes the process's, and
             watches for Ctrl-C until it ends.
     """
-    interrupts = Interrupts(forever=arguments is None)
+    if arguments is None:
+        watch()
     try:
-        with interrupts:
-            from spiq.cli.app import run
+        from spiq.cli.app import run
 
-            return run(sys.argv[1:] if arguments is None else arguments)
+        return run(sys.argv[1:] if arguments is None else arguments)
+    except KeyboardInterrupt:
+        return INTERRUPTED
     except BaseException:
         # A library may have made another error of the interrupt on its way.
-        if interrupts.came:
+        if came():
             return INTERRUPTED
         raise
+    finally:
+        end()

@@ -1,10 +1,9 @@
-"""Ctrl-C: one exit code, no traceback, at whatever moment it comes.
+"""Ctrl-C: one exit code and no traceback.
 
 The first one raises KeyboardInterrupt, so that what is under way puts things right. It may get
-lost: an extension module that is just being imported makes an ImportError of it, and a destructor
-can only report it. So it is remembered; and one that a destructor swallowed, a second one, and one
-while the program ends leave at once. It may also be late: nothing is raised while the runtime
-computes. A thread gives it a moment, then leaves. No half-written file stays behind then either,
+lost (an extension module that is just being imported makes an ImportError of it), or be late
+(nothing is raised while the runtime computes): a thread gives it a moment, then leaves. A second
+one, and one while the program ends, leave at once. No half-written file stays behind then either,
 see :mod:`spiq.io.atomic`.
 """
 
@@ -13,78 +12,50 @@ import signal
 import sys
 import threading
 import time
-from contextlib import suppress
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:  # little is imported while Ctrl-C is not watched for
-    from types import FrameType
-    from typing import Any
+from types import FrameType
 
 INTERRUPTED = 130
 _PATIENCE = 2.0
 """Seconds to put things right in."""
 
 _SHOW_CURSOR = "\x1b[?25h"
+_came = threading.Event()
 
 
-class Interrupts:
-    """Watches for Ctrl-C while its block runs.
-
-    Attributes:
-        came: Whether there was one.
-    """
-
-    def __init__(self, *, forever: bool) -> None:
-        """Watch nothing yet; ``forever`` goes on to the end of the process."""
-        self.came = False
-        self._forever = forever
-        self._watched = False
-        self._before: Any = None
-
-    def __enter__(self) -> None:
-        with suppress(ValueError):  # in another thread than the main one it never arrives
-            self._before = signal.signal(signal.SIGINT, self._came)
-            self._watched = True
-            self._reports, sys.unraisablehook = sys.unraisablehook, self._swallowed
-        if self._watched and self._forever:
-            _watch()
-
-    def __exit__(self, *_: object) -> None:
-        if not self._watched:
-            return
-        if self._forever:
-            signal.signal(signal.SIGINT, _leave)
-        else:
-            signal.signal(signal.SIGINT, self._before)
-            sys.unraisablehook = self._reports
-
-    def _came(self, number: int, frame: "FrameType | None") -> None:
-        self.came = True
-        signal.signal(signal.SIGINT, _leave)
-        raise KeyboardInterrupt
-
-    def _swallowed(self, report: "sys.UnraisableHookArgs") -> None:
-        if self.came and report.exc_type is KeyboardInterrupt:
-            _leave()
-        self._reports(report)
-
-
-def _watch() -> None:
-    """Start a thread that hears of Ctrl-C at once, also while the main thread computes."""
+def watch() -> None:
+    """Watch for Ctrl-C until the process ends; only in its main thread."""
     reading, writing = os.pipe()
     os.set_blocking(writing, False)
+    signal.signal(signal.SIGINT, _first)
     signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
-
-    def wait() -> None:
-        while signal.SIGINT not in os.read(reading, 1):
-            pass
-        time.sleep(_PATIENCE)
-        _leave()
-
-    threading.Thread(target=wait, name="ctrl-c", daemon=True).start()
+    threading.Thread(target=_wait, args=(reading,), name="ctrl-c", daemon=True).start()
 
 
-def _leave(number: int = signal.SIGINT, frame: "FrameType | None" = None) -> None:
+def came() -> bool:
+    """Return whether there was one."""
+    return _came.is_set()
+
+
+def end() -> None:
+    """Let Ctrl-C end the process at once from now on, where it is watched for."""
+    if signal.getsignal(signal.SIGINT) is _first:
+        signal.signal(signal.SIGINT, _leave)
+
+
+def _first(number: int, frame: FrameType | None) -> None:
+    _came.set()
+    signal.signal(signal.SIGINT, _leave)
+    raise KeyboardInterrupt
+
+
+def _wait(reading: int) -> None:
+    while signal.SIGINT not in os.read(reading, 1):
+        pass
+    time.sleep(_PATIENCE)
+    _leave()
+
+
+def _leave(number: int = signal.SIGINT, frame: FrameType | None = None) -> None:
     if sys.stderr is not None and sys.stderr.isatty():  # a bar may have hidden it
         os.write(sys.stderr.fileno(), _SHOW_CURSOR.encode())
     os._exit(INTERRUPTED)

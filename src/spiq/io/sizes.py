@@ -251,12 +251,24 @@ def _slope(node: ir.Node) -> str | None:
     return None
 
 
+def _permutation(node: ir.Node) -> str | None:
+    shape, order = dims(node.inputs[0]), ints(node, "perm", [])
+    if order and shape is not None and len(order) != len(shape):
+        return f"permutes {len(order)} dimensions of an input of shape {shape}"
+    return None
+
+
+def _numbers(node: ir.Node) -> str | None:
+    for value in _given(node, (1, 2) if node.op_type == "Clip" else (0, 1, 2)):
+        shape = dims(value)
+        if shape not in (None, [], [1], [None]):
+            return f"takes a single number, but {value.name!r} has the shape {shape}"
+    return None
+
+
 def _bounds(node: ir.Node) -> str | None:
     ends = [-np.inf, np.inf]
-    for place, value in enumerate(node.inputs[1:3]):
-        shape, end = dims(value), constant(value)
-        if value is not None and shape not in (None, [], [1], [None]):
-            return f"takes a single number, but {value.name!r} has the shape {shape}"
+    for place, end in enumerate(map(constant, node.inputs[1:3])):
         if end is not None and end.size:
             ends[place] = float(end.reshape(-1)[0])
     low, high = ends
@@ -279,7 +291,7 @@ def _indices(node: ir.Node) -> str | None:
 _RULES: dict[str, tuple[Rule, ...]] = {
     "AveragePool": (_window,),
     "BatchNormalization": (_norm,),
-    "Clip": (_bounds,),
+    "Clip": (_numbers, _bounds),
     "Conv": (_window, _convolution),
     "ConvTranspose": (_window, _convolution),
     "Gather": (_indices,),
@@ -287,4 +299,6 @@ _RULES: dict[str, tuple[Rule, ...]] = {
     "LpPool": (_window,),
     "MaxPool": (_window,),
     "PRelu": (_slope,),
+    "Range": (_numbers,),
+    "Transpose": (_permutation,),
 }
