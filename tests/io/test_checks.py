@@ -7,7 +7,7 @@ import onnx
 import onnx_ir as ir
 import pytest
 from onnx import numpy_helper
-from onnx_text import SHUFFLED, WEIGHT, network, operators, refused, serialized, text
+from onnx_text import SHUFFLED, WEIGHT, constant, network, operators, refused, serialized, text
 
 from spiq.errors import ModelError, UnsupportedError
 from spiq.io.read import read
@@ -167,6 +167,27 @@ def test_infinity_masks_and_bounds() -> None:
     model.graph.node[1].input[1] = "inf"
     model.graph.node[1].op_type = "Mul"
     refused(model, ModelError, "'inf'", "infinite")
+
+
+@pytest.mark.parametrize("operator", ["Add", "Sub", "Where", "Min", "CastLike", "Concat"])
+def test_infinity_where_nothing_is_multiplied(operator: str) -> None:
+    calls = {
+        "Where": "k = Greater (x, x) y = Where (k, low, x)",
+        "CastLike": "low2 = CastLike (low, x) k = Greater (x, low2) y = Where (k, x, low2)",
+        "Concat": "y = Concat <axis=0> (low, x)",
+    }
+    model = text(calls.get(operator, f"y = {operator} (x, low)"))
+    low = np.full((1, 3, 8, 8), -np.inf, np.float32)
+    model.graph.initializer.append(numpy_helper.from_array(low, "low"))
+    read(model)
+
+
+@pytest.mark.parametrize("value", [-1e-12, -7e-10, -5e-8])
+def test_variance_that_rounding_left_below_zero(value: float) -> None:
+    variance = np.ones(16, np.float32)
+    variance[5] = value
+    found = constant(read(network(var=variance)), "var")
+    np.testing.assert_array_equal(found, np.maximum(variance, 0))
 
 
 def test_negative_variance() -> None:

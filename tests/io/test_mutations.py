@@ -211,6 +211,19 @@ def test_tensors_beyond_measure(body: str, arrays: dict[str, np.ndarray]) -> Non
     refused(with_constants(body, **arrays), UnsupportedError, "GB", "smaller inputs")
 
 
+@pytest.mark.parametrize("times", [18, 32, 40])
+@pytest.mark.parametrize("dtype", [np.int64, np.float32])
+def test_doublings_of_a_list(times: int, dtype: type) -> None:
+    """Inference that follows the numbers of lists would take all memory, and hang."""
+    doubled = " ".join(f"d{i + 1} = Concat <axis=0> (d{i}, d{i})" for i in range(times))
+    body = f"{doubled} m = ReduceMax <keepdims=0> (d{times}) f = Cast <to=1> (m) c = Conv (x, w)"
+    model = with_constants(f"{body} y = Add (c, f)", d0=np.ones(1, dtype))
+    if times == 18:
+        read(model)
+    else:
+        refused(model, UnsupportedError, "GB")
+
+
 def test_ranges_beyond_measure() -> None:
     arrays = {"a": np.int64(0), "b": np.int64(10**12), "c": np.int64(1)}
     body = "[r] r = Range (a, b, c) f = Cast <to=1> (r) y = Conv (x, w) z = ReduceMax (f)"

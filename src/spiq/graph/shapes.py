@@ -17,6 +17,10 @@ Size = int | ir.SymbolicDim
 
 _STATED = "spiq.stated"
 
+_FAILURES = (onnx.shape_inference.InferenceError, RuntimeError, ValueError)
+_LONG = 1 << 16
+"""Numbers of a list that no shape is made of."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -29,13 +33,44 @@ def infer(model: ir.Model) -> None:
         model: A valid, sorted model.
     """
     try:
-        inferred = onnx.shape_inference.infer_shapes(
-            without_stated(skeleton(model)), data_prop=True
-        )
-    except (onnx.shape_inference.InferenceError, RuntimeError, ValueError) as error:
+        found = inferred(without_stated(skeleton(model)))
+    except _FAILURES as error:
         _log.info("shapes are not inferred: %s", error)
         return
-    assign(model, inferred)
+    assign(model, found)
+
+
+def inferred(proto: onnx.ModelProto, *, strict: bool = False) -> onnx.ModelProto:
+    """Return a model with the types and shapes of its values.
+
+    Numbers that shapes are computed from are followed where that succeeds, and where none of the
+    lists is long: followed one by one, 40 doublings of a list take all memory.
+
+    Args:
+        proto: The model without its large weights, nodes sorted.
+        strict: Raise for types and shapes that contradict each other.
+    """
+    plain = onnx.shape_inference.infer_shapes(proto, check_type=strict, strict_mode=strict)
+    if _has_long_list(plain.graph):
+        return plain
+    try:
+        return onnx.shape_inference.infer_shapes(
+            proto, check_type=strict, strict_mode=strict, data_prop=True
+        )
+    except _FAILURES:  # numbers in shapes are a help, not what decides
+        return plain
+
+
+def _has_long_list(graph: onnx.GraphProto) -> bool:
+    """Return whether a Concat, which alone makes lists longer, makes a long one."""
+    joined = {node.output[0] for node in graph.node if node.op_type == "Concat"}
+    for info in graph.value_info:
+        sizes = info.type.tensor_type.shape.dim
+        if info.name in joined and len(sizes) == 1 and sizes[0].dim_value > _LONG:
+            return True
+    attributes = [attribute for node in graph.node for attribute in node.attribute]
+    inner = (body for a in attributes for body in (a.g, *a.graphs))
+    return any(map(_has_long_list, inner))
 
 
 def without_stated(proto: onnx.ModelProto) -> onnx.ModelProto:

@@ -25,15 +25,18 @@ _INTEGER_OPERATORS = frozenset(
 _MICROSOFT = "com.microsoft"
 _MICROSOFT_INTEGER = ("Q", "Dequantize", "Dynamic", "MatMulInteger", "MatMulNBits", "ConvInteger")
 
-_TAKES_INFINITY = frozenset(
+_MULTIPLIES = frozenset(
     {
-        *("Add", "Where", "Clip", "Max", "Min", "Pad", "If", "Loop", "Scan"),
-        *("Equal", "Greater", "GreaterOrEqual", "IsInf", "Less", "LessOrEqual"),
-        *("Cast", "Concat", "ConstantOfShape", "Expand", "Gather", "Identity", "Reshape"),
-        *("ScatterND", "Slice", "Squeeze", "Tile", "Transpose", "Trilu", "Unsqueeze"),
+        *("Conv", "ConvTranspose", "DeformConv", "Einsum", "Gemm", "MatMul"),
+        *("BatchNormalization", "GroupNormalization", "InstanceNormalization"),
+        *("LayerNormalization", "RMSNormalization", "GRU", "LSTM", "RNN"),
+        *("Div", "Mul", "Pow", "PRelu"),
     }
 )
-"""Operators that take infinity on purpose: bounds, masks, and what moves them about."""
+"""Operators for which infinity is a damaged weight; to others it is a mask or a bound."""
+
+_ROUNDING = 0.01
+"""Of epsilon: a variance as little below 0 is what rounding left of 0."""
 
 
 def describe(node: ir.Node) -> str:
@@ -186,7 +189,7 @@ def inference_mode(model: ir.Model, *, where: str) -> None:
 
 
 def variances(model: ir.Model, *, where: str) -> None:
-    """Refuse a variance that is negative, or 0 with nothing added to it.
+    """Refuse a variance that is negative, or 0 with nothing added to it; hardly negative is 0.
 
     Raises:
         ModelError: There is one; node and channel are named.
@@ -196,22 +199,25 @@ def variances(model: ir.Model, *, where: str) -> None:
             continue
         value = node.inputs[4]
         variance = None if value is None else value.const_value
-        if variance is None or variance.size == 0:
+        if value is None or variance is None or variance.size == 0:
             continue
-        values = variance.numpy().ravel()
+        values, epsilon = variance.numpy(), node.attributes.get_float("epsilon", 1e-5)
         channel = int(np.argmin(values))
-        if values[channel] < 0 or values[channel] + node.attributes.get_float("epsilon", 1e-5) <= 0:
+        least = values.ravel()[channel]
+        if least < -_ROUNDING * epsilon or least + epsilon <= 0:
             raise ModelError(
-                f"{where}: {describe(node)} has the variance {values[channel]:g} in channel "
-                f"{channel}, but none can be negative, or 0 without an epsilon: the weights are "
-                "damaged, export them again"
+                f"{where}: {describe(node)} has the variance {least:g} in channel {channel}, but "
+                "none can be negative, or 0 without an epsilon: the weights are damaged, export "
+                "them again"
             )
+        if least < 0:
+            value.const_value = ir.Tensor(np.maximum(values, 0), name=value.name)
 
 
 def finite(model: ir.Model, *, where: str) -> None:
     """Refuse weights that are not numbers.
 
-    Infinity is accepted only where all readers take it on purpose: attention masks and bounds.
+    Infinity is refused only where a reader multiplies by it: elsewhere it is a mask or a bound.
 
     Raises:
         ModelError: A tensor has NaN or infinite values; it is named.
@@ -244,4 +250,4 @@ def _not_finite(array: np.ndarray) -> str | None:
 
 
 def _may_be_infinite(value: ir.Value) -> bool:
-    return all(node.op_type in _TAKES_INFINITY for node in value.consumers())
+    return not any(node.op_type in _MULTIPLIES for node in value.consumers())

@@ -1,20 +1,38 @@
-"""The version of the operators of a model: which are taken, and how older ones are raised.
+"""The version of the operators of a model: which are taken, and how others are raised or lowered.
 
 ====================  ==========================================================
-older than 11         refused: the converter is not reliable there
+older than 7          refused: the runtime does not run them
+7 to 10               raised to 13 as below, and taken if both compute the same
 11 and 12             raised to 13, the first with a quantizer per axis
-13 and newer          stay as they are
+13 to 27              stay as they are
+28                    lowered to 27, the last for which the runtime has quantizers, likewise
 unknown to ``onnx``   refused
 ====================  ==========================================================
+
+Before opset 11, Resize (and Upsample, which it replaced) reads at ``asymmetric`` places: what the
+converter leaves to newer defaults is stated.
 """
 
+from typing import Any
+
+import numpy as np
 import onnx
 import onnx_ir as ir
 
 from spiq.errors import ModelError, UnsupportedError
-from spiq.graph.skeleton import attach, skeleton
+from spiq.graph.query import dims
+from spiq.graph.skeleton import PLAIN_CONSTANTS, attach, skeleton
 
-OLDEST, WANTED = 11, 13
+OLDEST, WANTED, NEWEST = 7, 13, 27
+_RELIABLE = 11
+"""The first opset from which the converter is trusted."""
+
+_SAME = 1e-4
+"""Of the largest output: the difference of two networks that compute the same in another order."""
+
+_SIZE = 64
+"""Of an image's height and width where they are not fixed."""
+
 _DEFAULT = ("", "ai.onnx")
 _FAILURES = (
     onnx.version_converter.ConvertError,
@@ -40,9 +58,8 @@ def check(proto: onnx.ModelProto, *, where: str) -> None:
     version, newest = max(versions), onnx.defs.onnx_opset_version()
     if version < OLDEST:
         raise UnsupportedError(
-            f"{where}: opset {version} is older than {OLDEST}; quantizers per axis need {WANTED} "
-            f"and conversion from before {OLDEST} is not reliable: export it with opset {WANTED} "
-            "or newer"
+            f"{where}: opset {version} is older than {OLDEST}, which no runtime runs: export it "
+            f"with opset {WANTED} or newer"
         )
     if version > newest:
         raise UnsupportedError(
@@ -63,26 +80,27 @@ def name_default_domain(proto: onnx.ModelProto) -> None:
             entry.domain = ""
 
 
-def raised(model: ir.Model, *, where: str) -> ir.Model:
-    """Return the model with opset 13 where it has an older one, else the model itself.
+def settled(model: ir.Model, *, where: str) -> ir.Model:
+    """Return the model with an opset that can be worked on, the model itself where it has one.
 
     Args:
         model: A sorted model without functions of its own.
         where: The model's name for messages.
 
     Raises:
-        UnsupportedError: The converter fails.
+        UnsupportedError: The converter fails, or what it made computes something else.
     """
     version = model.opset_imports[""]
-    if version >= WANTED:
+    wanted = min(max(version, WANTED), NEWEST)
+    if version == wanted:
         return model
     try:
-        proto = onnx.version_converter.convert_version(skeleton(model), WANTED)
+        proto = onnx.version_converter.convert_version(skeleton(model), wanted)
     except _FAILURES as error:
         reason = " ".join(str(error).split())
         raise UnsupportedError(
-            f"{where}: opset {version} cannot be raised to {WANTED} ({reason}): export it with "
-            f"opset {WANTED} or newer"
+            f"{where}: opset {version} cannot be turned into {wanted} ({reason}): export it with "
+            f"opset {wanted}"
         ) from error
     newer = ir.serde.deserialize_model(proto)
     attach(newer, model)
@@ -93,4 +111,68 @@ def raised(model: ir.Model, *, where: str) -> ir.Model:
     newer.model_version = model.model_version
     newer.doc_string = model.doc_string
     newer.metadata_props.update(model.metadata_props)
+    if version < _RELIABLE:
+        _state_places(newer)
+    if not _RELIABLE <= version <= NEWEST:
+        _compare(model, newer, where)
     return newer
+
+
+def _state_places(model: ir.Model) -> None:
+    for node in model.graph.all_nodes():
+        if node.op_type == "Resize" and not node.domain:
+            for name, text in (
+                ("coordinate_transformation_mode", "asymmetric"),
+                ("nearest_mode", "floor"),
+            ):
+                node.attributes.setdefault(name, ir.AttrString(name, text))
+
+
+def _compare(model: ir.Model, turned: ir.Model, where: str) -> None:
+    """Refuse a conversion that computes something else on random inputs, or cannot be run."""
+    version, wanted = model.opset_imports[""], turned.opset_imports[""]
+    todo = f"export it with opset {wanted}"
+    try:
+        before, after = _run(model), _run(turned)
+    except Exception as error:  # the runtime's exceptions share no public base class
+        reason = (str(error).strip().splitlines() or [""])[0]
+        raise UnsupportedError(
+            f"{where}: the network, as it is with opset {version} or turned into {wanted}, cannot "
+            f"be run to compare them ({reason:.200}): {todo}"
+        ) from error
+    for value, old, new in zip(model.graph.outputs, before, after, strict=True):
+        if not _same(np.asarray(old), np.asarray(new)):
+            raise UnsupportedError(
+                f"{where}: turned from opset {version} into {wanted}, the network computes another "
+                f"{value.name!r}: {todo}"
+            )
+
+
+def _same(old: Any, new: Any) -> bool:
+    if old.shape != new.shape or old.dtype != new.dtype:
+        return False
+    if old.dtype.kind != "f":
+        return bool((old == new).all())
+    largest = float(np.abs(old[np.isfinite(old)]).max(initial=0))
+    return bool(np.allclose(old, new, rtol=0, atol=_SAME * largest, equal_nan=True))
+
+
+def _run(model: ir.Model) -> list[Any]:
+    import onnxruntime as ort  # takes its time, and is rarely needed here
+
+    options = ort.SessionOptions()
+    options.log_severity_level = 4
+    proto = ir.serde.serialize_model(model)
+    proto.ir_version = max(proto.ir_version, PLAIN_CONSTANTS)
+    opened = ort.InferenceSession(
+        proto.SerializeToString(), options, providers=["CPUExecutionProvider"]
+    )
+    random = np.random.default_rng(0)
+    feeds = {}
+    for value in model.graph.inputs:
+        sizes = enumerate(dims(value) or ())
+        shape = [(_SIZE if axis > 1 else 1) if size is None else size for axis, size in sizes]
+        dtype = value.dtype.numpy() if value.dtype is not None else np.dtype(np.float32)
+        feeds[str(value.name)] = random.standard_normal(shape).astype(dtype)
+    results: list[Any] = opened.run(None, feeds)
+    return results

@@ -172,7 +172,7 @@ def _parsed(opened: _Opened) -> ir.Model:
 def _normalized(model: ir.Model, *, where: str) -> ir.Model:
     functions.inline(model, where=where)
     checks.in_order(model, where=where)
-    model = opset.raised(model, where=where)
+    model = opset.settled(model, where=where)
     try:
         LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
     except (ir.passes.PassError, TypeError, ValueError) as error:

@@ -17,7 +17,11 @@ import onnx_ir as ir
 from google.protobuf.message import Message  # type: ignore[import-untyped]
 
 from spiq.errors import ModelError, UnsupportedError
+<<<<<<< HEAD
 from spiq.graph.shapes import assign, without_stated
+=======
+from spiq.graph.shapes import assign, inferred
+>>>>>>> 56a04ea (Old and newest opsets turned and compared; masks, variances of rounding, doubled lists and weights beneath all numbers are taken)
 from spiq.graph.skeleton import skeleton
 from spiq.io.checks import described
 
@@ -171,9 +175,10 @@ def settle(model: ir.Model, *, where: str) -> None:
     Raises:
         ModelError: Shapes or types contradict each other.
     """
-    assign(model, inferred(skeleton(model), where=where))
+    assign(model, _settled(skeleton(model), where))
 
 
+<<<<<<< HEAD
 def inferred(proto: onnx.ModelProto, *, where: str) -> onnx.ModelProto:
     """Return a model with the types and shapes of its values, in place of those that it states.
 
@@ -198,6 +203,20 @@ def inferred(proto: onnx.ModelProto, *, where: str) -> onnx.ModelProto:
         f"{where}: shapes or types contradict each other ({_one_line(problem)}): export the "
         "network again"
     ) from problem
+=======
+def _settled(proto: onnx.ModelProto, where: str) -> onnx.ModelProto:
+    del proto.graph.value_info[:]
+    for output in proto.graph.output:
+        if output.type.HasField("tensor_type"):
+            output.type.tensor_type.ClearField("shape")
+    try:
+        return inferred(proto, strict=True)
+    except _INFERENCE as error:
+        raise ModelError(
+            f"{where}: shapes or types contradict each other ({_one_line(error)}): export the "
+            "network again"
+        ) from error
+>>>>>>> 56a04ea (Old and newest opsets turned and compared; masks, variances of rounding, doubled lists and weights beneath all numbers are taken)
 
 
 def inputs(model: ir.Model, *, where: str) -> None:

@@ -78,6 +78,8 @@ class Rounded:
 
 Rounding = Callable[[Kernels], Rounded]
 
+_NOTHING = 1e-30
+
 
 def nearest(kernels: Kernels) -> Rounded:
     """Round every entry to the nearest integer."""
@@ -120,10 +122,13 @@ def needs_correlation(layer: LayerPlan) -> bool:
 
 
 def _peak_step(kernels: Kernels) -> Array:
-    """Return the least step that clips nothing, 1 for rows of zeros."""
+    """Return the least step that clips nothing, 1 for rows of zeros.
+
+    What is beneath all numbers counts as zero: its step, or a bias's, would be 0 in float32.
+    """
     peak = np.abs(kernels.weight).max(axis=(2, 3)).astype(np.float64)
     step = np.maximum(peak / kernels.qmax, kernels.least)
-    return np.where(step > 0, step, 1.0)
+    return np.where(step > _NOTHING, step, 1.0)
 
 
 def _in_steps(kernels: Kernels, step: Array) -> Weights:

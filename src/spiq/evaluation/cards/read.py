@@ -46,6 +46,10 @@ TASKS: dict[str, str] = {
 """Module of each task, imported when used."""
 
 
+_LONGEST = 1 << 16
+"""Bytes of a card; parsing takes the square of the length of a key."""
+
+
 def read(path: str | os.PathLike[str]) -> Card:
     """Read the card at ``path``.
 
@@ -54,6 +58,13 @@ def read(path: str | os.PathLike[str]) -> Card:
             data set's folder is not there.
     """
     where = Path(path)
+    try:
+        return _read(where)
+    except RecursionError as error:  # while it is parsed, or shown in a message
+        raise CardError(f"{where}: the tables are nested too deeply: write a flat card") from error
+
+
+def _read(where: Path) -> Card:
     table = _parsed(where)
     _known(table, {"name", "task", *keys.SECTIONS}, f"{where}: unknown key")
     for key in ("name", "task", "dataset", "input"):
@@ -82,12 +93,12 @@ def read(path: str | os.PathLike[str]) -> Card:
 
 def _parsed(where: Path) -> dict[str, Any]:
     stored = content(where, "the card")
+    if len(stored) > _LONGEST:
+        raise CardError(f"{where}: not a card: it has more than {_LONGEST} bytes")
     try:
         return tomllib.loads(stored.decode("utf-8"))
     except ValueError as error:  # also what is not UTF-8
         raise CardError(f"{where}: not a TOML file: {error}") from error
-    except RecursionError as error:
-        raise CardError(f"{where}: it is nested too deeply to be a card") from error
 
 
 def _section(table: object, key: str, where: Path) -> Any:
