@@ -25,7 +25,7 @@ from spiq.errors import PlanError, VerificationError
 from spiq.graph.edit import remove_unused
 from spiq.graph.fingerprint import fingerprint
 from spiq.inspection.layers import layer_results
-from spiq.io.read import read
+from spiq.io.read import beside, read
 from spiq.io.write import serialize
 from spiq.methods import METHODS
 from spiq.planning.choose.decide import make_plan, place_for, placed
@@ -209,7 +209,7 @@ def _carry_out(decided: _Decided, run: _Run) -> Quantized:
         weight_bits=plan.weight_bits,
         activation_bits=plan.activation_bits,
         layers=layers,
-        bytes_before=size,
+        bytes_before=size + beside(decided.model),
         bytes_after=len(quantized),
         seconds=time.perf_counter() - run.start,
         bits_per_weight=mean_bits,

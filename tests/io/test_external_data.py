@@ -11,7 +11,8 @@ from onnx.external_data_helper import set_external_data
 from onnx_text import WEIGHT, constant, network, refused, serialized
 
 from spiq.errors import ModelError
-from spiq.io.read import read
+from spiq.io.read import beside, read
+from spiq.pipeline import quantize
 
 
 def external(folder: Path, location: str = "data/net.bin", **where: int) -> Path:
@@ -164,3 +165,11 @@ def test_external_length_of_another_shape(tmp_path: Path) -> None:
 
 def test_external_data_without_a_folder(tmp_path: Path) -> None:
     refused(external(tmp_path).read_bytes(), ModelError, "'weight'", "give the path")
+
+
+def test_external_data_counts_in_the_size(tmp_path: Path) -> None:
+    path = external(tmp_path, length=WEIGHT.nbytes)
+    assert beside(read(path)) == (tmp_path / "data" / "net.bin").stat().st_size
+    assert beside(read(network())) == 0
+    report = quantize(path).report
+    assert report.bytes_before == path.stat().st_size + 3 + WEIGHT.nbytes

@@ -338,6 +338,23 @@ def test_a_bound_on_one_side(call: str) -> None:
     assert quantize(model).report.snr_db["y"] > 20
 
 
+@pytest.mark.parametrize("value", [1e-44, 1e-38, 3e-31])
+@pytest.mark.parametrize("rows", [slice(0, 1), slice(0, 4)])
+def test_weights_beneath_all_numbers(value: float, rows: slice) -> None:
+    """Silent, and exact: what a row of them adds to its bias is nothing."""
+    last = np.random.default_rng(0).standard_normal((5, 16, 1, 1)).astype(np.float32)
+    last[rows] = value
+    bias = np.float32([1, 0, 3, 0, 5])
+    model = with_constants("c = Conv (x, w) r = Relu (c) y = Conv (r, v, b)", v=last, b=bias)
+    model.graph.output[0].type.tensor_type.elem_type = onnx.TensorProto.FLOAT
+    made = quantize(model)
+    x = np.random.default_rng(1).standard_normal((1, 3, 8, 8)).astype(np.float32)
+    found = made.run({"x": x})["y"][:, rows]
+    wanted = np.broadcast_to(bias[rows].reshape(1, -1, 1, 1), found.shape)
+    np.testing.assert_allclose(found, wanted, atol=0.05)
+    assert made.report.snr_db["y"] > 20
+
+
 # What is left in the end
 
 

@@ -1,6 +1,7 @@
 """Files and versions, broken and sound, and what reading makes of them."""
 
 import logging
+import os
 import re
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from onnx_text import SHUFFLED, WEIGHT, constant, network, operators, refused, s
 from spiq.errors import ConfigError, ModelError, UnsupportedError
 from spiq.io.opset import NEWEST
 from spiq.io.read import read
+from spiq.pipeline import quantize
 
 # The file
 
@@ -82,6 +84,15 @@ def test_path_below_a_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["a\0b", "n" * 300, "two\nlines"])
 def test_strange_name(tmp_path: Path, name: str) -> None:
     refused(tmp_path / name, ModelError, "check the path")
+
+
+def test_name_that_is_no_text(tmp_path: Path) -> None:
+    path = os.fsencode(tmp_path) + b"/n\xff.onnx"
+    try:
+        Path(os.fsdecode(path)).write_bytes(network().SerializeToString())
+    except OSError:
+        pytest.skip("the file system takes no such names")
+    assert quantize(os.fsdecode(path)).report.snr_db["y"] > 20
 
 
 def test_other_type() -> None:

@@ -28,6 +28,8 @@ from spiq.io import checks, functions, opset, schema, sizes, weight_tensors
 
 Source = str | os.PathLike[str] | bytes | onnx.ModelProto | ir.Model
 
+_BESIDE = "spiq.beside"
+
 _OTHER_FORMATS = {
     b"version https://git-lfs": "a Git LFS pointer: run `git lfs pull`",
     b"PK\x03\x04": "a zip archive or a PyTorch file: export the network to ONNX",
@@ -81,7 +83,13 @@ def read(source: Source) -> ir.Model:
         sizes.magnitudes,
     ):
         check(model, where=opened.where)
+    model.meta[_BESIDE] = _data_bytes(opened)
     return model
+
+
+def beside(model: ir.Model) -> int:
+    """Return the bytes of the data files beside the file that a model was read from."""
+    return int(model.meta.get(_BESIDE, 0))
 
 
 def _open(source: Source) -> _Opened:
@@ -195,6 +203,13 @@ def _load_constants(model: ir.Model, opened: _Opened) -> None:
                 )
             elif tensor is not None and not isinstance(tensor, ir.Tensor):
                 value.const_value = weight_tensors.in_memory(tensor, name, where=where)
+
+
+def _data_bytes(opened: _Opened) -> int:
+    weights = opened.proto.graph.initializer
+    entries = (entry for weight in weights for entry in weight.external_data)
+    names = {entry.value for entry in entries if entry.key == "location"}
+    return sum((opened.folder / name).stat().st_size for name in names) if opened.folder else 0
 
 
 def _root(error: BaseException) -> str:

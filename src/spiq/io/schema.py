@@ -17,11 +17,7 @@ import onnx_ir as ir
 from google.protobuf.message import Message  # type: ignore[import-untyped]
 
 from spiq.errors import ModelError, UnsupportedError
-<<<<<<< HEAD
-from spiq.graph.shapes import assign, without_stated
-=======
-from spiq.graph.shapes import assign, inferred
->>>>>>> 56a04ea (Old and newest opsets turned and compared; masks, variances of rounding, doubled lists and weights beneath all numbers are taken)
+from spiq.graph.shapes import assign, inferred, without_stated
 from spiq.graph.skeleton import skeleton
 from spiq.io.checks import described
 
@@ -175,48 +171,14 @@ def settle(model: ir.Model, *, where: str) -> None:
     Raises:
         ModelError: Shapes or types contradict each other.
     """
-    assign(model, _settled(skeleton(model), where))
-
-
-<<<<<<< HEAD
-def inferred(proto: onnx.ModelProto, *, where: str) -> onnx.ModelProto:
-    """Return a model with the types and shapes of its values, in place of those that it states.
-
-    Args:
-        proto: The model without its large weights, nodes sorted; what it states is removed.
-        where: The model's name for messages.
-
-    Raises:
-        ModelError: Types or shapes contradict each other.
-    """
-    without_stated(proto)
-    problem: Exception | None = None
-    for propagate in (True, False):  # numbers in shapes are a help, not what decides
-        try:
-            return onnx.shape_inference.infer_shapes(
-                proto, check_type=True, strict_mode=True, data_prop=propagate
-            )
-        except _INFERENCE as error:
-            problem = error
-    assert problem is not None
-    raise ModelError(
-        f"{where}: shapes or types contradict each other ({_one_line(problem)}): export the "
-        "network again"
-    ) from problem
-=======
-def _settled(proto: onnx.ModelProto, where: str) -> onnx.ModelProto:
-    del proto.graph.value_info[:]
-    for output in proto.graph.output:
-        if output.type.HasField("tensor_type"):
-            output.type.tensor_type.ClearField("shape")
     try:
-        return inferred(proto, strict=True)
+        found = inferred(without_stated(skeleton(model)), strict=True)
     except _INFERENCE as error:
         raise ModelError(
             f"{where}: shapes or types contradict each other ({_one_line(error)}): export the "
             "network again"
         ) from error
->>>>>>> 56a04ea (Old and newest opsets turned and compared; masks, variances of rounding, doubled lists and weights beneath all numbers are taken)
+    assign(model, found)
 
 
 def inputs(model: ir.Model, *, where: str) -> None:

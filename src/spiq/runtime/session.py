@@ -51,11 +51,19 @@ def session(
     source = model if isinstance(model, bytes) else os.fspath(Path(model))
     if isinstance(source, str) and not Path(source).exists():
         raise ModelError(f"{source!r}: there is no such file: check the path")
+    given: str | bytes = source
+    if isinstance(source, str) and not _is_text(source):
+        given = Path(source).read_bytes()  # the runtime takes no other names
     try:
-        return ort.InferenceSession(source, options, providers=["CPUExecutionProvider"])
+        return ort.InferenceSession(given, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # the runtime's exceptions share no public base class
         where = source if isinstance(source, str) else name
         raise ModelError(f"{where}: ONNX Runtime cannot load it: {_reason(error)}") from error
+
+
+def _is_text(path: str) -> bool:
+    """Return whether a path is UTF-8; what is not came in as surrogates."""
+    return not any("\ud800" <= letter <= "\udfff" for letter in path)
 
 
 def call(
