@@ -106,7 +106,7 @@ def extents(model: ir.Model, *, where: str) -> None:
                 f"{where}: input {value.name!r} has the shape {shape}, which holds nothing: export "
                 "the network again"
             )
-        size = _bytes_of(value.dtype) * math.prod(size for size in shape if size is not None)
+        size = _bytes_of(value.dtype) * math.prod(length for length in shape if length is not None)
         if size > _MOST:
             raise UnsupportedError(
                 f"{where}: tensor {value.name!r} of shape {shape} takes {size / 1e9:.3g} GB, but "
@@ -179,10 +179,6 @@ def _differ(first: Size, second: Size) -> bool:
     return first is not None and second is not None and first != second
 
 
-def _times(size: Size, factor: int) -> Size:
-    return None if size is None else size * factor
-
-
 # Rules
 
 
@@ -208,7 +204,7 @@ def _convolution(node: ir.Node) -> str | None:
         return f"has {groups} groups and a weight of shape {weight}"
     if kernel and (len(kernel) != len(weight) - 2 or any(map(_differ, kernel, weight[2:]))):
         return f"has the kernel_shape {kernel} and a weight of shape {weight}"
-    across = _times(weight[1], groups)
+    across = None if weight[1] is None else weight[1] * groups
     channels, outputs = (across, weight[0]) if node.op_type == "Conv" else (weight[0], across)
     if data is not None and (len(data) != len(weight) or _differ(data[1], channels)):
         return f"has {groups} groups and a weight of shape {weight} for an input of shape {data}"
@@ -232,12 +228,11 @@ def _norm(node: ir.Node) -> str | None:  # which the inference leaves open befor
 def _gemm(node: ir.Node) -> str | None:
     weight = dims(node.inputs[1])
     if weight is None or len(weight) != 2 or 0 in weight:
-        return f"has a weight of shape {weight}" if weight is not None else None
+        return None if weight is None else f"has a weight of shape {weight}"
     outputs = weight[0 if node.attributes.get_int("transB", 0) else 1]
-    for value in _given(node, (2,)):
-        bias = dims(value)
-        if bias and (len(bias) > 2 or (bias[-1] != 1 and _differ(bias[-1], outputs))):
-            return f"has a bias of shape {bias} for {outputs} outputs"
+    bias = dims(node.inputs[2]) if len(node.inputs) > 2 else None
+    if bias and (len(bias) > 2 or (bias[-1] != 1 and _differ(bias[-1], outputs))):
+        return f"has a bias of shape {bias} for {outputs} outputs"
     return None
 
 
