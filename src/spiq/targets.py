@@ -6,8 +6,8 @@ _INTEGER = frozenset(
     {
         "Conv", "Gemm", "MatMul",
         "Add", "BatchNormalization", "Mul", "Sigmoid",
-        "Concat", "Flatten", "Pad", "Reshape", "Slice", "Split", "Squeeze", "Transpose",
-        "Unsqueeze",
+        "Concat", "DepthToSpace", "Flatten", "Pad", "Reshape", "Slice", "SpaceToDepth", "Split",
+        "Squeeze", "Transpose", "Unsqueeze",
         "AveragePool", "GlobalAveragePool", "MaxPool", "LeakyRelu", "ResizeNearest",
     }
 )  # fmt: skip

@@ -11,7 +11,9 @@ from onnx import numpy_helper
 
 from spiq.io.read import read
 from spiq.runtime.session import session
-from spiq.stats.routing import MOVERS, ZERO, gather, route, scatter
+from spiq.stats.maps import ZERO
+from spiq.stats.movers import MOVERS
+from spiq.stats.routing import gather, route, scatter
 
 SHAPE = (2, 4, 6, 5)
 CHANNELS = (1, 4, 1, 1)

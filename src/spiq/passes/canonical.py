@@ -7,23 +7,26 @@ Pad (zeros, space only) -> Conv                Conv with these pads
 ReduceMean or AveragePool over all of space    GlobalAveragePool (-> Flatten)
 MatMul -> Add (rank 2), Gemm of any form       Gemm, alpha = beta = 1, transB = 1 (-> Add)
 1x1 Conv on a 1x1 map -> Flatten               Flatten -> Gemm
+Sum of several tensors                         Add -> Add ...
 =============================================  ====================================
 """
 
 import numpy as np
 import onnx_ir as ir
 
-from spiq.graph.edit import initializer, replace, unique_name
+from spiq.graph.edit import bypass, initializer, replace, unique_name
 from spiq.graph.query import (
     constant,
     dims,
     feeds_only,
     ints,
     is_constant,
+    is_float32,
     rank,
     sole_consumer,
     spatial,
 )
+from spiq.graph.shapes import infer
 from spiq.passes.cleanup import kernel_shape
 
 
@@ -61,6 +64,29 @@ def _spatial_zero_pads(node: ir.Node) -> list[int] | None:
     if half < 3 or pads[:2].any() or pads[half : half + 2].any():
         return None
     return [int(pad) for pad in (*pads[2:half], *pads[half + 2 :])]
+
+
+def split_sums(model: ir.Model) -> int:
+    """Write sums of several tensors as sums of two, for which an integer kernel exists."""
+    changed = 0
+    for node in list(model.graph):
+        if node.op_type != "Sum" or node.domain != "" or not is_float32(node.outputs[0]):
+            continue
+        terms, name = [value for value in node.inputs if value is not None], node.name
+        for index, term in enumerate(terms[1:-1]):
+            part = ir.node("Add", [terms[0], term], name=f"{name}_{index}")
+            part.outputs[0].name = unique_name(model.graph, f"{node.outputs[0].name}_{index}")
+            part.outputs[0].type = node.outputs[0].type
+            model.graph.insert_before(node, part)
+            terms[0] = part.outputs[0]
+        if len(terms) > 1:
+            replace(node, ir.node("Add", [terms[0], terms[-1]], name=name))
+        elif not bypass(node):
+            continue
+        changed += 1
+    if changed:
+        infer(model)
+    return changed
 
 
 def pool_means(model: ir.Model) -> int:

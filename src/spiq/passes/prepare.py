@@ -14,7 +14,8 @@ from spiq.graph.edit import remove_unused
 from spiq.graph.query import weight_nodes
 from spiq.graph.shapes import take_stated
 from spiq.passes.batchnorm import Moments, Norm, fold_batchnorm
-from spiq.passes.canonical import canonical_gemm, dense_heads, fold_pads, pool_means
+from spiq.passes.bounds import merge_bounds
+from spiq.passes.canonical import canonical_gemm, dense_heads, fold_pads, pool_means, split_sums
 from spiq.passes.cleanup import drop_noops, explicit_pads, plain_constants, plain_resizes
 from spiq.passes.constants import resolve_shapes
 
@@ -26,6 +27,8 @@ PASSES = (
     plain_resizes,
     fold_pads,
     pool_means,
+    split_sums,
+    merge_bounds,
     canonical_gemm,
 )
 

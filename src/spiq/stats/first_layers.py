@@ -25,7 +25,8 @@ from spiq.passes.batchnorm import Moments, batchnorm_affine, weight_and_bias
 from spiq.passes.cleanup import kernel_shape
 from spiq.passes.prepare import Prepared
 from spiq.stats.channel import Array
-from spiq.stats.routing import MOVERS, gather, route
+from spiq.stats.movers import MOVERS
+from spiq.stats.routing import gather, route
 from spiq.stats.rules.linear import grouped
 
 NEIGHBOURS, COLOURS = 0.95, 0.9

@@ -27,13 +27,14 @@ from spiq.graph.query import constant, data_inputs, is_constant
 from spiq.passes.batchnorm import Norm, weight_and_bias
 from spiq.passes.prepare import Prepared
 from spiq.stats.channel import Array, ChannelStats, stats
+from spiq.stats.movers import MOVERS
 from spiq.stats.propagate import Measured, handed_back
-from spiq.stats.routing import MOVERS, gather, route
+from spiq.stats.routing import gather, route
 from spiq.stats.rules import RULES
 from spiq.stats.rules.activations import Function, function_of
 from spiq.stats.rules.arithmetic import gated
 from spiq.stats.rules.linear import grouped, tap_shares
-from spiq.stats.rules.types import channels
+from spiq.stats.rules.types import beside, channels
 
 _ROWS = 128
 """Outputs of a dense layer that are looked at: more take time and add no certainty."""
@@ -227,7 +228,9 @@ def _added(node: ir.Node, parts: Sequence[Array]) -> list[Array] | None:
         return None
     array = constant(node.inputs[0] if is_constant(node.inputs[0]) else node.inputs[1])
     sign = -1 if node.op_type == "Sub" else 1
-    base = parts[0][0] + sign * np.asarray(array, np.float64)
+    if array is None:
+        return None
+    base = parts[0][0] + sign * beside(array, parts[0].shape[1:]).mean
     return [np.stack(np.broadcast_arrays(base, *parts[0][1:]))]
 
 
@@ -236,7 +239,7 @@ def _scaled(node: ir.Node, parts: Sequence[Array]) -> list[Array] | None:
     array = constant(node.inputs[0] if turned else node.inputs[1])
     if array is None or len(parts) > 1 or (turned and node.op_type == "Div"):
         return None
-    factor = np.asarray(array, np.float64)
+    factor = beside(array, parts[0].shape[1:]).mean
     return [parts[0] * factor if node.op_type == "Mul" else parts[0] / factor]
 
 

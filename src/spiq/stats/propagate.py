@@ -7,19 +7,25 @@ Concat's inputs, of which they are the exact moments. The spread of a sum is cor
 layers behind it state, see :mod:`spiq.stats.sums`.
 """
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 import onnx_ir as ir
 
-from spiq.graph.query import data_inputs, is_constant, where
+from spiq.graph.query import data_inputs, dims, is_constant, where
 from spiq.passes.batchnorm import Moments
 from spiq.passes.prepare import Prepared
 from spiq.stats.channel import ChannelStats, stats
-from spiq.stats.routing import ZERO, route
+from spiq.stats.maps import ZERO
+from spiq.stats.routing import route_of_all
 from spiq.stats.rules import RULES
+from spiq.stats.rules.arithmetic import gated
+from spiq.stats.rules.compositions import apply_composed, composed
 from spiq.stats.sums import corrected
+
+_log = logging.getLogger(__name__)
 
 _WEIGHTED = ("Conv", "ConvTranspose")
 
@@ -75,11 +81,33 @@ def measure(prepared: Prepared, inputs: Mapping[str, ChannelStats]) -> Measured:
 def _apply_rule(
     node: ir.Node, known: Mapping[ir.Value, ChannelStats], stated: Mapping[str, Moments]
 ) -> list[ChannelStats] | None:
+    joined = composed(node) if gated(node) is None else None
+    if joined is not None and joined[0] in known:
+        return [apply_composed(joined[1], known[joined[0]])]
     rule = RULES.get(node.op_type) if node.domain == "" else None
     if rule is None or (node.op_type in _WEIGHTED and node.outputs[0].name in stated):
         return None
     inputs = [None if value is None else known.get(value) for value in node.inputs]
-    return rule(node, inputs)
+    try:
+        found = rule(node, inputs)
+    except (IndexError, ValueError) as error:  # shapes that do not belong together
+        _log.info("no statistics of %s: %s", where(node), error)
+        return None
+    if found is None or all(map(_fits, found, node.outputs)):
+        return found
+    _log.info("no statistics of %s: its rule's result is not of its shape", where(node))
+    return None
+
+
+def _fits(found: ChannelStats, value: ir.Value) -> bool:
+    """Return whether a layout is one that the shape of ``value`` can have."""
+    shape = dims(value)
+    return shape is None or (
+        len(found.layout) == len(shape)
+        and all(
+            own in (1, size) or size is None for own, size in zip(found.layout, shape, strict=True)
+        )
+    )
 
 
 def _with_moments(moments: Moments, ruled: ChannelStats | None, value: ir.Value) -> ChannelStats:
@@ -100,7 +128,7 @@ def handed_back(graph: ir.Graph, stated: Mapping[str, Moments]) -> dict[str, Mom
             continue
         layouts = [_plain_layout(value) for value in node.inputs if value is not None]
         known = [layout for layout in layouts if layout is not None]
-        maps = route(node, known) if len(known) == len(node.inputs) else None
+        maps = route_of_all(node, known) if len(known) == len(node.inputs) else None
         if maps is None or (maps[0] == ZERO).any():
             continue
         start = 0

@@ -26,7 +26,7 @@ import onnx_ir as ir
 
 from spiq.graph.query import data_inputs
 from spiq.stats.channel import Array
-from spiq.stats.routing import MOVERS
+from spiq.stats.movers import MOVERS
 from spiq.stats.rules.activations import function_of
 
 FREEDOM, SUM_FREEDOM = 6.5, 9.0

@@ -15,6 +15,7 @@ knows what the operator makes of it, but without that all before it would seem n
 """
 
 from collections.abc import Container, Iterator
+from itertools import repeat
 
 import numpy as np
 import onnx_ir as ir
@@ -23,11 +24,13 @@ from spiq.graph.query import constant, data_inputs, ints, is_constant, spatial, 
 from spiq.passes.batchnorm import batchnorm_affine
 from spiq.passes.cleanup import kernel_shape
 from spiq.stats.channel import Array
+from spiq.stats.maps import Layout, Map
 from spiq.stats.propagate import Measured
-from spiq.stats.routing import route, scatter
+from spiq.stats.routing import mixture, route, scatter
 from spiq.stats.rules import RULES
 from spiq.stats.rules.activations import function_of, mean_square_slope
 from spiq.stats.rules.linear import grouped, tap_shares
+from spiq.stats.rules.types import beside
 
 
 def importance_of(
@@ -53,7 +56,7 @@ def importance_of(
         if not inputs or _lacks_rule(node, importance):
             continue
         if node in layers:
-            passed = [through_layer(node, importance[node.outputs[0]], measured, likeness)]
+            passed = _through_layer(node, inputs, importance[node.outputs[0]], measured, likeness)
         else:
             passed = _backward(node, inputs, importance, measured)
         for value, share in zip(inputs, passed, strict=True):
@@ -108,6 +111,12 @@ def _backward(
             scatter(entry, array, layouts) for entry, array in zip(maps, outputs, strict=False)
         ]
         return [np.sum(shares, axis=0) for shares in zip(*parts, strict=True)]
+    mixed = mixture(node, layouts)
+    if mixed is not None:
+        return [
+            np.sum(shares, axis=0)
+            for shares in zip(*map(_unmixed, mixed, outputs, repeat(layouts)), strict=True)
+        ]
     function = function_of(node)
     if function is not None:
         return [outputs[0] * mean_square_slope(function, measured.stats[inputs[0]])]
@@ -138,6 +147,21 @@ def _as_the_signal(
         np.full(measured.stats[value].layout, after / power if power > 0 else 0.0)
         for value, power in zip(inputs, powers, strict=True)
     ]
+
+
+def _through_layer(
+    node: ir.Node, inputs: list[ir.Value], out: Array, measured: Measured, likeness: float
+) -> list[Array]:
+    """Return what each data input of a layer gets: what it multiplies, and what it adds."""
+    return [
+        through_layer(node, out, measured, likeness) if value is node.inputs[0] else out
+        for value in inputs
+    ]
+
+
+def _unmixed(entry: Map, array: Array, layouts: list[Layout]) -> list[Array]:
+    """Share importance out among the entries that each entry of an output is made of."""
+    return scatter(entry, np.broadcast_to(array / len(entry), entry.shape), layouts)
 
 
 def through_layer(node: ir.Node, out: Array, measured: Measured, likeness: float = 1.0) -> Array:
@@ -184,7 +208,8 @@ def _other_factors(node: ir.Node, inputs: list[ir.Value], measured: Measured) ->
         if known is not None:
             factors.append(known.second_moment)
         else:
-            factors.append(np.ones(1) if array is None else np.square(np.asarray(array, float)))
+            layout = measured.stats[value].layout
+            factors.append(np.ones(1) if array is None else beside(array, layout).second_moment)
     return factors
 
 

@@ -13,10 +13,15 @@ import onnx_ir as ir
 
 from spiq.graph.query import constant, data_inputs, weight_nodes
 from spiq.stats.channel import Array, ChannelStats
+from spiq.stats.maps import Map
+from spiq.stats.movers import MOVERS
 from spiq.stats.propagate import Measured
-from spiq.stats.routing import route
+from spiq.stats.routing import mixture, route_of_all
 from spiq.stats.rules.activations import DIPS, function_of
 from spiq.stats.rules.arithmetic import gated
+from spiq.stats.rules.compositions import composed, over
+from spiq.stats.rules.movement import moved
+from spiq.stats.rules.types import beside
 
 Range = tuple[Array, Array]
 """Low and high end, each of shape layout + (number of lambdas,)."""
@@ -70,15 +75,16 @@ def _carried(
     node: ir.Node, index: int, ranges: Mapping[ir.Value, Range], measured: Measured
 ) -> Range | None:
     inputs = data_inputs(node)
+    if node.op_type in MOVERS and node.domain == "":
+        return _moved(node, index, ranges, measured)
     if any(value not in ranges for value in inputs) or not inputs:
         return None
     first = ranges[inputs[0]]
-
-    maps = route(node, [measured.stats[value].layout for value in inputs])
-    if maps is not None:
-        return _moved(maps[index], [ranges[value] for value in inputs])
     if node.op_type in _KEEPS:
         return first
+    joined = composed(node) if gated(node) is None else None
+    if joined is not None and joined[0] in ranges:
+        return over(joined[1], *ranges[joined[0]])
     if node.op_type in _STEPS and len(inputs) == 1 and len(node.inputs) == 2:
         return _stepped(node, first, inputs[0])
     if node.op_type in ("Add", "Sub") and len(inputs) == 2:
@@ -100,28 +106,64 @@ def _carried(
     return low, high
 
 
-def _moved(entry: np.ndarray, spans: list[Range]) -> Range:
-    ends = []
-    for side in (0, 1):
-        count = spans[0][side].shape[-1]
-        flat = [span[side].reshape(-1, count) for span in spans]
-        ends.append(np.concatenate([*flat, np.zeros((1, count))])[entry])
-    return ends[0], ends[1]
+def _moved(
+    node: ir.Node, index: int, ranges: Mapping[ir.Value, Range], measured: Measured
+) -> Range | None:
+    """Read the ranges of the inputs through the map of an operator that only moves data."""
+    inputs = [None if value is None else measured.stats.get(value) for value in node.inputs]
+    known = moved(node, inputs)
+    if known is None:
+        return None
+    count = next(iter(ranges.values()))[0].shape[-1]
+    spans = [
+        ranges[value] if value in ranges else _fixed(found, count)
+        for value, found in zip(node.inputs, known, strict=False)
+        if value is not None
+    ]
+    layouts = [found.layout for found in known]
+    maps = route_of_all(node, layouts)
+    if maps is not None:
+        low, high = (_read(maps[index], [span[side] for span in spans]) for side in (0, 1))
+        return low, high
+    mixed = mixture(node, layouts)
+    if mixed is None:
+        return None
+    low, high = (_read(mixed[index], [span[side] for span in spans]) for side in (0, 1))
+    return low.min(axis=0), high.max(axis=0)
+
+
+def _read(entry: Map, ends: list[Array]) -> Array:
+    count = ends[0].shape[-1]
+    flat = [end.reshape(-1, count) for end in ends]
+    read: Array = np.concatenate([*flat, np.zeros((1, count))])[entry]
+    return read
+
+
+def _fixed(known: ChannelStats, count: int) -> Range:
+    """Return the range of a constant, the same for all widths."""
+    shape = (*known.layout, count)
+    low, high = (np.broadcast_to(end[..., None], shape) for end in (known.low, known.high))
+    return low, high
 
 
 def _stepped(node: ir.Node, span: Range, source: ir.Value) -> Range | None:
     """Carry both ends through a step by a constant, if that varies with the layout alone."""
     swapped = node.inputs[1] is source
     array = constant(node.inputs[0 if swapped else 1])
-    count = span[0].ndim - 1
-    if array is None or array.ndim > count or (swapped and node.op_type == "Div"):
+    layout = span[0].shape[:-1]
+    if array is None or array.ndim > len(layout) or (swapped and node.op_type == "Div"):
         return None
-    other = np.asarray(array, np.float64).reshape((1,) * (count - array.ndim) + array.shape + (1,))
-    if np.broadcast_shapes(other.shape, span[0].shape) != span[0].shape:
+    given = beside(array, layout)
+    shape = (1,) * (len(layout) - given.mean.ndim) + given.layout + (1,)
+    if np.broadcast_shapes(shape, span[0].shape) != span[0].shape:
         return None
     step = _STEPS[node.op_type]
-    ends = [step(other, end) if swapped else step(end, other) for end in span]
-    return np.minimum(*ends), np.maximum(*ends)
+    ends = [
+        step(other.reshape(shape), end) if swapped else step(end, other.reshape(shape))
+        for end in span
+        for other in (given.low, given.high)
+    ]
+    return np.minimum.reduce(ends), np.maximum.reduce(ends)
 
 
 def _summed(node: ir.Node, terms: list[ChannelStats], ranges: Mapping[ir.Value, Range]) -> Range:

@@ -16,14 +16,17 @@ import numpy as np
 import onnx_ir as ir
 
 from spiq.graph.query import constant, data_inputs, sole_consumer, weight_nodes
-from spiq.planning.placement.components import Ids
 from spiq.planning.placement.fitness import why_float
 from spiq.planning.placement.kernels import broken_form
 from spiq.planning.placement.sharing import shared_grids, shared_scales
 from spiq.planning.placement.values import LAYERS, ROUNDS, Placement
+from spiq.stats.movers import MOVERS
 from spiq.stats.propagate import Measured
-from spiq.stats.routing import MOVERS, route
+from spiq.stats.routing import mixture, route
 from spiq.targets import Target
+
+_MIXES = frozenset({"DepthToSpace", "Reshape", "Transpose"})
+"""Movers that may mix channels on integers: all that are mixed share a scale."""
 
 _FUSED_WITH_GEMM = frozenset({"Elu", "HardSigmoid", "LeakyRelu", "Relu", "Selu", "Sigmoid",
                               "Softplus", "Softsign", "Tanh", "ThresholdedRelu"})  # fmt: skip
@@ -141,11 +144,15 @@ def _runs_on_integers(
         return False
     if kind == "MaxPool" and len(node.outputs) > 1:
         return False
-    return kind not in MOVERS or _map(node, measured) is not None
+    return kind not in MOVERS or _is_moved_whole(node, measured)
 
 
-def _map(node: ir.Node, measured: Measured) -> list[Ids] | None:
-    return route(node, [measured.stats[value].layout for value in data_inputs(node)])
+def _is_moved_whole(node: ir.Node, measured: Measured) -> bool:
+    """Return whether a mover shows its input and nothing else, on one grid."""
+    layouts = [measured.stats[value].layout for value in data_inputs(node)]
+    if route(node, layouts) is not None:
+        return True
+    return node.op_type in _MIXES and mixture(node, layouts) is not None
 
 
 def _is_rectifier(node: ir.Node) -> bool:

@@ -18,8 +18,10 @@ import onnx_ir as ir
 from spiq.graph.query import data_inputs, feeds_only
 from spiq.planning.placement.components import Ids, components
 from spiq.planning.placement.values import FREE, ROUNDS, Placement
+from spiq.stats.maps import ZERO
+from spiq.stats.movers import MOVERS
 from spiq.stats.propagate import Measured
-from spiq.stats.routing import MOVERS, ZERO, route
+from spiq.stats.routing import mixture, route
 
 
 def shared_grids(
@@ -118,10 +120,11 @@ def _joined(node: ir.Node, ids: dict[ir.Value, Ids], placement: Placement) -> li
     outputs = [ids[placement.stored_output(value)] for value in node.outputs]
     if node.op_type not in MOVERS:
         return [tuple(np.broadcast_arrays(array, outputs[0])) for array in inputs]  # type: ignore[misc]
-    maps = route(node, [array.shape for array in inputs])
+    layouts = [array.shape for array in inputs]
+    maps = route(node, layouts) or mixture(node, layouts)
     assert maps is not None
     flat = np.concatenate([array.reshape(-1) for array in inputs])
     return [
-        (flat[entry[entry != ZERO]], array[entry != ZERO])
+        (flat[entry[entry != ZERO]], np.broadcast_to(array, entry.shape)[entry != ZERO])
         for entry, array in zip(maps, outputs, strict=True)
     ]

@@ -118,12 +118,34 @@ def _elu(node: ir.Node) -> Function:
     return lambda x: np.where(x < 0, alpha * np.expm1(np.minimum(x, 0)), x)
 
 
+def _celu(node: ir.Node) -> Function:
+    alpha = node.attributes.get_float("alpha", 1.0)
+    return lambda x: np.where(x < 0, alpha * np.expm1(np.minimum(x, 0) / alpha), x)
+
+
+def _selu(node: ir.Node) -> Function:
+    alpha = node.attributes.get_float("alpha", 1.6732632)
+    gamma = node.attributes.get_float("gamma", 1.0507010)
+    return lambda x: gamma * np.where(x < 0, alpha * np.expm1(np.minimum(x, 0)), x)
+
+
+def _thresholded(node: ir.Node) -> Function:
+    alpha = node.attributes.get_float("alpha", 1.0)
+    return lambda x: np.where(x > alpha, x, 0)
+
+
 def sigmoid(x: Array) -> Array:
     """Logistic function, stable at both ends."""
     return 0.5 * (1 + np.tanh(0.5 * x))
 
 
 _erf = np.vectorize(erf, otypes=[float])
+
+
+def normal_share(z: Array) -> Array:
+    """Return the share of a normal distribution below ``z`` deviations from its mean."""
+    share: Array = 0.5 * (1 + _erf(np.clip(z, -40, 40) / sqrt(2)))
+    return share
 
 
 def _gelu(x: Array) -> Array:
@@ -137,25 +159,38 @@ def _always(function: Function) -> Callable[[ir.Node], Function]:
 
 FUNCTIONS: dict[str, Callable[[ir.Node], Function | None]] = {
     "Abs": _always(np.abs),
+    "Celu": _celu,
     "Clip": _clip,
     "Elu": _elu,
+    "Erf": _always(lambda x: _erf(np.clip(x, -40, 40))),
     "Exp": _always(lambda x: np.exp(np.minimum(x, 80))),
     "Gelu": _always(_gelu),
     "HardSigmoid": _hard_sigmoid,
     "HardSwish": _always(lambda x: x * np.clip(x / 6 + 0.5, 0, 1)),
     "LeakyRelu": _leaky,
+    "Mish": _always(lambda x: x * np.tanh(np.logaddexp(0, x))),
     "Neg": _always(np.negative),
     "PRelu": _prelu,
     "Relu": _always(lambda x: np.maximum(x, 0)),
+    "Selu": _selu,
     "Sigmoid": _always(sigmoid),
     "Softplus": _always(lambda x: np.logaddexp(0, x)),
+    "Softsign": _always(lambda x: x / (1 + np.abs(x))),
     "Sqrt": _always(lambda x: np.sqrt(np.maximum(x, 0))),
     "Tanh": _always(np.tanh),
+    "ThresholdedRelu": _thresholded,
 }
 """What each operator computes, given its node."""
 
 SILU_DIP = -1.2784645
-DIPS = {"Abs": 0.0, "LeakyRelu": 0.0, "PRelu": 0.0, "Gelu": -0.7517916, "HardSwish": -1.5}
+DIPS = {
+    "Abs": 0.0,
+    "Gelu": -0.7517916,
+    "HardSwish": -1.5,
+    "LeakyRelu": 0.0,
+    "Mish": -1.1924312,
+    "PRelu": 0.0,
+}
 """Where a function that may fall and rise again has its minimum."""
 
 
@@ -180,8 +215,12 @@ def softmax(node: ir.Node, inputs: Inputs) -> list[ChannelStats] | None:
 
 def negate(node: ir.Node, inputs: Inputs) -> list[ChannelStats] | None:
     """Neg: linear, so nothing is assumed of the distribution."""
-    x = inputs[0]
-    return None if x is None else [stats(-x.mean, x.var, -x.high, -x.low)]
+    return None if inputs[0] is None else [negated(inputs[0])]
+
+
+def negated(x: ChannelStats) -> ChannelStats:
+    """Return the statistics of -x."""
+    return stats(-x.mean, x.var, -x.high, -x.low)
 
 
 ACTIVATIONS: dict[str, Rule] = {

@@ -10,8 +10,16 @@ from collections.abc import Callable
 import numpy as np
 import onnx_ir as ir
 
+from spiq.graph.query import rank
 from spiq.stats.channel import Array, ChannelStats, stats
-from spiq.stats.rules.activations import SILU_DIP, Function, apply, function_of
+from spiq.stats.rules.activations import (
+    SILU_DIP,
+    Function,
+    apply,
+    function_of,
+    negated,
+    normal_share,
+)
 from spiq.stats.rules.types import Inputs, Rule, operand, times
 
 Binary = Callable[[ChannelStats, ChannelStats], ChannelStats]
@@ -19,7 +27,10 @@ Binary = Callable[[ChannelStats, ChannelStats], ChannelStats]
 
 def _binary(combine: Binary) -> Rule:
     def rule(node: ir.Node, inputs: Inputs) -> list[ChannelStats] | None:
-        a, b = operand(node, inputs, 0), operand(node, inputs, 1)
+        layout = next((known.layout for known in inputs if known is not None), ())
+        if len(node.inputs) != 2:
+            return None
+        a, b = (operand(node, inputs, index, layout) for index in (0, 1))
         return None if a is None or b is None else [combine(a, b)]
 
     return rule
@@ -92,9 +103,43 @@ def multiply(node: ir.Node, inputs: Inputs) -> list[ChannelStats] | None:
     return None if known is None else [apply(function, known, dip)]
 
 
+def _max(a: ChannelStats, b: ChannelStats) -> ChannelStats:
+    """Clark's moments of the larger of two independent normal numbers (Oper. Res. 9, 1961)."""
+    spread = np.sqrt(np.maximum(a.var + b.var, 1e-30))
+    z = (a.mean - b.mean) / spread
+    share, density = normal_share(z), np.exp(-(z**2) / 2) / np.sqrt(2 * np.pi)
+    mean = a.mean * share + b.mean * (1 - share) + spread * density
+    second = a.second_moment * share + b.second_moment * (1 - share)
+    second = second + (a.mean + b.mean) * spread * density
+    low, high = np.maximum(a.low, b.low), np.maximum(a.high, b.high)
+    return stats(mean, second - mean**2, low, high)
+
+
+def _min(a: ChannelStats, b: ChannelStats) -> ChannelStats:
+    return negated(_max(negated(a), negated(b)))
+
+
+def choose(node: ir.Node, inputs: Inputs) -> list[ChannelStats] | None:
+    """Where: each of both as often as the other."""
+    layout = next((known.layout for known in inputs[1:] if known is not None), ())
+    a, b = (operand(node, inputs, index, layout) for index in (1, 2))
+    size = rank(node.outputs[0])
+    if a is None or b is None or size is None:
+        return None
+    mean = (a.mean + b.mean) / 2
+    var = (a.second_moment + b.second_moment) / 2 - mean**2
+    low, high = np.minimum(a.low, b.low), np.maximum(a.high, b.high)
+    layout = (1,) * (size - mean.ndim) + mean.shape
+    mean, var, low, high = (array.reshape(layout) for array in (mean, var, low, high))
+    return [stats(mean, var, low, high)]
+
+
 ARITHMETIC: dict[str, Rule] = {
     "Add": _binary(_add),
     "Sub": _binary(_sub),
     "Mul": multiply,
     "Div": _binary(_div),
+    "Max": _binary(_max),
+    "Min": _binary(_min),
+    "Where": choose,
 }

@@ -7,64 +7,87 @@ import onnx_ir as ir
 
 from spiq.graph.query import constant, dims
 from spiq.stats.channel import ChannelStats, stats
-from spiq.stats.routing import MOVERS, gather, route
+from spiq.stats.maps import Map
+from spiq.stats.movers import MOVERS
+from spiq.stats.routing import gather, mixture, route_of_all
 from spiq.stats.rules.types import Inputs, Rule, operand
 
 
 def move(node: ir.Node, inputs: Inputs) -> list[ChannelStats] | None:
     """Carry statistics through an operator that only moves data."""
-    count = len(node.inputs) if node.op_type == "Concat" else 1
-    operands = [operand(node, inputs, index) for index in range(count)]
-    known = [entry for entry in operands if entry is not None]
-    if len(known) < count:
+    known = moved(node, inputs)
+    if known is None:
         return None
-    maps = route(node, [entry.layout for entry in known])
+    layouts = [entry.layout for entry in known]
+    maps = route_of_all(node, layouts)
     if maps is None:
-        return _mixture(known) if node.op_type == "Concat" else None
-    source = known[0].source if count == 1 else "propagated"
-    return [
-        ChannelStats(
-            gather(entry, [k.mean for k in known]),
-            gather(entry, [k.var for k in known]),
-            gather(entry, [k.low for k in known]),
-            gather(entry, [k.high for k in known]),
-            source,
-        )
-        for entry in maps
-    ]
+        mixed = mixture(node, layouts)
+        return None if mixed is None else [_mixed(entry, known) for entry in mixed]
+    source = known[0].source if len(known) == 1 else "propagated"
+    return [_gathered(entry, known, source) for entry in maps]
 
 
-def _mixture(parts: list[ChannelStats]) -> list[ChannelStats] | None:
-    """Join along an axis over which channels do not vary: a mixture, parts taken as equal."""
-    if len({part.layout for part in parts}) > 1:
-        return None
-    mean = np.mean([part.mean for part in parts], axis=0)
-    second = np.mean([part.second_moment for part in parts], axis=0)
-    low = np.min([part.low for part in parts], axis=0)
-    high = np.max([part.high for part in parts], axis=0)
-    return [stats(mean, second - mean**2, low, high)]
+def moved(node: ir.Node, inputs: Inputs) -> list[ChannelStats] | None:
+    """Return the statistics of each input that is moved, constants included, if all are known."""
+    if node.op_type != "Concat":
+        return None if inputs[0] is None else [inputs[0]]
+    beside = next((known.layout for known in inputs if known is not None), ())
+    found = [operand(node, inputs, index, beside) for index in range(len(inputs))]
+    known = [entry for entry in found if entry is not None]
+    return known if known and len(known) == len(inputs) else None
+
+
+def _gathered(entry: Map, known: list[ChannelStats], source: str = "propagated") -> ChannelStats:
+    return ChannelStats(
+        gather(entry, [k.mean for k in known]),
+        gather(entry, [k.var for k in known]),
+        gather(entry, [k.low for k in known]),
+        gather(entry, [k.high for k in known]),
+        source,
+    )
+
+
+def _mixed(entry: Map, known: list[ChannelStats]) -> ChannelStats:
+    """Return the moments of numbers that come from each of several entries equally often."""
+    parts = _gathered(entry, known)
+    mean = parts.mean.mean(axis=0)
+    second = parts.second_moment.mean(axis=0)
+    return stats(mean, second - mean**2, parts.low.min(axis=0), parts.high.max(axis=0))
 
 
 def pad(node: ir.Node, inputs: Inputs) -> list[ChannelStats] | None:
-    """Pad: zeros in space pull the mean to zero by the share of positions that they take."""
-    moved = move(node, inputs)
-    pads, shape = constant(node.inputs[1]), dims(node.outputs[0])
-    mode = node.attributes.get_string("mode", "constant")
-    if moved is None or pads is None or mode != "constant":
-        return moved
-    half = len(pads) // 2
+    """Pad: what fills space pulls the mean to itself by the share of positions that it takes."""
+    before, pads, shape = move(node, inputs), constant(node.inputs[1]), dims(node.outputs[0])
+    if before is None or node.attributes.get_string("mode", "constant") != "constant":
+        return before
+    fill = _fill(node)
+    if fill is None:
+        return None
+    known, half = before[0], len(pads) // 2 if pads is not None else 0
+    if pads is None or half != known.mean.ndim or len(node.inputs) > 3:
+        low, high = np.minimum(known.low, fill), np.maximum(known.high, fill)
+        return [stats(known.mean, known.var, low, high)]
+    if not pads[2:half].any() and not pads[half + 2 :].any():
+        return before
     share = 1.0
     for axis in range(2, half):
         added = int(pads[axis] + pads[half + axis])
         size = shape[axis] if shape is not None else None
-        alike = moved[0].layout[axis] == 1
+        alike = known.layout[axis] == 1
         share *= 1 - added / size if size and alike else 1.0
-    if not pads[2:half].any() and not pads[half + 2 :].any():
-        return moved
-    before = moved[0]
-    mean = share * before.mean
-    low, high = np.minimum(before.low, 0), np.maximum(before.high, 0)
-    return [stats(mean, share * before.second_moment - mean**2, low, high)]
+    mean = share * known.mean + (1 - share) * fill
+    second = share * known.second_moment + (1 - share) * fill**2
+    low, high = np.minimum(known.low, fill), np.maximum(known.high, fill)
+    return [stats(mean, second - mean**2, low, high)]
+
+
+def _fill(node: ir.Node) -> float | None:
+    """Return the number that a Pad fills with; None where it is not constant or not finite."""
+    given = node.inputs[2] if len(node.inputs) > 2 else None
+    array = np.zeros(1) if given is None else constant(given)
+    if array is None or array.size != 1 or not np.isfinite(array).all():
+        return None
+    return float(array.reshape(-1)[0])
 
 
 def cast(node: ir.Node, inputs: Inputs) -> list[ChannelStats] | None:

@@ -92,10 +92,34 @@ def resize(node: ir.Node, inputs: Inputs) -> list[ChannelStats] | None:
     return [stats(x.mean, x.var, x.low, x.high)]
 
 
+def local_response(node: ir.Node, inputs: Inputs) -> list[ChannelStats] | None:
+    """LRN: divided by a power of the mean square of neighbouring channels, taken at its mean."""
+    x, get = inputs[0], node.attributes
+    if x is None or x.mean.ndim < 2:
+        return None
+    size, bias, beta = get.get_int("size"), get.get_float("bias", 1.0), get.get_float("beta", 0.75)
+    count = (dims(node.inputs[0]) or [None, None])[1] or x.layout[1]
+    powers = np.broadcast_to(x.second_moment, (1, count, *x.layout[2:]))
+    before, after = (size - 1) // 2, size // 2
+    padded = np.pad(powers, [(0, 0), (before, after), *[(0, 0)] * (x.mean.ndim - 2)])
+    total = sum(padded[:, k : k + count] for k in range(size))
+    divisor = (bias + get.get_float("alpha", 1e-4) / size * np.asarray(total)) ** beta
+    least = bias**beta
+    return [
+        stats(
+            x.mean / divisor,
+            x.var / divisor**2,
+            np.minimum(x.low, 0) / least,
+            np.maximum(x.high, 0) / least,
+        )
+    ]
+
+
 POOLING: dict[str, Rule] = {
     "AveragePool": average_pool,
     "GlobalAveragePool": global_average_pool,
     "GlobalMaxPool": max_pool,
+    "LRN": local_response,
     "MaxPool": max_pool,
     "ReduceMean": global_average_pool,
     "Resize": resize,

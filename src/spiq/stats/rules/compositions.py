@@ -1,0 +1,109 @@
+"""Functions of one number that are spelt as several operators.
+
+GELU by Erf or Tanh, Mish, HardSwish by Clip, x x x ...: every path from a tensor x to the node goes
+through functions of one number and arithmetic with single numbers. The node is then a function of
+x, and to take its operands as independent would be wrong.
+"""
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import onnx_ir as ir
+
+from spiq.graph.query import constant, data_inputs
+from spiq.stats.channel import Array, ChannelStats, stats
+from spiq.stats.rules.activations import Function, apply, function_of
+
+_STEPS: dict[str, Callable[[Array, Array], Array]] = {
+    "Add": np.add, "Div": np.divide, "Max": np.maximum, "Min": np.minimum, "Mul": np.multiply,
+    "Sub": np.subtract,
+}  # fmt: skip
+_DEPTH = 8
+_POINTS = 257
+_FAR = 12.0
+"""Deviations from the mean within which the least and the largest value are looked for."""
+
+
+def composed(node: ir.Node) -> tuple[ir.Value, Function] | None:
+    """Return x and f if ``node``, which joins several paths, computes f(x); the nearest such x."""
+    if node.domain != "" or node.op_type not in _STEPS or len(data_inputs(node)) < 2:
+        return None
+    for root in _candidates(node):
+        function = _function(node, root, _DEPTH)
+        if function is not None:
+            return root, function
+    return None
+
+
+def _candidates(node: ir.Node) -> Iterator[ir.Value]:
+    """Yield what is read on the way up, the nearest first."""
+    seen: dict[ir.Value, None] = {}
+    front = [node]
+    for _ in range(_DEPTH):
+        values = [value for one in front for value in data_inputs(one) if value not in seen]
+        seen.update(dict.fromkeys(values))
+        yield from dict.fromkeys(values)
+        made = [producer for value in values if (producer := value.producer()) is not None]
+        front = [one for one in made if _is_step(one)]
+
+
+def _is_step(node: ir.Node) -> bool:
+    return node.domain == "" and (node.op_type in _STEPS or function_of(node) is not None)
+
+
+def _function(node: ir.Node, root: ir.Value, depth: int) -> Function | None:
+    """Return what ``node`` computes of ``root``, if of nothing else."""
+    if depth == 0 or not _is_step(node):
+        return None
+    if node.op_type not in _STEPS:
+        inner, outer = _operand(node.inputs[0], root, depth), function_of(node)
+        return None if inner is None or outer is None else _chained(outer, inner)
+    if len(node.inputs) != 2:
+        return None
+    first, second = (_operand(value, root, depth) for value in node.inputs)
+    if first is None or second is None:
+        return None
+    return _joined(_STEPS[node.op_type], first, second)
+
+
+def _operand(value: ir.Value | None, root: ir.Value, depth: int) -> Function | None:
+    if value is root:
+        return lambda x: x
+    array = constant(value)
+    if array is not None:
+        number = (
+            float(array.reshape(-1)[0]) if array.size == 1 and array.dtype.kind == "f" else None
+        )
+        return None if number is None else lambda x: np.full_like(x, number)
+    producer = value.producer() if value is not None else None
+    return None if producer is None else _function(producer, root, depth - 1)
+
+
+def _chained(outer: Function, inner: Function) -> Function:
+    return lambda x: outer(inner(x))
+
+
+def _joined(step: Callable[[Array, Array], Array], first: Function, second: Function) -> Function:
+    def joined(x: Array) -> Array:
+        with np.errstate(all="ignore"):
+            return step(first(x), second(x))
+
+    return joined
+
+
+def over(function: Function, low: Array, high: Array) -> tuple[Array, Array]:
+    """Return the least and the largest value of a function between two finite ends."""
+    share = np.linspace(0, 1, _POINTS)
+    values = function(low[..., None] + (high - low)[..., None] * share)
+    return values.min(axis=-1), values.max(axis=-1)
+
+
+def apply_composed(function: Function, x: ChannelStats) -> ChannelStats:
+    """Return the statistics of a function of ``x`` that may rise and fall."""
+    with np.errstate(all="ignore"):
+        found = apply(function, x)
+    reach = _FAR * x.std + 1.0
+    ends = over(function, np.maximum(x.low, x.mean - reach), np.minimum(x.high, x.mean + reach))
+    low = np.where(np.isnan(found.low), -np.inf, np.minimum(found.low, ends[0]))
+    high = np.where(np.isnan(found.high), np.inf, np.maximum(found.high, ends[1]))
+    return stats(found.mean, found.var, low, high)
