@@ -130,7 +130,7 @@ def choose(node: ir.Node, inputs: Inputs) -> list[ChannelStats] | None:
     var = (a.second_moment + b.second_moment) / 2 - mean**2
     low, high = np.minimum(a.low, b.low), np.maximum(a.high, b.high)
     layout = (1,) * (size - mean.ndim) + mean.shape
-    mean, var, low, high = (array.reshape(layout) for array in (mean, var, low, high))
+    mean, var, low, high = (np.reshape(array, layout) for array in (mean, var, low, high))
     return [stats(mean, var, low, high)]
 
 

@@ -1,0 +1,187 @@
+"""Quantize the models of ONNX's backend tests: each ends in a model or in one clear error.
+
+They hold every operator in every form. Each is tried as it is, and once more with all inputs but
+the first made constants, which makes layers of MatMul, Gemm and Conv. Counted as failures: an
+exception that is no SpiqError or has several lines; more than a minute; a result that does not load
+with the runtime's default options; outputs of another shape or type than in float. The "real"
+models, which would have to be fetched, are left out.
+
+Usage: python bench/backend.py [--only PART] [--out bench/results/backend.json]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import multiprocessing
+import sys
+import traceback
+import warnings
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+from onnx import numpy_helper
+
+import spiq
+
+KINDS = ("node", "simple", "pytorch-converted", "pytorch-operator")
+PATIENCE = 60.0
+"""Seconds that a model may take."""
+
+FAILURES = ("traceback", "hang", "does not load", "other shape")
+Feeds = dict[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One model to try: a test of ONNX's, as it is or with constants."""
+
+    name: str
+    folder: str
+    constants: bool
+
+
+def variants(only: str) -> Iterator[Variant]:
+    """Yield every model and its form with constants, where it has several inputs."""
+    from onnx.backend.test import loader
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        tests = [test for kind in KINDS for test in loader.load_model_tests(kind=kind)]
+    for test in tests:
+        if test.model_dir is None or only not in test.name:
+            continue
+        yield Variant(test.name, test.model_dir, False)
+        given = sorted(Path(test.model_dir).glob("test_data_set_0/input_*.pb"))
+        if len(given) > 1:
+            yield Variant(f"{test.name} with constants", test.model_dir, True)
+
+
+def load(variant: Variant) -> tuple[onnx.ModelProto, Feeds]:
+    """Return the model of a variant, and an input for it as far as it is made of tensors."""
+    model = onnx.load(Path(variant.folder) / "model.onnx")
+    fixed = {tensor.name for tensor in model.graph.initializer}
+    feeds: Feeds = {}
+    for index, value in enumerate(one for one in model.graph.input if one.name not in fixed):
+        path = Path(variant.folder) / "test_data_set_0" / f"input_{index}.pb"
+        if value.type.HasField("tensor_type") and path.is_file():
+            tensor = onnx.load_tensor(str(path))
+            feeds[value.name] = numpy_helper.to_array(tensor)
+            if variant.constants and index:
+                tensor.name = value.name
+                model.graph.initializer.append(tensor)
+                del feeds[value.name]
+    kept = [one for one in model.graph.input if one.name in fixed or one.name in feeds]
+    if variant.constants:
+        del model.graph.input[:]
+        model.graph.input.extend(kept)
+    return model, feeds
+
+
+def outcome(variant: Variant) -> tuple[str, str]:
+    """Return what became of a variant, and the message that goes with it."""
+    model, feeds = load(variant)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            made = spiq.quantize(model.SerializeToString())
+    except spiq.SpiqError as error:
+        return ("refused" if "\n" not in str(error) else "traceback"), str(error)
+    except Exception as error:
+        where = traceback.extract_tb(error.__traceback__)[-1]
+        return "traceback", f"{type(error).__name__}: {error} ({where.filename}:{where.lineno})"
+    try:
+        opened = ort.InferenceSession(made.model, providers=["CPUExecutionProvider"])
+    except Exception as error:
+        return "does not load", str(error)
+    return compared(model.SerializeToString(), opened, feeds)
+
+
+def compared(model: bytes, opened: ort.InferenceSession, feeds: Feeds) -> tuple[str, str]:
+    """Run both on the test's own input and compare the kinds of their outputs."""
+    try:
+        before = ort.InferenceSession(model, providers=["CPUExecutionProvider"]).run(None, feeds)
+    except Exception as error:  # not for want of quantization
+        return "quantized", f"the float model does not run: {error}"
+    try:
+        after = opened.run(None, feeds)
+    except Exception as error:
+        return "does not load", str(error)
+    kinds = [[(np.shape(a), getattr(a, "dtype", None)) for a in one] for one in (before, after)]
+    return ("quantized", "") if kinds[0] == kinds[1] else ("other shape", str(kinds))
+
+
+def work(connection: Connection) -> None:
+    """Answer variants with their outcomes until none comes."""
+    logging.disable(logging.CRITICAL)
+    ort.set_default_logger_severity(4)
+    while (variant := connection.recv()) is not None:
+        connection.send(outcome(variant))
+
+
+@dataclass
+class Worker:
+    """A process that tries variants one after the other, and is replaced if it hangs or dies."""
+
+    process: multiprocessing.Process | None = None
+    connection: Connection | None = None
+
+    def ask(self, variant: Variant) -> tuple[str, str]:
+        """Return the outcome of a variant."""
+        if self.process is None or self.connection is None:
+            self.connection, theirs = multiprocessing.Pipe()
+            self.process = multiprocessing.Process(target=work, args=(theirs,), daemon=True)
+            self.process.start()
+            theirs.close()
+        self.connection.send(variant)
+        try:
+            if self.connection.poll(PATIENCE):
+                return self.connection.recv()
+            found = "hang", f"more than {PATIENCE:.0f} s"
+        except EOFError:
+            found = "traceback", "the process died"
+        self.close()
+        return found
+
+    def close(self) -> None:
+        """End the process."""
+        if self.process is not None:
+            self.process.kill()
+            self.process.join()
+        self.process = self.connection = None
+
+
+def main() -> int:
+    """Try all variants; write what became of them."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--only", default="", help="tests whose name holds this")
+    parser.add_argument("--out", type=Path)
+    options = parser.parse_args()
+    worker, counts, failures = Worker(), Counter[str](), []
+    for variant in variants(options.only):
+        kind, message = worker.ask(variant)
+        counts[kind] += 1
+        if kind in FAILURES:
+            failures.append({"model": variant.name, "outcome": kind, "message": message[:300]})
+            print(f"{variant.name}: {kind}: {message[:300]}", flush=True)
+    worker.close()
+    result = {
+        "models": sum(counts.values()),
+        **{kind: counts[kind] for kind in ("quantized", "refused", *FAILURES)},
+        "failures": failures,
+    }
+    print(json.dumps({**result, "failures": len(failures)}))
+    if options.out is not None:
+        options.out.write_text(json.dumps(result, indent=1) + "\n")
+    return 1 if failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
