@@ -304,3 +304,12 @@ def test_weight_of_another_operator_is_no_layer() -> None:
 def test_every_value_is_of_the_graph() -> None:
     found = placed(f"{STEM}[o] y = Conv(r, wo)")
     assert all(isinstance(value, ir.Value) for value in found.values.values())
+
+
+def test_what_only_excluded_layers_read_stays_in_float() -> None:
+    """A layer left in float is no way on integers to the layers behind it."""
+    stem = "[c1] c1 = Conv<pads=[1,1,1,1]>(x, w1) [l] l = LeakyRelu(c1) [k] k = Conv(l, wk) "
+    body = f"{stem}[m] m = Relu(k) {HEAD}"
+    found = placed(body, exclude=["k"], wk=(8, 8, 1, 1))
+    assert found.integer == {"c1", "o"}
+    assert "l" not in found.values

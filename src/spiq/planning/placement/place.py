@@ -122,6 +122,8 @@ def _needed(graph: ir.Graph, layers: dict[ir.Node, None], target: Target) -> set
     """Return the operators whose results reach a layer through operators with integer kernels."""
     needed = set(layers)
     for node in reversed(list(graph)):
+        if node.op_type in LAYERS and node not in layers:
+            continue  # it stays in float, and what it reads need not be stored
         if _kind(node) in target.integer or _is_rectifier(node):
             readers = [reader for value in node.outputs for reader in value.consumers()]
             if any(reader in needed for reader in readers):
