@@ -166,11 +166,26 @@ def active_share(tail: Tail, rectified: npt.NDArray[np.bool_]) -> Array:
 
 
 def freedom_of(value: ir.Value) -> float:
-    """Return the degrees of freedom of a tensor: of a sum, be it activated or moved, more."""
+    """Return the degrees of freedom of a tensor: of a sum, be it activated or moved, more.
+
+    Not where all terms are rectified: a few large values make their tails, and few coincide.
+    """
     node = value.producer()
     while node is not None and (node.op_type in MOVERS or function_of(node) is not None):
         node = node.inputs[0].producer() if node.inputs[0] is not None else None
-    return SUM_FREEDOM if node is not None and is_sum(node) else FREEDOM
+    if node is None or not is_sum(node) or all(map(_is_rectified, data_inputs(node))):
+        return FREEDOM
+    return SUM_FREEDOM
+
+
+def _is_rectified(value: ir.Value) -> bool:
+    """Return whether a tensor is a rectifier's, moved or normalized, or a sum of such."""
+    node = value.producer()
+    while node is not None and (node.op_type in MOVERS or node.op_type == "BatchNormalization"):
+        node = node.inputs[0].producer() if node.inputs[0] is not None else None
+    if node is not None and is_sum(node):
+        return all(map(_is_rectified, data_inputs(node)))
+    return node is not None and node.op_type in ("Relu", "Clip")
 
 
 def is_sum(node: ir.Node) -> bool:

@@ -1,9 +1,10 @@
 """The range of every channel, for several widths lambda at once.
 
-A channel that a normalization layer describes spans mean +- lambda std. Activations carry both
-ends over by their function: behind a ReLU the upper end is beta + lambda gamma, and not some
-multiple of the small deviation of what is left. Sums add deviations in quadrature. Hard bounds
-always hold, and every range contains 0.
+A channel that a normalization layer describes spans mean +- lambda std. Where it is known to stop
+at a bound, that goes for what :mod:`spiq.planning.errors.rectified` finds in front of it.
+Activations carry both ends over by their function: behind a ReLU the upper end is beta + lambda
+gamma, and not some multiple of the small deviation of what is left. Sums add deviations in
+quadrature. Hard bounds always hold, and every range contains 0.
 """
 
 from collections.abc import Mapping
@@ -12,6 +13,7 @@ import numpy as np
 import onnx_ir as ir
 
 from spiq.graph.query import constant, data_inputs, weight_nodes
+from spiq.planning.errors.rectified import unrectified
 from spiq.stats.channel import Array, ChannelStats
 from spiq.stats.maps import Map
 from spiq.stats.movers import MOVERS
@@ -60,10 +62,11 @@ def soft_ranges(graph: ir.Graph, measured: Measured, lambdas: Array) -> dict[ir.
 
 
 def _around(known: ChannelStats, lambdas: Array) -> Range:
-    reach = known.std[..., None] * lambdas
+    centre, deviation = unrectified(known) if known.source == "norm" else (known.mean, known.std)
+    reach = deviation[..., None] * lambdas
     if known.source == "input":
         reach = np.full_like(reach, np.inf)
-    return _bounded((known.mean[..., None] - reach, known.mean[..., None] + reach), known)
+    return _bounded((centre[..., None] - reach, centre[..., None] + reach), known)
 
 
 def _bounded(span: Range, known: ChannelStats) -> Range:
