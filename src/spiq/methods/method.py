@@ -23,6 +23,8 @@ class Method:
         shared_steps: Operands and result of a sum may share a step, see
             :mod:`spiq.planning.choose.scales`.
         equalizes: Layers are equalized first, see :mod:`spiq.passes.equalize`.
+        relieves: Layers may stay in float where that spares much error and costs little, see
+            :mod:`spiq.planning.choose.relief`.
         dynamic: Ranges of activations are measured as the network runs, see
             :mod:`spiq.emit.dynamic`; ``alphas`` and ``widths`` then have no say.
     """
@@ -34,4 +36,5 @@ class Method:
     bias_correction: bool = True
     shared_steps: bool = False
     equalizes: bool = False
+    relieves: bool = False
     dynamic: bool = False

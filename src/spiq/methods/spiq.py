@@ -12,4 +12,5 @@ METHOD = Method(
     alphas=(0.0, 0.25, 0.5, 0.75, 1.0),
     rounding="correlated",
     shared_steps=True,
+    relieves=True,
 )

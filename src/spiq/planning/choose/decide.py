@@ -2,6 +2,7 @@
 
 import difflib
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from fnmatch import fnmatchcase
 
 import onnx_ir as ir
@@ -13,6 +14,7 @@ from spiq.methods import METHODS, Method
 from spiq.planning.choose.bits import Bits, choose_bits
 from spiq.planning.choose.group import Group, Scaled, Sum
 from spiq.planning.choose.mixed import mix_bits, uniform
+from spiq.planning.choose.relief import Costs, relieved
 from spiq.planning.choose.scales import decide
 from spiq.planning.errors.network_errors import NetworkErrors, network_errors
 from spiq.planning.errors.tensor_error import Channels
@@ -98,7 +100,22 @@ def place_for(
     """
     target, method = TARGETS[config.target], METHODS[config.method]
     exclude = {**(kept or {}), **excluded(graph, config.exclude)}
-    return placed(graph, measured, target, method, exclude)
+    placement = placed(graph, measured, target, method, exclude)
+    if not method.relieves or not has_layers(placement):
+        return placement
+    spared = relieved(graph, placement, _costs(graph, measured, placement, config))
+    return placed(graph, measured, target, method, {**exclude, **spared}) if spared else placement
+
+
+def _costs(graph: ir.Graph, measured: Measured, placement: Placement, config: Config) -> Costs:
+    """Return the error expected of each group of tensors, roughly: with the extremes of alpha."""
+    method = METHODS[config.method]
+    rough = replace(method, alphas=(min(method.alphas), max(method.alphas)), shared_steps=False)
+    bits = choose_bits(graph, placement, uniform(graph, placement, config))
+    errors = network_errors(graph, measured, placement, method.widths)
+    return [
+        (values, decide(_group(values, errors, bits), rough).cost) for values in groups(placement)
+    ]
 
 
 def _said(placement: Placement) -> list[str]:

@@ -1,0 +1,67 @@
+"""Layers stay in float where one tensor brings much of the error and its readers do little."""
+
+import numpy as np
+import onnx
+import pytest
+
+from small_networks import bn, build, images_for, norm, planned, run, trained
+from spiq.config import Config
+from spiq.pipeline import apply, plan, quantize
+from spiq.planning.choose.relief import relieved
+
+LAYERS = 30
+
+
+def network(layers: int = LAYERS) -> onnx.ModelProto:
+    """A depthwise layer that makes much of channels far below 0 behind a LeakyRelu, then others."""
+    body = "[c0] c0 = Conv<pads=[1,1,1,1]>(x, w0) " + bn("c0", "n0")
+    body += "[l0] l0 = LeakyRelu<alpha=0.05>(n0) [c1] c1 = Conv<pads=[1,1,1,1],group=16>(l0, w1) "
+    body += bn("c1", "n1") + "[l1] l1 = LeakyRelu<alpha=0.05>(n1) "
+    constants = {"w0": (16, 3, 3, 3), "w1": (16, 1, 3, 3), **norm("n0", 16), **norm("n1", 16)}
+    constants["n0_b"] = np.where(np.arange(16) < 8, -5 * constants["n0_g"], constants["n0_b"])
+    last = "l1"
+    for index in range(2, layers):
+        body += f"[c{index}] c{index} = Conv<pads=[1,1,1,1]>({last}, w{index}) "
+        body += bn(f"c{index}", f"n{index}") + f"[r{index}] r{index} = Relu(n{index}) "
+        constants |= {f"w{index}": (16, 16, 3, 3), **norm(f"n{index}", 16)}
+        last = f"r{index}"
+    body += f"[o] y = Conv({last}, wo)"
+    return trained(build(body, wo=(4, 16, 1, 1), **constants))
+
+
+@pytest.fixture(scope="module")
+def model() -> onnx.ModelProto:
+    return network()
+
+
+def test_the_reader_stays_in_float_and_says_why(model: onnx.ModelProto) -> None:
+    made = plan(model)
+    assert list(made.left_in_float) == ["c1"]
+    assert "of the error expected of all" in made.left_in_float["c1"]
+    assert not {"l0", "n1"} & made.tensors.keys()
+
+
+def test_it_pays_and_the_plan_can_be_applied(model: onnx.ModelProto) -> None:
+    feed = images_for(model, 4)
+    exact = run(model, feed)["y"]
+
+    def error(quantized: bytes) -> float:
+        return float(np.square(run(quantized, feed)["y"] - exact).sum())
+
+    kept = apply(model, plan(model))
+    assert kept.plan.left_in_float.keys() == {"c1"}
+    assert error(kept.model) < 0.8 * error(quantize(model, Config(method="static")).model)
+
+
+def test_not_where_the_reader_is_much_of_the_network() -> None:
+    assert not plan(network(4)).left_in_float
+
+
+def test_not_for_a_method_that_is_as_published(model: onnx.ModelProto) -> None:
+    assert not plan(model, Config(method="static")).left_in_float
+
+
+def test_not_where_errors_are_alike(model: onnx.ModelProto) -> None:
+    _, placement, graph = planned(model, Config(method="static"))
+    costs = [([value], 1.0) for value in placement.grids]
+    assert relieved(graph, placement, costs) == {}
