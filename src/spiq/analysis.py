@@ -3,7 +3,7 @@
     prepare -> what the inputs are -> measure -> what is doubtful -> (equalize)
 
 Statistics come from BatchNormalization and a rule per operator, see :mod:`spiq.stats.propagate`;
-where the file states none, from synthetic images.
+what nothing states is observed on synthetic pictures.
 """
 
 from collections.abc import Callable, Mapping
@@ -16,7 +16,7 @@ from spiq.errors import WARNING as WARNING
 from spiq.methods import METHODS
 from spiq.passes.equalize import equalize
 from spiq.passes.prepare import Prepared, prepare
-from spiq.runtime.observe import lacks_statistics, observe
+from spiq.runtime.observe import observe, unstated
 from spiq.runtime.trials import tried
 from spiq.stats.channel import Array, ChannelStats
 from spiq.stats.consistency import range_doubts, statistics_doubts
@@ -87,20 +87,30 @@ def analyse(
     pictured, notes = input_stats(prepared, config, known_ends, verdicts)
     inputs = widened(pictured, verdicts, known_ends)
 
-    stated = not lacks_statistics(prepared)
-    if not stated:
-        prepared = observe(prepared, pictured)
-        notes.append(
-            "the file holds no BatchNorm statistics to speak of: moments were observed on "
-            "synthetic images instead; export with BatchNorm kept for better ranges"
-        )
     measured = measure(prepared, inputs)
-    notes += _doubts(prepared, measured, inputs, config, stated=stated)
+    missing = unstated(prepared, measured)
+    mostly = len(prepared.stated) >= len(missing)
+    doubts = _doubts(prepared, measured, inputs, config, stated=mostly)
+    if missing:
+        notes.append(_observed(len(missing), mostly=mostly))
+        prepared = observe(prepared, missing, pictured, size=config.input_size)
+        measured = measure(prepared, inputs)
+    notes += doubts
 
     if METHODS[config.method].equalizes:
         prepared = equalize(prepared)
         measured = measure(prepared, inputs)
     return Analysis(prepared, measured, (*notes, *_gaps(measured)))
+
+
+def _observed(missing: int, *, mostly: bool) -> str:
+    """Say what was observed."""
+    if mostly:
+        return f"{missing} tensors without BatchNorm statistics were observed on synthetic images"
+    return (
+        "the file holds no BatchNorm statistics to speak of: moments were observed on "
+        "synthetic images instead; export with BatchNorm kept for better ranges"
+    )
 
 
 def _doubts(

@@ -42,6 +42,8 @@ class Config:
 
     Raises:
         ConfigError: A value is out of range, or two of them contradict each other.
+        input_size: Height and width of pictures where the network leaves them open and has to be
+            shown some.
     """
 
     method: str = "spiq"
@@ -55,6 +57,7 @@ class Config:
     input_range: tuple[Range, ...] | None = None
     input_mean: tuple[float, ...] | None = None
     input_std: tuple[float, ...] | None = None
+    input_size: int = 320
 
     def __post_init__(self) -> None:
         _one_of("method", self.method, METHODS)
@@ -77,6 +80,7 @@ class Config:
             raise ConfigError("input_mean and input_std belong together: give both or neither")
         if self.input_range is not None and self.input_mean is not None:
             raise ConfigError("give either input_range or input_mean and input_std, not both")
+        _between("input_size", self.input_size, 8, 4096)
         if self.input_std is not None and min(self.input_std) <= 0:
             raise ConfigError(f"input_std {self.input_std}: every value must be positive")
         for low, high in self.input_range or ():

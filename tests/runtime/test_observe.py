@@ -4,12 +4,14 @@ import numpy as np
 import onnx_ir as ir
 
 import spiq
+from small_networks import bn, build, norm
 from spiq.config import Config
 from spiq.demo import model_path
 from spiq.io.read import read
-from spiq.passes.prepare import prepare
-from spiq.runtime.observe import POORER, lacks_statistics, observe
+from spiq.passes.prepare import Prepared, prepare
+from spiq.runtime.observe import observe, unstated
 from spiq.stats.inputs import input_stats
+from spiq.stats.propagate import measure
 
 GIVEN = Config(input_mean=(78.0,), input_std=(96.0,))
 
@@ -19,29 +21,54 @@ def folded() -> bytes:
     return ir.to_proto(prepare(read(model_path())).model).SerializeToString()
 
 
-def test_only_a_network_without_statistics_lacks_them() -> None:
-    assert not lacks_statistics(prepare(read(model_path())))
-    assert lacks_statistics(prepare(read(folded())))
+def missing(prepared: Prepared) -> list[ir.Value]:
+    return unstated(prepared, measure(prepared, input_stats(prepared, GIVEN)[0]))
+
+
+def shown(prepared: Prepared) -> Prepared:
+    return observe(prepared, missing(prepared), input_stats(prepared, GIVEN)[0])
+
+
+def test_only_what_nothing_states_is_missing() -> None:
+    assert not missing(prepare(read(model_path())))
+    assert len(missing(prepare(read(folded())))) > 15
 
 
 def test_observed_moments_are_near_the_stated_ones() -> None:
     stated = prepare(read(model_path())).stated
-    bare = prepare(read(folded()))
-    observed = observe(bare, input_stats(bare, GIVEN)[0]).stated
+    observed = shown(prepare(read(folded()))).stated
     ratios = []
     for name, moments in stated.items():
         live = moments.var > 1e-6 * moments.var.max()
-        ratios.append(np.median(observed[name].var[live] / POORER / moments.var[live]))
+        ratios.append(np.median(observed[name].var[live] / moments.var[live]))
     assert len(ratios) > 15
     assert 0.2 < np.median(ratios) < 5
     assert {moments.source for moments in observed.values()} == {"synthetic"}
+    assert all(np.all(moments.doubt >= 0) for moments in observed.values())
 
 
 def test_the_graph_is_left_as_it_was() -> None:
     bare = prepare(read(folded()))
     outputs = [value.name for value in bare.model.graph.outputs]
-    observe(bare, input_stats(bare, GIVEN)[0])
+    shown(bare)
     assert [value.name for value in bare.model.graph.outputs] == outputs
+
+
+def test_a_network_is_observed_behind_an_operator_without_a_rule() -> None:
+    """Statistics used to end there until the next BatchNorm, and its layers stayed in float."""
+    body = f"c = Conv(x, w) {bn('c', 'n')} e = Erf(n) r = Relu(e) y = Conv(r, v)"
+    model = build(body, w=(8, 3, 3, 3), v=(4, 8, 3, 3), **norm("n", 8))
+    assert {value.name for value in missing(prepare(read(model)))} == {"r", "y"}
+    result = spiq.quantize(model, Config(input_range=((-2, 2),)))
+    assert not result.report.float_layers
+    assert result.report.snr_db["y"] > 20
+
+
+def test_layers_carry_moments_once() -> None:
+    """One layer without BatchNorm between two with it is no reason to run the network."""
+    body = f"c = Conv(x, w) {bn('c', 'n')} r = Relu(n) d = Conv(r, v) e = Relu(d) y = Conv(e, u)"
+    shapes = {"w": (8, 3, 3, 3), "v": (8, 8, 1, 1), "u": (8, 8, 1, 1)}
+    assert not missing(prepare(read(build(body, **shapes, **norm("n", 8)))))
 
 
 def test_quantizing_says_so_and_works() -> None:

@@ -22,6 +22,7 @@ def inspect(
     input_range: options.InputRange = None,
     input_mean: options.InputMean = None,
     input_std: options.InputStd = None,
+    input_size: options.InputSize = 320,
     json: options.Json = False,
 ) -> None:
     """Show a network's layers, or with two networks where the second one leaves the first."""
@@ -35,6 +36,7 @@ def inspect(
         input_range=options.ranges("--input-range", input_range),
         input_mean=options.numbers("--input-mean", input_mean),
         input_std=options.numbers("--input-std", input_std),
+        input_size=input_size,
     )
     if quantized is None:
         layers = inspect.inspect(model, config)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 QUANTIZATION = (
     "method", "weight_bits", "activation_bits", "first_last_bits", "bits_per_weight", "max_bytes",
     "target", "exclude", "input_range", "input_mean", "input_std",
+    "input_size",
 )  # fmt: skip
 """Names of the options that say how to quantize; :func:`config` reads them."""
 
@@ -69,6 +70,9 @@ InputMean = Annotated[
 InputStd = Annotated[
     str | None,
     typer.Option(metavar="S[,S...]", help="Its std. Below 1: pixels are 0..1, else 0..255."),
+]
+InputSize = Annotated[
+    int, typer.Option(metavar="N", help="Height and width of the input where they are not fixed.")
 ]
 
 
@@ -140,6 +144,7 @@ def config(context: typer.Context) -> "Config":
         input_range=ranges("--input-range", given["input_range"]),
         input_mean=numbers("--input-mean", given["input_mean"]),
         input_std=numbers("--input-std", given["input_std"]),
+        input_size=given["input_size"],
     )
 
 

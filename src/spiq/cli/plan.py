@@ -35,6 +35,7 @@ def make(
     input_range: options.InputRange = None,
     input_mean: options.InputMean = None,
     input_std: options.InputStd = None,
+    input_size: options.InputSize = 320,
 ) -> None:
     """Decide how to quantize a network, and write down what was decided."""
     from spiq import pipeline

@@ -36,6 +36,7 @@ def quantize(
     input_range: options.InputRange = None,
     input_mean: options.InputMean = None,
     input_std: options.InputStd = None,
+    input_size: options.InputSize = 320,
     save_plan: Annotated[
         Path | None, typer.Option(metavar="PLAN.json", help="Write what was decided, too.")
     ] = None,

@@ -28,16 +28,18 @@ _LARGEST = 1e15
 class Moments:
     """Mean and variance per channel, shape (C,), as a normalization layer states them.
 
-    ``source`` is ``synthetic`` where they were observed on synthetic images instead.
+    ``source`` is ``synthetic`` where they were observed on synthetic images instead. ``doubt``, of
+    one shape with the mean or a single number, is the spread of the logarithm of the deviation.
     """
 
     mean: Array
     var: Array
     source: str = "norm"
+    doubt: Array | float = 0.0
 
     def through(self, a: Array, b: Array) -> "Moments":
         """Return the moments of ``a x + b``."""
-        return Moments(a * self.mean + b, a**2 * self.var, self.source)
+        return Moments(a * self.mean + b, a**2 * self.var, self.source, self.doubt)
 
 
 @dataclass(frozen=True)

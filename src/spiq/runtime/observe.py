@@ -1,12 +1,17 @@
-"""Moments of a network without normalization layers, observed on synthetic images.
+"""Moments that nothing states, observed on synthetic pictures.
 
-Exporters fold BatchNormalization into the layers by default, and its statistics are gone. What is
-left to ask is the network itself: it runs on dead-leaves images, and the mean and variance of each
-channel are taken as if a normalization layer had stated them. Such images are poorer than real
-ones and move the deep layers less, so the variance is raised by a constant found on published
-networks; extremes are not used.
+Exporters fold BatchNormalization into the layers by default, and its statistics are gone; and some
+layers never had any. What is left to ask is the network itself: it is shown pictures of several
+kinds (:mod:`spiq.runtime.pictures`), and what they say of each channel, with its doubt, stands in
+for what a normalization layer would have stated (:mod:`spiq.stats.observed`).
+
+Observed is what feeds a layer and is known too vaguely: not at all, since an operator before it
+has no rule, or from the network's input or through several layers of which nothing is stated.
+(Carried through one such layer, moments are as good as observed ones, and a sum is as well known as
+its better half.) Where that is so anywhere, all that is vague is observed, what feeds no layer too.
 """
 
+from collections.abc import Mapping
 from dataclasses import replace
 from types import MappingProxyType
 
@@ -14,64 +19,114 @@ import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
 
-from spiq.graph.query import dims, is_float32, rank, weight_nodes
-from spiq.passes.batchnorm import Moments
+from spiq.graph.query import data_inputs, dims, is_float32, rank, weight_nodes
 from spiq.passes.prepare import Prepared
 from spiq.runtime.expose import expose
-from spiq.runtime.synthetic import synthetic_inputs
+from spiq.runtime.pictures import KINDS
+from spiq.runtime.synthetic import PICTURE_SIZE, synthetic_pictures
 from spiq.stats.channel import ChannelStats
+from spiq.stats.observed import Seen, posterior
+from spiq.stats.propagate import Measured
+from spiq.stats.rules import RULES
 
-IMAGES = 16
-POORER = 1.3
-"""By how much the variance is raised. A channel's variance on dead leaves is 0.9 of the one that
-BatchNorm states in the median, and 0.6 to 0.8 in the networks where it is least."""
+IMAGES = 2 * len(KINDS)
 
-_ENOUGH = 0.2
+_VAGUE = 2
+"""Layers without statistics behind which moments are vague, the network's input being one."""
+
 _POOLS = frozenset({"GlobalAveragePool", "AveragePool"})
 _ARITHMETIC = frozenset({"Add", "Sub", "Mul"})
+_MAPS = frozenset({"Conv", "ConvTranspose"})
 
 
-def lacks_statistics(prepared: Prepared) -> bool:
-    """Return whether normalization layers state too little to go by."""
-    return len(prepared.stated) < _ENOUGH * len(weight_nodes(prepared.model.graph))
-
-
-def observe(prepared: Prepared, inputs: dict[str, ChannelStats]) -> Prepared:
-    """Return the network with the moments that its layers show on synthetic images.
+def unstated(prepared: Prepared, measured: Measured) -> list[ir.Value]:
+    """Return the tensors that are to be observed; none where statistics reach all layers.
 
     Args:
         prepared: The network.
-        inputs: Statistics of its inputs, whose range the images fill.
+        measured: What its normalization layers state, carried to its tensors.
+    """
+    graph = prepared.model.graph
+    vague = _vague(graph, prepared, measured)
+    if not vague & _feeding(graph, prepared):
+        return []
+    plain = [value for value in _observable(graph) if value in vague]
+    return plain + _behind_no_rule(graph, set(measured.stats) | set(plain))
+
+
+def observe(
+    prepared: Prepared,
+    values: list[ir.Value],
+    inputs: Mapping[str, ChannelStats],
+    *,
+    size: int = PICTURE_SIZE,
+) -> Prepared:
+    """Return the network with the moments that its tensors show on synthetic pictures.
+
+    Args:
+        prepared: The network.
+        values: The tensors, see :func:`unstated`.
+        inputs: Statistics of its inputs, whose range the pictures fill.
+        size: Height and width of the input where they are not fixed.
 
     Raises:
         ModelError: The network does not run.
     """
-    graph = prepared.model.graph
-    watched = _watched(graph, prepared)
-    if not watched:
-        return prepared
-    exposed = expose(prepared.model, watched)
-    names = exposed.names
+    exposed = expose(prepared.model, values)
     ranges = {name: (known.low, known.high) for name, known in inputs.items()}
-    sums = {name: [np.zeros(1), np.zeros(1)] for name in names}
-    for seed in range(IMAGES):
-        given = synthetic_inputs(exposed.session, ranges, images=1, seed=seed)
+    seen: dict[str, list[tuple[npt.NDArray[np.float64], ...]]] = {
+        name: [] for name in exposed.names
+    }
+    for number in range(IMAGES):
+        given = synthetic_pictures(exposed.session, ranges, number=number, size=size)
         for name, array in exposed.run(given).items():
-            axes = tuple(axis for axis in range(array.ndim) if axis != 1)
-            exact = array.astype(np.float64)
-            with np.errstate(invalid="ignore"):  # of numbers that are none: told by the check below
-                mean, square = exact.mean(axis=axes), np.square(exact).mean(axis=axes)
-            sums[name] = [sums[name][0] + mean, sums[name][1] + square]
+            seen[name].append(_per_channel(array))
+    depths = _depths(prepared.model.graph)
     found = {
-        name: _moments(first, second)
-        for name, (first, second) in sums.items()
-        if np.isfinite(second).all()  # not of a sum with a mask
+        name: posterior(whole, kinds=len(KINDS), depth=depths[name])
+        for name, parts in seen.items()
+        if (whole := Seen(*map(np.array, zip(*parts, strict=True)))).finite  # no sum with a mask
     }
     return replace(prepared, stated=MappingProxyType({**found, **prepared.stated}))
 
 
-def _watched(graph: ir.Graph, prepared: Prepared) -> list[ir.Value]:
-    """Return the values to observe: outputs of layers, sums, products and pools, channels first.
+def _per_channel(array: npt.NDArray[np.generic]) -> tuple[npt.NDArray[np.float64], ...]:
+    """Return mean and variance of each channel, the second axis."""
+    with np.errstate(invalid="ignore", over="ignore"):  # of numbers that are none: told later
+        rows = array.swapaxes(0, 1).reshape(array.shape[1], -1).astype(np.float32, copy=False)
+        mean = rows.mean(axis=1, dtype=np.float64)
+        away = rows - mean[:, None].astype(np.float32)
+        return mean, np.einsum("ij,ij->i", away, away).astype(np.float64) / max(rows.shape[1], 1)
+
+
+def _vague(graph: ir.Graph, prepared: Prepared, measured: Measured) -> set[ir.Value]:
+    """Return the tensors of which nothing is known, or nothing near."""
+    layers = set(weight_nodes(graph))
+    far = {value: 1 for value in graph.inputs}
+    for node in graph:
+        best = min if node.op_type in ("Add", "Sub") else max
+        behind = best((far.get(value, 0) for value in data_inputs(node)), default=0)
+        for value in node.outputs:
+            known = value.name in prepared.stated
+            far[value] = 0 if known else behind + (node in layers)
+            if value not in measured.stats:
+                far[value] = max(far[value], _VAGUE)
+    return {value for value, steps in far.items() if steps >= _VAGUE}
+
+
+def _feeding(graph: ir.Graph, prepared: Prepared) -> set[ir.Value]:
+    """Return the tensors that reach a layer with nothing stated on the way."""
+    layers, feeding = set(weight_nodes(graph)), set[ir.Value]()
+    for node in reversed(list(graph)):
+        if node in layers:
+            feeding.update(data_inputs(node)[:1])
+        elif any(v in feeding and v.name not in prepared.stated for v in node.outputs):
+            feeding.update(data_inputs(node))
+    return feeding
+
+
+def _observable(graph: ir.Graph) -> list[ir.Value]:
+    """Return the tensors that can be observed: of layers, sums, products and pools, channels first.
 
     Behind a MatMul of higher rank channels come last, and nobody knows where that ends.
     """
@@ -83,19 +138,37 @@ def _watched(graph: ir.Graph, prepared: Prepared) -> list[ir.Value]:
         for node in graph
         if node in layers or node.op_type in operators
         for value in node.outputs
-        if value.name not in prepared.stated
-        and is_float32(value)
+        if is_float32(value)
         and _has_channels(value)
         and not (node.op_type == "MatMul" and rank(value) != 2)
     ]
 
 
+def _behind_no_rule(graph: ir.Graph, known: set[ir.Value]) -> list[ir.Value]:
+    """Return what convolutions read that no rule would tell even if ``known`` were observed."""
+    reached, found = set(known), []
+    for node in graph:
+        ruled = node.domain == "" and node.op_type in RULES
+        if ruled and all(value in reached for value in data_inputs(node)):
+            reached.update(node.outputs)
+        for value in node.outputs:
+            is_map = any(n.op_type in _MAPS and n.inputs[0] is value for n in value.consumers())
+            if value not in reached and is_map and is_float32(value) and _has_channels(value):
+                reached.add(value)
+                found.append(value)
+    return found
+
+
+def _depths(graph: ir.Graph) -> dict[str, float]:
+    """Return how far into the network each tensor lies, from 0 to 1."""
+    layers, passed = set(weight_nodes(graph)), 0
+    depths: dict[str, float] = {}
+    for node in graph:
+        passed += node in layers
+        depths |= {str(value.name): passed / len(layers) for value in node.outputs}
+    return depths
+
+
 def _has_channels(value: ir.Value) -> bool:
     shape = dims(value)
     return shape is not None and len(shape) in (2, 4) and shape[1] is not None
-
-
-def _moments(first: npt.NDArray[np.float64], second: npt.NDArray[np.float64]) -> Moments:
-    mean = first / IMAGES
-    var = np.maximum(second / IMAGES - mean**2, 0)
-    return Moments(mean, POORER * var, source="synthetic")

@@ -1,28 +1,31 @@
-"""Inputs that need no data: dead-leaves images in the range of a network's input.
+"""Inputs that need no data: pictures in the range of a network's input.
 
-Random occluding discs whose sizes follow a power law have the statistics of natural images
-(Lee, Mumford, Huang: "Occlusion Models for Natural Images", IJCV 2001).
+Dead leaves alone (:func:`synthetic_inputs`) where it is to be quick, one picture of many kinds
+after the other (:func:`synthetic_pictures`) where channels are to show what they do.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
 import onnxruntime as ort
+
+from spiq.runtime.pictures import KINDS, leaves, picture
 
 Images = npt.NDArray[np.float32]
 Tensors = dict[str, npt.NDArray[np.generic]]
 Span = tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]
 """Low and high end of a tensor, shaped to broadcast over it."""
 
-_MEAN, _MEAN_SPREAD, _CONTRAST = 0.45, 0.12, 0.27
-_COLOUR, _GRAIN = 0.06, 0.02
-
 _CANVAS, _DRAWN = 1024, 64
 """Height and width that are drawn at most of larger images, and how many images."""
 
-DYNAMIC_SIZE = 64
-"""Of an input's height and width where they are not fixed."""
+DYNAMIC_SIZE, PICTURE_SIZE = 64, 320
+"""Of an input's height and width where they are not fixed, and where they are observed."""
+
+_COLOURS = (1, 3, 4)
+"""Numbers of channels by which an input that has them last is known."""
 
 _PIXELS, _IMAGES = 224 * 224, 8
 """Images to a batch: as many as these pixels make, and no more than that."""
@@ -45,26 +48,11 @@ def dead_leaves(shape: Sequence[int], *, seed: int = 0, discs: int = 120) -> Ima
             for size, have in zip((count, height, width), drawn[:, 0].shape, strict=True)
         )
         return drawn[image[:, None, None], :, y[:, None], x].transpose(0, 3, 1, 2)
-    rng = np.random.default_rng(seed)
-    y, x = np.ogrid[:height, :width]
     images = np.empty(tuple(shape), np.float32)
+    rng = np.random.default_rng(seed)
     for image in images:
-        light = rng.normal(_MEAN, _MEAN_SPREAD)
-        image[:] = light
-        radii = max(height, width) / 2 / (1 + 30 * rng.random(discs))
-        for radius in np.sort(radii)[::-1]:
-            down, across = rng.uniform(0, height), rng.uniform(0, width)
-            rows, columns = _around(down, radius), _around(across, radius)
-            away = (y[rows] - down) ** 2 + (x[:, columns] - across) ** 2
-            tone = rng.normal(light, _CONTRAST) + _COLOUR * rng.standard_normal(channels)
-            image[:, rows, columns][:, away < radius**2] = tone[:, None]
-        image += _GRAIN * rng.standard_normal(image.shape, np.float32)
+        image[:] = leaves(rng, channels, height, width, discs=discs)
     return np.clip(images, 0, 1)
-
-
-def _around(centre: float, radius: float) -> slice:
-    """Return the whole numbers that are no further away, and perhaps one more at each end."""
-    return slice(max(int(centre - radius), 0), int(centre + radius) + 2)
 
 
 def synthetic_inputs(
@@ -74,7 +62,7 @@ def synthetic_inputs(
     images: int | None = None,
     seed: int = 0,
 ) -> Tensors:
-    """Return a batch of synthetic inputs for a network.
+    """Return a batch of synthetic inputs for a network: dead leaves where it takes pictures.
 
     Args:
         opened: The network.
@@ -82,12 +70,52 @@ def synthetic_inputs(
         images: How many; by default a few, fewer the larger they are.
         seed: Of the random numbers.
     """
-    shapes = {
-        node.name: [size if isinstance(size, int) else DYNAMIC_SIZE for size in node.shape]
-        for node in opened.get_inputs()
-    }
+    shapes = _shapes(opened, DYNAMIC_SIZE)
     pixels = max((int(np.prod(shape[2:])) for shape in shapes.values()), default=1)
     batch = images or int(np.clip(_PIXELS // max(pixels, 1), 1, _IMAGES))
+    return _filled(opened, ranges, shapes, batch, seed, partial(dead_leaves, seed=seed))
+
+
+def synthetic_pictures(
+    opened: ort.InferenceSession,
+    ranges: Mapping[str, Span] | None = None,
+    *,
+    number: int,
+    size: int = PICTURE_SIZE,
+) -> Tensors:
+    """Return the inputs that show a network picture ``number`` of :mod:`spiq.runtime.pictures`.
+
+    Args:
+        opened: The network.
+        ranges: Range of each image input, by name; -2 to 2 where it is missing.
+        number: Of the picture; those of the same kind are ``len(KINDS)`` apart.
+        size: Height and width where they are not fixed.
+    """
+
+    def drawn(shape: Sequence[int]) -> Images:
+        count, channels, height, width = shape
+        turns = range(number, number + count * len(KINDS), len(KINDS))
+        return np.stack([picture(turn, (channels, height, width)) for turn in turns])
+
+    return _filled(opened, ranges, _shapes(opened, size), 1, number, drawn)
+
+
+def _shapes(opened: ort.InferenceSession, dynamic: int) -> dict[str, list[int]]:
+    return {
+        node.name: [size if isinstance(size, int) else dynamic for size in node.shape]
+        for node in opened.get_inputs()
+    }
+
+
+def _filled(
+    opened: ort.InferenceSession,
+    ranges: Mapping[str, Span] | None,
+    shapes: Mapping[str, list[int]],
+    batch: int,
+    seed: int,
+    draw: Callable[[Sequence[int]], Images],
+) -> Tensors:
+    """Fill image inputs with what ``draw`` makes, others with noise or zeros."""
     tensors: Tensors = {}
     for node in opened.get_inputs():
         shape = shapes[node.name]
@@ -95,15 +123,22 @@ def synthetic_inputs(
             shape[0] = batch
         if node.type in ("tensor(float)", "tensor(uint8)") and len(shape) == 4:
             low, high = (ranges or {}).get(node.name, (np.array(-2.0), np.array(2.0)))
-            leaves = dead_leaves(shape, seed=seed)
             kind = np.float32 if node.type == "tensor(float)" else np.uint8
-            tensors[node.name] = (low + (high - low) * leaves).astype(kind)
+            tensors[node.name] = (low + (high - low) * _first(draw, shape)).astype(kind)
         elif node.type == "tensor(float)":
             rng = np.random.default_rng(seed)
             tensors[node.name] = rng.standard_normal(shape).astype(np.float32)
         else:
             tensors[node.name] = np.zeros(shape, _NUMPY.get(node.type, np.int64))
     return tensors
+
+
+def _first(draw: Callable[[Sequence[int]], Images], shape: Sequence[int]) -> Images:
+    """Draw with channels first or last, as ``shape`` has them."""
+    count, second, third, last = shape
+    if last in _COLOURS and second not in _COLOURS:
+        return draw((count, last, second, third)).transpose(0, 2, 3, 1)
+    return draw(shape)
 
 
 _NUMPY = {

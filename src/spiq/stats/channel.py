@@ -1,6 +1,6 @@
 """What is known of each channel of a tensor: the foundation of everything that follows."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +14,7 @@ SOURCES = ("norm", "synthetic", "propagated", "input", "constant")
 class ChannelStats:
     """Moments and hard bounds of every channel.
 
-    All four arrays have the same shape, the tensor's *layout*: its rank, with size 1 along every
+    All arrays have the same shape, the tensor's *layout*: its rank, with size 1 along every
     axis over which values are alike (batch, space). An image tensor (N, C, H, W) has the layout
     (1, C, 1, 1), the (N, C) behind Flatten (1, C), a channel shuffle's middle (1, g, C/g, 1, 1).
 
@@ -26,6 +26,8 @@ class ChannelStats:
         source: Where the moments come from: ``norm`` (a normalization layer states them),
             ``synthetic`` (observed on synthetic images), ``propagated`` (through operators),
             ``input`` (assumed of the network's input), ``constant``.
+        doubt: How well the deviation is known: the spread of its logarithm. ``var`` is what is to
+            be expected, doubt included; 0 where it is taken as it is told.
     """
 
     mean: Array
@@ -33,8 +35,11 @@ class ChannelStats:
     low: Array
     high: Array
     source: str
+    doubt: Array = field(default_factory=lambda: np.zeros(()))
 
     def __post_init__(self) -> None:
+        if self.doubt.shape != self.mean.shape:
+            object.__setattr__(self, "doubt", np.broadcast_to(self.doubt, self.mean.shape))
         shapes = {self.mean.shape, self.var.shape, self.low.shape, self.high.shape}
         if len(shapes) != 1:
             raise ValueError(f"ChannelStats: arrays of different shapes {sorted(shapes)}")
@@ -63,13 +68,15 @@ def stats(
     low: npt.ArrayLike = -np.inf,
     high: npt.ArrayLike = np.inf,
     source: str = "propagated",
+    doubt: npt.ArrayLike = 0.0,
 ) -> ChannelStats:
     """Build ChannelStats from anything that broadcasts; var is kept from going below zero."""
     arrays = np.broadcast_arrays(
         *(np.asarray(array, np.float64) for array in (mean, var, low, high))
     )
     mean, var, low, high = (array.copy() for array in arrays)
-    return ChannelStats(np.clip(mean, low, high), np.maximum(var, 0.0), low, high, source)
+    known = np.broadcast_to(np.asarray(doubt, np.float64), mean.shape)
+    return ChannelStats(np.clip(mean, low, high), np.maximum(var, 0.0), low, high, source, known)
 
 
 def of_constant(array: npt.NDArray[np.generic]) -> ChannelStats:

@@ -18,6 +18,7 @@ from spiq.graph.query import data_inputs, dims, is_constant, where
 from spiq.passes.batchnorm import Moments
 from spiq.passes.prepare import Prepared
 from spiq.stats.channel import ChannelStats, stats
+from spiq.stats.doubt import with_doubt
 from spiq.stats.maps import ZERO
 from spiq.stats.routing import route_of_all
 from spiq.stats.rules import RULES
@@ -70,6 +71,8 @@ def measure(prepared: Prepared, inputs: Mapping[str, ChannelStats]) -> Measured:
                 result = _with_moments(moments, result, value)
             elif result is not None and node.op_type == "Add":
                 result = corrected(value, result, stated)
+            if result is not None and moments is None:
+                result = with_doubt(node, index, result, known)
             if result is not None:
                 known[value] = result
         sources = data_inputs(node)
@@ -114,9 +117,10 @@ def _with_moments(moments: Moments, ruled: ChannelStats | None, value: ir.Value)
     rank = len(value.shape) if value.shape is not None else 4
     layout = (1, -1) + (1,) * (rank - 2)
     mean, var = moments.mean.reshape(layout), moments.var.reshape(layout)
+    doubt = np.broadcast_to(moments.doubt, moments.mean.shape).reshape(layout)
     if ruled is None or ruled.mean.ndim != mean.ndim or ruled.mean.size not in (1, mean.size):
-        return stats(mean, var, source=moments.source)
-    return stats(mean, var, ruled.low, ruled.high, moments.source)
+        return stats(mean, var, source=moments.source, doubt=doubt)
+    return stats(mean, var, ruled.low, ruled.high, moments.source, doubt)
 
 
 def handed_back(graph: ir.Graph, stated: Mapping[str, Moments]) -> dict[str, Moments]:
@@ -135,7 +139,11 @@ def handed_back(graph: ir.Graph, stated: Mapping[str, Moments]) -> dict[str, Mom
         for value, layout in zip(node.inputs, known, strict=True):
             end = start + int(np.prod(layout))
             if value is not None and not is_constant(value) and value.name not in result:
-                part = Moments(moments.mean[start:end], moments.var[start:end], moments.source)
+                mean, var, doubt = (
+                    np.broadcast_to(array, moments.mean.shape)[start:end]
+                    for array in (moments.mean, moments.var, moments.doubt)
+                )
+                part = Moments(mean, var, moments.source, doubt)
                 result[value.name or ""] = part
             start = end
     return result

@@ -129,3 +129,25 @@ def test_sums_have_lighter_tails(body: str, freedom: float) -> None:
     model = build(body, inputs="float[1,4,5,7] x", w=(4, 4, 1, 1), b=(1, 4, 1, 1))
     graph = read(model).graph
     assert freedom_of(next(v for n in graph for v in n.outputs if v.name == "y")) == freedom
+
+
+def test_clipping_where_the_deviation_is_uncertain() -> None:
+    """Samples of k T with log k normal, and E[k^2] = 1: heavier tails the more the doubt."""
+    rng = np.random.default_rng(0)
+    drawn = samples(rng, 1_000_000, 1)[:, 0]
+    before = np.zeros(1)
+    for doubt in (0.25, 0.5):
+        k = np.exp(doubt * rng.standard_normal(drawn.size) - doubt**2)
+        for reach in (-2.0, 1.0, 4.0):
+            found = power_beyond(np.array([reach]), doubt=np.array([doubt]))
+            expected = np.square(np.maximum(k * drawn - reach, 0)).mean()
+            np.testing.assert_allclose(found, expected, rtol=0.1)
+        assert found > before
+        before = found
+
+
+def test_no_doubt_is_what_was_before() -> None:
+    reach = np.linspace(-20, 500, 1001)[None]
+    np.testing.assert_array_equal(power_beyond(reach, doubt=np.zeros(1)), power_beyond(reach))
+    mixed = power_beyond(np.stack([reach[0], reach[0]]), doubt=np.array([0.0, 0.5]))
+    np.testing.assert_allclose(mixed[0], power_beyond(reach)[0], rtol=1e-12)

@@ -19,6 +19,7 @@ Errors of different channels, taps and causes are taken as independent.
 """
 
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import numpy.typing as npt
@@ -36,6 +37,10 @@ half of theirs: 6 / (6.5 - 4) = 2.4, and 6 / (9 - 4) = 1.2."""
 
 _NEAR, _FINE = (-12, 12), 100
 """Between what ends r is tabulated evenly, and at how many points to the unit."""
+
+
+_MOST, _APART, _NODES = 2.0, 0.05, 15
+"""The largest doubt, how far apart tabulated ones are, and nodes of the quadrature."""
 
 
 def _tabulate(freedom: float) -> tuple[Array, Array, Array]:
@@ -57,15 +62,51 @@ def _integral_above(r: Array, f: Array) -> Array:
 _TABLES = {freedom: _tabulate(freedom) for freedom in (FREEDOM, SUM_FREEDOM)}
 
 
-def power_beyond(reach: Array, freedom: float = FREEDOM) -> Array:
-    """Return C(r) = E[max(T - r, 0)^2]."""
+@cache
+def _doubtful(freedom: float) -> Array:
+    """Return log C(r, tau), a row for each tau from 0 to ``_MOST``, on the r of the table.
+
+    C(r, tau) = E[k^2 C(r / k)] with k = exp(tau z - tau^2) and z normal, by Gauss-Hermite: the
+    clipped power where the logarithm of the deviation is uncertain by tau and E[k^2] is 1.
+    """
+    r, log_power, _ = _TABLES[freedom]
+    nodes, weights = np.polynomial.hermite_e.hermegauss(_NODES)
+    rows = [log_power]
+    for tau in np.arange(1, round(_MOST / _APART) + 1) * _APART:
+        factors = np.exp(tau * nodes - tau**2)
+        powers = [k**2 * np.exp(_looked_up(r / k, r, log_power)) for k in factors]
+        rows.append(np.log(weights @ np.array(powers) / weights.sum() + 1e-300))
+    return np.array(rows)
+
+
+def _looked_up(reach: Array, r: Array, log_power: Array) -> Array:
+    """Return log C at any reach; far below the centre, all of (T - r)^2 counts."""
+    below = np.log(np.maximum(reach, r[0]) ** 2 + np.maximum(r[0] - reach, 0) ** 2 + 1)
+    return np.where(reach < r[0], below, np.interp(reach, r[:-1], log_power[:-1]))
+
+
+def power_beyond(reach: Array, freedom: float = FREEDOM, doubt: Array | None = None) -> Array:
+    """Return C(r, tau), the expected square of what lies beyond ``reach`` in deviations.
+
+    Args:
+        reach: r, shape (C, ...).
+        freedom: Degrees of freedom of T.
+        doubt: tau, shape (C,): spread of the logarithm of the deviation; None where it is known.
+    """
     r, log_power, _ = _TABLES[freedom]
     place = np.clip((reach - _NEAR[0]) * _FINE, 0, (_NEAR[1] - _NEAR[0]) * _FINE)
     below = np.minimum(place.astype(np.intp), len(log_power) - 3)
-    found = log_power[below]
-    found += (place - below) * (log_power[below + 1] - found)
     far = reach > _NEAR[1]
-    found[far] = np.interp(reach[far], r[:-1], log_power[:-1])
+    below[far] = np.clip(np.searchsorted(r, reach[far]) - 1, 0, len(r) - 3)
+    place = np.where(far, below + (np.minimum(reach, r[-2]) - r[below]) / np.diff(r)[below], place)
+    if doubt is None or not doubt.any():
+        found = log_power[below]
+        after = log_power[below + 1]
+    else:
+        rows = np.rint(np.minimum(doubt, _MOST) / _APART).astype(np.intp)
+        rows = rows.reshape(-1, *(1,) * (reach.ndim - 1))
+        found, after = (_doubtful(freedom)[rows, at] for at in (below, below + 1))
+    found += (place - below) * (after - found)
     return np.exp(found, out=found)
 
 
@@ -84,24 +125,32 @@ class Tail:
         deviation: d, shape (C,); 0 where the side ends at a bound whatever the width.
         bound: Value never passed, shape (C,); inf where there is none.
         freedom: Degrees of freedom of T.
+        doubt: Spread of the logarithm of d, shape (C,); None where it is known.
     """
 
     centre: Array
     deviation: Array
     bound: Array
     freedom: float = FREEDOM
+    doubt: Array | None = None
 
     def clipped(self, capacity: Array) -> Array:
         """Return the expected square of what lies beyond ``capacity``, shape (C, ...)."""
         wide = (slice(None),) + (None,) * (capacity.ndim - 1)
         deviation = np.maximum(self.deviation, 1e-30)[wide]
         reach = np.atleast_1d((capacity - self.centre[wide]) / deviation)
-        power = deviation**2 * power_beyond(reach, self.freedom)
+        power = deviation**2 * power_beyond(reach, self.freedom, self.doubt)
         held = capacity >= self.bound[wide] * (1 - 1e-9)
         return np.where(held | (self.deviation[wide] == 0), 0.0, power)
 
 
-def tail_of(ends: Array, bound: Array, widths: Array, freedom: float = FREEDOM) -> Tail:
+def tail_of(
+    ends: Array,
+    bound: Array,
+    widths: Array,
+    freedom: float = FREEDOM,
+    doubt: Array | None = None,
+) -> Tail:
     """Read a tail off a range at several widths.
 
     Args:
@@ -109,16 +158,17 @@ def tail_of(ends: Array, bound: Array, widths: Array, freedom: float = FREEDOM) 
         bound: Value never passed, shape (C,).
         widths: The widths, shape (L,).
         freedom: Degrees of freedom of T.
+        doubt: Spread of the logarithm of the deviation, shape (C,).
     """
     if len(widths) == 1:
-        return Tail(np.zeros(len(ends)), ends[:, 0] / widths[0], bound, freedom)
+        return Tail(np.zeros(len(ends)), ends[:, 0] / widths[0], bound, freedom, doubt)
     slopes = np.diff(ends) / np.diff(widths)
     steepest = slopes.argmax(axis=1)
     rows = np.arange(len(ends))
     deviation = np.maximum(slopes[rows, steepest], 0)
     upper = steepest + 1
     centre = ends[rows, upper] - deviation * widths[upper]
-    return Tail(centre, deviation, bound, freedom)
+    return Tail(centre, deviation, bound, freedom, doubt)
 
 
 def rounding_error(step: Array, active: Array, power: Array) -> Array:

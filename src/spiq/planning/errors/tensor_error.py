@@ -34,6 +34,7 @@ class Channels:
         saturates: Whether the end of the grid stands for the upper bound.
         widths: The widths, shape (L,).
         freedom: Degrees of freedom of the channels' distribution.
+        doubt: Spread of the logarithm of the channels' deviation, shape (C,); None where known.
     """
 
     value: ir.Value
@@ -49,16 +50,17 @@ class Channels:
     saturates: bool
     widths: Array
     freedom: float = FREEDOM
+    doubt: Array | None = None
 
     @cached_property
     def above(self) -> Tail:
         """The upper side of the channels."""
-        return tail_of(self.high, self.hard_high, self.widths, self.freedom)
+        return tail_of(self.high, self.hard_high, self.widths, self.freedom, self.doubt)
 
     @cached_property
     def below(self) -> Tail:
         """The lower side of the channels."""
-        return tail_of(-self.low, -self.hard_low, self.widths, self.freedom)
+        return tail_of(-self.low, -self.hard_low, self.widths, self.freedom, self.doubt)
 
     @cached_property
     def active(self) -> Array:

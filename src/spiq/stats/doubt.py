@@ -1,0 +1,41 @@
+"""How doubt is passed on: the spread of the logarithm of a deviation, from operator to operator.
+
+An operator that only moves channels moves their doubt. Activations, pools and steps by constants
+keep it. Where several channels make up one, be it a sum or a layer, the doubt is that of the parts,
+each counted with its share of the variance,
+
+    tau^2 = sum_i v_i tau_i^2 / sum_i v_i.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import numpy as np
+import onnx_ir as ir
+
+from spiq.graph.query import data_inputs
+from spiq.stats.channel import Array, ChannelStats
+from spiq.stats.routing import gather, route
+
+
+def with_doubt(
+    node: ir.Node, index: int, result: ChannelStats, known: Mapping[ir.Value, ChannelStats]
+) -> ChannelStats:
+    """Return what a rule found of output ``index`` with the doubt that its inputs hand on."""
+    inputs = [known[value] for value in data_inputs(node) if value in known]
+    if not any(one.doubt.any() for one in inputs):
+        return result
+    maps = route(node, [one.layout for one in inputs])
+    if maps is not None and len(inputs) == len(data_inputs(node)):
+        moved = gather(maps[index], [one.doubt for one in inputs])
+        if moved.shape == result.layout:
+            return replace(result, doubt=moved)
+    if len(inputs) > 1 or inputs[0].layout != result.layout:
+        return replace(result, doubt=np.full(result.layout, _mixed(inputs)))
+    return replace(result, doubt=inputs[0].doubt)
+
+
+def _mixed(parts: list[ChannelStats]) -> Array:
+    power = sum(float((one.var * one.doubt**2).sum()) for one in parts)
+    total = sum(float(one.var.sum()) for one in parts)
+    return np.asarray(np.sqrt(power / total if total > 0 else 0.0))

@@ -1,0 +1,96 @@
+"""What pictures tell of a channel's moments, and how far they can be off.
+
+Some pictures of several kinds were shown to the network, and of each channel there are a mean m_i
+and a variance v_i for each picture i. Over all pictures,
+
+    m = mean_i m_i,    b = var_i m_i,    v = mean_i v_i + b.
+
+BatchNorm, where it was left in, and real images say something else. With L the logarithm of their
+deviation over sqrt(v), it was found on eighteen networks (folded and observed, all but one kind of
+them to fit and the rest to check: bench/doubt.py, docs/experiments.md) that
+
+    E[L]    =  -0.12 - 0.09 rel + 0.28 depth^2 + 0.04 flat
+    sd[L]   =  exp(-1.68 + 0.16 max(-rel, 0) + 0.28 max(rel, 0) + 0.49 apart + 0.49 flat)  =  tau
+
+    rel     log of v over its mean in the layer: what stands out tends back to the others
+    depth   the layer's place, from 0 to 1: what comes late stands for things that no such
+            picture shows, so real images move it more
+    apart   standard deviation, from kind to kind of picture, of the log of the power about m
+    flat    1 where the value does not vary within a picture (behind a global pool)
+
+and that the true mean lies about m by 0.6 b in variance. The variance that is to be expected is
+
+    v exp(2 E[L] + 2 tau^2) + 0.6 b.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from spiq.passes.batchnorm import Moments
+from spiq.stats.channel import Array
+
+_SHIFT, _BACK, _DEEP, _FLAT = -0.12, -0.09, 0.28, 0.04
+_DOUBT, _BELOW, _ABOVE, _KINDS_APART, _FLAT_DOUBT = -1.68, 0.16, 0.28, 0.49, 0.49
+_MEANS_APART = 0.6
+
+_MOST_DOUBT = 0.6
+"""Nothing is doubted by more. The few channels that the formula doubts more (dead on all pictures
+but one, a hundredth of the layer's power) follow no normal law, and exp(2 tau^2) is for one."""
+
+_REL, _MOST_APART = (-6.0, 3.0), 3.0
+"""What the formulas were fitted on; beyond it they are held."""
+
+_DEAD = 1e-8
+"""Share of the layer's variance below which a channel is taken as constant."""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What each picture showed of a tensor's channels.
+
+    Attributes:
+        mean: Mean over each picture, shape (pictures, C).
+        var: Variance within each picture, shape (pictures, C).
+    """
+
+    mean: Array
+    var: Array
+
+    @property
+    def finite(self) -> bool:
+        """Whether everything is a finite number."""
+        return bool(np.isfinite(self.mean).all() and np.isfinite(self.var).all())
+
+
+def posterior(seen: Seen, *, kinds: int, depth: float) -> Moments:
+    """Return the moments to be expected, and their doubt.
+
+    Args:
+        seen: The pictures, those of the same kind ``kinds`` apart.
+        kinds: How many kinds of picture there are.
+        depth: Place of the tensor in the network, from 0 to 1.
+    """
+    mean, between = seen.mean.mean(axis=0), seen.mean.var(axis=0)
+    within = seen.var.mean(axis=0)
+    var = within + between
+    whole = max(float(var.mean()), 1e-300)
+    rel = np.log(np.maximum(var / whole, 1e-300)).clip(*_REL)
+    flat = float(np.median(within) <= 1e-6 * np.median(var))
+
+    shift = _SHIFT + _BACK * rel + _DEEP * depth**2 + _FLAT * flat
+    doubt = _DOUBT + _BELOW * np.maximum(-rel, 0) + _ABOVE * np.maximum(rel, 0)
+    doubt += _KINDS_APART * _apart(seen, mean, whole, kinds) + _FLAT_DOUBT * flat
+    doubt = np.minimum(np.exp(doubt), _MOST_DOUBT)
+
+    expected = var * np.exp(2 * shift + 2 * doubt**2) + _MEANS_APART * between
+    live = var > _DEAD * whole
+    return Moments(mean, np.where(live, expected, var), "synthetic", np.where(live, doubt, 0.0))
+
+
+def _apart(seen: Seen, mean: Array, whole: float, kinds: int) -> Array:
+    """Return how much the log of a channel's power differs from kind to kind of picture."""
+    power = seen.var + np.square(seen.mean - mean)
+    by_kind = np.array([power[kind::kinds].mean(axis=0) for kind in range(kinds)])
+    scatter: Array = np.log(by_kind + 1e-12 * whole).std(axis=0)
+    return np.minimum(scatter, _MOST_APART)
