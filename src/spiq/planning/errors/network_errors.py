@@ -53,6 +53,7 @@ class NetworkErrors:
             saturates=producer in placement.absorbed,
             widths=self.widths,
             freedom=freedom_of(value),
+            doubt=known.doubt.reshape(-1),
         )
 
     def weight(self, node: ir.Node, bits: int) -> WeightError:
