@@ -41,57 +41,62 @@ Feeds = dict[str, np.ndarray]
 
 @dataclass(frozen=True)
 class Variant:
-    """One model to try: a test of ONNX's, as it is or with constants."""
+    """One model to try, and an input for it as far as it is made of tensors."""
 
     name: str
-    folder: str
-    constants: bool
+    model: bytes
+    feeds: Feeds
 
 
 def variants(only: str) -> Iterator[Variant]:
-    """Yield every model and its form with constants, where it has several inputs."""
+    """Yield every model, and its form with constants where it has several inputs."""
     from onnx.backend.test import loader
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         tests = [test for kind in KINDS for test in loader.load_model_tests(kind=kind)]
     for test in tests:
-        if test.model_dir is None or only not in test.name:
+        if only not in test.name:
             continue
-        yield Variant(test.name, test.model_dir, False)
-        given = sorted(Path(test.model_dir).glob("test_data_set_0/input_*.pb"))
-        if len(given) > 1:
-            yield Variant(f"{test.name} with constants", test.model_dir, True)
+        if test.model is None:
+            model = onnx.load(Path(test.model_dir) / "model.onnx")
+            given = _stored(Path(test.model_dir) / "test_data_set_0")
+        else:
+            model, given = test.model, list(test.data_sets[0][0])
+        fixed = {tensor.name for tensor in model.graph.initializer}
+        names = [value.name for value in model.graph.input if value.name not in fixed]
+        feeds = dict(zip(names, given, strict=False))
+        yield Variant(test.name, model.SerializeToString(), feeds)
+        if len(names) > 1:
+            yield with_constants(test.name, model, feeds)
 
 
-def load(variant: Variant) -> tuple[onnx.ModelProto, Feeds]:
-    """Return the model of a variant, and an input for it as far as it is made of tensors."""
-    model = onnx.load(Path(variant.folder) / "model.onnx")
-    fixed = {tensor.name for tensor in model.graph.initializer}
-    feeds: Feeds = {}
-    for index, value in enumerate(one for one in model.graph.input if one.name not in fixed):
-        path = Path(variant.folder) / "test_data_set_0" / f"input_{index}.pb"
-        if value.type.HasField("tensor_type") and path.is_file():
-            tensor = onnx.load_tensor(str(path))
-            feeds[value.name] = numpy_helper.to_array(tensor)
-            if variant.constants and index:
-                tensor.name = value.name
-                model.graph.initializer.append(tensor)
-                del feeds[value.name]
-    kept = [one for one in model.graph.input if one.name in fixed or one.name in feeds]
-    if variant.constants:
-        del model.graph.input[:]
-        model.graph.input.extend(kept)
-    return model, feeds
+def _stored(folder: Path) -> list[object]:
+    paths = sorted(folder.glob("input_*.pb"), key=lambda path: int(path.stem.split("_")[1]))
+    return [numpy_helper.to_array(onnx.load_tensor(str(path))) for path in paths]
+
+
+def with_constants(name: str, model: onnx.ModelProto, feeds: Feeds) -> Variant:
+    """Return the variant in which all inputs but the first are constants, where they can be."""
+    changed = onnx.ModelProto()
+    changed.CopyFrom(model)
+    fixed = {key: value for key, value in list(feeds.items())[1:] if isinstance(value, np.ndarray)}
+    kept = [value for value in changed.graph.input if value.name not in fixed]
+    del changed.graph.input[:]
+    changed.graph.input.extend(kept)
+    changed.graph.initializer.extend(
+        numpy_helper.from_array(array, key) for key, array in fixed.items()
+    )
+    left = {key: value for key, value in feeds.items() if key not in fixed}
+    return Variant(f"{name} with constants", changed.SerializeToString(), left)
 
 
 def outcome(variant: Variant) -> tuple[str, str]:
     """Return what became of a variant, and the message that goes with it."""
-    model, feeds = load(variant)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error")
-            made = spiq.quantize(model.SerializeToString())
+            made = spiq.quantize(variant.model)
     except spiq.SpiqError as error:
         return ("refused" if "\n" not in str(error) else "traceback"), str(error)
     except Exception as error:
@@ -101,7 +106,7 @@ def outcome(variant: Variant) -> tuple[str, str]:
         opened = ort.InferenceSession(made.model, providers=["CPUExecutionProvider"])
     except Exception as error:
         return "does not load", str(error)
-    return compared(model.SerializeToString(), opened, feeds)
+    return compared(variant.model, opened, variant.feeds)
 
 
 def compared(model: bytes, opened: ort.InferenceSession, feeds: Feeds) -> tuple[str, str]:

@@ -13,7 +13,7 @@ from spiq.io.read import read
 from spiq.runtime.session import session
 from spiq.stats.maps import ZERO
 from spiq.stats.movers import MOVERS
-from spiq.stats.routing import gather, route, scatter
+from spiq.stats.routing import gather, mixture, route, scatter
 
 SHAPE = (2, 4, 6, 5)
 CHANNELS = (1, 4, 1, 1)
@@ -56,10 +56,13 @@ CASES = [
     case("y = Pad(x, p)", p=whole(0, 1, 0, 0, 0, 2, 0, 0)),
     case('y = Pad<mode="edge">(x, p)', p=whole(0, 0, 0, 0, 0, 0, 0, 0)),
     case("y = Reshape(x, s)", s=whole(2, 2, 2, 6, 5)),
-    case("y = Reshape(x, s)", s=whole(1, 2, 4, 30)),
+    Case("y = Reshape(x, s)", {"s": whole(1, 2, 4, 30)}, layouts=(CHANNELS, EVERYTHING, ALIKE)),
     case("y = Reshape(x, s)", s=whole(2, 4, 6, 1, 5, 1)),
     case("y = Reshape(x, s)", s=whole(2, -1)),
-    case("y = Reshape(x, s)", s=whole(2, 8, 3, 5)),
+    Case("y = Reshape(x, s)", {"s": whole(2, 8, 3, 5)}, layouts=(CHANNELS, EVERYTHING, ALIKE)),
+    Case("y = Expand(x, s)", {"s": whole(2, 4, 6, 5)}, (4, 1, 1), ((4, 1, 1), (1, 1, 1))),
+    Case("y = SpaceToDepth<blocksize=3>(x)", shape=(2, 4, 6, 9), layouts=(CHANNELS, ALIKE)),
+    case("y = Tile(x, r)", r=whole(1, 2, 3, 1)),
     case("y = Slice(x, s, e)", s=whole(0, 1), e=whole(2, 3)),
     case("y = Slice(x, s, e, a)", s=whole(-3), e=whole(2**62), a=whole(1)),
     case("y = Slice(x, s, e, a, t)", s=whole(-1), e=whole(-(2**62)), a=whole(-3), t=whole(-2)),
@@ -147,7 +150,61 @@ def test_adding_through_a_map_is_the_transpose_of_reading(
 
 
 def test_every_mover_has_a_case() -> None:
-    assert set(MOVERS) == {text(case).graph.node[-1].op_type for case in CASES}
+    mixed = {"Compress", "DepthToSpace", "GatherElements", "GatherND"}
+    assert set(MOVERS) - mixed == {text(case).graph.node[-1].op_type for case in CASES}
+
+
+def test_constants_of_a_concat_have_no_entry() -> None:
+    body = "y = Concat<axis=1>(c, x)"
+    case = Case(body, {"c": np.ones((2, 3, 6, 5), np.float32)}, layouts=(CHANNELS,))
+    maps = route(mover(text(case)), [CHANNELS])
+    assert maps is not None
+    assert maps[0].reshape(-1).tolist() == [ZERO, ZERO, ZERO, 0, 1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    ("case", "shows"),
+    [
+        (
+            Case("y = DepthToSpace<blocksize=2>(x)", shape=(2, 8, 6, 5)),
+            [[[0], [1]], [[2], [3]], [[4], [5]], [[6], [7]]],
+        ),
+        (
+            Case('y = DepthToSpace<blocksize=2, mode="CRD">(x)', shape=(2, 8, 6, 5)),
+            [[[0], [4]], [[1], [5]], [[2], [6]], [[3], [7]]],
+        ),
+        (Case("y = Reshape(x, s)", {"s": whole(2, 2, -1)}, (2, 8, 6, 5)), None),
+        (
+            Case(
+                "a = Reshape(x, s) b = Transpose<perm=[0,1,4,2,5,3]>(a) y = Reshape(b, u)",
+                {"s": whole(2, 2, 2, 2, 6, 5), "u": whole(2, 2, 12, 10)},
+                (2, 8, 6, 5),
+            ),
+            None,
+        ),
+    ],
+    ids=lambda value: value.body if isinstance(value, Case) else None,
+)
+def test_mixed_channels_show_each_of_their_entries(case: Case, shows: object) -> None:
+    entry = np.arange(8).reshape(1, 8, 1, 1)
+    for node in read(text(case)).graph:
+        maps = route(node, [entry.shape])
+        found = None if maps is not None else mixture(node, [entry.shape])
+        entry = (maps or found)[0] if maps is None else entry.reshape(-1)[maps[0]]  # type: ignore[index]
+    if shows is not None:
+        assert entry.reshape(len(entry), 2, 1).tolist() == shows
+        return
+    assert entry.shape[2:] in ((2, 1), (2, 1, 1))
+    assert len(entry) == 4
+
+
+def test_a_mover_without_a_map_shows_everything() -> None:
+    case = Case("y = GatherND<batch_dims=0>(x, i)", {"i": whole(0, 1).reshape(1, 2)})
+    node = mover(text(case))
+    assert route(node, [CHANNELS]) is None
+    found = mixture(node, [CHANNELS])
+    assert found is not None
+    assert found[0].reshape(-1).tolist() == [0, 1, 2, 3]
 
 
 def test_channels_that_are_padded_show_zero() -> None:

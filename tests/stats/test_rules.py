@@ -124,6 +124,12 @@ def layer(
 ACTIVATIONS = [
     activation("y = Abs(x)"),
     activation("y = Clip(x, lo, hi)", lo=np.array(-1, np.float32), hi=np.array(1, np.float32)),
+    activation("y = Celu<alpha=0.7>(x)"),
+    activation("y = Erf(x)"),
+    activation("y = Mish(x)"),
+    activation("y = Selu(x)"),
+    activation("y = Softsign(x)"),
+    activation("y = ThresholdedRelu<alpha=0.3>(x)"),
     activation("y = Elu<alpha=0.7>(x)"),
     activation("y = Exp(x)", per_channel([-1.5, 0.0, 0.3, 1], [0.5, 0.2, 0.4, 0.3], -6, 4)),
     activation("y = Gelu(x)"),
@@ -159,6 +165,14 @@ ARITHMETIC = [
         5e-3,
         8e-3,
     ),
+    Case("two tensors", "y = Max(x, z)", PAIR, 1e-2, 2e-2),
+    Case("two tensors", "y = Min(x, z)", PAIR, 1e-2, 2e-2),
+    Case(
+        "every second pixel",
+        "y = Where(c, x, z)",
+        PAIRS,
+        constants={"c": np.arange(SIZE) % 2 == 0},
+    ),
     # A second-order expansion; the divisor's spread is up to a quarter of its mean.
     Case("two tensors", "y = Div(x, z)", PAIR, 0.04, 0.16),
     Case(
@@ -185,6 +199,7 @@ LAYERS = [
         "y = Conv<pads=[2,2,2,2], dilations=[2,2]>(x, w)",
         w=weights(5, 4, 3, 3),
     ),
+    layer("a map", "y = InstanceNormalization(x, a, b)", a=floats(1, 2, 0, -1), b=weights(4)),
     layer("groups", "y = Conv<group=2>(x, w, b)", w=weights(6, 2, 3, 3), b=weights(6)),
     layer("depthwise", "y = Conv<group=4>(x, w, b)", w=weights(4, 1, 3, 3), b=weights(4)),
     layer("row", "y = Conv<pads=[0,1,0,1]>(x, w)", w=weights(5, 4, 1, 3)),
@@ -215,9 +230,27 @@ LAYERS = [
     ),
 ]
 
+FLAT = per_channel(0.5, 2.0, -9.0, 12.0)
+_PIXELS = np.tile(whole(0, 1, 2), (IMAGES, 1))
+_ELEMENTS = np.tile(whole(3, 0), (IMAGES, 4, 6, 1))
+
 MOVEMENT = [
     Case("channels", "y = Concat<axis=1>(x, z)", PAIRS),
     Case("space", "y = Concat<axis=2>(x, z)", PAIRS),
+    layer("every second pixel", "y = Compress<axis=3>(x, c)", FLAT, c=np.arange(SIZE) % 2 == 0),
+    layer("blocks", "y = DepthToSpace<blocksize=2>(x)"),
+    layer("blocks", "y = SpaceToDepth<blocksize=2>(x)"),
+    layer("space", "y = Expand(x, s)", WIDE, POINTS, s=whole(1, 4, 3, 2)),
+    layer("space", "y = Tile(x, r)", r=whole(1, 1, 2, 3)),
+    layer("pixels", "y = GatherND<batch_dims=1>(x, i)", FLAT, i=_PIXELS),
+    layer("pixels", "y = GatherElements<axis=3>(x, i)", FLAT, i=_ELEMENTS),
+    layer(
+        "space by a number",
+        "y = Pad(x, p, f)",
+        p=whole(0, 0, 1, 2, 0, 0, 0, 1),
+        f=np.array(3.5, np.float32),
+    ),
+    layer("pixels of channels", "y = Reshape(x, s)", FLAT, s=whole(0, 1, 4, 36)),
     layer("inference", "y = Dropout(x)"),
     layer("nothing", "y = Identity(x)"),
     layer("double", "y = Cast<to=11>(x)"),
@@ -268,6 +301,7 @@ POOLING = [
         "padding counted",
         "y = AveragePool<kernel_shape=[3,3], pads=[1,1,1,1], count_include_pad=1>(x)",
     ),
+    Case("calm", "y = LRN<size=3, alpha=0.02>(x)", {"x": (IMAGE, CALM)}, 1e-2, 3e-2),
     layer("2x2", "y = MaxPool<kernel_shape=[2,2], strides=[2,2]>(x)", mean=3e-3, std=5e-3),
     layer("3x3", "y = MaxPool<kernel_shape=[3,3]>(x)", mean=5e-3, std=1e-2),
     layer("all", "y = GlobalMaxPool(x)", mean=1e-2, std=2e-2),
@@ -442,7 +476,6 @@ def test_statistics_that_differ_between_positions_are_joined(body: str) -> None:
         ("y = Gemm<transB=1>(x, w, two)", "4,4"),
         ("y = MatMul(x, w)", "3,4,4"),
         ("y = ReduceMean<keepdims=1>(x, a)", "4,4,6,6"),
-        ("y = Reshape(x, s)", "N,4,H,W"),
         ("y = Cast<to=7>(x)", "4,4"),
         ("y, i = MaxPool<kernel_shape=[2,2]>(x)", "4,4,6,6"),
     ],

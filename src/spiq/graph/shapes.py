@@ -76,8 +76,9 @@ def _has_long_list(graph: onnx.GraphProto) -> bool:
 def without_stated(proto: onnx.ModelProto) -> onnx.ModelProto:
     """Return a model, changed in place, that says nothing of the shapes behind its inputs."""
     del proto.graph.value_info[:]
+    inputs = {value.name for value in proto.graph.input}
     for output in proto.graph.output:
-        if output.type.HasField("tensor_type"):
+        if output.name not in inputs and output.type.HasField("tensor_type"):
             output.type.tensor_type.ClearField("shape")
     return proto
 

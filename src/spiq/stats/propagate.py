@@ -26,6 +26,9 @@ from spiq.stats.rules.arithmetic import gated
 from spiq.stats.rules.compositions import apply_composed, composed
 from spiq.stats.sums import corrected
 
+_LARGEST = 1e30
+"""Means and variances beyond which nothing can be said: such activations overflow float32."""
+
 _log = logging.getLogger(__name__)
 
 _WEIGHTED = ("Conv", "ConvTranspose")
@@ -92,19 +95,22 @@ def _apply_rule(
         return None
     inputs = [None if value is None else known.get(value) for value in node.inputs]
     try:
-        found = rule(node, inputs)
+        with np.errstate(over="ignore", invalid="ignore"):
+            found = rule(node, inputs)
     except (IndexError, ValueError) as error:  # shapes that do not belong together
         _log.info("no statistics of %s: %s", where(node), error)
         return None
     if found is None or all(map(_fits, found, node.outputs)):
         return found
-    _log.info("no statistics of %s: its rule's result is not of its shape", where(node))
+    _log.info("no statistics of %s: its rule's result does not fit it", where(node))
     return None
 
 
 def _fits(found: ChannelStats, value: ir.Value) -> bool:
-    """Return whether a layout is one that the shape of ``value`` can have."""
+    """Return whether statistics are finite, and laid out as the shape of ``value`` can be."""
     shape = dims(value)
+    if not (np.abs(found.mean) <= _LARGEST).all() or not (found.var <= _LARGEST).all():
+        return False
     return shape is None or (
         len(found.layout) == len(shape)
         and all(

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import onnx_ir as ir
 
-from spiq.graph.query import constant, is_constant, is_float32, rank, where
+from spiq.graph.query import constant, data_inputs, is_constant, is_float32, rank, where
 from spiq.stats.propagate import Measured
 from spiq.targets import Target
 
@@ -52,7 +52,9 @@ def why_float(node: ir.Node, measured: Measured, target: Target, exclude: Mappin
     weight = constant(node.inputs[1])
     if known is None:
         behind = node.inputs[0].producer() if node.inputs[0] is not None else None
-        return "no statistics of its input" + (f", from {where(behind)}" if behind else "")
+        return "no statistics of its input" + (
+            f", from {source_without(behind, measured)}" if behind else ""
+        )
 
     # each column of the weight meets one channel of the input, or all meet the same
     if weight is None or known.mean.ndim != weight.ndim:
@@ -64,3 +66,13 @@ def why_float(node: ir.Node, measured: Measured, target: Target, exclude: Mappin
     if measured.stats.get(node.outputs[0]) is None:
         return "no statistics of its output"
     return ""
+
+
+def source_without(node: ir.Node, measured: Measured) -> str:
+    """Name the first node on the way down to ``node`` behind which statistics are missing."""
+    while True:
+        missing = [value for value in data_inputs(node) if value not in measured.stats]
+        behind = next((made for value in missing if (made := value.producer())), None)
+        if behind is None:
+            return (f"{node.domain}." if node.domain else "") + where(node)
+        node = behind
