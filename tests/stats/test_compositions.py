@@ -54,10 +54,10 @@ def test_the_square_of_a_tensor_is_no_product_of_two() -> None:
     assert found is not None
     known = stats(np.zeros((1, 1, 1, 1)), 1.0)
     result = apply_composed(found[1], known)
-    assert float(result.mean) == pytest.approx(1, rel=1e-3)
-    assert float(result.var) == pytest.approx(2, rel=1e-3)
-    assert float(result.low) == pytest.approx(0, abs=1e-3)
-    assert float(result.high) == np.inf
+    assert result.mean.item() == pytest.approx(1, rel=1e-3)
+    assert result.var.item() == pytest.approx(2, rel=1e-3)
+    assert result.low.item() == pytest.approx(0, abs=1e-3)
+    assert result.high.item() == np.inf
 
 
 def test_two_tensors_are_not_one() -> None:

@@ -166,7 +166,6 @@ MOVERS: dict[str, Mover] = {
     "Expand": expand,
     "Flatten": reshape,
     "Gather": _gather,
-    "GatherElements": _no_map,
     "GatherND": _no_map,
     "Identity": _same,
     "Pad": _pad,

@@ -266,10 +266,8 @@ RANK3 = "[s] s = Reshape(r, sh) [t] t = Transpose<perm=[0,2,1]>(s) [o] y = MatMu
         (f"{STEM}[n] n = Mean(r, r) [o] y = Conv(n, wo)", {}, "o", "from Mean 'n'"),
         (f"{STEM}[n] n = GlobalAveragePool(r) [s] s = Reshape(n, sh) [o] y = Conv(r, wo, s)",
          {"sh": whole(-1), "wo": (8, 8, 1, 1)}, "o", "bias is not constant"),
-        (f"{STEM}[s] s = Reshape(r, sh) [o] y = Conv(s, wo)",
-         {"sh": whole(0, 2, 32, 32), "wo": (4, 2, 1, 1)}, "o", "channel by channel"),
     ],
-    ids=["kernel", "rank", "statistics", "bias", "pixel shuffle"],
+    ids=["kernel", "rank", "statistics", "bias"],
 )  # fmt: skip
 def test_reason_for_a_layer_left_in_float(
     body: str, constants: dict[str, object], name: str, words: str
