@@ -12,7 +12,7 @@ import onnx_ir as ir
 
 from spiq.graph.query import constant, data_inputs
 from spiq.stats.channel import Array, ChannelStats, stats
-from spiq.stats.rules.activations import Function, apply, function_of
+from spiq.stats.rules.activations import Function, expectation, function_of
 
 _STEPS: dict[str, Callable[[Array, Array], Array]] = {
     "Add": np.add, "Div": np.divide, "Max": np.maximum, "Min": np.minimum, "Mul": np.multiply,
@@ -100,10 +100,14 @@ def over(function: Function, low: Array, high: Array) -> tuple[Array, Array]:
 
 def apply_composed(function: Function, x: ChannelStats) -> ChannelStats:
     """Return the statistics of a function of ``x`` that may rise and fall."""
+    mean, var = expectation(function, x)
     with np.errstate(all="ignore"):
-        found = apply(function, x)
+        far = [
+            function(np.clip(bound, -1e30, 1e30)[..., None])[..., 0] for bound in (x.low, x.high)
+        ]
     reach = _FAR * x.std + 1.0
-    ends = over(function, np.maximum(x.low, x.mean - reach), np.minimum(x.high, x.mean + reach))
-    low = np.where(np.isnan(found.low), -np.inf, np.minimum(found.low, ends[0]))
-    high = np.where(np.isnan(found.high), np.inf, np.maximum(found.high, ends[1]))
-    return stats(found.mean, found.var, low, high)
+    near = over(function, np.maximum(x.low, x.mean - reach), np.minimum(x.high, x.mean + reach))
+    low, high = np.minimum.reduce([near[0], *far]), np.maximum.reduce([near[1], *far])
+    low = np.where(np.isnan(low) | (low <= -1e25), -np.inf, low)
+    high = np.where(np.isnan(high) | (high >= 1e25), np.inf, high)
+    return stats(mean, var, low, high)
