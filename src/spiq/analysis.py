@@ -92,7 +92,7 @@ def analyse(
     mostly = len(prepared.stated) >= len(missing)
     doubts = _doubts(prepared, measured, inputs, config, stated=mostly)
     if missing:
-        notes.append(_observed(len(missing), mostly=mostly))
+        notes.append(_observed(len(missing), stated=len(prepared.stated)))
         prepared = observe(prepared, missing, pictured, size=config.input_size)
         measured = measure(prepared, inputs)
     notes += doubts
@@ -103,10 +103,13 @@ def analyse(
     return Analysis(prepared, measured, (*notes, *_gaps(measured)))
 
 
-def _observed(missing: int, *, mostly: bool) -> str:
+def _observed(missing: int, *, stated: int) -> str:
     """Say what was observed."""
-    if mostly:
-        return f"{missing} tensors without BatchNorm statistics were observed on synthetic images"
+    if stated:
+        return (
+            f"{missing} tensors of which no BatchNorm tells ({stated} are told) were observed on "
+            "synthetic images"
+        )
     return (
         "the file holds no BatchNorm statistics to speak of: moments were observed on "
         "synthetic images instead; export with BatchNorm kept for better ranges"

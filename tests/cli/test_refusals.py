@@ -68,7 +68,7 @@ BROKEN: dict[str, tuple[Callable[[], bytes | onnx.ModelProto], str]] = {
     ),
     "data missing": (lambda: external("gone.bin"), "gone.bin"),
     "data outside": (lambda: external("../outside.bin"), "../outside.bin"),
-    "old opset": (lambda: graph("y = Relu(x)", opset=10), "opset 10"),
+    "old opset": (lambda: graph("y = Relu(x)", opset=6), "opset 6"),
 }
 
 

@@ -24,14 +24,16 @@ def demo() -> InspectResult:
     return inspect(model_path())
 
 
-def two_layers(between: str = "h = Relu(c)") -> onnx.ModelProto:
-    """Two convolutions, 3 -> 4 -> 2 channels, on 8x8 images, and what stands between them."""
+def two_layers(between: str = "h = Relu(c)", size: str = "8,8") -> onnx.ModelProto:
+    """Two 1x1 convolutions, 3 -> 4 -> 2 channels, and what stands between them."""
     model = onnx.parser.parse_model(
-        '<ir_version: 8, opset_import: ["": 17]> net (float[N,3,8,8] x) => (float[N,2,8,8] y) {'
+        '<ir_version: 8, opset_import: ["": 17]> net '
+        f"(float[N,3,{size}] x) => (float[N,2,{size}] y) {{"
         f"[one] c = Conv(x, w) {between} [two] y = Conv(h, v, b) }}"
     )
     rng = np.random.default_rng(0)
-    for name, shape in {"w": (4, 3, 1, 1), "v": (2, 4, 1, 1), "b": (2,)}.items():
+    taps = (1,) * len(size.split(","))
+    for name, shape in {"w": (4, 3, *taps), "v": (2, 4, *taps), "b": (2,)}.items():
         array = rng.standard_normal(shape).astype(np.float32)
         model.graph.initializer.append(numpy_helper.from_array(array, name))
     return model
@@ -82,6 +84,15 @@ def test_small_layers() -> None:
 
 def test_operator_without_a_rule() -> None:
     result = inspect(two_layers("[odd] h = CumSum(c, axis) axis = Constant<value_int=1>()"))
+    assert result.unknown_operators == ()
+    assert result.layers[1].quantized
+    assert result.layers[1].statistics == "synthetic"
+    assert any("observed on synthetic images" in note for note in result.notes)
+
+
+def test_operator_behind_which_channels_cannot_be_observed() -> None:
+    between = "[odd] h = CumSum(c, axis) axis = Constant<value_int=1>()"
+    result = inspect(two_layers(between, size="8"))
     assert result.unknown_operators == ("CumSum 'odd'",)
     two = result.layers[1]
     assert not two.quantized

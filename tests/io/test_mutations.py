@@ -16,6 +16,7 @@ from onnx import helper, numpy_helper
 from onnx_text import WEIGHT, network, refused, text
 
 from spiq.errors import ModelError, UnsupportedError
+from spiq.graph.shapes import take_stated
 from spiq.io.read import read
 from spiq.passes.prepare import prepare
 from spiq.pipeline import quantize
@@ -188,7 +189,9 @@ def test_stated_shapes_count_only_where_nothing_is_known() -> None:
     for name in ("a", "b"):
         info = helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, ["N", 7, 7, 7])
         model.graph.value_info.append(info)
-    values = {value.name: value for node in read(model).graph for value in node.outputs}
+    graph = read(model).graph
+    take_stated(graph)
+    values = {value.name: value for node in graph for value in node.outputs}
     assert list(values["a"].shape or ())[1:] == [16, 6, 6]
     assert list(values["b"].shape or ())[1:] == [7, 7, 7]
 

@@ -2,8 +2,7 @@
 
 ``usual`` is how often networks come with a convention, ``bare`` the same of networks that were
 trained without any normalization layer. Both are judgements, not measured: what exporters' and
-model collections' preprocessing says. They decide only where a file says next to nothing; a factor
-of two in any of them changes no decision of ``bench/conventions.py`` that is not said to be open.
+model collections' preprocessing says. They decide where a file says next to nothing.
 """
 
 from dataclasses import dataclass

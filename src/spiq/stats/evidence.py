@@ -70,8 +70,11 @@ SURE = 3.0
 _MATERIAL = 0.5
 """Distance from which on two conventions are not the same for a quantizer."""
 
-_WIDEST = 4.0
-"""How many times wider a range may become, so that it holds for the runner-up too: two bits."""
+_STEPS = 255
+"""Steps of the grid that pictures are put on."""
+
+_WIDEST = 8.0
+"""How many times wider than the likeliest convention's a range may become: three bits."""
 
 
 @dataclass(frozen=True)
@@ -124,13 +127,21 @@ class Verdict:
 
     @property
     def ends(self) -> tuple[float, float]:
-        """Low and high end that hold for all that is possible and of like size."""
-        low, high = self.best.low, self.best.high
-        for rival in self._possible:
-            wider = min(low, rival.low), max(high, rival.high)
-            if wider[1] - wider[0] <= _WIDEST * (self.best.high - self.best.low):
-                low, high = wider
-        return low, high
+        """Low and high end of the range with the least error expected over what is possible.
+
+        Each convention's error is that of its pictures, from black to white alike, relative to
+        their variance; it counts by the convention's odds, and no more than all is lost.
+        """
+        possible = [self.best, *self._possible]
+        share = np.exp([self.odds[CONVENTIONS.index(one)] for one in possible])
+        spans = [
+            (low, high)
+            for low in {one.low for one in possible}
+            for high in {one.high for one in possible}
+            if high - low <= _WIDEST * (self.best.high - self.best.low)
+        ]
+        errors = [share @ [min(_error(one, *span), 1.0) for one in possible] for span in spans]
+        return spans[int(np.argmin(errors))]
 
     def and_(self, evidence: Array, grounds: str) -> "Verdict":
         """Return the verdict with more evidence, an array of shape (conventions, 2)."""
@@ -143,6 +154,13 @@ class Verdict:
 
     def _differs(self, other: Convention) -> bool:
         return self.best.distance(other.mean, other.std) > _MATERIAL
+
+
+def _error(convention: Convention, low: float, high: float) -> float:
+    """Return the error of even pictures that are put on a grid between two ends, clipped there."""
+    beyond = (max(low - convention.low, 0.0), max(convention.high - high, 0.0))
+    clipping = sum(part**3 / 3 for part in beyond) / (convention.high - convention.low)
+    return (clipping + ((high - low) / _STEPS) ** 2 / 12) / convention.std**2
 
 
 def weigh(layers: Sequence[FirstLayer], origin: str = "") -> Verdict:

@@ -193,7 +193,7 @@ def test_a_pattern_that_is_none_is_told(make_card):
 def test_a_card_that_is_nested_too_deeply(tmp_path):
     path = tmp_path / "card.toml"
     path.write_text("a = " + "[" * 20_000 + "]" * 20_000)
-    with pytest.raises(CardError, match=r"card\.toml: it is nested too deeply"):
+    with pytest.raises(CardError, match=r"card\.toml: the tables are nested too deeply"):
         read(path)
 
 

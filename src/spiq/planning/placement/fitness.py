@@ -48,8 +48,11 @@ def why_float(node: ir.Node, measured: Measured, target: Target, exclude: Mappin
     if reason:
         return reason
 
+    weight, size = constant(node.inputs[1]), rank(node.inputs[0])
+    if weight is not None and size is not None and size != weight.ndim:
+        return "the rank of its input is not that of its weight"
+
     known = measured.stats.get(node.inputs[0]) if node.inputs[0] is not None else None
-    weight = constant(node.inputs[1])
     if known is None:
         behind = node.inputs[0].producer() if node.inputs[0] is not None else None
         return "no statistics of its input" + (
