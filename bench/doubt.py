@@ -4,7 +4,7 @@
 
 Each network (BatchNorm kept; MEAN and STD as for --input-mean and --input-std) is observed as if
 nothing were stated, and compared with what is: mean and spread of the logarithm of the true
-deviation over the one that :func:`spiq.stats.observed.posterior` expects, the spread that it tells,
+deviation over the one that :func:`spiq.stats.observed.expected` expects, the spread that it tells,
 and how far the true means are off, in deviations. Every layer counts alike.
 """
 

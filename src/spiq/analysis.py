@@ -3,20 +3,23 @@
     prepare -> what the inputs are -> measure -> what is doubtful -> (equalize)
 
 Statistics come from BatchNormalization and a rule per operator, see :mod:`spiq.stats.propagate`;
-what nothing states is observed on synthetic pictures.
+what nothing states is observed on synthetic pictures, and on real ones if there are any.
 """
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import onnx_ir as ir
 
 from spiq.config import Config
 from spiq.errors import WARNING as WARNING
+from spiq.io.images import listed
 from spiq.methods import METHODS
 from spiq.passes.equalize import equalize
 from spiq.passes.prepare import Prepared, prepare
-from spiq.runtime.observe import observe, unstated
+from spiq.runtime.images import Shown, shown
+from spiq.runtime.observe import carried, observe, unstated
 from spiq.runtime.trials import tried
 from spiq.stats.channel import Array, ChannelStats
 from spiq.stats.consistency import range_doubts, statistics_doubts
@@ -43,11 +46,13 @@ class Analysis:
         measured: Statistics of its tensors.
         notes: Assumptions made, a sentence each; what casts doubt on the result begins with
             ``WARNING``.
+        images: Real images, if there are any.
     """
 
     prepared: Prepared
     measured: Measured
     notes: tuple[str, ...]
+    images: Shown | None = None
 
     @property
     def graph(self) -> ir.Graph:
@@ -82,38 +87,84 @@ def analyse(
     prepared = prepare(network)
 
     tell("measure")
-    told = config.input_range is not None or config.input_mean is not None
-    verdicts = {} if told else tried(prepared, judge(prepared))
-    pictured, notes = input_stats(prepared, config, known_ends, verdicts)
-    inputs = widened(pictured, verdicts, known_ends)
+    images = _images(prepared, config)
+    told = _inputs(prepared, config, known_ends, images)
+    pictured, inputs, notes, images = told.pictured, told.inputs, told.notes, told.images
 
     measured = measure(prepared, inputs)
     missing = unstated(prepared, measured)
     mostly = len(prepared.stated) >= len(missing)
     doubts = _doubts(prepared, measured, inputs, config, stated=mostly)
-    if missing:
-        notes.append(_observed(len(missing), stated=len(prepared.stated)))
-        prepared = observe(prepared, missing, pictured, size=config.input_size)
+    beside = carried(prepared, measured, missing) if images is not None else {}
+    if missing or beside:
+        notes += _observed(len(missing), stated=len(prepared.stated), images=images)
+        prepared = observe(
+            prepared, missing, pictured, size=config.input_size, images=images, beside=beside
+        )
         measured = measure(prepared, inputs)
     notes += doubts
 
     if METHODS[config.method].equalizes:
         prepared = equalize(prepared)
         measured = measure(prepared, inputs)
-    return Analysis(prepared, measured, (*notes, *_gaps(measured)))
+    return Analysis(prepared, measured, (*notes, *_gaps(measured)), images)
 
 
-def _observed(missing: int, *, stated: int) -> str:
+@dataclass(frozen=True)
+class _Inputs:
+    """What is known of the inputs, by name.
+
+    Attributes:
+        pictured: Of pictures of the likeliest convention.
+        inputs: The same, with ranges wide enough for its rivals.
+        notes: What was assumed.
+        images: Real images in that range, if there are any.
+    """
+
+    pictured: dict[str, ChannelStats]
+    inputs: dict[str, ChannelStats]
+    notes: list[str]
+    images: Shown | None
+
+
+def _images(prepared: Prepared, config: Config) -> Shown | None:
+    if config.images is None:
+        return None
+    found = listed(Path(config.images))
+    graph, order = prepared.model.graph, config.input_order
+    return shown(found, graph, order=order, size=config.input_size)
+
+
+def _inputs(
+    prepared: Prepared, config: Config, known_ends: Mapping[str, Ends] | None, images: Shown | None
+) -> _Inputs:
+    """Learn what the inputs are, from the options, the images or the network."""
+    told = config.input_range is not None or config.input_mean is not None
+    own = images.own_range() if images is not None and not told else {}
+    judged = {} if told else {n: v for n, v in judge(prepared).items() if n not in own}
+    verdicts = tried(prepared, judged)
+    pictured, notes = input_stats(prepared, config, known_ends, verdicts, own)
+    if images is not None:
+        images = images.scaled(pictured)
+        pictured, doubts = images.sharpened_input(pictured)
+        notes += [WARNING + doubt for doubt in doubts]
+    return _Inputs(pictured, widened(pictured, verdicts, known_ends), notes, images)
+
+
+def _observed(missing: int, *, stated: int, images: Shown | None) -> list[str]:
     """Say what was observed."""
-    if stated:
-        return (
+    notes = []
+    if missing and stated:
+        notes = [
             f"{missing} tensors of which no BatchNorm tells ({stated} are told) were observed on "
             "synthetic images"
-        )
-    return (
-        "the file holds no BatchNorm statistics to speak of: moments were observed on "
-        "synthetic images instead; export with BatchNorm kept for better ranges"
-    )
+        ]
+    elif missing:
+        notes = [
+            "the file holds no BatchNorm statistics to speak of: moments were observed on "
+            "synthetic images instead; export with BatchNorm kept for better ranges"
+        ]
+    return notes if images is None else [*notes, images.images.said()]
 
 
 def _doubts(

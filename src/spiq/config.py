@@ -1,5 +1,6 @@
 """The options of a quantization, as one value."""
 
+import os
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from math import isfinite
@@ -39,11 +40,14 @@ class Config:
         input_mean: Mean per channel of the usual preprocessing, ``(pixel - mean) / std``.
         input_std: Standard deviation per channel of the same. Where all of them are at most 1 and
             some below, and no mean is above 1, pixels are taken to lie in 0..1, else in 0..255.
+        input_size: Height and width of pictures where the network leaves them open and has to be
+            shown some.
+        input_order: ``RGB`` or ``BGR``, the order of the input's colours; it matters to ``images``.
+        images: A few images without labels, if there are any: a folder of image files, or an
+            ``.npz`` file with an array ``images`` (see :mod:`spiq.io.images`).
 
     Raises:
         ConfigError: A value is out of range, or two of them contradict each other.
-        input_size: Height and width of pictures where the network leaves them open and has to be
-            shown some.
     """
 
     method: str = "spiq"
@@ -58,6 +62,8 @@ class Config:
     input_mean: tuple[float, ...] | None = None
     input_std: tuple[float, ...] | None = None
     input_size: int = 320
+    input_order: str = "RGB"
+    images: str | os.PathLike[str] | None = None
 
     def __post_init__(self) -> None:
         _one_of("method", self.method, METHODS)
@@ -81,6 +87,7 @@ class Config:
         if self.input_range is not None and self.input_mean is not None:
             raise ConfigError("give either input_range or input_mean and input_std, not both")
         _between("input_size", self.input_size, 8, 4096)
+        _one_of("input_order", self.input_order, ("RGB", "BGR"))
         if self.input_std is not None and min(self.input_std) <= 0:
             raise ConfigError(f"input_std {self.input_std}: every value must be positive")
         for low, high in self.input_range or ():

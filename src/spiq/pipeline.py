@@ -228,7 +228,7 @@ def _rewrite(decided: _Decided, resolved: Resolved, tell: Progress) -> None:
 
     tell("rewrite")
     coarse = [name for name, layer in resolved.layers.items() if needs_correlation(layer)]
-    correlations = observe_correlations(model, coarse, stats)
+    correlations = observe_correlations(model, coarse, stats, decided.analysis.images)
     inputs = layer_inputs(model.graph, resolved, stats, correlations)
 
     if METHODS[decided.plan.method].dynamic:

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from spiq.passes.batchnorm import Moments
-from spiq.stats.observed import Seen, posterior
+from spiq.stats.observed import Seen
+from spiq.stats.observed import expected as told_by
 
 PICTURES, CHANNELS, KINDS = 18, 8, 9
 
@@ -16,7 +17,7 @@ def seen(scale: np.ndarray | float = 1.0, between: float = 0.1) -> Seen:
 
 
 def expected(told: Seen, depth: float = 0.5) -> Moments:
-    return posterior(told, kinds=KINDS, depth=depth)
+    return told_by(told, kinds=KINDS, depth=depth).moments()
 
 
 def test_moments_scale_with_the_values() -> None:

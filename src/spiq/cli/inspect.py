@@ -23,6 +23,8 @@ def inspect(
     input_mean: options.InputMean = None,
     input_std: options.InputStd = None,
     input_size: options.InputSize = 320,
+    input_order: options.InputOrder = "RGB",
+    images: options.Images = None,
     json: options.Json = False,
 ) -> None:
     """Show a network's layers, or with two networks where the second one leaves the first."""
@@ -37,6 +39,8 @@ def inspect(
         input_mean=options.numbers("--input-mean", input_mean),
         input_std=options.numbers("--input-std", input_std),
         input_size=input_size,
+        input_order=input_order,
+        images=images,
     )
     if quantized is None:
         layers = inspect.inspect(model, config)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 QUANTIZATION = (
     "method", "weight_bits", "activation_bits", "first_last_bits", "bits_per_weight", "max_bytes",
     "target", "exclude", "input_range", "input_mean", "input_std",
-    "input_size",
+    "input_size", "input_order", "images",
 )  # fmt: skip
 """Names of the options that say how to quantize; :func:`config` reads them."""
 
@@ -73,6 +73,18 @@ InputStd = Annotated[
 ]
 InputSize = Annotated[
     int, typer.Option(metavar="N", help="Height and width of the input where they are not fixed.")
+]
+
+InputOrder = Annotated[
+    str, typer.Option(metavar="RGB|BGR", help="Order of the input's colours; for --images.")
+]
+Images = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="DIR|NPZ",
+        help="A few images without labels: files, or an array 'images'; ten help much.",
+        show_default=False,
+    ),
 ]
 
 
@@ -145,6 +157,8 @@ def config(context: typer.Context) -> "Config":
         input_mean=numbers("--input-mean", given["input_mean"]),
         input_std=numbers("--input-std", given["input_std"]),
         input_size=given["input_size"],
+        input_order=given["input_order"],
+        images=given["images"],
     )
 
 

@@ -36,6 +36,8 @@ def make(
     input_mean: options.InputMean = None,
     input_std: options.InputStd = None,
     input_size: options.InputSize = 320,
+    input_order: options.InputOrder = "RGB",
+    images: options.Images = None,
 ) -> None:
     """Decide how to quantize a network, and write down what was decided."""
     from spiq import pipeline

@@ -37,13 +37,15 @@ def quantize(
     input_mean: options.InputMean = None,
     input_std: options.InputStd = None,
     input_size: options.InputSize = 320,
+    input_order: options.InputOrder = "RGB",
+    images: options.Images = None,
     save_plan: Annotated[
         Path | None, typer.Option(metavar="PLAN.json", help="Write what was decided, too.")
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Allow to overwrite the model.")] = False,
     json: options.Json = False,
 ) -> None:
-    """Quantize a network to int8, without data."""
+    """Quantize a network to int8, without data, or with a few images."""
     if plan is not None and (said := options.given(context, options.QUANTIZATION)):
         raise ConfigError(
             f"--plan says how to quantize, and so does {said[0]}: leave one of them out, or edit "

@@ -12,9 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 from spiq.evaluation.cards.read import Card
-from spiq.evaluation.data.pictures import pillow
 from spiq.evaluation.tasks.detection.boxes import Detections
 from spiq.evaluation.tasks.detection.task import SURE
+from spiq.io.images import pillow
 
 if TYPE_CHECKING:
     from PIL import Image

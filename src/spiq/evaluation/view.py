@@ -21,7 +21,6 @@ from spiq.evaluation import drawing
 from spiq.evaluation.cards.read import Card
 from spiq.evaluation.data.batches import batches
 from spiq.evaluation.data.datasets import Sample
-from spiq.evaluation.data.pictures import pillow
 from spiq.evaluation.drawing import Panel
 from spiq.evaluation.runners import Model, names, open_all
 from spiq.evaluation.task import task_of
@@ -29,6 +28,7 @@ from spiq.evaluation.tasks import segmentation
 from spiq.evaluation.tasks.detection import disagreement
 from spiq.evaluation.tasks.detection.boxes import Detections
 from spiq.evaluation.tasks.detection.samples import Placed
+from spiq.io.images import pillow
 
 COUNT = 8
 """Pictures that are made."""

@@ -29,8 +29,8 @@ class LayerResult:
     macs: int | None = None
     """Multiply-accumulates of one image; None where a spatial size is dynamic."""
     statistics: str = ""
-    """Where the statistics of the layer's input come from: norm, synthetic, propagated, input,
-    constant or unknown."""
+    """Where the statistics of the layer's input come from: norm, synthetic, data, propagated,
+    input, constant or unknown."""
     bits: int | None = None
     """Of the weight; None in float."""
     spread: float | None = None

@@ -28,7 +28,8 @@ _LARGEST = 1e15
 class Moments:
     """Mean and variance per channel, shape (C,), as a normalization layer states them.
 
-    ``source`` is ``synthetic`` where they were observed on synthetic images instead. ``doubt``, of
+    ``source`` is ``synthetic`` where they were observed on synthetic images instead, ``data`` where
+    on real ones, too. ``doubt``, of
     one shape with the mean or a single number, is the spread of the logarithm of the deviation.
     """
 

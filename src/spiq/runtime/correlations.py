@@ -1,4 +1,4 @@
-"""Correlations of the layers' inputs, observed on synthetic images.
+"""Correlations of the layers' inputs, observed on synthetic images, or real ones if there are any.
 
 BatchNorm states the moments of each channel and nothing of how channels go together. Carrying
 covariances from the image through the layers was tried and drifts apart within a few layers (see
@@ -7,6 +7,7 @@ taken from there, moments come from the statistics as ever.
 """
 
 from collections.abc import Iterable, Mapping
+from itertools import chain, islice
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +17,7 @@ from spiq.graph.query import dims, ints, is_constant, is_float32
 from spiq.passes.batchnorm import weight_and_bias
 from spiq.passes.cleanup import kernel_shape
 from spiq.runtime.expose import expose
+from spiq.runtime.images import Shown
 from spiq.runtime.synthetic import synthetic_inputs
 from spiq.stats.channel import ChannelStats
 from spiq.stats.correlation import Correlation, Samples, assumed, no_samples
@@ -32,7 +34,10 @@ _MOST_CHANNELS = 4096
 
 
 def observe_correlations(
-    model: ir.Model, layers: Iterable[str], stats: Mapping[ir.Value, ChannelStats]
+    model: ir.Model,
+    layers: Iterable[str],
+    stats: Mapping[ir.Value, ChannelStats],
+    images: Shown | None = None,
 ) -> dict[str, Correlation]:
     """Return the correlation of the inputs of convolutions, by name of the layer.
 
@@ -43,6 +48,7 @@ def observe_correlations(
         model: The float network, as it was measured. It is left as it is.
         layers: Names of the layers to look at.
         stats: Statistics of the network's tensors.
+        images: Real images, if there are any; where they are few, synthetic ones follow.
 
     Raises:
         ModelError: The network does not run.
@@ -59,8 +65,10 @@ def observe_correlations(
         if (known := stats.get(value)) is not None
     }
     weights = sum(weight_and_bias(node)[0].size for node in watched)
-    for seed in range(_FEWER if weights > _LARGE else IMAGES):
-        given = synthetic_inputs(exposed.session, ends, images=1, seed=seed)
+    most = _FEWER if weights > _LARGE else IMAGES
+    real = images.feeds(exposed.session, most) if images is not None else ()
+    drawn = (synthetic_inputs(exposed.session, ends, images=1, seed=seed) for seed in range(most))
+    for given in islice(chain(real, drawn), most):
         arrays = exposed.run(given)
         for node in watched:
             value = node.inputs[0]

@@ -9,9 +9,12 @@ Observed is what feeds a layer and is known too vaguely: not at all, since an op
 has no rule, or from the network's input or through several layers of which nothing is stated.
 (Carried through one such layer, moments are as good as observed ones, and a sum is as well known as
 its better half.) Where that is so anywhere, all that is vague is observed, what feeds no layer too.
+
+Where there are real images, whatever nothing states is shown to them, too: what was observed, and
+what the rules carried to sums, pools and heads (:mod:`spiq.stats.sharpened`).
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from types import MappingProxyType
 
@@ -21,18 +24,25 @@ import onnx_ir as ir
 
 from spiq.graph.query import data_inputs, dims, is_float32, rank, weight_nodes
 from spiq.passes.prepare import Prepared
-from spiq.runtime.expose import expose
+from spiq.runtime.expose import Exposed, expose
+from spiq.runtime.images import Shown
 from spiq.runtime.pictures import KINDS
-from spiq.runtime.synthetic import PICTURE_SIZE, synthetic_pictures
+from spiq.runtime.synthetic import PICTURE_SIZE, Tensors, synthetic_pictures
 from spiq.stats.channel import ChannelStats
-from spiq.stats.observed import Seen, posterior
+from spiq.stats.observed import Expected, Seen, expected
 from spiq.stats.propagate import Measured
 from spiq.stats.rules import RULES
+from spiq.stats.rules.types import channels
+from spiq.stats.sharpened import sharpened
 
 IMAGES = 2 * len(KINDS)
 
 _VAGUE = 2
 """Layers without statistics behind which moments are vague, the network's input being one."""
+
+_RULED, _RULED_OFF = 0.35, 0.3
+"""How far the rules are off behind sums, pools and a layer: spread of the logarithm of the
+deviation, and variance of the mean over the variance."""
 
 _POOLS = frozenset({"GlobalAveragePool", "AveragePool"})
 _ARITHMETIC = frozenset({"Add", "Sub", "Mul"})
@@ -54,12 +64,30 @@ def unstated(prepared: Prepared, measured: Measured) -> list[ir.Value]:
     return plain + _behind_no_rule(graph, set(measured.stats) | set(plain))
 
 
+def carried(prepared: Prepared, measured: Measured, missing: list[ir.Value]) -> dict[str, Expected]:
+    """Return what the rules alone know of tensors that could be observed and are not, by name.
+
+    Args:
+        prepared: The network.
+        measured: What is known of its tensors.
+        missing: Those that are to be observed.
+    """
+    known = {
+        value: measured.stats[value]
+        for value in _observable(prepared.model.graph)
+        if value not in missing and value.name not in prepared.stated and value in measured.stats
+    }
+    return {str(value.name): _of_rules(one) for value, one in known.items()}
+
+
 def observe(
     prepared: Prepared,
     values: list[ir.Value],
     inputs: Mapping[str, ChannelStats],
     *,
     size: int = PICTURE_SIZE,
+    images: Shown | None = None,
+    beside: Mapping[str, Expected] = MappingProxyType({}),
 ) -> Prepared:
     """Return the network with the moments that its tensors show on synthetic pictures.
 
@@ -68,26 +96,44 @@ def observe(
         values: The tensors, see :func:`unstated`.
         inputs: Statistics of its inputs, whose range the pictures fill.
         size: Height and width of the input where they are not fixed.
+        images: Real images, if there are any.
+        beside: What is known of other tensors that only these are shown to, by name.
 
     Raises:
         ModelError: The network does not run.
+        ConfigError: An image cannot be read, or does not fit the network.
     """
-    exposed = expose(prepared.model, values)
+    others = [v for node in prepared.model.graph for v in node.outputs if v.name in beside]
+    exposed = expose(prepared.model, [*values, *others])
     ranges = {name: (known.low, known.high) for name, known in inputs.items()}
-    seen: dict[str, list[tuple[npt.NDArray[np.float64], ...]]] = {
-        name: [] for name in exposed.names
-    }
-    for number in range(IMAGES):
-        given = synthetic_pictures(exposed.session, ranges, number=number, size=size)
-        for name, array in exposed.run(given).items():
-            seen[name].append(_per_channel(array))
+    drawn = (
+        synthetic_pictures(exposed.session, ranges, number=number, size=size)
+        for number in range(IMAGES if values else 0)
+    )
     depths = _depths(prepared.model.graph)
-    found = {
-        name: posterior(whole, kinds=len(KINDS), depth=depths[name])
-        for name, parts in seen.items()
-        if (whole := Seen(*map(np.array, zip(*parts, strict=True)))).finite  # no sum with a mask
+    known = dict(beside) | {
+        name: expected(seen, kinds=len(KINDS), depth=depths[name])
+        for name, seen in _watched(exposed, drawn, [str(value.name) for value in values]).items()
     }
+    if images is not None:
+        real = _watched(exposed, images.feeds(exposed.session), list(known))
+        known = {name: sharpened(known[name], seen) for name, seen in real.items()}
+    found = {name: one.moments() for name, one in known.items()}
     return replace(prepared, stated=MappingProxyType({**found, **prepared.stated}))
+
+
+def _watched(exposed: Exposed, feeds: Iterable[Tensors], names: list[str]) -> dict[str, Seen]:
+    """Return what inputs show of tensors, those left out that are not finite (sums with a mask)."""
+    seen: dict[str, list[tuple[npt.NDArray[np.float64], ...]]] = {name: [] for name in names}
+    for given in feeds:
+        for name, array in exposed.run(given, names).items():
+            seen[name].append(_per_channel(array))
+    found = {
+        name: Seen(*map(np.array, zip(*parts, strict=True)))
+        for name, parts in seen.items()
+        if parts
+    }
+    return {name: one for name, one in found.items() if one.finite}
 
 
 def _per_channel(array: npt.NDArray[np.generic]) -> tuple[npt.NDArray[np.float64], ...]:
@@ -97,6 +143,12 @@ def _per_channel(array: npt.NDArray[np.generic]) -> tuple[npt.NDArray[np.float64
         mean = rows.mean(axis=1, dtype=np.float64)
         away = rows - mean[:, None].astype(np.float32)
         return mean, np.einsum("ij,ij->i", away, away).astype(np.float64) / max(rows.shape[1], 1)
+
+
+def _of_rules(known: ChannelStats) -> Expected:
+    mean, var = channels(known.mean), channels(known.second_moment) - channels(known.mean) ** 2
+    off = _RULED_OFF * var
+    return Expected(mean, var, off, np.full(mean.shape, _RULED), off, known.source)
 
 
 def _vague(graph: ir.Graph, prepared: Prepared, measured: Measured) -> set[ir.Value]:

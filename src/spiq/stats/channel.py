@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 Array = npt.NDArray[np.float64]
 
-SOURCES = ("norm", "synthetic", "propagated", "input", "constant")
+SOURCES = ("norm", "synthetic", "data", "propagated", "input", "constant")
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,8 @@ class ChannelStats:
         low: Value that is never undercut; -inf where none is known.
         high: Value that is never exceeded; inf where none is known.
         source: Where the moments come from: ``norm`` (a normalization layer states them),
-            ``synthetic`` (observed on synthetic images), ``propagated`` (through operators),
+            ``synthetic`` (observed on synthetic images), ``data`` (on real ones, too),
+            ``propagated`` (through operators),
             ``input`` (assumed of the network's input), ``constant``.
         doubt: How well the deviation is known: the spread of its logarithm. ``var`` is what is to
             be expected, doubt included; 0 where it is taken as it is told.

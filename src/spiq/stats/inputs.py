@@ -35,6 +35,9 @@ _HINT = "give --input-range or --input-mean and --input-std"
 Ends = tuple[tuple[float, ...], tuple[float, ...]]
 """Low and high end of an input, one number per channel or one for all."""
 
+Told = tuple[ChannelStats, str]
+"""What is known of an input, one number per channel or one for all, and where it comes from."""
+
 
 def judge(prepared: Prepared) -> dict[str, Verdict]:
     """Return what the file says of each input that takes pictures as floats, by name.
@@ -66,6 +69,7 @@ def input_stats(
     config: Config,
     known_ends: Mapping[str, Ends] | None = None,
     verdicts: Mapping[str, Verdict] | None = None,
+    shown: Mapping[str, Told] | None = None,
 ) -> tuple[dict[str, ChannelStats], list[str]]:
     """Return the statistics of each input, and what was assumed for it.
 
@@ -75,6 +79,7 @@ def input_stats(
         known_ends: Ranges of inputs that are already decided, by name.
         verdicts: What is known of picture inputs' conventions, by name; of :func:`judge` by
             default.
+        shown: What images say of inputs, by name.
 
     Raises:
         ConfigError: The options name another number of channels than the input has.
@@ -92,7 +97,8 @@ def input_stats(
         if not is_float32(value):
             continue
         channels = shape[channel_axis(value)] or 1
-        told = _given(value, config, channels) or _inferred(value, prepared, judged.get(name))
+        told = (shown or {}).get(name) or _given(value, config, channels)
+        told = told or _inferred(value, prepared, judged.get(name))
         if (planned := (known_ends or {}).get(name)) is not None:
             told = _planned(planned, told, judged.get(name)), "as planned"
             _check("the plan's range", told[0].low, channels, value)
@@ -123,9 +129,7 @@ def _laid_out(known: ChannelStats, value: ir.Value, channels: int) -> ChannelSta
     return stats(mean, var, low, high, known.source)
 
 
-def _planned(
-    planned: Ends, told: tuple[ChannelStats, str] | None, verdict: Verdict | None
-) -> ChannelStats:
+def _planned(planned: Ends, told: Told | None, verdict: Verdict | None) -> ChannelStats:
     """Return the statistics that a planned range came from: what is told, or else pictures'."""
     low, high = (np.array(end) for end in planned)
     if told is not None:
@@ -166,7 +170,7 @@ def widened(
     return wide
 
 
-def _given(value: ir.Value, config: Config, channels: int) -> tuple[ChannelStats, str] | None:
+def _given(value: ir.Value, config: Config, channels: int) -> Told | None:
     if config.input_range is not None:
         low, high = np.array(config.input_range, float).T
         _check("input_range", low, channels, value)
@@ -194,9 +198,7 @@ def _span(low: Array, high: Array) -> str:
     return f"{low.min():.4g} to {high.max():.4g}"
 
 
-def _inferred(
-    value: ir.Value, prepared: Prepared, verdict: Verdict | None
-) -> tuple[ChannelStats, str] | None:
+def _inferred(value: ir.Value, prepared: Prepared, verdict: Verdict | None) -> Told | None:
     if verdict is None:
         return _of_features(value, prepared)
     mean, std = verdict.stated or (None, None)
@@ -232,7 +234,7 @@ def _odds(odds: float) -> str:
     return "over 1000" if odds > 1000 else f"{odds:.2g}" if odds < 10 else f"{odds:.0f}"
 
 
-def _of_features(value: ir.Value, prepared: Prepared) -> tuple[ChannelStats, str] | None:
+def _of_features(value: ir.Value, prepared: Prepared) -> Told | None:
     """Return what is known of an input that is no picture; None of one that no layer reads."""
     layers = first_layers(value, prepared, channel_axis(value))
     mean, std = moments(layers, pictures=False) or (None, 0.0)

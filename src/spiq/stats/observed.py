@@ -29,6 +29,9 @@ little: they had a few hundredths to six tenths of their layer's variance. The d
 deviation, holds some scatter of deviations already. Both numbers are by the SNR of six folded
 networks on real images: without them (0 and 1) MobileNetV2, ResNet-20 and FastestDet lose 1.5 to 2
 dB, and with half of tau MobileNetV1 for persons loses 8.
+
+Where there are real images, too, this is what is known before one looks at them, see
+:mod:`spiq.stats.sharpened`.
 """
 
 from dataclasses import dataclass
@@ -49,7 +52,7 @@ but one, a hundredth of the layer's power) follow no normal law, and exp(2 tau^2
 _REL, _MOST_APART = (-6.0, 3.0), 3.0
 """What the formulas were fitted on; beyond it they are held."""
 
-_DEAD = 1e-8
+DEAD = 1e-8
 """Share of the layer's variance below which a channel is taken as constant."""
 
 
@@ -71,8 +74,33 @@ class Seen:
         return bool(np.isfinite(self.mean).all() and np.isfinite(self.var).all())
 
 
-def posterior(seen: Seen, *, kinds: int, depth: float) -> Moments:
-    """Return the moments to be expected, and their doubt.
+@dataclass(frozen=True)
+class Expected:
+    """What is to be expected of a tensor's channels, each of shape (C,).
+
+    Attributes:
+        mean: The mean.
+        var: The variance, what the mean may be off by included.
+        off: That part of it.
+        tau: Spread of the logarithm of the deviation; 0 of a channel that is taken as constant.
+        between: Variance of the mean from picture to picture.
+        source: Where it comes from, as in :class:`spiq.stats.channel.ChannelStats`.
+    """
+
+    mean: Array
+    var: Array
+    off: Array
+    tau: Array
+    between: Array
+    source: str
+
+    def moments(self) -> Moments:
+        """Return the moments, and the doubt that is told."""
+        return Moments(self.mean, self.var, self.source, _TOLD * self.tau)
+
+
+def expected(seen: Seen, *, kinds: int, depth: float) -> Expected:
+    """Return what synthetic pictures say of a tensor's channels.
 
     Args:
         seen: The pictures, those of the same kind ``kinds`` apart.
@@ -91,11 +119,11 @@ def posterior(seen: Seen, *, kinds: int, depth: float) -> Moments:
     doubt += _KINDS_APART * _apart(seen, mean, whole, kinds) + _FLAT_DOUBT * flat
     doubt = np.minimum(np.exp(doubt), _MOST_DOUBT)
 
-    expected = var * np.exp(2 * shift + 2 * doubt**2) + _MEANS_APART * between + _LEAST * whole
-    live = var > _DEAD * whole
-    return Moments(
-        mean, np.where(live, expected, var), "synthetic", np.where(live, _TOLD * doubt, 0.0)
-    )
+    off = _MEANS_APART * between + _LEAST * whole
+    likely = var * np.exp(2 * shift + 2 * doubt**2) + off
+    live = var > DEAD * whole
+    found, tau = np.where(live, likely, var), np.where(live, doubt, 0.0)
+    return Expected(mean, found, off, tau, between, "synthetic")
 
 
 def _apart(seen: Seen, mean: Array, whole: float, kinds: int) -> Array:

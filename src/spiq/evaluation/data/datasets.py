@@ -14,6 +14,7 @@ from spiq.errors import CardError
 from spiq.evaluation.cards.read import Card
 from spiq.evaluation.data import folders, npz, pictures
 from spiq.evaluation.data.npz import parts
+from spiq.io.images import DecodingError
 
 __all__ = ["Images", "Labels", "Sample", "count", "files", "parts", "samples"]
 
@@ -68,7 +69,7 @@ def samples(card: Card, *, limit: int | None = None) -> Iterator[Sample]:
     for entry in folders.entries(card)[:total]:
         try:
             image, label = pictures.load(entry, card)
-        except pictures.DecodingError as error:
+        except DecodingError as error:
             yield Sample(name=entry.image.name, image=None, label=None, problem=str(error))
         else:
             yield Sample(name=entry.image.name, image=image, label=label)

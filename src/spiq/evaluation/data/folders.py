@@ -16,8 +16,7 @@ from pathlib import Path
 from spiq.errors import CardError
 from spiq.evaluation.cards.read import Card
 from spiq.evaluation.files import lines, matching
-
-SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"})
+from spiq.io.images import SUFFIXES
 
 
 @dataclass(frozen=True, kw_only=True)

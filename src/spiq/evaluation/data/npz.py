@@ -5,7 +5,6 @@ A part is an ``.npz`` file with ``images`` (uint8, (N, height, width, channels))
 another in the order of their names. Labels may be in a file of their own, for all parts together.
 """
 
-import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,10 +15,9 @@ import numpy.typing as npt
 from spiq.errors import CardError
 from spiq.evaluation.cards.read import Card
 from spiq.evaluation.files import matching
+from spiq.io.images import UNREADABLE, header
 
 Array = npt.NDArray[Any]
-
-_UNREADABLE = (OSError, ValueError, EOFError, TypeError, AttributeError, zipfile.BadZipFile)
 
 
 def parts(card: Card) -> list[Path]:
@@ -93,7 +91,7 @@ def array(part: Path, key: str) -> Array:
             if key not in stored:
                 raise CardError(f"{part}: it has no array {key!r}, only {', '.join(stored)}")
             read: Array = stored[key]
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         raise CardError(f"{part}: not a readable .npz file: {error}") from error
     return read
 
@@ -101,19 +99,12 @@ def array(part: Path, key: str) -> Array:
 def _length(part: Path, key: str) -> int:
     """The first dimension, from the array's header."""
     try:
-        with zipfile.ZipFile(part) as stored:
-            names = [name.removesuffix(".npy") for name in stored.namelist()]
-            if key not in names:
-                raise CardError(f"{part}: it has no array {key!r}, only {', '.join(names)}")
-            with stored.open(f"{key}.npy") as stream:
-                version = np.lib.format.read_magic(stream)
-                old = version == (1, 0)
-                form = np.lib.format
-                header = form.read_array_header_1_0 if old else form.read_array_header_2_0
-                shape, _, _ = header(stream)
-    except (*_UNREADABLE, KeyError) as error:
+        shape = header(part, key).shape
+    except KeyError as error:
+        raise CardError(f"{part}: it has no array {key!r}, only {error.args[0]}") from error
+    except UNREADABLE as error:
         raise CardError(f"{part}: not a readable .npz file: {error}") from error
-    return int(shape[0]) if shape else 0
+    return shape[0] if shape else 0
 
 
 def _part(part: Path, card: Card, shared: Array | None) -> Iterator[tuple[Array, Any]]:

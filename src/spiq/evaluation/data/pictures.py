@@ -15,15 +15,15 @@ void where there is no picture.
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
-from spiq.errors import ConfigError
 from spiq.evaluation.cards.read import CHANNELS, Card
 from spiq.evaluation.cards.sections import Input, Preprocess
 from spiq.evaluation.data.folders import Entry
+from spiq.io.images import DecodingError, open_picture, pillow
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -38,10 +38,6 @@ TRAIN_IDS = {
     **{26: 13, 27: 14, 28: 15, 31: 16, 32: 17, 33: 18},
 }
 """The classes of Cityscapes by their label; every other label is void."""
-
-
-class DecodingError(Exception):
-    """A picture or a mask cannot be decoded; the message names the file."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,24 +93,6 @@ def load(entry: Entry, card: Card) -> tuple[Pixels, int | Pixels]:
     return pixels, _TRAIN_ID[labels] if entry.label.stem.endswith("_labelIds") else labels
 
 
-def open_picture(path: Path, mode: str | None = None) -> "Image.Image":
-    """Decode the file at ``path``; None keeps its mode.
-
-    Raises:
-        DecodingError: It cannot be decoded.
-        ConfigError: Pillow is not installed.
-    """
-    image = pillow()
-    try:
-        with image.open(path) as picture:
-            picture.load()
-            decoded: Image.Image = picture.convert(mode) if mode else picture.copy()
-    except Exception as error:  # decoders fail with whatever a broken file leads them to
-        reason = getattr(error, "strerror", None) or error
-        raise DecodingError(f"{path}: cannot be decoded: {reason}") from error
-    return decoded
-
-
 def put(
     picture: "Image.Image",
     placement: Placement,
@@ -135,19 +113,6 @@ def put(
     canvas = image.new(flat.mode, target, color if len(color) > 1 else fill)
     canvas.paste(flat, (placement.left, placement.top))
     return np.asarray(canvas)
-
-
-def pillow() -> Any:
-    """The module PIL.Image, imported when it is needed.
-
-    Raises:
-        ConfigError: Pillow is not installed.
-    """
-    try:
-        from PIL import Image
-    except ImportError as error:
-        raise ConfigError("pictures need Pillow: pip install 'spiq[tasks]'") from error
-    return Image
 
 
 _TRAIN_ID = np.full(256, VOID, np.uint8)

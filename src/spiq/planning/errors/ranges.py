@@ -54,7 +54,7 @@ def soft_ranges(graph: ir.Graph, measured: Measured, lambdas: Array) -> dict[ir.
             known = measured.stats.get(value)
             if known is None:
                 continue
-            stated = known.source in ("norm", "synthetic")
+            stated = known.source in ("norm", "synthetic", "data")
             carried = None if stated else _carried(node, index, ranges, measured)
             wider = _UNSTATED if node in layers and not stated else 1.0
             ranges[value] = _bounded(carried or _around(known, wider * lambdas), known)

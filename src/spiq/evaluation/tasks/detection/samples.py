@@ -16,6 +16,7 @@ from spiq.evaluation.data.datasets import Sample
 from spiq.evaluation.tasks.detection import truth
 from spiq.evaluation.tasks.detection.boxes import Pair
 from spiq.evaluation.tasks.detection.truth import Truth
+from spiq.io.images import DecodingError, open_picture, pillow
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -45,7 +46,7 @@ def samples(card: Card, *, limit: int | None = None) -> tuple[int, Iterator[Samp
             f"{card.path}: [preprocess] resize = 'shorter' cuts objects off: for detection choose "
             "exact or letterbox"
         )
-    pictures.pillow()
+    pillow()
     return len(described), (_picture(entry, card) for entry in described)
 
 
@@ -69,8 +70,8 @@ def _picture(entry: Truth, card: Card) -> Sample:
     target, spec = card.input, card.preprocess
     try:
         color = len(CHANNELS[target.channels]) == 3
-        picture = pictures.open_picture(entry.picture, "RGB" if color else "L")
-    except pictures.DecodingError as error:
+        picture = open_picture(entry.picture, "RGB" if color else "L")
+    except DecodingError as error:
         return Sample(name=entry.name, image=None, label=None, problem=str(error))
     placement = pictures.place(picture.size, spec, target)
     size = (target.width, target.height)
