@@ -221,7 +221,7 @@ def test_what_is_no_pair(body: str, outputs: str) -> None:
 def test_gemms_are_pairs_too() -> None:
     model = KINDS["gemms"]()
     prepared = prepare(read(model))
-    assert len(find_pairs(prepared.model.graph)) == 1
+    assert len(find_pairs(prepared.model.graph)) == 2
     same_function(model, equalize(prepared), 100)
 
 

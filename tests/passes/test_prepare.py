@@ -191,6 +191,32 @@ def test_a_normalization_folds_into_the_unpadded_convolution_after_it(group: int
     assert len(result.stated) == 1
 
 
+@pytest.mark.parametrize(
+    ("body", "layers"),
+    [
+        ("y = Gemm<transB=1>(n, w, b)", ["Gemm"]),
+        ("y = Gemm<transB=1>(n, w)", ["Gemm"]),
+        ("y = MatMul(n, wt)", ["Gemm"]),
+        ("h = Gemm<transB=1>(n, w, b) i = MatMul(n, wt) y = Add(h, i)", ["Gemm", "Gemm", "Add"]),
+    ],
+)
+def test_a_normalization_of_rows_folds_into_all_layers_behind_it(
+    body: str, layers: list[str]
+) -> None:
+    weight, parameters = weights(6, 8), norm(8)
+    full = f"r = Relu(x) n = {NORM}(r, g, o, m, v) {body}"
+    result = prepared(text(full, ROW, w=weight, wt=weight.T, b=B6, **parameters))
+    assert operators(result) == ["Relu", *layers]
+    stated = result.stated[only(result, "Relu").outputs[0].name or ""]
+    np.testing.assert_allclose(stated.mean, parameters["m"])
+
+
+def test_a_normalization_of_rows_that_something_else_reads_stays() -> None:
+    body = f"r = Relu(x) n = {NORM}(r, g, o, m, v) h = Gemm<transB=1>(n, w) y = Relu(n)"
+    proto = text(body, ROW, outputs="h, y", w=weights(6, 8), **norm(8))
+    assert operators(prepared(proto)) == ["Relu", NORM, "Gemm", "Relu"]
+
+
 @pytest.mark.parametrize("conv", ["Conv<pads=[1,1,1,1]>", 'Conv<auto_pad="SAME_UPPER">'])
 def test_a_normalization_before_a_padded_convolution_stays(conv: str) -> None:
     proto = text(f"r = Relu(x) n = {NORM}(r, g, o, m, v) y = {conv}(n, w)", w=W33, **norm(4))
@@ -289,7 +315,7 @@ def test_moments_follow_a_constant_that_is_folded_after_the_normalization() -> N
     np.testing.assert_allclose(stated.var, var * k.ravel() ** 2, 1e-5)
 
 
-def test_a_gemm_of_another_form_keeps_the_step_behind_it() -> None:
+def test_a_gemm_of_a_transposed_matrix_takes_the_step_behind_it() -> None:
     proto = text(
         "c = Gemm<transA=1, transB=1, beta=2.0>(x, w, b) y = Add(c, k)",
         "float[8,2] x",
@@ -297,7 +323,7 @@ def test_a_gemm_of_another_form_keeps_the_step_behind_it() -> None:
         b=B6,
         k=weights(6, seed=2),
     )
-    assert operators(prepared(proto)) == ["Gemm", "Add"]
+    assert operators(prepared(proto)) == ["Transpose", "Gemm"]
 
 
 # Dense layers
@@ -334,8 +360,8 @@ def test_dense_layers_have_one_form(body: str, bias: np.ndarray | None) -> None:
         ("y = Gemm<transB=1>(x, w, b)", "float[6,6] x", weights(6, 1), ["Gemm", "Add"]),
         ("y = Gemm(x, w, b)", "float[6,6] x", weights(6, 1), ["Gemm", "Add"]),
         ("y = Gemm(x, w, b)", "float[2,6] x", weights(2, 6), ["Gemm", "Add"]),
-        ("y = Gemm<transA=1>(x, w, b)", "float[6,2] x", weights(6), ["Gemm"]),
-        ("d = MatMul(x, w) y = Add(d, b)", "float[6,6] x", weights(6, 1), ["MatMul", "Add"]),
+        ("y = Gemm<transA=1>(x, w, b)", "float[6,2] x", weights(6), ["Transpose", "Gemm"]),
+        ("d = MatMul(x, w) y = Add(d, b)", "float[6,6] x", weights(6, 1), ["Gemm", "Add"]),
         ("d = MatMul(x, w) y = Add(d, b)", "float[2,3,6] x", weights(6), ["MatMul", "Add"]),
     ],
 )
@@ -345,9 +371,22 @@ def test_dense_layers_that_have_no_bias_per_output(
     assert operators(prepared(text(body, given, w=weights(6, 6), b=bias))) == after
 
 
-def test_a_gemm_with_a_bias_that_is_computed_stays() -> None:
-    proto = text("b = Relu(z) y = Gemm<alpha=2.0>(x, w, b)", f"{ROW}, float[6] z", w=weights(8, 6))
-    assert operators(prepared(proto)) == ["Relu", "Gemm"]
+@pytest.mark.parametrize(
+    ("attributes", "after"),
+    [
+        ("alpha=2.0", ["Relu", "Gemm", "Add"]),
+        ("transB=1, alpha=0.5, beta=3.0", ["Relu", "Gemm", "Mul", "Add"]),
+        ("transB=1, beta=0.0", ["Relu", "Gemm", "Mul", "Add"]),
+    ],
+)
+@pytest.mark.parametrize("shape", ["6", "1,6", "2,1", "1"])
+def test_a_bias_that_is_computed_is_added_behind(
+    attributes: str, after: list[str], shape: str
+) -> None:
+    body = f"b = Relu(z) y = Gemm<{attributes}>(x, w, b)"
+    weight = weights(6, 8) if "transB" in attributes else weights(8, 6)
+    proto = text(body, f"float[2,8] x, float[{shape}] z", w=weight)
+    assert operators(prepared(proto)) == after
 
 
 # Pools and heads

@@ -83,3 +83,9 @@ def remove_unused(graph: ir.Graph) -> None:
     for name, value in list(graph.initializers.items()):
         if not value.uses() and not value.is_graph_output():
             del graph.initializers[name]
+
+
+def named_after(value: ir.Value | None, ending: str) -> str:
+    """Return a name that says which constant the new one comes from."""
+    assert value is not None
+    return f"{value.name}{ending}"

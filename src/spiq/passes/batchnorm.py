@@ -5,7 +5,7 @@ states the moments of its output, N(beta, gamma^2 var / (var + eps)), and of its
 N(mean, var). Both are recorded before the node goes.
 
 1. Conv, ConvTranspose or Gemm in front of it, read by nothing else: rows times a.
-2. Convolution without padding behind it, the only reader: columns times a, bias plus W b.
+2. Convolutions without padding or Gemms behind it, nothing else: columns times a, bias plus W b.
 3. Otherwise it stays; in integers it is a 1x1 depthwise convolution.
 
 Mul, Div, Add and Sub by a constant per channel fold by rule 1 too (they state no moments).
@@ -110,7 +110,7 @@ def fold_batchnorm(model: ir.Model, record: Record) -> list[Norm]:
         source, result = _data_input(node), node.outputs[0]
         before = source.producer()
         inward = _can_take_rows(before) and sole_consumer(source) is node
-        after = sole_consumer(result)
+        readers = result.consumers()
         if node.op_type == "BatchNormalization":
             stated_in, stated_out = batchnorm_moments(node)
             noted[source if inward else result] = stated_out
@@ -124,9 +124,9 @@ def fold_batchnorm(model: ir.Model, record: Record) -> list[Norm]:
             _scale_rows(before, *affine)
             if source in norms:
                 norms[source] = [norm.then(*affine) for norm in norms[source]]
-        elif node.op_type == "BatchNormalization" and _can_take_columns(after, result):
-            assert after is not None
-            _scale_columns(after, *affine)
+        elif node.op_type == "BatchNormalization" and _all_take_columns(result):
+            for reader in readers:
+                _scale_columns(reader, *affine)
         else:
             continue
         _drop(node)
@@ -234,15 +234,22 @@ def rows_shape(node: ir.Node, weight: np.ndarray) -> tuple[int, ...]:
     return (-1,) + (1,) * (weight.ndim - 1)
 
 
-def _can_take_columns(node: ir.Node | None, value: ir.Value) -> bool:
+def _all_take_columns(value: ir.Value) -> bool:
+    readers = value.consumers()
     return (
-        _can_take_rows(node)
-        and node is not None
-        and node.op_type == "Conv"
-        and node.inputs[0] is value
-        and not any(ints(node, "pads", [0]))
-        and node.attributes.get_string("auto_pad", "NOTSET") in ("NOTSET", "VALID")
+        bool(readers)
+        and not value.is_graph_output()
+        and all(_can_take_columns(reader, value) for reader in readers)
     )
+
+
+def _can_take_columns(node: ir.Node, value: ir.Value) -> bool:
+    if not _can_take_rows(node) or value in node.inputs[1:] or node.inputs[0] is not value:
+        return False
+    if node.op_type != "Conv":
+        return node.op_type == "Gemm"
+    unpadded = node.attributes.get_string("auto_pad", "NOTSET") in ("NOTSET", "VALID")
+    return unpadded and not any(ints(node, "pads", [0]))
 
 
 def _scale_columns(node: ir.Node, a: Array, b: Array) -> None:

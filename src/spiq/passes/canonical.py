@@ -5,7 +5,6 @@ written                                        becomes
 =============================================  ====================================
 Pad (zeros, space only) -> Conv                Conv with these pads
 ReduceMean or AveragePool over all of space    GlobalAveragePool (-> Flatten)
-MatMul -> Add (rank 2), Gemm of any form       Gemm, alpha = beta = 1, transB = 1 (-> Add)
 1x1 Conv on a 1x1 map -> Flatten               Flatten -> Gemm
 Sum of several tensors                         Add -> Add ...
 =============================================  ====================================
@@ -14,7 +13,7 @@ Sum of several tensors                         Add -> Add ...
 import numpy as np
 import onnx_ir as ir
 
-from spiq.graph.edit import bypass, initializer, replace, unique_name
+from spiq.graph.edit import bypass, initializer, named_after, replace, unique_name
 from spiq.graph.query import (
     constant,
     dims,
@@ -149,7 +148,9 @@ def dense_heads(model: ir.Model) -> int:
         flat = ir.Value(name=unique_name(graph, f"{source.name}_flat"), type=source.type)
         if source.shape is not None:
             flat.shape = ir.Shape(list(source.shape)[:2])
-        rows = initializer(graph, _named(node.inputs[1], "_2d"), weight.reshape(weight.shape[:2]))
+        rows = initializer(
+            graph, named_after(node.inputs[1], "_2d"), weight.reshape(weight.shape[:2])
+        )
         inputs = [flat, rows, *([node.inputs[2]] if len(node.inputs) > 2 else [])]
         flatten = ir.node("Flatten", [source], {"axis": 1}, outputs=[flat], name=after.name)
         graph.insert_before(after, flatten)
@@ -182,97 +183,3 @@ def _is_flatten(node: ir.Node) -> bool:
     if before is None or after is None or node.op_type not in ("Reshape", "Squeeze"):
         return False
     return after[1:] == before[1:2] and None not in after[1:]
-
-
-def canonical_gemm(model: ir.Model) -> int:
-    """Give every Gemm with a constant weight the form x W^T + b; join MatMul and Add into one."""
-    changed = 0
-    for node in list(model.graph):
-        if node.domain != "" or len(node.inputs) < 2 or rank(node.inputs[0]) != 2:
-            continue
-        weight = constant(node.inputs[1])
-        if weight is None or weight.ndim != 2:
-            continue
-        if node.op_type == "MatMul":
-            changed += _join_matmul_add(node, weight)
-        elif node.op_type == "Gemm" and not node.attributes.get_int("transA", 0):
-            changed += _normalise_gemm(node, weight)
-    return changed
-
-
-def _join_matmul_add(node: ir.Node, weight: np.ndarray) -> bool:
-    graph, add = node.graph, sole_consumer(node.outputs[0])
-    assert isinstance(graph, ir.Graph)
-    if add is None or add.op_type != "Add" or add.domain != "":
-        return False
-    other = add.inputs[1] if add.inputs[0] is node.outputs[0] else add.inputs[0]
-    bias = constant(other)
-    if bias is None or not _is_per_output(bias, weight.shape[1]):
-        return False
-    assert other is not None
-    rows = initializer(graph, _named(node.inputs[1], "_t"), weight.T)
-    full = np.broadcast_to(bias.reshape(-1), weight.shape[1]).copy()
-    shift = initializer(graph, _named(other, "_b"), full)
-    replace(add, ir.node("Gemm", [node.inputs[0], rows, shift], {"transB": 1}, name=node.name))
-    graph.remove(node, safe=True)
-    return True
-
-
-def _named(value: ir.Value | None, ending: str) -> str:
-    """Return a name that says which constant the new one comes from."""
-    assert value is not None
-    return f"{value.name}{ending}"
-
-
-def _is_per_output(bias: np.ndarray, outputs: int) -> bool:
-    """Return whether a bias of a matrix (N, outputs) varies with the output alone.
-
-    A mask, which may be infinite, is none.
-    """
-    if not np.isfinite(bias).all():
-        return False
-    return bias.ndim <= 2 and (bias.size == 1 or bias.size == bias.shape[-1] == outputs)
-
-
-def _normalise_gemm(node: ir.Node, weight: np.ndarray) -> bool:
-    alpha = node.attributes.get_float("alpha", 1.0)
-    beta = node.attributes.get_float("beta", 1.0)
-    transposed = node.attributes.get_int("transB", 0)
-    bias = constant(node.inputs[2]) if len(node.inputs) > 2 else None
-    rows = weight if transposed else weight.T
-    if alpha == beta == 1 and transposed and (bias is None or bias.shape == (len(rows),)):
-        return False
-    if len(node.inputs) > 2 and node.inputs[2] is not None and bias is None:
-        return False
-    if bias is not None and not _is_per_output(bias, len(rows)):
-        shift = (beta * bias.astype(np.float64)).astype(bias.dtype)
-        _normalise_gemm(_bias_apart(node, shift), weight)
-        return True
-    graph = node.graph
-    assert isinstance(graph, ir.Graph)
-    scaled = (alpha * rows.astype(np.float64)).astype(weight.dtype)
-    inputs = [node.inputs[0], initializer(graph, _named(node.inputs[1], "_t"), scaled)]
-    if bias is not None:
-        full = np.broadcast_to(beta * bias.astype(np.float64).reshape(-1), len(rows)).astype(
-            weight.dtype
-        )
-        inputs.append(initializer(graph, _named(node.inputs[2], "_b"), full))
-    replace(node, ir.node("Gemm", inputs, {"transB": 1}, name=node.name))
-    return True
-
-
-def _bias_apart(node: ir.Node, bias: np.ndarray) -> ir.Node:
-    """Add a bias that differs from row to row behind the Gemm; return the Gemm without it."""
-    graph, result = node.graph, node.outputs[0]
-    assert isinstance(graph, ir.Graph)
-    product = ir.node("Gemm", node.inputs[:2], name=node.name)
-    for name in ("alpha", "transB"):
-        if name in node.attributes:
-            product.attributes.add(node.attributes[name])
-    made = product.outputs[0]
-    made.name = unique_name(graph, f"{result.name}_product")
-    made.type, made.shape = result.type, result.shape
-    shift = initializer(graph, _named(node.inputs[2], "_b"), bias)
-    graph.insert_before(node, product)
-    replace(node, ir.node("Add", [made, shift], name=f"{node.name}_bias"))
-    return product

@@ -15,9 +15,10 @@ from spiq.graph.query import weight_nodes
 from spiq.graph.shapes import take_stated
 from spiq.passes.batchnorm import Moments, Norm, fold_batchnorm
 from spiq.passes.bounds import merge_bounds
-from spiq.passes.canonical import canonical_gemm, dense_heads, fold_pads, pool_means, split_sums
+from spiq.passes.canonical import dense_heads, fold_pads, pool_means, split_sums
 from spiq.passes.cleanup import drop_noops, explicit_pads, plain_constants, plain_resizes
 from spiq.passes.constants import resolve_shapes
+from spiq.passes.gemm import canonical_gemm
 
 PASSES = (
     resolve_shapes,

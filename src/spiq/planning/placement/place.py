@@ -62,7 +62,7 @@ def place(
             ends_in_float = node.op_type in target.float_output and not _is_fused(node)
             if not ends_in_float or _is_demanded(node, demanded):
                 stored.update(dict.fromkeys(node.outputs))
-        elif _is_absorbed(node, placement, stored):
+        elif _is_absorbed(node, placement, stored) and node.outputs[0] in measured.stats:
             placement.absorbed[node] = None
             del stored[node.inputs[0]]  # type: ignore[arg-type]
             stored[node.outputs[0]] = None
