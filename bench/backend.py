@@ -1,7 +1,9 @@
 """Quantize the models of ONNX's backend tests: each ends in a model or in one clear error.
 
-They hold every operator in every form. Each is tried as it is, and once more with all inputs but
-the first made constants, which makes layers of MatMul, Gemm and Conv. Counted as failures: an
+They hold every operator in every form. Each is tried as it is; once more with all inputs but the
+first made constants, which makes layers of MatMul, Gemm and Conv; and, if its input is float, with
+that in between layers: a 1x1 Conv with a BatchNormalization of images, a MatMul of anything else,
+in front of it and behind it. Counted as failures: an
 exception that is no SpiqError or has several lines; more than a minute; a result that does not load
 with the runtime's default options; outputs of another shape or type than in float. The "real"
 models, which would have to be fetched, are left out.
@@ -69,6 +71,8 @@ def variants(only: str) -> Iterator[Variant]:
         yield Variant(test.name, model.SerializeToString(), feeds)
         if len(names) > 1:
             yield with_constants(test.name, model, feeds)
+        if (wrapped := between_layers(with_constants(test.name, model, feeds))) is not None:
+            yield wrapped
 
 
 def _stored(folder: Path) -> list[object]:
@@ -89,6 +93,58 @@ def with_constants(name: str, model: onnx.ModelProto, feeds: Feeds) -> Variant:
     )
     left = {key: value for key, value in feeds.items() if key not in fixed}
     return Variant(f"{name} with constants", changed.SerializeToString(), left)
+
+
+def between_layers(variant: Variant) -> Variant | None:
+    """Return the variant with a layer in front and one behind; None where it cannot have them."""
+    model = onnx.ModelProto.FromString(variant.model)
+    graph, (name, *others) = model.graph, variant.feeds or [""]
+    opset = max((one.version for one in model.opset_import if not one.domain), default=0)
+    entry = variant.feeds.get(name)
+    if others or opset < 13 or not _takes_layers(entry) or not graph.output:
+        return None
+    end = graph.output[0].name
+    try:
+        results = ort.InferenceSession(variant.model, providers=["CPUExecutionProvider"])
+        found = results.run([end], variant.feeds)[0]
+    except Exception:  # not for want of quantization
+        return None
+
+    front = _layer("front", entry, "x_in", name)
+    graph.input[0].CopyFrom(onnx.helper.make_tensor_value_info("x_in", 1, entry.shape))
+    nodes = [*front, *graph.node]
+    if _takes_layers(found):
+        nodes += _layer("behind", found, end, "y_out")
+        graph.output[0].CopyFrom(onnx.helper.make_tensor_value_info("y_out", 1, found.shape))
+    del graph.node[:]
+    graph.node.extend(node for node in nodes if isinstance(node, onnx.NodeProto))
+    graph.initializer.extend(node for node in nodes if isinstance(node, onnx.TensorProto))
+    text = f"{variant.name} between layers"
+    return Variant(text, model.SerializeToString(), {"x_in": entry})
+
+
+def _takes_layers(array: object) -> bool:
+    floats = isinstance(array, np.ndarray) and array.dtype == np.float32
+    return floats and array.ndim >= 2 and array.size > 0
+
+
+def _layer(
+    name: str, array: np.ndarray, source: str, result: str
+) -> list[onnx.NodeProto | onnx.TensorProto]:
+    """Return a layer from ``source`` to ``result`` that keeps the shape of ``array``."""
+    rng, size = np.random.default_rng(0), array.shape[1 if array.ndim == 4 else -1]
+    weight = (rng.standard_normal((size, size)) / np.sqrt(size)).astype(np.float32)
+    if array.ndim != 4:
+        matrix = numpy_helper.from_array(weight, f"{name}_w")
+        return [matrix, onnx.helper.make_node("MatMul", [source, f"{name}_w"], [result])]
+    ones = np.ones(size, np.float32)
+    constants = {"w": weight[:, :, None, None], "g": ones, "b": 0 * ones, "m": 0 * ones, "v": ones}
+    norm = [f"{name}_{key}" for key in "gbmv"]
+    return [
+        *(numpy_helper.from_array(value, f"{name}_{key}") for key, value in constants.items()),
+        onnx.helper.make_node("Conv", [source, f"{name}_w"], [f"{name}_y"]),
+        onnx.helper.make_node("BatchNormalization", [f"{name}_y", *norm], [result]),
+    ]
 
 
 def outcome(variant: Variant) -> tuple[str, str]:

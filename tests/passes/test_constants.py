@@ -24,9 +24,16 @@ STANDARDIZED = (
 PADDED = "[p] p = Pad(small, pads) [a] k = Add(w2, p) "
 MULTIPLIED = "[t] t = MatMul(w2, mix) [z] z = ConstantOfShape(shape) [u] u = CastLike(z, t) "
 MULTIPLIED += "[e] k = Add(t, u) "
+CAST_LIKE_DATA = "[i] v = Identity(w2) [u] k = CastLike(v, x) "
+OF_THE_BATCH = (
+    "[v] v = Reshape(w2, row) [m] m = ReduceMean<axes=[0,2],keepdims=0>(v) [s] s = Mul(v, v) "
+    "[q] q = ReduceMean<axes=[0,2],keepdims=0>(s) "
+    "[n] n, m2, q2 = BatchNormalization<training_mode=1>(v, ones, zeros, m, q) "
+    "[k] k = Reshape(n, shape) "
+)
 
 
-@pytest.mark.parametrize("weight", [NORMALIZED, STANDARDIZED, PADDED, MULTIPLIED])
+@pytest.mark.parametrize("weight", [NORMALIZED, STANDARDIZED, PADDED, MULTIPLIED, CAST_LIKE_DATA])
 def test_weight_computed_from_constants_is_a_weight(weight: str) -> None:
     body = (
         weight + "[c1] c1 = Conv<pads=[1,1,1,1]>(x, w1) " + bn("c1", "n1") + "[r1] r1 = Relu(n1) "
@@ -41,6 +48,18 @@ def test_weight_computed_from_constants_is_a_weight(weight: str) -> None:
     result = quantize(model)
     assert len(result.report.layers) == result.report.quantized_layers == 2
     assert optimized(result.model)["QLinearConv"] == 2
+    feed = images_for(model)
+    assert snr_db(run(model, feed)["y"], run(result.model, feed)["y"]) > 25
+
+
+def test_weight_standardized_by_a_normalization_in_training_mode_is_a_weight() -> None:
+    ones, zeros = np.ones(8, np.float32), np.zeros(8, np.float32)
+    model = build(
+        OF_THE_BATCH + "[c] y = Conv(x, k)",
+        w2=(8, 3, 3, 3), row=whole(1, 8, -1), ones=ones, zeros=zeros, shape=whole(8, 3, 3, 3),
+    )  # fmt: skip
+    result = quantize(model)
+    assert result.report.quantized_layers == 1
     feed = images_for(model)
     assert snr_db(run(model, feed)["y"], run(result.model, feed)["y"]) > 25
 

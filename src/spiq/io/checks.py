@@ -12,6 +12,7 @@ import onnx
 import onnx_ir as ir
 
 from spiq.errors import ModelError, UnsupportedError
+from spiq.graph.query import is_constant
 
 _INTEGER_OPERATORS = frozenset(
     {
@@ -174,11 +175,14 @@ def _is_integer(node: ir.Node) -> bool:
 def inference_mode(model: ir.Model, *, where: str) -> None:
     """Refuse a BatchNormalization that normalizes with the statistics of its batch.
 
+    (One that normalizes a constant, as standardized weights are written, computes a constant.)
+
     Raises:
         UnsupportedError: There is one; it is named.
     """
+    fixed = _computed_from_constants(model.graph)
     for node in model.graph.all_nodes():
-        if node.op_type != "BatchNormalization" or node.domain:
+        if node.op_type != "BatchNormalization" or node.domain or node in fixed:
             continue
         used = [value for value in node.outputs[1:] if value.uses() or value.is_graph_output()]
         if node.attributes.get_int("training_mode", 0) or used:
@@ -186,6 +190,16 @@ def inference_mode(model: ir.Model, *, where: str) -> None:
                 f"{where}: {describe(node)} is in training mode, it has no fixed statistics: "
                 "call model.eval() and export the network with training=TrainingMode.PRESERVE"
             )
+
+
+def _computed_from_constants(graph: ir.Graph) -> set[ir.Node]:
+    """Return the nodes of a graph that compute the same numbers for each input."""
+    fixed: set[ir.Node] = set()
+    for node in graph:
+        given = [value for value in node.inputs if value is not None]
+        if given and all(is_constant(value) or value.producer() in fixed for value in given):
+            fixed.add(node)
+    return fixed
 
 
 def variances(model: ir.Model, *, where: str) -> None:

@@ -105,7 +105,7 @@ def _values(node: ir.Node, model: ir.Model) -> list[npt.NDArray[np.generic]] | N
     sizes = _static_shape(node)
     if sizes is not None:
         return [sizes]
-    given = [value for value in node.inputs if value is not None]
+    given = _read_numbers(node)
     bodies = any(
         attribute.type in (ir.AttributeType.GRAPH, ir.AttributeType.GRAPHS)
         for attribute in node.attributes.values()
@@ -113,6 +113,13 @@ def _values(node: ir.Node, model: ir.Model) -> list[npt.NDArray[np.generic]] | N
     if node.op_type in _KEPT or bodies or not given or not all(map(is_constant, given)):
         return None
     return _evaluated(node, model) if _is_worth_it(node, given) else None
+
+
+def _read_numbers(node: ir.Node) -> list[ir.Value]:
+    """Return the inputs whose numbers a node reads: of what a CastLike follows, the type alone."""
+    given = [value for value in node.inputs if value is not None]
+    followed = given[1].dtype if node.op_type == "CastLike" and len(given) > 1 else None
+    return given if followed is None else given[:1]
 
 
 def _is_worth_it(node: ir.Node, given: list[ir.Value]) -> bool:
@@ -155,7 +162,7 @@ def _evaluated(node: ir.Node, model: ir.Model) -> list[npt.NDArray[np.generic]] 
     import onnx
     from onnx.reference import ReferenceEvaluator
 
-    arrays = {str(value.name): constant(value) for value in node.inputs if value is not None}
+    arrays = {str(value.name): _array(value) for value in node.inputs if value is not None}
     graph = onnx.helper.make_graph(
         [ir.to_proto(node)],
         "constant",
@@ -178,6 +185,13 @@ def _evaluated(node: ir.Node, model: ir.Model) -> list[npt.NDArray[np.generic]] 
     except Exception as error:  # each operator of the evaluator raises what it likes
         _log.info("%s is not computed: %s", where(node), error)
         return None
+
+
+def _array(value: ir.Value) -> npt.NDArray[np.generic] | None:
+    """Return a constant's numbers, of anything else one of its type."""
+    if is_constant(value) or value.dtype is None:
+        return constant(value)
+    return np.zeros((), value.dtype.numpy())
 
 
 def _checked(found: object, value: ir.Value) -> npt.NDArray[np.generic]:
