@@ -19,11 +19,12 @@ from spiq.passes.batchnorm import Moments
 from spiq.passes.prepare import Prepared
 from spiq.stats.channel import ChannelStats, stats
 from spiq.stats.doubt import with_doubt
-from spiq.stats.maps import ZERO
+from spiq.stats.maps import ZERO, crowded
 from spiq.stats.routing import route_of_all
 from spiq.stats.rules import RULES
 from spiq.stats.rules.arithmetic import gated
 from spiq.stats.rules.compositions import apply_composed, composed
+from spiq.stats.rules.types import merged
 from spiq.stats.sums import corrected
 
 _LARGEST = 1e30
@@ -74,6 +75,8 @@ def measure(prepared: Prepared, inputs: Mapping[str, ChannelStats]) -> Measured:
                 result = _with_moments(moments, result, value)
             elif result is not None and node.op_type == "Add":
                 result = corrected(value, result, stated)
+            if result is not None:
+                result = merged(result, crowded(result.layout))
             if result is not None and moments is None:
                 result = with_doubt(node, index, result, known)
             if result is not None:

@@ -14,7 +14,7 @@ import numpy as np
 import onnx_ir as ir
 
 from spiq.graph.query import dims
-from spiq.stats.maps import Map
+from spiq.stats.maps import Map, without_copies
 
 Sizes = list[int | None]
 
@@ -35,17 +35,7 @@ def reshape_mixture(node: ir.Node, inputs: list[Map]) -> Map | None:
         return None
     shape = [1 if axis in found.mixed else n for axis, n in enumerate(found.entry.shape)]
     mixed = np.moveaxis(found.entry, found.mixed, range(len(found.mixed)))
-    return _without_copies(mixed.reshape(-1, *shape[found.lost :]))
-
-
-def _without_copies(mixed: Map) -> Map:
-    """Return a mixture (K, *layout) whose entries occur once each, if all occur equally often."""
-    ordered = np.sort(mixed, axis=0)
-    count = len(np.unique(ordered[(slice(None),) + (0,) * (mixed.ndim - 1)]))
-    if len(ordered) % count:
-        return mixed
-    blocks = ordered.reshape(count, -1, *ordered.shape[1:])
-    return blocks[:, 0] if (blocks == blocks[:, :1]).all() else mixed
+    return without_copies(mixed.reshape(-1, *shape[found.lost :]))
 
 
 @dataclass(frozen=True)

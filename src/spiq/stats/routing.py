@@ -8,7 +8,9 @@ not vary, see :class:`spiq.stats.channel.ChannelStats`.
 
 Where channels are mixed (DepthToSpace, a Reshape that merges them with space), an entry of the
 output shows several entries of the inputs, each equally often: their *mixture*. What is known of
-single channels ends there, and what is known of all of them together goes on.
+single channels ends there, and what is known of all of them together goes on. So it is where a
+layout would have too many entries, as the boxes of a detector in a row have: what lies along its
+longest axes is mixed.
 """
 
 import logging
@@ -19,7 +21,7 @@ import numpy.typing as npt
 import onnx_ir as ir
 
 from spiq.graph.query import is_constant, rank, where
-from spiq.stats.maps import ZERO, Layout, Map
+from spiq.stats.maps import MOST, ZERO, Layout, Map, merge
 from spiq.stats.movers import MIXERS, MOVERS
 
 Array = npt.NDArray[np.float64]
@@ -31,19 +33,14 @@ _log = logging.getLogger(__name__)
 def route(node: ir.Node, layouts: Sequence[Layout]) -> list[Map] | None:
     """Return one map per output of ``node``; None where it is no mover or has no exact map.
 
+    Nor has it one where that would have more entries than are kept apart.
+
     Args:
         node: Any node.
         layouts: The layout of each data input, in order. Entries that show a constant are -1.
     """
-    constants = [is_constant(value) for value in node.inputs]
-    numbered = iter(_numbered(layouts))
-    if node.op_type != "Concat":
-        return None if constants[:1] == [True] else _routed(node, list(numbered))
-    if len(layouts) + sum(constants) != len(node.inputs):
-        return None
-    size = len(layouts[0]) if layouts else 0
-    fixed = np.full((1,) * size, ZERO)
-    return _routed(node, [fixed if is_fixed else next(numbered) for is_fixed in constants])
+    inputs = _with_constants(node, layouts)
+    return None if inputs is None else _exact(node, inputs)
 
 
 def route_of_all(node: ir.Node, layouts: Sequence[Layout]) -> list[Map] | None:
@@ -53,7 +50,7 @@ def route_of_all(node: ir.Node, layouts: Sequence[Layout]) -> list[Map] | None:
         node: Any node.
         layouts: The layout of each input, constants included.
     """
-    return _routed(node, _numbered(layouts))
+    return _exact(node, _numbered(layouts))
 
 
 def mixture(node: ir.Node, layouts: Sequence[Layout]) -> list[Map] | None:
@@ -73,10 +70,31 @@ def mixture(node: ir.Node, layouts: Sequence[Layout]) -> list[Map] | None:
     rule = MIXERS.get(node.op_type)
     mixed = rule(node, inputs) if rule is not None else None
     if mixed is not None:
-        return [mixed]
+        return [merge(mixed)]
+    whole = _with_constants(node, layouts) or (inputs if node.op_type == "Concat" else [])
+    routed = _routed(node, whole)
+    if routed is not None:
+        return [merge(entry[None]) for entry in routed]
     every = np.concatenate([entry.reshape(-1) for entry in inputs])
     known = [size for size in sizes if size is not None]
     return [every.reshape(-1, *(1,) * size) for size in known] if len(known) == len(sizes) else None
+
+
+def _with_constants(node: ir.Node, layouts: Sequence[Layout]) -> list[Map] | None:
+    """Number the entries of data inputs; those of constants between them are ``ZERO``."""
+    constants = [is_constant(value) for value in node.inputs]
+    numbered = iter(_numbered(layouts))
+    if node.op_type != "Concat":
+        return None if constants[:1] == [True] else list(numbered)
+    if len(layouts) + sum(constants) != len(node.inputs):
+        return None
+    fixed = np.full((1,) * (len(layouts[0]) if layouts else 0), ZERO)
+    return [fixed if is_fixed else next(numbered) for is_fixed in constants]
+
+
+def _exact(node: ir.Node, inputs: list[Map]) -> list[Map] | None:
+    maps = _routed(node, inputs)
+    return None if maps is None or any(entry.size > MOST for entry in maps) else maps
 
 
 def _numbered(layouts: Sequence[Layout]) -> list[Map]:

@@ -161,7 +161,8 @@ def _through_layer(
 
 def _unmixed(entry: Map, array: Array, layouts: list[Layout]) -> list[Array]:
     """Share importance out among the entries that each entry of an output is made of."""
-    return scatter(entry, np.broadcast_to(array / len(entry), entry.shape), layouts)
+    share = _reduced(array, entry.shape[1:]) / len(entry)
+    return scatter(entry, np.broadcast_to(share, entry.shape), layouts)
 
 
 def through_layer(node: ir.Node, out: Array, measured: Measured, likeness: float = 1.0) -> Array:
@@ -210,7 +211,14 @@ def _other_factors(node: ir.Node, inputs: list[ir.Value], measured: Measured) ->
         else:
             layout = measured.stats[value].layout
             factors.append(np.ones(1) if array is None else beside(array, layout).second_moment)
-    return factors
+    return [_along(factor, measured.stats[node.outputs[0]].layout) for factor in factors]
+
+
+def _along(factor: Array, layout: Layout) -> Array:
+    """Return the mean over axes along which the layout of the product is merged."""
+    ends = range(-min(factor.ndim, len(layout)), 0)
+    axes = tuple(axis for axis in ends if layout[axis] == 1 and factor.shape[axis] > 1)
+    return factor.mean(axis=axes, keepdims=True) if axes else factor
 
 
 def _averaged(node: ir.Node) -> float:

@@ -91,6 +91,9 @@ def _carried(
     if node.op_type in _STEPS and len(inputs) == 1 and len(node.inputs) == 2:
         return _stepped(node, first, inputs[0])
     if node.op_type in ("Add", "Sub") and len(inputs) == 2:
+        layouts = [measured.stats[value].layout for value in (*inputs, node.outputs[0])]
+        if np.broadcast_shapes(*layouts) != layouts[2]:  # it is merged
+            return None
         return _summed(node, [measured.stats[value] for value in inputs], ranges)
 
     # a function of one tensor: that of both ends, and of its least point where it has one inside

@@ -27,10 +27,12 @@ _WEIGHTS /= _WEIGHTS.sum()
 def expectation(function: Function, x: ChannelStats) -> tuple[Array, Array]:
     """Return mean and variance of ``function`` of each channel, shape of the layout."""
     points = x.mean[..., None] + x.std[..., None] * _Z
-    points = np.clip(points, x.low[..., None], x.high[..., None])
+    np.clip(points, x.low[..., None], x.high[..., None], out=points)
     values = function(points)
+    del points  # the largest arrays there are: one less at a time
     mean = values @ _WEIGHTS
-    var = (values - mean[..., None]) ** 2 @ _WEIGHTS
+    values = values - mean[..., None]
+    var = np.square(values, out=values) @ _WEIGHTS
     return mean, var
 
 

@@ -12,6 +12,7 @@ import onnx_ir as ir
 
 from spiq.graph.query import rank
 from spiq.stats.channel import Array, ChannelStats, stats
+from spiq.stats.maps import crowded
 from spiq.stats.rules.activations import (
     SILU_DIP,
     Function,
@@ -20,7 +21,7 @@ from spiq.stats.rules.activations import (
     negated,
     normal_share,
 )
-from spiq.stats.rules.types import Inputs, Rule, operand, times
+from spiq.stats.rules.types import Inputs, Rule, merged, operand, times
 
 Binary = Callable[[ChannelStats, ChannelStats], ChannelStats]
 
@@ -31,9 +32,21 @@ def _binary(combine: Binary) -> Rule:
         if len(node.inputs) != 2:
             return None
         a, b = (operand(node, inputs, index, layout) for index in (0, 1))
-        return None if a is None or b is None else [combine(a, b)]
+        return None if a is None or b is None else [combine(*_merged(a, b))]
 
     return rule
+
+
+def _merged(a: ChannelStats, b: ChannelStats) -> tuple[ChannelStats, ChannelStats]:
+    """Merge each along the axes along which the result would have too many entries."""
+    together = np.broadcast_shapes(a.layout, b.layout)
+    axes = [axis - len(together) for axis in crowded(together)]
+
+    def kept(x: ChannelStats) -> ChannelStats:
+        own = [axis for axis in axes if axis >= -x.mean.ndim and x.layout[axis] > 1]
+        return merged(x, tuple(own))
+
+    return kept(a), kept(b)
 
 
 def _add(a: ChannelStats, b: ChannelStats) -> ChannelStats:

@@ -58,6 +58,8 @@ def beside(array: npt.NDArray[np.generic], layout: tuple[int, ...]) -> ChannelSt
 
 def merged(x: ChannelStats, axes: tuple[int, ...]) -> ChannelStats:
     """Return what is known of all entries along ``axes`` together."""
+    if not axes:
+        return x
     mean = x.mean.mean(axes, keepdims=True)
     var = x.second_moment.mean(axes, keepdims=True) - mean**2
     low, high = x.low.min(axes, keepdims=True), x.high.max(axes, keepdims=True)
