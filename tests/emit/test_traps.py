@@ -132,6 +132,9 @@ ROWS = (
             wo=(4, 12, 1, 1)),
     between("channel Pad of a signed tensor", "Pad(n1, pads)", f"{TWO}Pad",
             pads=whole(0, 1, 0, 0, 0, 3, 0, 0), wo=(4, 12, 1, 1)),
+    # With one scale, channels of anything but zeros would not be small: 18 dB below the signal.
+    between("channel Pad of a signed tensor on one scale", "Pad(n1, pads)", f"{SCALAR}Pad",
+            pads=whole(0, 1, 0, 0, 0, 3, 0, 0), wo=(4, 12, 1, 1), **STATIC),
     row("channel Pad of an output", f"{STEM}[m] m = Pad(r, pads) {HEAD}",
         f"{SCALAR}DequantizeLinear Pad",
         outputs="y, r", pads=whole(0, 1, 0, 0, 0, 3, 0, 0), wo=(4, 12, 1, 1), **STATIC),

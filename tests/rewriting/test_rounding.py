@@ -1,5 +1,6 @@
 """Roundings, against what they promise and against trying every integer."""
 
+from dataclasses import replace
 from itertools import product
 
 import numpy as np
@@ -126,6 +127,21 @@ def test_blocks_change_nothing() -> None:
         expected[i] = np.clip(np.rint(target), -7, 7)
         left[i] = rows[i] - expected[i]
     np.testing.assert_array_equal(feedback(x, metric, 7).reshape(180, 3), expected)
+
+
+def test_channels_of_very_different_deviation_are_rounded_in_order_of_it() -> None:
+    """The error over six layers: 1.2e-3.
+
+    With the order of channels turned around it is 1.7e-3; as much with deviations damped by the
+    mean variance in place of a hundredth of it.
+    """
+    errors = []
+    for seed in range(6):
+        given = kernels(4, (1, 24, 24), seed=seed)
+        deviations = np.random.default_rng(100 + seed).normal(0, 2, given.var.shape)
+        given = replace(given, var=np.exp(deviations))
+        errors.append(error(given, correlated(given)))
+    assert np.mean(errors) < 1.35e-3
 
 
 @pytest.mark.parametrize("known", [True, False], ids=["observed", "guessed"])

@@ -12,7 +12,7 @@ from small_networks import HIGH, LOW, bn, build, norm, resolved_of, trained
 from spiq import Config
 from spiq.methods import METHODS, Method
 from spiq.methods.method import WIDTHS
-from spiq.planning.choose.group import Group, Scaled, Sum
+from spiq.planning.choose.group import Grids, Group, Scaled, Sum
 from spiq.planning.choose.scales import decide
 from spiq.planning.errors.tensor_error import Channels
 from spiq.planning.errors.weight_error import WeightError
@@ -121,6 +121,20 @@ def test_zero_points_are_on_the_grid(group: list[Channels], bits: int) -> None:
             assert zero == 0
         elif max(u.high.max() for u in together) <= 0:
             assert zero == 2**bits - 1
+
+
+def test_zero_points_suit_the_channels_and_not_their_joint_range() -> None:
+    """Each channel has its own range: one that lies far above 0 shall not bind the others.
+
+    The joint range has its zero point at 40, where channels around 0 make use of few integers below
+    it; 88 is chosen, with half the error.
+    """
+    group = Group([tensor(mean=[0, 0, 0, 0, 0, 30])], (), (), frozenset(), {0: 8})
+    found = decide(group, Method(name="test", alphas=(1.0,)))
+    low, high = (end[:, found.widths[0]] for end in (group.tensors[0].low, group.tensors[0].high))
+    joint = round(255 * -low.min() / (high.max() - low.min()))
+    scalar = group.evaluated(Grids(found.alpha, {0: joint}, found.widths, {}))
+    assert found.cost < scalar.cost / 1.9
 
 
 @pytest.mark.parametrize("group", CASES)
