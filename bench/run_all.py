@@ -1,6 +1,6 @@
 """Measure everything that the README and docs/results.md claim: what `make bench` runs.
 
-    networks -> peers -> accuracy -> sweep -> latency -> quantize_time -> tables
+    networks -> peers -> accuracy -> folded -> sweep -> latency -> quantize_time -> tables
 
 Each step is a script of its own, run in a process of its own. Without NNCF its column stays empty.
 
@@ -34,6 +34,7 @@ def steps(models: Path, *, quick: bool) -> list[list[str]]:
         ["peers.py", *folder, *(network.name for network in common.zoo())],
         ["peers.py", *folder, *networks.TOPOLOGIES, "--peers", *peers.OF_ONNXRUNTIME],
         ["accuracy.py", *folder, *(["--limit", "50"] if quick else [])],
+        ["folded.py", *folder, *(["--limit", "50"] if quick else [])],
         ["sweep.py", *folder, *(["--limit", "50", "--bits", "W8A8,W4A4"] if quick else [])],
         ["latency.py", *folder, *(["--seconds", "3", "--rounds", "20"] if quick else [])],
         ["quantize_time.py", *folder, *(["--repeats", "1"] if quick else [])],

@@ -31,6 +31,12 @@ TITLES = {
     "ort_dynamic": "`quantize_dynamic`",
     "ort_dynamic_folded": "`quantize_dynamic`, BatchNorm folded",
 }
+FOLDED = {
+    "float": "float",
+    "kept": "spiq, BatchNorm kept",
+    "folded": "spiq, folded",
+    "folded_images": "spiq, folded, 10 images",
+}
 METRICS = {"top1": "top-1 %", "mAP50": "mAP50 %", "miou": "mIoU %"}
 NOTHING = "-"
 
@@ -222,8 +228,44 @@ def _bold(
     return [f"**{text}**" if bold else text for text, bold in zip(shown, first, strict=True)]
 
 
+def folded_section(folded: dict[str, Any]) -> str:
+    """Metrics and signal-to-noise ratios with BatchNorm kept, folded away, and with ten images."""
+    made = [row for row in FOLDED if row != "float"]
+    ratios = [
+        [name, output, *(_cell(entry["rows"][row], f"{{snr_db[{output}]:.1f}}") for row in made)]
+        for name, entry in by_task(folded)
+        for output in entry["rows"]["folded"]["snr_db"]
+    ]
+    return "\n\n".join(
+        [
+            "No option but `--images`: spiq infers the input's range; where it warns that this is "
+            "unsure, the figure has an asterisk. BatchNorm is folded by ONNX Runtime's basic "
+            "optimizations. Networks that never had one are the same in both columns. The ten "
+            "images are the last of those that are measured.",
+            folded_table(folded, digits=2),
+            "Signal-to-noise ratio of the outputs against float, in dB:",
+            table(["network", "output", *(FOLDED[row] for row in made)], ratios, left=2),
+        ]
+    )
+
+
+def folded_table(folded: dict[str, Any], digits: int = 1) -> str:
+    """One line per network: the metric with BatchNorm kept, folded away, and with ten images."""
+    body = [
+        [name, METRICS[entry["metric"]], *(_told(entry["rows"][row], digits) for row in FOLDED)]
+        for name, entry in by_task(folded)
+    ]
+    return table(["network", "metric", *FOLDED.values()], body, left=2)
+
+
+def _told(found: dict[str, Any], digits: int) -> str:
+    """A metric, with an asterisk where a warning came with it."""
+    return _cell(found, f"{{value:.{digits}f}}") + ("\\*" if found.get("warnings") else "")
+
+
 SECTIONS = {
     "accuracy": ("Accuracy", accuracy_section),
+    "folded": ("BatchNorm folded away, and ten images", folded_section),
     "sweep": ("Methods and bit widths", sweep_section),
     "latency": ("Latency", latency_section),
     "quantize_time": ("Time and memory to quantize", time_section),
@@ -278,6 +320,8 @@ def main() -> None:
     arguments = parser.parse_args()
     results = {name: common.load(name) for name in SECTIONS}
     tables = {"results": readme_table(results)}
+    if results["folded"]:
+        tables["folded"] = folded_table(results["folded"])
     if results["sweep"]:
         tables["sweep"] = readme_sweep(results["sweep"])
     if arguments.print:
