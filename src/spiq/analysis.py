@@ -44,6 +44,7 @@ class Analysis:
     Attributes:
         prepared: The network, ready to be planned and rewritten.
         measured: Statistics of its tensors.
+        pictured: Range that pictures fill, by input; grids may hold more where that is a guess.
         notes: Assumptions made, a sentence each; what casts doubt on the result begins with
             ``WARNING``.
         images: Real images, if there are any.
@@ -51,6 +52,7 @@ class Analysis:
 
     prepared: Prepared
     measured: Measured
+    pictured: Mapping[str, tuple[Array, Array]]
     notes: tuple[str, ...]
     images: Shown | None = None
 
@@ -58,11 +60,6 @@ class Analysis:
     def graph(self) -> ir.Graph:
         """The prepared graph."""
         return self.prepared.model.graph
-
-    def input_ends(self) -> dict[str, tuple[Array, Array]]:
-        """Return the range of each input of which something is known, by name."""
-        stats = {value: self.measured.stats.get(value) for value in self.graph.inputs}
-        return {str(v.name): (known.low, known.high) for v, known in stats.items() if known}
 
 
 def analyse(
@@ -107,7 +104,7 @@ def analyse(
     if METHODS[config.method].equalizes:
         prepared = equalize(prepared)
         measured = measure(prepared, inputs)
-    return Analysis(prepared, measured, (*notes, *_gaps(measured)), images)
+    return Analysis(prepared, measured, told.ends, (*notes, *_gaps(measured)), images)
 
 
 @dataclass(frozen=True)
@@ -125,6 +122,11 @@ class _Inputs:
     inputs: dict[str, ChannelStats]
     notes: list[str]
     images: Shown | None
+
+    @property
+    def ends(self) -> dict[str, tuple[Array, Array]]:
+        """The range that pictures fill."""
+        return {name: (known.low, known.high) for name, known in self.pictured.items()}
 
 
 def _images(prepared: Prepared, config: Config) -> Shown | None:

@@ -21,7 +21,7 @@ from spiq.analysis import Analysis, Progress, analyse, silent
 from spiq.config import Config
 from spiq.emit.dynamic import emit_dynamic
 from spiq.emit.qdq import emit
-from spiq.errors import PlanError, VerificationError
+from spiq.errors import WARNING, PlanError, VerificationError
 from spiq.graph.edit import remove_unused
 from spiq.graph.fingerprint import fingerprint
 from spiq.inspection.layers import layer_results
@@ -190,7 +190,6 @@ def _decide(run: _Run, config: Config, kept: Mapping[str, str] | None = None) ->
 def _carry_out(decided: _Decided, run: _Run) -> Quantized:
     """Take the second half of the way: rewrite, emit and verify."""
     plan, resolved = decided.plan, resolve(decided.plan, decided.placement)
-    ends = decided.analysis.input_ends()
     layers = layer_results(decided.model.graph, decided.analysis.measured, plan)
     mean_bits = bits_per_weight(decided.model.graph, plan)
     packed = packed_bytes(decided.model.graph, plan)
@@ -201,7 +200,7 @@ def _carry_out(decided: _Decided, run: _Run) -> Quantized:
 
     run.tell("verify")
     original, size = _original(run.source)
-    verified = verify(original, quantized, resolved, ends)
+    verified = verify(original, quantized, resolved, decided.analysis.pictured)
 
     report = QuantizeResult(
         method=plan.method,
@@ -214,9 +213,10 @@ def _carry_out(decided: _Decided, run: _Run) -> Quantized:
         seconds=time.perf_counter() - run.start,
         bits_per_weight=mean_bits,
         packed_bytes=packed,
-        snr_db=verified.snr_db,
+        snr_db={name: found.db for name, found in verified.snr.items()},
+        snr_interval_db={name: (found.low, found.high) for name, found in verified.snr.items()},
         no_snr=verified.no_snr,
-        notes=plan.notes,
+        notes=(*plan.notes, *(WARNING + doubt for doubt in verified.warnings)),
     )
     return Quantized(quantized, plan, report, original if isinstance(original, str) else None)
 

@@ -29,7 +29,10 @@ class QuantizeResult:
     packed_bytes: int
     """What all weights would take with each packed to its bits, biases and scales included."""
     snr_db: dict[str, float]
-    """Signal-to-noise ratio of each output against float, in dB, on synthetic inputs."""
+    """Signal-to-noise ratio of each output against float, in dB, as it is to be expected on real
+    images; measured on synthetic ones, see :mod:`spiq.runtime.agreement`."""
+    snr_interval_db: dict[str, tuple[float, float]] = field(default_factory=dict)
+    """What it may be: nine of ten outputs lie between the ends."""
     no_snr: dict[str, str] = field(default_factory=dict)
     """Why an output that is not listed there has none."""
     notes: tuple[str, ...] = field(default=())

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from small_networks import build
-from spiq.runtime.pictures import KINDS, picture
+from spiq.runtime.pictures import KINDS, SOFT_KINDS, picture, soft_picture
 from spiq.runtime.session import session
-from spiq.runtime.synthetic import synthetic_pictures
+from spiq.runtime.synthetic import soft_pictures, synthetic_pictures
 
 
 @pytest.mark.parametrize("number", range(len(KINDS)), ids=lambda n: KINDS[n].__name__.strip("_"))
@@ -29,3 +29,30 @@ def test_an_input_with_channels_last_gets_pictures() -> None:
     drawn = synthetic_pictures(session(model.SerializeToString()), number=2, size=48)["x"]
     first = -2 + 4 * picture(2, (3, 48, 48)).transpose(1, 2, 0)
     np.testing.assert_allclose(drawn, first[None], atol=1e-6)
+
+
+@pytest.mark.parametrize("number", range(len(SOFT_KINDS)))
+@pytest.mark.parametrize("shape", [(3, 40, 56), (1, 9, 64), (2, 8, 1400), (1, 700, 800)], ids=str)
+def test_soft_pictures_fill_their_shape(number: int, shape: tuple[int, int, int]) -> None:
+    drawn = soft_picture(number, shape)
+    assert drawn.shape == shape and drawn.dtype == np.float32
+    assert drawn.min() >= 0 and drawn.max() <= 1 and drawn.std() > 0.01
+    np.testing.assert_array_equal(drawn, soft_picture(number, shape))
+
+
+def test_soft_pictures_are_smoother_than_those_that_ranges_are_chosen_by() -> None:
+    shape = (1, 64, 64)
+
+    def steps(drawn: np.ndarray) -> float:
+        return float(np.abs(np.diff(drawn)).mean() / drawn.std())
+
+    soft, sharp = (np.mean([steps(draw(n, shape)) for n in range(36)])
+                   for draw in (soft_picture, picture))  # fmt: skip
+    assert soft < sharp
+
+
+def test_batches_of_soft_pictures_are_all_different() -> None:
+    model = build("y = Conv(x, w)", inputs="float[N,3,H,W] x", w=(4, 3, 3, 3))
+    opened = session(model.SerializeToString())
+    batches = [soft_pictures(opened, number=number)["x"] for number in range(len(SOFT_KINDS))]
+    assert len({one.tobytes() for batch in batches for one in batch}) == 4 * len(batches[0])

@@ -61,7 +61,7 @@ def quantize(
     if plan is not None:
         names["plan"] = str(plan)
     output.result(report, tables.render_quantized, json=json, **names)
-    for warning in [*tables.warnings(report), *tables.low_snr(report, **names)]:
+    for warning in tables.warnings(report):
         output.warn(warning)
 
 

@@ -7,6 +7,11 @@ follow a power law: Lee, Mumford, Huang, "Occlusion Models for Natural Images", 
 nearest to the moments that BatchNorm states, and mixed they come twice as near: over thirteen
 networks the logarithm of a channel's variance scatters around the stated one by 0.4 to 0.9, where
 dead leaves alone have 0.4 to 2.8 (docs/experiments.md).
+
+To tell how well a network was quantized (:func:`soft_picture`), other pictures are drawn: of the
+four kinds on which the error is nearest to that on real images, at twice the size and averaged,
+since what is as sharp as its pixels, or as even as no photograph, brings up to 20 dB more error
+than real images do.
 """
 
 from collections.abc import Callable
@@ -24,6 +29,12 @@ _DISCS = 120
 
 _GLYPHS, _GLYPH, _CELL = 26, (7, 5), (10, 6)
 """How many letters there are, their size, and that of the cell that a letter stands in."""
+
+_DOUBLED, _CANVAS = 640 * 640, 1280
+"""Pixels that a picture has at most to be drawn at twice its size, and the longest side drawn."""
+
+_SOFT_CONTRAST = 0.8
+"""Of soft pictures. With 1, ESPNet's expected SNR is 6 dB further off, and all else alike."""
 
 _HEAD = (
     (-0.3, 0.0, 1.2, 0.95, "dark"), (0.0, 0.0, 1.1, 0.8, "skin"),
@@ -44,6 +55,25 @@ def picture(number: int, shape: tuple[int, int, int]) -> Picture:
     """
     rng = np.random.default_rng([number, 7])
     return np.clip(KINDS[number % len(KINDS)](rng, *shape), 0, 1).astype(np.float32)
+
+
+def soft_picture(number: int, shape: tuple[int, int, int]) -> Picture:
+    """Return a picture of (channels, height, width) that :func:`picture` never draws.
+
+    >>> soft_picture(3, (3, 32, 32)).shape
+    (3, 32, 32)
+    """
+    rng = np.random.default_rng([number, 11])
+    channels, height, width = shape
+    times = 2 if height * width <= _DOUBLED else 1
+    tall, wide = (min(times * size, _CANVAS) for size in (height, width))
+    drawn = np.clip(SOFT_KINDS[number % len(SOFT_KINDS)](rng, channels, tall, wide), 0, 1)
+
+    # of larger ones, parts repeat: drawing takes its time
+    y, x = np.arange(times * height) % tall, np.arange(times * width) % wide
+    blocks = drawn[:, y[:, None], x].reshape(channels, height, times, width, times)
+    averaged = blocks.mean(axis=(2, 4), dtype=np.float32)
+    return np.asarray(0.5 + _SOFT_CONTRAST * (averaged - 0.5), np.float32)
 
 
 def leaves(
@@ -187,3 +217,5 @@ def _grained(rng: np.random.Generator, image: Picture) -> Picture:
 KINDS: tuple[Draw, ...] = (
     leaves, _edges, _text, _faces, _coloured, _texture, _large, _smooth, _small,
 )  # fmt: skip
+
+SOFT_KINDS: tuple[Draw, ...] = (_edges, _text, _faces, _texture)

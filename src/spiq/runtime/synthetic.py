@@ -1,7 +1,8 @@
 """Inputs that need no data: pictures in the range of a network's input.
 
 Dead leaves alone (:func:`synthetic_inputs`) where it is to be quick, one picture of many kinds
-after the other (:func:`synthetic_pictures`) where channels are to show what they do.
+after the other (:func:`synthetic_pictures`) where channels are to show what they do, and others
+(:func:`soft_pictures`) where it is to be seen how well that went.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -11,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime as ort
 
-from spiq.runtime.pictures import KINDS, leaves, picture
+from spiq.runtime.pictures import KINDS, SOFT_KINDS, leaves, picture, soft_picture
 
 Images = npt.NDArray[np.float32]
 Tensors = dict[str, npt.NDArray[np.generic]]
@@ -21,8 +22,11 @@ Span = tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]
 _CANVAS, _DRAWN = 1024, 64
 """Height and width that are drawn at most of larger images, and how many images."""
 
-DYNAMIC_SIZE, PICTURE_SIZE = 64, 320
-"""Of an input's height and width where they are not fixed, and where they are observed."""
+DYNAMIC_SIZE, PICTURE_SIZE, SOFT_SIZE = 64, 320, 128
+"""Height and width where an input leaves them open: to run at all, to observe, to compare."""
+
+_UNSEEN = 1000
+"""Added to the seeds of numbers that stand for no picture."""
 
 _COLOURS = (1, 3, 4)
 """Numbers of channels by which an input that has them last is known."""
@@ -71,8 +75,7 @@ def synthetic_inputs(
         seed: Of the random numbers.
     """
     shapes = _shapes(opened, DYNAMIC_SIZE)
-    pixels = max((int(np.prod(shape[2:])) for shape in shapes.values()), default=1)
-    batch = images or int(np.clip(_PIXELS // max(pixels, 1), 1, _IMAGES))
+    batch = images or _batch(shapes)
     return _filled(opened, ranges, shapes, batch, seed, partial(dead_leaves, seed=seed))
 
 
@@ -98,6 +101,35 @@ def synthetic_pictures(
         return np.stack([picture(turn, (channels, height, width)) for turn in turns])
 
     return _filled(opened, ranges, _shapes(opened, size), 1, number, drawn)
+
+
+def soft_pictures(
+    opened: ort.InferenceSession,
+    ranges: Mapping[str, Span] | None = None,
+    *,
+    number: int,
+) -> Tensors:
+    """Return a batch of inputs that nothing was chosen by, to see how a network does.
+
+    Args:
+        opened: The network.
+        ranges: Range of each image input, by name; -2 to 2 where it is missing.
+        number: Of the batch: all pictures of one are of the same kind, and four batches of all.
+    """
+
+    def drawn(shape: Sequence[int]) -> Images:
+        count, *size = shape
+        turns = range(number, number + count * len(SOFT_KINDS), len(SOFT_KINDS))
+        return np.stack([soft_picture(turn, (size[0], size[1], size[2])) for turn in turns])
+
+    shapes = _shapes(opened, SOFT_SIZE)
+    return _filled(opened, ranges, shapes, _batch(shapes), _UNSEEN + number, drawn)
+
+
+def _batch(shapes: Mapping[str, Sequence[int]]) -> int:
+    """Return how many images to a batch: the fewer, the larger they are."""
+    pixels = max((int(np.prod(shape[2:])) for shape in shapes.values()), default=1)
+    return int(np.clip(_PIXELS // max(pixels, 1), 1, _IMAGES))
 
 
 def _shapes(opened: ort.InferenceSession, dynamic: int) -> dict[str, list[int]]:

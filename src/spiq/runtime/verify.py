@@ -5,13 +5,14 @@
    depend on what is found, such as the boxes that are kept.)
 2. Every layer that the plan quantizes ended in an integer kernel there.
 3. The signal-to-noise ratio of each float output is that of these bytes, against the float
-   network, or it is said why there is none.
+   network, with what it may be on real images, see :mod:`spiq.runtime.agreement`; or it is said why
+   there is none.
 4. Layer by layer, what the kernels store is within two steps of what the graph means, see
    :mod:`spiq.runtime.layerwise`.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,12 +21,12 @@ import onnxruntime as ort
 
 from spiq.errors import ModelError, VerificationError
 from spiq.planning.plan.resolve import Resolved
+from spiq.runtime.agreement import BATCHES, Agreement, agreements, doubtful
 from spiq.runtime.kernels import check_kernels
 from spiq.runtime.layerwise import check_layers
 from spiq.runtime.scratch import scratch_file
 from spiq.runtime.session import call, session
-from spiq.runtime.snr import Energy
-from spiq.runtime.synthetic import DYNAMIC_SIZE, Span, Tensors, synthetic_inputs
+from spiq.runtime.synthetic import SOFT_SIZE, Span, Tensors, soft_pictures
 
 _LARGE = 1 << 20
 """Pixels of such an image."""
@@ -42,12 +43,17 @@ class Verified:
     """How far the outputs are from the float network's.
 
     Attributes:
-        snr_db: Signal-to-noise ratio in dB, by output.
+        snr: Signal-to-noise ratio, by output.
         no_snr: Why there is none, by output.
     """
 
-    snr_db: dict[str, float]
+    snr: dict[str, Agreement]
     no_snr: dict[str, str]
+
+    @property
+    def warnings(self) -> list[str]:
+        """What is to be said of poor outputs."""
+        return doubtful(self.snr)
 
 
 def verify(
@@ -56,13 +62,13 @@ def verify(
     resolved: Resolved,
     ends: Mapping[str, Span] | None = None,
 ) -> Verified:
-    """Check ``quantized`` against ``original``; return the SNR of each float output.
+    """Check ``quantized`` against ``original``; return the SNR of each float output, or why none.
 
     Args:
         original: The float network.
         quantized: The quantized one.
         resolved: What was done to it.
-        ends: Ranges of inputs that are not stored.
+        ends: Ranges of inputs, where they are not those that are stored.
 
     Raises:
         VerificationError: It does not load, does not run, is not finite, lost an integer kernel,
@@ -75,31 +81,43 @@ def verify(
 
     # As it is: quicker to open, and half the memory.
     reference = session(original, optimize=False, lean=lean)
-    inputs = synthetic_inputs(reference, {**(ends or {}), **_input_ranges(resolved)})
-    expected = _results(reference, inputs, where="the float network")
-    for name, array in expected.items():
+    ranges = {**_input_ranges(resolved), **(ends or {})}
+    batches = [soft_pictures(reference, ranges, number=number) for number in range(BATCHES)]
+    expected = [_results(reference, inputs, where="the float network") for inputs in batches]
+    _check_finite(expected)
+    del reference
+
+    try:
+        actual = _run_shipped(quantized, resolved, batches, lean=lean)
+        for float_results, results in zip(expected, actual, strict=True):
+            _check_outputs(float_results, results, _open_sized(proto.graph))
+        check_layers(proto, batches[0], lean=lean)
+    except ModelError as error:
+        raise VerificationError(str(error), nodes=_suspects(str(error), resolved)) from error
+    found = agreements(expected, actual)
+    return Verified(
+        {name: one for name, one in found.items() if not isinstance(one, str)},
+        {name: why for name, why in found.items() if isinstance(why, str)},
+    )
+
+
+def _check_finite(batches: Iterable[Tensors]) -> None:
+    for name, array in (pair for results in batches for pair in results.items()):
         if not _is_finite(array):
             raise ModelError(
                 f"the float network: its output '{name}' is not finite on synthetic images: the "
                 "weights are damaged, or the input range is wrong (see --input-range)"
             )
-    del reference
-
-    try:
-        actual = _run_shipped(quantized, resolved, inputs, lean=lean)
-        _check_outputs(expected, actual, _open_sized(proto.graph))
-        check_layers(proto, inputs, lean=lean)
-    except ModelError as error:
-        raise VerificationError(str(error), nodes=_suspects(str(error), resolved)) from error
-    return _ratios(expected, actual)
 
 
-def _run_shipped(quantized: bytes, resolved: Resolved, inputs: Tensors, *, lean: bool) -> Tensors:
+def _run_shipped(
+    quantized: bytes, resolved: Resolved, batches: Iterable[Tensors], *, lean: bool
+) -> list[Tensors]:
     """Open the very bytes as any user would, see that the kernels are integer ones, and run."""
     with scratch_file() as optimized:
         opened = session(quantized, lean=lean, optimized_path=optimized, name=_WHERE)
         check_kernels(optimized, resolved.layers)
-    return _results(opened, inputs, where=_WHERE)
+    return [_results(opened, inputs, where=_WHERE) for inputs in batches]
 
 
 def _results(opened: ort.InferenceSession, inputs: Tensors, *, where: str) -> Tensors:
@@ -135,21 +153,6 @@ def _open_sized(graph: onnx.GraphProto) -> frozenset[str]:
     return frozenset(found)
 
 
-def _ratios(expected: Tensors, actual: Tensors) -> Verified:
-    ratios, reasons = {}, {}
-    for name, array in expected.items():
-        if array.dtype.kind != "f":
-            continue
-        same = array.shape == actual[name].shape
-        energy = Energy.of(array, actual[name]) if same else Energy()
-        reason = energy.why_not if same else "its size depends on what is found"
-        if reason:
-            reasons[name] = reason
-        else:
-            ratios[name] = energy.db
-    return Verified(ratios, reasons)
-
-
 def _suspects(message: str, resolved: Resolved) -> dict[str, str]:
     """Return the operators to leave in float where the runtime refuses the network.
 
@@ -165,7 +168,7 @@ def _suspects(message: str, resolved: Resolved) -> dict[str, str]:
 def _is_large(graph: onnx.GraphProto) -> bool:
     """Return whether an input is so large that memory counts for more than time."""
     shapes = ([dim.dim_value for dim in i.type.tensor_type.shape.dim] for i in graph.input)
-    return any(math.prod(size or DYNAMIC_SIZE for size in shape[2:]) > _LARGE for shape in shapes)
+    return any(math.prod(size or SOFT_SIZE for size in shape[2:]) > _LARGE for shape in shapes)
 
 
 def _input_ranges(resolved: Resolved) -> dict[str, Span]:

@@ -31,7 +31,7 @@ def render_quantized(
     done, total = result.quantized_layers, len(result.layers)
     snr = Text("\n").join(
         [
-            *(Text.assemble(cells.decibels(db), f"  {name}") for name, db in result.snr_db.items()),
+            *(Text.assemble(*_ratio(result, name), f"  {name}") for name in result.snr_db),
             *(Text(f"{cells.NOTHING}  {name}: {why}") for name, why in result.no_snr.items()),
         ]
     )
@@ -58,15 +58,13 @@ def warnings(result: "QuantizeResult | InspectResult") -> list[str]:
     return [note.removeprefix(WARNING) for note in result.notes if note.startswith(WARNING)]
 
 
-def low_snr(
-    result: "QuantizeResult", *, model: str, output: str, plan: str | None = None
-) -> list[str]:
-    """Return a warning, one line, for each output that is far from the float network's."""
+def _ratio(result: "QuantizeResult", name: str) -> list[Text | tuple[str, str]]:
+    """Return an output's ratio, and what it may be."""
+    low, high = result.snr_interval_db[name]
+    exact = low == high
     return [
-        f"output '{name}' has an SNR of only {value:.1f} dB on synthetic inputs: see which layers "
-        f"lose it with `spiq inspect {model} {output}`, and keep them in float with --exclude"
-        for name, value in result.snr_db.items()
-        if value < cells.POOR_DB
+        cells.decibels(result.snr_db[name]),
+        ("" if exact else f" ({low:.0f} to {high:.0f})", "dim"),
     ]
 
 

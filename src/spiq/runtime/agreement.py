@@ -1,0 +1,116 @@
+"""How far a quantized network's outputs are from float's, and how far that may be off.
+
+Both networks run on synthetic pictures that nothing was chosen by: four batches, each of one kind
+(:func:`spiq.runtime.pictures.soft_picture`). Over all of them, with r float's output and y the
+quantized one's,
+
+    measured = 10 log10(sum (r - mean r)^2 / sum (r - y)^2).
+
+Real images bring another signal and another error, so this is an estimate of the ratio on them.
+With S_k the signal and N_k the error of batch k,
+
+    dB    =  measured + SHIFT
+    low   =  dB - BELOW - rare
+    high  =  dB + ABOVE + rare,    rare = RARE max(0, 1.5 - n),    n = (sum S_k)^2 / sum S_k^2
+
+where n is how many of the four batches have a part in the signal: an output that only one kind
+moves (a detector of faces) is known less. Fitted on the outputs of published networks with
+BatchNorm kept and folded, and checked with each network left out (docs/experiments.md,
+bench/honesty.py).
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from spiq.runtime.snr import LIMIT_DB, Energy
+from spiq.runtime.synthetic import Tensors
+
+BATCHES = 4
+"""One of each kind of picture."""
+
+SHIFT_DB = 1.0
+BELOW_DB, ABOVE_DB, RARE_DB = 4.0, 6.0, 10.0
+"""What the estimate is too low by in the median, and the ends of the interval for nine outputs of
+ten."""
+
+_SPREAD = 1.5
+"""Kinds of picture from which on the signal counts as spread over several."""
+POOR_DB = 10.0
+"""What may be under this is worth a warning."""
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """An estimate of an output's signal-to-noise ratio on real images, in dB.
+
+    Attributes:
+        db: The estimate.
+        low: Where it may be down to: nine of ten outputs lie between the ends.
+        high: Where it may be up to.
+    """
+
+    db: float
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        """Return it in words."""
+        return f"{self.db:.0f} dB ({self.low:.0f} to {self.high:.0f})"
+
+
+def agreement(batches: Sequence[Energy]) -> Agreement | str:
+    """Return the estimate for an output from its sums over each batch, or why there is none."""
+    whole = sum(batches, Energy())
+    if whole.why_not:
+        return whole.why_not
+    if whole.noise == 0:
+        return Agreement(LIMIT_DB, LIMIT_DB, LIMIT_DB)
+    rare = RARE_DB * max(0.0, _SPREAD - _partaking(batches, whole))
+    apart = np.array([0, -BELOW_DB - rare, ABOVE_DB + rare])
+    return Agreement(*np.clip(whole.db + SHIFT_DB + apart, -LIMIT_DB, LIMIT_DB).tolist())
+
+
+def _partaking(batches: Iterable[Energy], whole: Energy) -> float:
+    """Return how many batches have a part in the signal: 1 where it is all in one."""
+    mean = whole.total / whole.count
+    signals = np.array([b.square - 2 * mean * b.total + mean**2 * b.count for b in batches])
+    return float(signals.sum() ** 2 / np.square(signals).sum())
+
+
+def agreements(
+    expected: Sequence[Tensors], actual: Sequence[Tensors]
+) -> dict[str, Agreement | str]:
+    """Return the estimate for each output of floats by name, or why there is none.
+
+    Args:
+        expected: The float network's outputs, batch by batch.
+        actual: The quantized network's, for the same inputs.
+    """
+    found: dict[str, Agreement | str] = {}
+    for name, array in expected[0].items():
+        pairs = [(r[name], y[name]) for r, y in zip(expected, actual, strict=True)]
+        if array.dtype.kind != "f":
+            continue
+        if all(r.shape == y.shape for r, y in pairs):
+            found[name] = agreement([Energy.of(r, y) for r, y in pairs])
+        else:
+            found[name] = "its size depends on what is found"
+    return found
+
+
+def doubtful(estimates: dict[str, Agreement]) -> list[str]:
+    """Return one sentence on the outputs that may be poor; none where there are none."""
+    poor = sorted(
+        (name for name, one in estimates.items() if one.low < POOR_DB),
+        key=lambda name: estimates[name].low,
+    )
+    if not poor:
+        return []
+    more = f", and {len(poor) - 1} more may be so low" if len(poor) > 1 else ""
+    return [
+        f"output '{poor[0]}' has an SNR of about {estimates[poor[0]]}{more}: under "
+        f"{POOR_DB:.0f} dB, answers suffer; see which layers lose it with `spiq inspect` on both "
+        "files, and keep them in float with --exclude"
+    ]
