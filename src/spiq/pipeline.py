@@ -20,6 +20,7 @@ from spiq import __version__
 from spiq.analysis import Analysis, Progress, analyse, silent
 from spiq.config import Config
 from spiq.emit.dynamic import emit_dynamic
+from spiq.emit.gates import gates_as_sums
 from spiq.emit.qdq import emit
 from spiq.errors import WARNING, PlanError, VerificationError
 from spiq.graph.edit import remove_unused
@@ -239,6 +240,7 @@ def _rewrite(decided: _Decided, resolved: Resolved, tell: Progress) -> None:
         stored = round_stored(model.graph, resolved, inputs, target.dense_groups)
         tell("emit")
         emit(model.graph, resolved, stored)
+        gates_as_sums(model.graph, resolved)
 
     if target.slow_prelu:
         prelu_as_max(model.graph)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 _INTEGER = frozenset(
     {
         "Conv", "Gemm", "MatMul",
-        "Add", "BatchNormalization", "Mul", "Sigmoid",
+        "Add", "BatchNormalization", "HardSigmoid", "Mul", "Sigmoid",
         "Concat", "DepthToSpace", "Flatten", "Pad", "Reshape", "Slice", "SpaceToDepth", "Split",
         "Squeeze", "Transpose", "Unsqueeze",
         "AveragePool", "GlobalAveragePool", "MaxPool", "LeakyRelu", "ResizeNearest",

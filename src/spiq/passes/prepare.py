@@ -18,6 +18,7 @@ from spiq.passes.bounds import merge_bounds
 from spiq.passes.canonical import dense_heads, fold_pads, pool_means, split_sums
 from spiq.passes.cleanup import drop_noops, explicit_pads, plain_constants, plain_resizes
 from spiq.passes.constants import resolve_shapes
+from spiq.passes.gates import plain_gates
 from spiq.passes.gemm import canonical_gemm
 
 PASSES = (
@@ -30,6 +31,7 @@ PASSES = (
     pool_means,
     split_sums,
     merge_bounds,
+    plain_gates,
     canonical_gemm,
 )
 

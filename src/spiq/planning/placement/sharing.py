@@ -6,7 +6,7 @@ those inputs that nothing but Concats read: it is then a copy.
 *Classes.* In folded form a tensor holds x / sigma with one sigma per channel. Operators that are
 homogeneous hand sigma on; an Add needs the same sigma on both sides; layers and BatchNormalization
 take any sigma on either side. (tensor, channel) pairs that must have the same sigma form a class. A
-Sigmoid on integers pins sigma to 1. Float operators and graph outputs put no condition on it: a Mul
+gate on integers pins sigma to 1. Float operators and graph outputs put no condition on it: a Mul
 converts behind and before them.
 """
 
@@ -17,7 +17,7 @@ import onnx_ir as ir
 
 from spiq.graph.query import data_inputs, feeds_only
 from spiq.planning.placement.components import Ids, components
-from spiq.planning.placement.values import FREE, ROUNDS, Placement
+from spiq.planning.placement.values import FREE, GATES, ROUNDS, Placement
 from spiq.stats.maps import ZERO
 from spiq.stats.movers import MOVERS
 from spiq.stats.propagate import Measured
@@ -97,23 +97,23 @@ def shared_scales(
 
 def _pinned_by(node: ir.Node, placement: Placement) -> list[ir.Value]:
     """Return the stored tensors that ``node`` takes or gives in real units only."""
-    if node.op_type == "Sigmoid" or (node.op_type == "Mul" and _gate(node, placement) is None):
+    if node.op_type in GATES or (node.op_type == "Mul" and _gate(node, placement) is None):
         return [*data_inputs(node), *map(placement.stored_output, node.outputs)]
     return []
 
 
 def _gate(node: ir.Node, placement: Placement) -> ir.Value | None:
-    """Return the operand of a Mul that is a Sigmoid on integers, if any."""
+    """Return the operand of a Mul that is a gate on integers, if any."""
     for value in data_inputs(node):
         producer = value.producer()
-        if producer is not None and producer.op_type == "Sigmoid" and producer in placement.integer:
+        if producer is not None and producer.op_type in GATES and producer in placement.integer:
             return value
     return None
 
 
 def _joined(node: ir.Node, ids: dict[ir.Value, Ids], placement: Placement) -> list[tuple[Ids, Ids]]:
     """Return pairs of arrays of channels that ``node`` wants on one scale."""
-    if node.op_type == "Sigmoid":
+    if node.op_type in GATES:
         return []
     gate = _gate(node, placement) if node.op_type == "Mul" else None
     inputs = [ids[value] for value in data_inputs(node) if value is not gate]

@@ -11,8 +11,11 @@ LAYERS = frozenset({"Conv", "Gemm", "MatMul"})
 """Operators that multiply by a weight, where a target runs them on integers."""
 
 ROUNDS = frozenset({"Conv", "Gemm", "MatMul", "Add", "Mul", "BatchNormalization", "AveragePool",
-                    "GlobalAveragePool", "LeakyRelu", "Sigmoid"})  # fmt: skip
+                    "GlobalAveragePool", "HardSigmoid", "LeakyRelu", "Sigmoid"})  # fmt: skip
 """Integer operators that write on a grid of their own."""
+
+GATES = frozenset({"HardSigmoid", "Sigmoid"})
+"""Integer operators that take real units and give a factor from 0 to 1."""
 
 FREE = frozenset({"Conv", "Gemm", "MatMul", "BatchNormalization"})
 """Integer operators that take any channel scale on either side: it folds into their weights."""

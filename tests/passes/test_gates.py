@@ -1,0 +1,63 @@
+"""Hard gates in any spelling run on integers, and are as accurate as float."""
+
+import numpy as np
+import pytest
+
+from small_networks import bn, build, floats, images_for, norm, optimized, run, trained
+from spiq import quantize
+from spiq.io.read import read
+from spiq.passes.gates import plain_gates
+from spiq.runtime.snr import snr_db
+
+HINGE = "[a] a = Add(n1, three) [h] h = Clip(a, zero, six) "
+NUMBERS = {"three": floats(3), "zero": np.float32(0), "six": np.float32(6), "sixth": floats(1 / 6)}
+
+GATED = {
+    "HardSwish": "[s] s = HardSwish(n1) ",
+    "HardSigmoid": "[g] g = HardSigmoid<alpha=0.16666667>(n1) [s] s = Mul(n1, g) ",
+    "gate, then product": HINGE + "[g] g = Div(h, six) [s] s = Mul(n1, g) ",
+    "product by a sixth": HINGE + "[g] g = Mul(sixth, h) [s] s = Mul(g, n1) ",
+    "product, then gate": HINGE + "[g] g = Mul(n1, h) [s] s = Div(g, six) ",
+    "as Min and Max": "[a] a = Add(three, n1) [l] l = Max(a, zero) [h] h = Min(l, six) "
+    "[g] g = Mul(h, n1) [s] s = Mul(g, sixth) ",
+    "a gate alone": HINGE + "[s] s = Div(h, six) ",
+}
+
+
+@pytest.mark.parametrize("name", GATED)
+def test_hard_gates_run_on_integers(name: str) -> None:
+    body = (
+        "[c1] c1 = Conv<pads=[1,1,1,1]>(x, w1) " + bn("c1", "n1") + GATED[name]
+        + "[c2] y = Conv<pads=[1,1,1,1]>(s, w2)"
+    )  # fmt: skip
+    used = {key: value for key, value in NUMBERS.items() if key in GATED[name]}
+    model = trained(build(body, w1=(8, 3, 3, 3), w2=(8, 8, 3, 3), **used, **norm("n1", 8)))
+    result = quantize(model)
+    found = optimized(result.model)
+    assert found["QLinearConv"] == 2 and found["QLinearAdd"] == 1
+    assert found["QLinearMul"] == (0 if name == "a gate alone" else 1)
+    assert found["QuantizeLinear"] == found["DequantizeLinear"] == 1
+    feed = images_for(model)
+    assert snr_db(run(model, feed)["y"], run(result.model, feed)["y"]) > 25
+
+
+@pytest.mark.parametrize(
+    ("body", "outputs"),
+    [
+        ("[a] a = Add(x, three) [h] h = Clip(a, zero, six) [y] y = Div(h, three)", "y"),
+        ("[a] a = Add(x, three) [h] h = Clip(a, three, six) [y] y = Div(h, six)", "y"),
+        ("[a] a = Add(x, three) [h] h = Clip(a, zero, six) [y] y = Div(six, h)", "y"),
+        ("[a] a = Add(x, three) [h] h = Clip(a, zero, six) [y] y = Div(h, six)", "y, h"),
+        ("[a] a = Mul(x, three) [h] h = Clip(a, zero, six) [y] y = Div(h, six)", "y"),
+        (
+            "[r] r = Relu(x) [a] a = Add(x, three) [h] h = Clip(a, zero, six) "
+            "[m] m = Mul(r, h) [y] y = Div(m, six)",
+            "y",
+        ),
+    ],
+)
+def test_what_is_no_hard_gate(body: str, outputs: str) -> None:
+    used = {key: value for key, value in NUMBERS.items() if key in body}
+    used = {key: np.float32(value.reshape(())) for key, value in used.items()}
+    model = read(build(body, outputs=outputs, **used))
+    assert plain_gates(model) == 0
