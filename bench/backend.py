@@ -225,6 +225,7 @@ def main() -> int:
     parser.add_argument("--only", default="", help="tests whose name holds this")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
+    ort.set_default_logger_severity(4)
     worker, counts, failures = Worker(), Counter[str](), []
     for variant in variants(options.only):
         kind, message = worker.ask(variant)

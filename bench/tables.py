@@ -285,7 +285,15 @@ def page(results: dict[str, dict[str, Any]]) -> str:
             f"`python bench/{name}.py`, {_all(stamps, 'date')}, on {_all(stamps, 'cpu')}; {made}.",
             section(results[name]),
         ]
-    return "\n\n".join(parts) + "\n"
+    return "\n\n".join([*parts, *backend_section(common.load("backend"))]) + "\n"
+
+
+def backend_section(found: dict[str, Any]) -> list[str]:
+    """What became of the models of ONNX's backend tests."""
+    counts = ", ".join(f"{count} {kind}" for kind, count in found.items() if kind != "failures")
+    return ["## Models of ONNX's backend tests", f"`python bench/backend.py`: {counts}."] * bool(
+        found
+    )
 
 
 def _all(stamps: Iterable[dict[str, str]], key: str) -> str:

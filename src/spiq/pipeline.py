@@ -36,6 +36,7 @@ from spiq.planning.plan.resolve import Resolved, resolve
 from spiq.planning.plan.validate import check_fits, check_settings
 from spiq.planning.plan.values import Plan
 from spiq.quantized import Quantized, QuantizeResult
+from spiq.rewriting.float_layers import fold_factors
 from spiq.rewriting.prelu import prelu_as_max
 from spiq.rewriting.round_layers import layer_inputs, round_stored, round_unstored
 from spiq.rewriting.rounding import ROUNDINGS, needs_correlation
@@ -241,6 +242,7 @@ def _rewrite(decided: _Decided, resolved: Resolved, tell: Progress) -> None:
         tell("emit")
         emit(model.graph, resolved, stored)
         gates_as_sums(model.graph, resolved)
+        fold_factors(model.graph)
 
     if target.slow_prelu:
         prelu_as_max(model.graph)

@@ -182,21 +182,23 @@ def settle(model: ir.Model, *, where: str) -> None:
 
 
 def inputs(model: ir.Model, *, where: str) -> None:
-    """Refuse an input of which not even the number of dimensions is known.
+    """Refuse an input of which not even the number of dimensions is known, and what is no tensor.
 
     (Numbers that are no floats are taken for single ones then: switches and counts, not images.)
 
     Raises:
-        UnsupportedError: There is one, or one that is no tensor; it is named.
+        UnsupportedError: There is one, or an input or output that is no tensor; it is named.
     """
+    for kind, values in (("input", model.graph.inputs), ("output", model.graph.outputs)):
+        for value in values:
+            if value.type is not None and not isinstance(value.type, ir.TensorType):
+                raise UnsupportedError(
+                    f"{where}: {kind} {value.name!r} is no tensor: export the network with "
+                    f"tensors as {kind}s"
+                )
     for value in model.graph.inputs:
-        if value.type is not None and not isinstance(value.type, ir.TensorType):
-            raise UnsupportedError(
-                f"{where}: input {value.name!r} is no tensor: export the network with tensors as "
-                "inputs"
-            )
-        kind = value.dtype
-        if kind is None or (value.shape is None and kind.is_floating_point()):
+        dtype = value.dtype
+        if dtype is None or (value.shape is None and dtype.is_floating_point()):
             raise UnsupportedError(
                 f"{where}: input {value.name!r} does not say its type and how many dimensions it "
                 "has: export the network with a shape, such as float32 [N,3,224,224]"

@@ -121,7 +121,7 @@ def fold_batchnorm(model: ir.Model, record: Record) -> list[Norm]:
             noted[source] = noted[source].through(*affine)
         if inward:
             assert before is not None
-            _scale_rows(before, *affine)
+            scale_rows(before, *affine)
             if source in norms:
                 norms[source] = [norm.then(*affine) for norm in norms[source]]
         elif node.op_type == "BatchNormalization" and _all_take_columns(result):
@@ -210,7 +210,8 @@ def _bias_is_vector(node: ir.Node) -> bool:
     return len(node.inputs) < 3 or node.inputs[2] is None or rank(node.inputs[2]) == 1
 
 
-def _scale_rows(node: ir.Node, a: Array, b: Array) -> None:
+def scale_rows(node: ir.Node, a: Array, b: Array) -> None:
+    """Let a layer compute a y + b in the place of y, with a and b per output, shape (O,)."""
     weight, bias = weight_and_bias(node)
     shape = rows_shape(node, weight)
     factor = a.reshape(shape).astype(weight.dtype)

@@ -57,6 +57,8 @@ def place(
         if broken := broken_form(node):
             placement.reasons.setdefault(node, broken)
         between = node in needed and node not in placement.reasons
+        if between:
+            stored.update(dict.fromkeys(_beside_stored(node, stored, measured, target)))
         if node in layers or (between and _runs_on_integers(node, stored, measured, target)):
             placement.integer[node] = None
             ends_in_float = node.op_type in target.float_output and not _is_fused(node)
@@ -129,6 +131,21 @@ def _needed(graph: ir.Graph, layers: dict[ir.Node, None], target: Target) -> set
             if any(reader in needed for reader in readers):
                 needed.add(node)
     return needed
+
+
+def _beside_stored(
+    node: ir.Node, stored: dict[ir.Value, None], measured: Measured, target: Target
+) -> list[ir.Value]:
+    """Return what a Concat of stored tensors reads from float operators: to be stored, too.
+
+    Without, all that it reads would be turned to float, and back behind it.
+    """
+    given = data_inputs(node)
+    if node.op_type != "Concat" or "Concat" not in target.integer or len(given) < len(node.inputs):
+        return []
+    missing = [value for value in given if value not in stored]
+    known = all(value in measured.stats and value.producer() is not None for value in missing)
+    return missing if known and len(missing) < len(given) else []
 
 
 def _runs_on_integers(
