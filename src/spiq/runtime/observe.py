@@ -116,18 +116,20 @@ def observe(
         for name, seen in _watched(exposed, drawn, [str(value.name) for value in values]).items()
     }
     if images is not None:
-        real = _watched(exposed, images.feeds(exposed.session), list(known))
+        real = _watched(exposed, images.feeds(exposed.session), list(known), tails=True)
         known = {name: sharpened(known[name], seen) for name, seen in real.items()}
     found = {name: one.moments() for name, one in known.items()}
     return replace(prepared, stated=MappingProxyType({**found, **prepared.stated}))
 
 
-def _watched(exposed: Exposed, feeds: Iterable[Tensors], names: list[str]) -> dict[str, Seen]:
+def _watched(
+    exposed: Exposed, feeds: Iterable[Tensors], names: list[str], *, tails: bool = False
+) -> dict[str, Seen]:
     """Return what inputs show of tensors, those left out that are not finite (sums with a mask)."""
     seen: dict[str, list[tuple[npt.NDArray[np.float64], ...]]] = {name: [] for name in names}
     for given in feeds:
         for name, array in exposed.run(given, names).items():
-            seen[name].append(_per_channel(array))
+            seen[name].append(_per_channel(array, tails=tails))
     found = {
         name: Seen(*map(np.array, zip(*parts, strict=True)))
         for name, parts in seen.items()
@@ -136,17 +138,26 @@ def _watched(exposed: Exposed, feeds: Iterable[Tensors], names: list[str]) -> di
     return {name: one for name, one in found.items() if one.finite}
 
 
-def _per_channel(array: npt.NDArray[np.generic]) -> tuple[npt.NDArray[np.float64], ...]:
-    """Return mean and variance of each channel, the second axis."""
+def _per_channel(
+    array: npt.NDArray[np.generic], *, tails: bool = False
+) -> tuple[npt.NDArray[np.float64], ...]:
+    """Return mean and variance of each channel, the second axis, and moments 3 and 4 if wanted."""
     with np.errstate(invalid="ignore", over="ignore"):  # of numbers that are none: told later
         rows = array.swapaxes(0, 1).reshape(array.shape[1], -1).astype(np.float32, copy=False)
         mean = rows.mean(axis=1, dtype=np.float64)
         away = rows - mean[:, None].astype(np.float32)
-        return mean, np.einsum("ij,ij->i", away, away).astype(np.float64) / max(rows.shape[1], 1)
+        pairs = [(away, away)]
+        if tails:
+            square = away * away
+            pairs += [(away, square), (square, square)]
+        count = max(rows.shape[1], 1)
+        return mean, *(np.einsum("ij,ij->i", a, b).astype(np.float64) / count for a, b in pairs)
 
 
 def _of_rules(known: ChannelStats) -> Expected:
-    mean, var = channels(known.mean), channels(known.second_moment) - channels(known.mean) ** 2
+    """Return what rules know of a tensor, positions taken together."""
+    mean = channels(known.mean)
+    var = channels(known.second_moment) - mean**2
     off = _RULED_OFF * var
     return Expected(mean, var, off, np.full(mean.shape, _RULED), off, known.source)
 

@@ -63,15 +63,30 @@ class Seen:
     Attributes:
         mean: Mean over each picture, shape (pictures, C).
         var: Variance within each picture, shape (pictures, C).
+        third, fourth: Third and fourth central moments within each picture, where they were asked
+            for.
     """
 
     mean: Array
     var: Array
+    third: Array | None = None
+    fourth: Array | None = None
 
     @property
     def finite(self) -> bool:
         """Whether everything is a finite number."""
-        return bool(np.isfinite(self.mean).all() and np.isfinite(self.var).all())
+        known = (self.mean, self.var, self.third, self.fourth)
+        return all(np.isfinite(array).all() for array in known if array is not None)
+
+    def kurtosis(self, mean: Array) -> Array | None:
+        """Return E[(x - mean)^4] / E[(x - mean)^2]^2 over all pictures; None if it is not known."""
+        if self.third is None or self.fourth is None:
+            return None
+        off = self.mean - mean
+        power = (self.var + off**2).mean(axis=0)
+        fourth = self.fourth + 4 * off * self.third + 6 * off**2 * self.var + off**4
+        floor = max(float(power.mean()), 1e-75) * DEAD
+        return np.asarray(fourth.mean(axis=0) / np.maximum(power, floor) ** 2)
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,10 @@ what was known before is worth
 
 cv' is of the images and, as n0 more of them, of what was known, all about V: where both contradict
 each other, or one image alone moved the channel, doubt stays, and where no image moved it, so does
-n0 / (n0 + n) of what was expected. Without images everything is as it was. b and cv start from what
-other channels do, worth _PRIOR images.
+n0 / (n0 + n) of what was expected. A channel of which images show heavier tails than those of
+:mod:`spiq.planning.errors.error_model` gets as much doubt more as has the same kurtosis: SqueezeNet
+rises from 20.4 to 24.4 dB by it, and four others lie within 0.7 dB. Without images everything is
+as it was. b and cv start from what other channels do, worth _PRIOR images.
 """
 
 import numpy as np
@@ -29,6 +31,11 @@ _PRIOR, _VARIES = 4.0, 1.0
 
 _LEAST_TAU = 0.03
 """Doubt that stays with any number of images: they are not those that will come."""
+
+
+_KURTOSIS, _MOST_TAU = 5.4, 2.0
+"""Of the distribution that the error model takes (Student's t, 6.5 degrees of freedom), and the
+largest doubt that it has a table for."""
 
 
 def sharpened(known: Expected, images: Seen) -> Expected:
@@ -53,6 +60,7 @@ def sharpened(known: Expected, images: Seen) -> Expected:
     varies = _varies(power, var, _VARIES**2, apart, whole)
     doubt = np.sqrt(varies / (4 * (worth + count)))
     doubt = np.maximum(np.minimum(doubt, tau), _LEAST_TAU)
+    doubt = np.minimum(np.sqrt(doubt**2 + _beyond(images, mean)), _MOST_TAU)
     return Expected(mean, var, off, np.where(live, doubt, 0.0), known.between, "data")
 
 
@@ -64,6 +72,18 @@ def _mean(known: Expected, images: Seen, whole: float) -> tuple[Array, Array]:
     before = np.maximum(known.off, DEAD * whole)
     off = 1 / (1 / before + count / between)
     return off * (known.mean / before + count * shown / between), off
+
+
+def _beyond(images: Seen, mean: Array) -> Array | float:
+    """Return the doubt, squared, that has the tail of the error model reach as far as the images'.
+
+    A deviation whose logarithm spreads by tau makes the kurtosis exp(4 tau^2) times as large.
+    """
+    kurtosis, count = images.kurtosis(mean), len(images.mean)
+    if kurtosis is None:
+        return 0.0
+    likely = (_PRIOR * _KURTOSIS + count * kurtosis) / (_PRIOR + count)
+    return np.asarray(np.log(np.maximum(likely / _KURTOSIS, 1)) / 4)
 
 
 def _varies(power: Array, centre: Array, guess: float, more: Array | float, whole: float) -> Array:
