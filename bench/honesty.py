@@ -3,10 +3,10 @@
     python bench/honesty.py MODEL.onnx=IMAGES.npy ...
 
 IMAGES.npy holds images as the network takes them, (N, C, H, W) or (N, H, W, C), float32. Each
-network is quantized with the defaults, and both it and the float one run on them, one at a time; the
-truth is 10 log10(sum (r - mean r)^2 / sum (r - y)^2) over all images. The shift that suits the other
-networks is told for each, and what would be left of the difference with it: all files whose names
-begin alike up to the first dot are one network.
+network is quantized with the defaults, and both it and the float one run on them, one at a time;
+the truth is 10 log10(sum (r - mean r)^2 / sum (r - y)^2) over all images. The shift that suits the
+other networks is told for each, and what would be left of the difference with it: all files whose
+names begin alike up to the first dot are one network.
 """
 
 import argparse
