@@ -34,3 +34,10 @@ def test_no_field_of_a_quantization_is_always_null(model: object, capsys: Captur
     layers = json.loads(done(capsys, "quantize", model, "--json"))["layers"]
     always = {name for name in layers[0] if all(layer[name] is None for layer in layers)}
     assert always == set()
+
+
+def test_a_message_of_any_length_is_a_line_that_can_be_read() -> None:
+    line = output.one_line("plan: " + "x" * 100_000 + ": make a new one")
+    assert len(line) < 1100
+    assert line.startswith("plan: xxx")
+    assert line.endswith("xxx: make a new one")

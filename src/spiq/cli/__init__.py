@@ -10,10 +10,12 @@ Results go to stdout, as a table or with ``--json`` for machines. Errors are one
 The parser is imported when Ctrl-C is already watched for.
 """
 
+import os
 import sys
 from collections.abc import Sequence
 
 from spiq.cli.interrupt import INTERRUPTED, came, end, watch
+from spiq.cli.streams import FAILED, lacks_memory, take_anything
 
 __all__ = ["main"]
 
@@ -25,18 +27,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: The command line without the program's name; None takes the process's, and
             watches for Ctrl-C until it ends.
     """
-    if arguments is None:
-        watch()
     try:
+        if arguments is None:
+            take_anything()
+            watch()
         from spiq.cli.app import run
 
         return run(sys.argv[1:] if arguments is None else arguments)
     except KeyboardInterrupt:
         return INTERRUPTED
-    except BaseException:
+    except BaseException as error:
         # A library may have made another error of the interrupt on its way.
         if came():
             return INTERRUPTED
+        if lacks_memory(error):
+            os.write(2, b"spiq: error: out of memory: allow more, or close other programs\n")
+            return FAILED
         raise
     finally:
         end()

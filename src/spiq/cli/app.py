@@ -17,12 +17,11 @@ from spiq.cli.inspect import inspect
 from spiq.cli.output import one_line
 from spiq.cli.plan import app as plan
 from spiq.cli.quantize import quantize
+from spiq.cli.streams import FAILED
 from spiq.cli.sweep import sweep
 from spiq.errors import SpiqError
 
 __all__ = ["run"]
-
-FAILED = 2
 
 _UsageError: Any = typer.BadParameter.__bases__[0]
 """The parser's error for a wrong command line; newer versions of typer have a parser of their own,

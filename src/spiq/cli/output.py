@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 
     from spiq.sweep.run import SweepProgress
 
+_LONGEST = 1000
+"""Characters of a message; a name in a file may be of any length."""
+
 _FILE_WIDTH = 120
 """Of tables that go to a file or a pipe, where no terminal says how wide it is."""
 
@@ -57,8 +60,10 @@ def warn(message: str) -> None:
 
 
 def one_line(message: str) -> str:
-    """A message in one line, whatever characters names in it are of."""
-    return plain(" ".join(message.split()))
+    """A message in one line, whatever is in the names in it; it loses its middle if too long."""
+    line = plain(" ".join(message.split()))
+    half = _LONGEST // 2
+    return line if len(line) <= _LONGEST else f"{line[:half]} … {line[-half:]}"
 
 
 def plain(text: str) -> str:

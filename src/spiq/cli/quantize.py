@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from spiq.cli import options, output
-from spiq.errors import ConfigError
+from spiq.errors import ConfigError, OutputError
 
 if TYPE_CHECKING:
     from spiq.config import Config
@@ -101,7 +101,12 @@ def _quantize(
         else:
             result = pipeline.apply(model, how, progress=tell)
     written, save_plan = targets
-    write(result.model, written, source=model, force=force)
-    if save_plan is not None:
+    if save_plan is not None:  # first: if it cannot be, nothing is written
         write(result.plan.to_json().encode(), save_plan, source=model)
+    try:
+        write(result.model, written, source=model, force=force)
+    except OutputError as error:
+        if save_plan is None:
+            raise
+        raise OutputError(f"{error}; the plan is in {str(save_plan)!r}") from error
     return result.report

@@ -1,5 +1,6 @@
 """The layers of a network as a user wants to see them."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -99,10 +100,12 @@ def _of_activations(node: ir.Node) -> LayerResult:
 def _macs(node: ir.Node, weight: np.ndarray) -> int | None:
     value = node.inputs[0] if node.op_type == "ConvTranspose" else node.outputs[0]
     shape = dims(value)
-    if shape is None or any(size is None for size in shape[2:]):
+    if shape is None:
         return None
-    positions = int(np.prod([size or 1 for size in shape[2:]]))
-    return int(weight.size) * positions
+    # an image (N, C, H, W), a sequence (N, T, C): all but the batch and the channels
+    sizes = shape[1:-1] if node.op_type == "MatMul" else shape[2:]
+    known = [size for size in sizes if size is not None]
+    return int(weight.size) * math.prod(known) if len(known) == len(sizes) else None
 
 
 def _spread(low: np.ndarray, high: np.ndarray) -> float | None:

@@ -12,6 +12,7 @@ Source: https://man7.org/linux/man-pages/man2/open.2.html, "O_TMPFILE".
 import os
 import secrets
 import shutil
+import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -30,6 +31,8 @@ _DESCRIPTORS = "/proc/self/fd"
 _MODE = 0o666
 """Of a new file, before the umask."""
 
+_BY_NUMBER = os.chmod in os.supports_fd
+
 
 @dataclass(frozen=True)
 class Pending:
@@ -46,10 +49,14 @@ class Pending:
     def place(self, target: Path) -> None:
         """Give the file its name, in the same folder; an older file of that name is replaced.
 
+        The file has the mode of the one that it replaces.
+
         Raises:
             OSError: It cannot be; what was there is unchanged.
         """
         self.stream.flush()
+        with suppress(FileNotFoundError):
+            os.chmod(self.stream.fileno() if _BY_NUMBER else self.name or target, _mode(target))
         os.fsync(self.stream.fileno())
         if self.name is not None:
             if fcntl is None:
@@ -62,6 +69,10 @@ class Pending:
             _replace_by_link(self.stream, target)
         except OSError:  # a file system that has one half of this, not the other
             _replace_by_copy(self.stream, target)
+
+
+def _mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
 
 
 @contextmanager

@@ -103,6 +103,8 @@ def check_output(
             )
         if target.exists() and not target.is_file():
             raise OutputError(f"{where} is not a regular file: choose another name")
+        if target.exists() and not (_writable(target) and os.access(target, os.W_OK)):
+            raise OutputError(f"{where} is read-only: choose another name, or allow writing it")
         if source is not None and not force and target.exists() and _same(target, source):
             raise OutputError(
                 f"{where} is the model that is read: choose another name, or force overwriting it"
@@ -112,6 +114,11 @@ def check_output(
     except (OSError, ValueError) as error:
         raise _failure(path, error) from error
     return target
+
+
+def _writable(target: Path) -> bool:
+    """Return whether anybody may write the file: for root, the system does not ask."""
+    return bool(target.stat().st_mode & 0o222)
 
 
 def _same(target: Path, source: str | os.PathLike[str]) -> bool:

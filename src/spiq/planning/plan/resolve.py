@@ -93,7 +93,8 @@ def _resolve_group(
 
 def zero_point(entry: TensorPlan) -> int:
     """Return the integer that stands for 0."""
-    return round(entry.zero * ((1 << entry.bits) - 1))
+    share = min(max(entry.zero, 0.0), 1.0)  # a plan that is only shown may say anything
+    return round(share * ((1 << entry.bits) - 1))
 
 
 def spread(entry: TensorPlan) -> float:

@@ -96,7 +96,7 @@ def render_inspected(result: "InspectResult") -> RenderableType:
             *([("no rule", unknown)] if result.unknown_operators else []),
             *_most_error(shares),
             ("parameters", cells.count(sum(layer.parameters for layer in result.layers))),
-            ("MACs", cells.count(sum(macs)) if macs else cells.NOTHING),
+            ("MACs", _more(len(macs) < total) + cells.count(sum(macs)) if macs else cells.NOTHING),
         ),
         Text(
             "stats of the layer's input: stated by a normalization, observed on synthetic images, "
@@ -186,3 +186,8 @@ def _listed(names: Iterable[str], *, indent: str = "") -> list[Text]:
 
 def _notes(notes: Iterable[str]) -> list[Text]:
     return [Text(f"note: {n}", style="dim") for n in notes if not n.startswith(WARNING)]
+
+
+def _more(incomplete: bool) -> str:
+    """Return what stands before a sum of which parts are not known."""
+    return "more than " if incomplete else ""
