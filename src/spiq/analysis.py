@@ -19,7 +19,7 @@ from spiq.methods import METHODS
 from spiq.passes.equalize import equalize
 from spiq.passes.prepare import Prepared, prepare
 from spiq.runtime.images import Shown, shown
-from spiq.runtime.observe import carried, observe, unstated
+from spiq.runtime.observe import observe, unstated
 from spiq.runtime.trials import tried
 from spiq.stats.channel import Array, ChannelStats
 from spiq.stats.consistency import range_doubts, statistics_doubts
@@ -92,12 +92,9 @@ def analyse(
     missing = unstated(prepared, measured)
     mostly = len(prepared.stated) >= len(missing)
     doubts = _doubts(prepared, measured, inputs, config, stated=mostly)
-    beside = carried(prepared, measured, missing) if images is not None else {}
-    if missing or beside:
-        notes += _observed(len(missing), stated=len(prepared.stated), images=images)
-        prepared = observe(
-            prepared, missing, pictured, size=config.input_size, images=images, beside=beside
-        )
+    if missing:
+        notes += _observed(len(missing), stated=len(prepared.stated))
+        prepared = observe(prepared, missing, pictured, size=config.input_size, images=images)
         measured = measure(prepared, inputs)
     notes += doubts
 
@@ -149,11 +146,11 @@ def _inputs(
     if images is not None:
         images = images.scaled(pictured)
         pictured, doubts = images.sharpened_input(pictured)
-        notes += [WARNING + doubt for doubt in doubts]
+        notes += [images.images.said(), *(WARNING + doubt for doubt in doubts)]
     return _Inputs(pictured, widened(pictured, verdicts, known_ends), notes, images)
 
 
-def _observed(missing: int, *, stated: int, images: Shown | None) -> list[str]:
+def _observed(missing: int, *, stated: int) -> list[str]:
     """Say what was observed."""
     notes = []
     if missing and stated:
@@ -166,7 +163,7 @@ def _observed(missing: int, *, stated: int, images: Shown | None) -> list[str]:
             "the file holds no BatchNorm statistics to speak of: moments were observed on "
             "synthetic images instead; export with BatchNorm kept for better ranges"
         ]
-    return notes if images is None else [*notes, images.images.said()]
+    return notes
 
 
 def _doubts(

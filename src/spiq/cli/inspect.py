@@ -10,6 +10,7 @@ from spiq.errors import ConfigError
 
 
 def inspect(
+    context: typer.Context,
     model: options.Model,
     quantized: Annotated[
         Path | None,
@@ -25,6 +26,7 @@ def inspect(
     input_size: options.InputSize = 320,
     input_order: options.InputOrder = "RGB",
     images: options.Images = None,
+    card: options.Card = None,
     json: options.Json = False,
 ) -> None:
     """Show a network's layers, or with two networks where the second one leaves the first."""
@@ -32,14 +34,15 @@ def inspect(
     from spiq.config import Config
     from spiq.inspection import compare, inspect
 
+    seen_as = options.preprocessing(context)
     config = Config(
         target=target,
         exclude=tuple(exclude or ()),
-        input_range=options.ranges("--input-range", input_range),
-        input_mean=options.numbers("--input-mean", input_mean),
-        input_std=options.numbers("--input-std", input_std),
+        input_range=seen_as.input_range,
+        input_mean=seen_as.input_mean,
+        input_std=seen_as.input_std,
         input_size=input_size,
-        input_order=input_order,
+        input_order=seen_as.input_order,
         images=images,
     )
     if quantized is None:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 QUANTIZATION = (
     "method", "weight_bits", "activation_bits", "first_last_bits", "bits_per_weight", "max_bytes",
     "target", "exclude", "input_range", "input_mean", "input_std",
-    "input_size", "input_order", "images",
+    "input_size", "input_order", "images", "card",
 )  # fmt: skip
 """Names of the options that say how to quantize; :func:`config` reads them."""
 
@@ -86,6 +86,14 @@ Images = Annotated[
         show_default=False,
     ),
 ]
+Card = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="CARD.toml",
+        help="Take the input's range and order of colours from a task card.",
+        show_default=False,
+    ),
+]
 
 
 def numbers(option: str, text: str | None) -> tuple[float, ...] | None:
@@ -143,23 +151,54 @@ def config(context: typer.Context) -> "Config":
     """
     from spiq.config import Config
 
-    given = context.params
+    options = context.params
+    seen_as = preprocessing(context)
     return Config(
-        method=given["method"],
-        target=given["target"],
-        weight_bits=given["weight_bits"],
-        activation_bits=given["activation_bits"],
-        first_last_bits=given["first_last_bits"],
-        bits_per_weight=given["bits_per_weight"],
-        max_bytes=size("--max-bytes", given["max_bytes"]),
-        exclude=tuple(given["exclude"] or ()),
-        input_range=ranges("--input-range", given["input_range"]),
-        input_mean=numbers("--input-mean", given["input_mean"]),
-        input_std=numbers("--input-std", given["input_std"]),
-        input_size=given["input_size"],
-        input_order=given["input_order"],
-        images=given["images"],
+        method=options["method"],
+        target=options["target"],
+        weight_bits=options["weight_bits"],
+        activation_bits=options["activation_bits"],
+        first_last_bits=options["first_last_bits"],
+        bits_per_weight=options["bits_per_weight"],
+        max_bytes=size("--max-bytes", options["max_bytes"]),
+        exclude=tuple(options["exclude"] or ()),
+        input_range=seen_as.input_range,
+        input_mean=seen_as.input_mean,
+        input_std=seen_as.input_std,
+        input_size=options["input_size"],
+        input_order=seen_as.input_order,
+        images=options["images"],
     )
+
+
+_PREPROCESSING = ("input_range", "input_mean", "input_std", "input_order")
+
+
+def preprocessing(context: typer.Context) -> "Config":
+    """Return what a command's options, or the card that they name, say of the input; no more.
+
+    Raises:
+        ConfigError: They make no sense, or both do.
+        CardError: The card cannot be read.
+    """
+    from spiq.config import Config
+
+    options = context.params
+    if options["card"] is None:
+        return Config(
+            input_range=ranges("--input-range", options["input_range"]),
+            input_mean=numbers("--input-mean", options["input_mean"]),
+            input_std=numbers("--input-std", options["input_std"]),
+            input_order=options["input_order"],
+        )
+    if said := given(context, _PREPROCESSING):
+        raise ConfigError(f"--card says what the input is, and so does {said[0]}: leave one out")
+    from spiq.evaluation.cards.read import read
+    from spiq.evaluation.data.preprocess import input_range
+
+    card = read(options["card"])
+    order = "BGR" if card.input.channels == "BGR" else "RGB"
+    return Config(input_range=input_range(card.input), input_order=order)
 
 
 def given(context: typer.Context, names: Collection[str]) -> list[str]:

@@ -38,6 +38,7 @@ def make(
     input_size: options.InputSize = 320,
     input_order: options.InputOrder = "RGB",
     images: options.Images = None,
+    card: options.Card = None,
 ) -> None:
     """Decide how to quantize a network, and write down what was decided."""
     from spiq import pipeline

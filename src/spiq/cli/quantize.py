@@ -39,6 +39,7 @@ def quantize(
     input_size: options.InputSize = 320,
     input_order: options.InputOrder = "RGB",
     images: options.Images = None,
+    card: options.Card = None,
     save_plan: Annotated[
         Path | None, typer.Option(metavar="PLAN.json", help="Write what was decided, too.")
     ] = None,

@@ -3,7 +3,7 @@
 The network that is given stays as it is.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -28,18 +28,12 @@ class Exposed:
     session: ort.InferenceSession
     names: tuple[str, ...]
 
-    def run(self, given: Tensors, names: Sequence[str] | None = None) -> Tensors:
-        """Return the tensors for some inputs, by name; inputs themselves may be among them.
-
-        Args:
-            given: The inputs.
-            names: Those that are wanted; None for all.
-        """
-        wanted = self.names if names is None else names
-        inside = [name for name in wanted if name not in given]
+    def run(self, given: Tensors) -> Tensors:
+        """Return the tensors for some inputs, by name; inputs themselves may be among them."""
+        inside = [name for name in self.names if name not in given]
         found = call(self.session, inside, given, where="the float network") if inside else []
         tensors = {**given, **dict(zip(inside, found, strict=True))}
-        return {name: tensors[name] for name in wanted}
+        return {name: tensors[name] for name in self.names}
 
 
 def expose(model: ir.Model, values: Iterable[ir.Value]) -> Exposed:

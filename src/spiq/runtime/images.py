@@ -79,21 +79,26 @@ class Shown:
         if known is None:
             return dict(inputs), []
         seen, low, high = self._seen()
-        mean, var, ends = known.mean.reshape(-1), known.var.reshape(-1), (known.low, known.high)
-        off = _LIGHT * var
-        tau = np.full(mean.shape, _CONTRAST)
+        whole = [1] * len(self.shape)
+        whole[self.axis] = seen.mean.shape[1]
+        mean, var, least, most = (
+            np.broadcast_to(array, whole).reshape(-1)
+            for array in (known.mean, known.var, known.low, known.high)
+        )
+        off, tau = _LIGHT * var, np.full(mean.shape, _CONTRAST)
         found = sharpened(Expected(mean, var + off, off, tau, off, "input"), seen)
-        moments = found.mean.reshape(known.layout), found.var.reshape(known.layout)
+        mean, var, low_end, high_end = (
+            array.reshape(whole) for array in (found.mean, found.var, least, most)
+        )
+        result = stats(mean, var, low_end, high_end, known.source)
         doubts = []
-        span = known.high.reshape(-1) - known.low.reshape(-1)
-        beyond = np.maximum(known.low.reshape(-1) - low, high - known.high.reshape(-1))
-        if (beyond > _MARGIN * span).any():
-            doubts.append(
+        if (np.maximum(least - low, high - most) > _MARGIN * (most - least)).any():
+            doubts = [
                 f"--images {self.images.path}: values from {low.min():.4g} to {high.max():.4g} are "
-                f"outside the range of input '{self.name}', {known.low.min():.4g} to "
-                f"{known.high.max():.4g}: check --input-range"
-            )
-        return {**inputs, self.name: stats(*moments, *ends, known.source)}, doubts
+                f"outside the range of input '{self.name}', {least.min():.4g} to {most.max():.4g}: "
+                "check --input-range"
+            ]
+        return {**inputs, self.name: result}, doubts
 
     def _seen(self) -> tuple[Seen, npt.NDArray[np.float64], npt.NDArray[np.float64]]:
         """Return the moments of each image, and the least and largest value of each channel."""
