@@ -157,10 +157,10 @@ ROWS = (
     between("nearest Resize", f"Resize{NEAREST}(r, , up)", f"{TWO}Resize", up=floats(1, 1, 2, 2)),
     between("linear Resize", 'Resize<mode="linear">(r, , up)', f"{TWO}{ISLAND}Resize",
             up=floats(1, 1, 2, 2)),
-    between("HardSwish", "HardSwish(n1)", f"{TWO}{ISLAND}HardSigmoid Mul"),
+    between("HardSwish", "HardSwish(n1)", f"{TWO}QLinearAdd QLinearMul"),
     between("LeakyRelu", "LeakyRelu<alpha=0.2>(n1)", f"{TWO}QLinearLeakyRelu"),
     between("ConvTranspose", "ConvTranspose<strides=[2,2]>(r, wt)",
-            f"{TWO}{ISLAND}ConvTranspose", wt=(8, 8, 2, 2)),
+            f"{TWO}DequantizeLinear Mul ConvTranspose QuantizeLinear", wt=(8, 8, 2, 2)),
     row("residual", f"{STEM}[c3] c3 = Conv<pads=[1,1,1,1]>(r, w3) {bn('c3', 'n3')}"
         f"[a] a = Add(n3, r) [m] m = Relu(a) {HEAD}", f"{TWO}QLinearConv QLinearAdd",
         w3=(8, 8, 3, 3), **norm("n3", 8, spread=30)),

@@ -166,6 +166,7 @@ def _from_graph(model: ir.Model) -> _Opened:
 def _parsed(opened: _Opened) -> ir.Model:
     opset.name_default_domain(opened.proto)
     schema.open_sizes(opened.proto)
+    schema.typed_outputs(opened.proto)
     try:
         model = ir.serde.deserialize_model(opened.proto)
     except (ir.serde.SerdeError, NotImplementedError) as error:

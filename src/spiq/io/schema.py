@@ -158,6 +158,14 @@ def open_sizes(proto: onnx.ModelProto) -> None:
                 dim.ClearField("dim_value")
 
 
+def typed_outputs(proto: onnx.ModelProto) -> None:
+    """Give an output that is an input the type and shape that the input states, in place."""
+    known = {info.name: info for info in proto.graph.input}
+    for info in proto.graph.output:
+        if info.name in known:
+            info.type.CopyFrom(known[info.name].type)
+
+
 def settle(model: ir.Model, *, where: str) -> None:
     """Give the values of the main graph their shape and type from those of the inputs, in place.
 

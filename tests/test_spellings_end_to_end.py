@@ -1,0 +1,95 @@
+"""Networks of kinds that were once refused or wrong: quantized, loaded as shipped, compared."""
+
+import numpy as np
+import onnx
+import pytest
+
+from small_networks import Tensors, bn, build, floats, images_for, norm, run, trained, whole
+from spiq import quantize
+from spiq.runtime.snr import snr_db
+
+FIRST = "[c1] c1 = Conv<pads=[1,1,1,1]>(x, w1) " + bn("c1", "n1") + "[r1] r1 = Relu(n1) "
+LAST = "[c9] y = Conv<pads=[1,1,1,1]>(k, w9)"
+ROWS = "[p] p = GlobalAveragePool(r1) [f] f = Flatten(p) "
+
+CONCAT = FIRST + "[k] k = Concat<axis=1>(r1, plane) " + LAST
+CONCAT_FIRST = FIRST + "[k] k = Concat<axis=1>(plane, r1) " + LAST
+GEMM_C = (
+    FIRST + ROWS + "[g] g = Gemm<transB=1>(f, h1, b1) [h] y = Gemm<transB=1,beta=0.5>(f, h2, g)"
+)
+TURNED = (
+    FIRST
+    + ROWS
+    + "[t] t = Transpose<perm=[1,0]>(f) [g] y = Gemm<transA=1,transB=1,alpha=0.5>(t, h1)"
+)
+ROTARY = (
+    FIRST + "[q] q = Reshape(r1, heads) [e] e = Slice(q, from0, to4, axis2) "
+    "[o] o = Slice(q, from4, to8, axis2) [m] m = Neg(o) [j] j = Concat<axis=2>(m, e) "
+    "[a] a = Mul(q, cosine) [b] b = Mul(j, sine) [s] s = Add(a, b) [k] k = Reshape(s, image) "
+    + LAST
+)
+STRIPS = (
+    FIRST + "[h] h = Conv<pads=[0,2,0,2],group=8>(r1, wh) "
+    "[v] v = Conv<pads=[2,0,2,0],group=8>(h, wv) "
+    "[m] m = Conv(v, w11) [k] k = Mul(m, r1) " + LAST
+)
+
+PLANE = np.linspace(-1, 1, 2 * 256, dtype=np.float32).reshape(1, 2, 16, 16)
+ANGLE = np.linspace(0, 3, 8 * 256, dtype=np.float32).reshape(1, 1, 8, 256)
+NUMBERS: Tensors = {
+    "plane": PLANE, "cosine": np.cos(ANGLE), "sine": np.sin(ANGLE), "heads": whole(1, 1, 8, 256),
+    "image": whole(1, 8, 16, 16), "from0": whole(0), "from4": whole(4), "to4": whole(4),
+    "to8": whole(8), "axis2": whole(2),
+}  # fmt: skip
+SHAPES = {
+    "w1": (8, 3, 3, 3), "h1": (5, 8), "h2": (5, 8), "b1": (5,), "wh": (8, 1, 1, 5),
+    "wv": (8, 1, 5, 1), "w11": (8, 8, 1, 1),
+}  # fmt: skip
+
+
+def network(body: str, outputs: str = "y") -> onnx.ModelProto:
+    words = set(body.replace("(", " ").replace(")", " ").replace(",", " ").split())
+    wide = 10 if "plane" in words else 8
+    given = {**SHAPES, **NUMBERS, "w9": (4, wide, 3, 3)}
+    used = {name: value for name, value in given.items() if name in words}
+    return trained(
+        build(body, inputs="float[1,3,16,16] x", outputs=outputs, **used, **norm("n1", 8))
+    )
+
+
+@pytest.mark.parametrize(
+    ("body", "least"),
+    [(CONCAT, 25), (CONCAT_FIRST, 25), (GEMM_C, 25), (TURNED, 25), (ROTARY, 25), (STRIPS, 18)],
+    ids=["constant last", "constant first", "computed C", "transposed", "rotary", "strips"],
+)  # fmt: skip
+def test_is_quantized_and_as_good_as_float(body: str, least: float) -> None:
+    model = network(body)
+    result = quantize(model)
+    assert len(result.report.layers) - result.report.quantized_layers == 0
+    feed = images_for(model)
+    assert snr_db(run(model, feed)["y"], run(result.model, feed)["y"]) > least
+
+
+def test_an_input_may_be_an_output() -> None:
+    model = network(FIRST + "[k] k = Identity(r1) " + LAST, outputs="y, x")
+    result = quantize(model)
+    feed = images_for(model)
+    before, after = run(model, feed), run(result.model, feed)
+    assert snr_db(before["y"], after["y"]) > 25
+    np.testing.assert_array_equal(after["x"], feed["x"])
+
+
+@pytest.mark.parametrize("depth", [8, 12, 19])
+@pytest.mark.parametrize("activation", ["Relu", "Identity"])
+def test_numbers_whose_squares_overflow(depth: int, activation: str) -> None:
+    rng = np.random.default_rng(0)
+    body, source, weights = "", "x", {}
+    for index in range(depth):
+        weights[f"w{index}"] = (10 * rng.standard_normal((8, 8, 3, 3))).astype(np.float32)
+        body += f"[c{index}] c{index} = Conv<pads=[1,1,1,1]>({source}, w{index}) "
+        body += f"[r{index}] r{index} = {activation}(c{index}) "
+        source = f"r{index}"
+    model = build(body + f"[y] y = Mul({source}, tiny)", inputs="float[1,8,8,8] x",
+                  tiny=floats(1e-20), **weights)  # fmt: skip
+    result = quantize(model)
+    assert result.report.quantized_layers >= min(depth, 8)
