@@ -31,6 +31,7 @@ from spiq.io.write import serialize
 from spiq.methods import METHODS
 from spiq.planning.choose.decide import make_plan, place_for, placed
 from spiq.planning.choose.mixed import bits_per_weight, packed_bytes
+from spiq.planning.errors.importance import importance_of
 from spiq.planning.placement.values import Placement
 from spiq.planning.plan.resolve import Resolved, resolve
 from spiq.planning.plan.validate import check_fits, check_settings
@@ -176,7 +177,8 @@ def _decide(run: _Run, config: Config, kept: Mapping[str, str] | None = None) ->
 
     run.tell("plan")
     graph, measured = analysis.graph, analysis.measured
-    placement = place_for(graph, measured, config, kept)
+    importance = importance_of(graph, measured)
+    placement = place_for(graph, measured, config, kept, importance)
     made = make_plan(
         graph,
         measured,
@@ -185,6 +187,7 @@ def _decide(run: _Run, config: Config, kept: Mapping[str, str] | None = None) ->
         model_hash=model_hash,
         version=__version__,
         notes=analysis.notes,
+        importance=importance,
     )
     return _Decided(made, placement, analysis)
 

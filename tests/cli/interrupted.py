@@ -15,6 +15,7 @@ import os
 import shutil
 import signal
 import sys
+import traceback
 from collections.abc import Sequence
 from importlib.machinery import ModuleSpec
 from pathlib import Path
@@ -74,8 +75,12 @@ def in_a_child(model: str, number: int, kind: str, what: str) -> None:
     if child == 0:
         os.dup2(os.open(SAID, os.O_CREAT | os.O_TRUNC | os.O_WRONLY), 2)
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        (at_step if kind == "step" else at_call)(what, number)
-        os._exit(main(["quantize", model, "-o", str(OUT / "net.onnx")]))
+        try:
+            (at_step if kind == "step" else at_call)(what, number)
+            os._exit(main(["quantize", model, "-o", str(OUT / "net.onnx")]))
+        except BaseException:  # to end as usual, the runtime waits for threads left in the parent
+            traceback.print_exc()
+            os._exit(1)
     code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     files = sorted(path.name for folder in (OUT, SCRATCH) for path in folder.iterdir())
     old = (OUT / "net.onnx").read_bytes() == b"old"

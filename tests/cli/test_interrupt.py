@@ -19,7 +19,7 @@ IMPORTS = (
     *("spiq.cli.app", "typer", "spiq.cli.quantize", "numpy", "onnx", "rich.progress"),
     *("spiq.pipeline", "onnxruntime", "onnxruntime.capi.onnxruntime_pybind11_state"),
 )
-CALLS = ("spiq.runtime.verify:_check_kernels", "os:fsync", "os:link", "os:replace")
+CALLS = ("spiq.runtime.verify:check_kernels", "os:fsync", "os:link", "os:replace")
 PRINTING = "call:spiq.cli.render.tables.quantization:render_quantized"
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs signals and fork")
@@ -113,8 +113,8 @@ def test_interrupted_while_the_runtime_computes() -> None:
     onnx.save(model, "endless.onnx")
     program = (
         "import sys; from spiq import pipeline, cli; from spiq.cli import interrupt;"
-        "interrupt._PATIENCE = 0.1; call = pipeline.observe;"
-        "pipeline.observe = lambda *a, **k: (print(flush=True), call(*a, **k));"
+        "interrupt._PATIENCE = 0.1; call = pipeline.verify;"
+        "pipeline.verify = lambda *a, **k: (print(flush=True), call(*a, **k));"
         "sys.exit(cli.main())"
     )
     process = subprocess.Popen(

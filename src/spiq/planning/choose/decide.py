@@ -16,7 +16,7 @@ from spiq.planning.choose.group import Group, Scaled, Sum
 from spiq.planning.choose.mixed import mix_bits, uniform
 from spiq.planning.choose.relief import Costs, relieved
 from spiq.planning.choose.scales import decide
-from spiq.planning.errors.network_errors import NetworkErrors, network_errors
+from spiq.planning.errors.network_errors import Importance, NetworkErrors, network_errors
 from spiq.planning.errors.tensor_error import Channels
 from spiq.planning.placement.groups import groups
 from spiq.planning.placement.place import place
@@ -28,6 +28,9 @@ from spiq.stats.channel import Array
 from spiq.stats.propagate import Measured
 from spiq.targets import TARGETS, Target
 
+_COARSE = 4
+"""Of the widths, one in so many is tried where errors are compared before the plan is made."""
+
 
 def make_plan(
     graph: ir.Graph,
@@ -38,6 +41,7 @@ def make_plan(
     model_hash: str,
     version: str,
     notes: tuple[str, ...] = (),
+    importance: Importance | None = None,
 ) -> Plan:
     """Decide everything about the quantization of a prepared network.
 
@@ -49,6 +53,7 @@ def make_plan(
         model_hash: Hash of the model as it was given.
         version: Version of spiq.
         notes: Assumptions made on the way, kept in the plan.
+        importance: That of the network's tensors, where it is worked out already.
 
     Raises:
         UnsupportedError: No layer can be quantized; the message says why.
@@ -59,7 +64,7 @@ def make_plan(
         raise UnsupportedError(f"nothing to quantize: every layer stays in float ({reasons[0]})")
     method = METHODS[config.method]
     bits = choose_bits(graph, placement, uniform(graph, placement, config))
-    errors = network_errors(graph, measured, placement, method.widths)
+    errors = network_errors(graph, measured, placement, method.widths, importance)
 
     tensors: dict[str, TensorPlan] = {}
     for values in groups(placement):
@@ -86,6 +91,7 @@ def place_for(
     measured: Measured,
     config: Config,
     kept: Mapping[str, str] | None = None,
+    importance: Importance | None = None,
 ) -> Placement:
     """Decide what runs on integers, as the options say.
 
@@ -94,6 +100,7 @@ def place_for(
         measured: Statistics of its tensors.
         config: The options.
         kept: Names of nodes that have to stay in float besides, and why.
+        importance: That of the network's tensors, where it is worked out already.
 
     Raises:
         ConfigError: A pattern of ``exclude`` matches no layer.
@@ -103,18 +110,23 @@ def place_for(
     placement = placed(graph, measured, target, method, exclude)
     if not method.relieves or not has_layers(placement):
         return placement
-    spared = relieved(graph, placement, _costs(graph, measured, placement, config))
+    rough = replace(
+        method,
+        alphas=(min(method.alphas), max(method.alphas)),
+        widths=method.widths[::_COARSE],
+        shared_steps=False,
+    )
+    bits = choose_bits(graph, placement, uniform(graph, placement, config))
+    errors = network_errors(graph, measured, placement, rough.widths, importance)
+    spared = relieved(graph, placement, _costs(errors, bits, rough))
     return placed(graph, measured, target, method, {**exclude, **spared}) if spared else placement
 
 
-def _costs(graph: ir.Graph, measured: Measured, placement: Placement, config: Config) -> Costs:
-    """Return the error expected of each group of tensors, roughly: with the extremes of alpha."""
-    method = METHODS[config.method]
-    rough = replace(method, alphas=(min(method.alphas), max(method.alphas)), shared_steps=False)
-    bits = choose_bits(graph, placement, uniform(graph, placement, config))
-    errors = network_errors(graph, measured, placement, method.widths)
+def _costs(errors: NetworkErrors, bits: Bits, rough: Method) -> Costs:
+    """Return the error expected of each group of tensors, with the choices of a method."""
     return [
-        (values, decide(_group(values, errors, bits), rough).cost) for values in groups(placement)
+        (values, decide(_group(values, errors, bits), rough).cost)
+        for values in groups(errors.placement)
     ]
 
 

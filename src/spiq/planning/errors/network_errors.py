@@ -15,6 +15,8 @@ from spiq.planning.placement.values import ROUNDS, Placement
 from spiq.stats.channel import Array
 from spiq.stats.propagate import Measured
 
+Importance = Mapping[ir.Value, Array]
+
 
 @dataclass(frozen=True)
 class NetworkErrors:
@@ -30,7 +32,7 @@ class NetworkErrors:
 
     placement: Placement
     measured: Measured
-    importance: Mapping[ir.Value, Array]
+    importance: Importance
     ranges: Mapping[ir.Value, Range]
     widths: Array
 
@@ -62,7 +64,11 @@ class NetworkErrors:
 
 
 def network_errors(
-    graph: ir.Graph, measured: Measured, placement: Placement, widths: tuple[float, ...]
+    graph: ir.Graph,
+    measured: Measured,
+    placement: Placement,
+    widths: tuple[float, ...],
+    importance: Importance | None = None,
 ) -> NetworkErrors:
     """Work out what the errors of a network depend on.
 
@@ -71,12 +77,13 @@ def network_errors(
         measured: Statistics of its tensors.
         placement: What runs on integers.
         widths: Widths of ranges in standard deviations.
+        importance: That of the network's tensors, where it is worked out already.
     """
     wide = np.array(widths)
     return NetworkErrors(
         placement,
         measured,
-        importance_of(graph, measured),
+        importance_of(graph, measured) if importance is None else importance,
         soft_ranges(graph, measured, wide),
         wide,
     )
