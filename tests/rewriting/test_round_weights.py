@@ -70,9 +70,11 @@ def test_columns_of_a_matmul_are_its_output_channels() -> None:
     weight = np.random.default_rng(0).standard_normal((6, 3)).astype(np.float32)
     node = layer("MatMul", "float[2,6] x", w=weight * floats(1, 10, 100))
     rounded = round_layer(node, LayerPlan(bits=8), tensor(6), known(channels=6))
-    np.testing.assert_allclose(rounded.step, np.abs(held(node, 1)).max(axis=0) / 127, rtol=1e-6)
+    exact = held(node, 1)  # a Gemm by now: outputs first
+    assert exact.shape == (3, 6)
+    np.testing.assert_allclose(rounded.step, np.abs(exact).max(axis=1) / 127, rtol=1e-6)
     np.testing.assert_allclose(
-        rounded.weight * rounded.step, held(node, 1), atol=rounded.step.max() / 2
+        rounded.weight * rounded.step[:, None], exact, atol=rounded.step.max() / 2
     )
 
 
