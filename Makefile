@@ -11,9 +11,9 @@ demo: $(VENV)/.core
 test: lint
 	$(BIN)/python -m pytest -n auto
 
-# The daily round: neither the zoo nor processes, under a minute.
+# The daily round: what needs neither the zoo, processes nor whole networks.
 quick: $(VENV)/.dev
-	$(BIN)/python -m pytest -n auto -m 'not zoo and not process'
+	$(BIN)/python -m pytest -n auto -m 'not zoo and not process and not end_to_end'
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

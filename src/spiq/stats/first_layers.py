@@ -10,8 +10,8 @@ for an input of mean m and deviation s in all channels; R are the correlations o
 0.95 from pixel to pixel and 0.9 from colour to colour. Where a BatchNormalization states the
 moments of y_o, these are equations for m and s. One that reads x, or a x + b, is a layer too.
 
-Followed are affine steps by constants, Cast, what moves data (:mod:`spiq.stats.routing`), pools and
-Resize, which leave the mean of a smooth picture and nearly its deviation.
+Followed are affine steps by constants, Cast, what moves data, and pools and Resize, which leave the
+mean of a smooth picture and nearly its deviation.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -292,8 +292,7 @@ def _fitting(layers: Sequence[FirstLayer], var: Array, *, pictures: bool) -> Arr
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio = np.log(var / np.square(each))
     scatter = [np.std(row[np.isfinite(row)]) if np.isfinite(row).any() else np.inf for row in ratio]
-    best: Array = each[int(np.argmin(scatter))]
-    return best
+    return np.asarray(each[int(np.argmin(scatter))])
 
 
 def without_statements(layers: Sequence[FirstLayer]) -> list[FirstLayer]:
