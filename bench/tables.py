@@ -77,6 +77,14 @@ def _cell(found: dict[str, Any] | None, form: str) -> str:
     return "does not load" if "error" in found else form.format(**found)
 
 
+def _ratio(found: dict[str, Any] | None, output: str) -> str:
+    """The signal-to-noise ratio of one output."""
+    if found is None or "error" in found:
+        return _cell(found, "")
+    ratio = found["snr_db"][output]
+    return NOTHING if ratio is None else f"{ratio:.1f}"
+
+
 def _times(rows: Rows, row: str, *, digits: int = 1) -> str:
     """How many times as fast as float: the ratio of the medians of one run."""
     slow, fast = rows.get("float"), rows.get(row)
@@ -99,8 +107,7 @@ def accuracy_section(accuracy: dict[str, Any]) -> str:
         others = [row for row in TITLES if row != "float"]
         differences.append([name, *(_cell(rows.get(row), form) for row in others)])
         for output in rows["spiq"].get("snr_db", {}):
-            form = f"{{snr_db[{output}]:.1f}}"
-            ratios.append([name, output, *(_cell(rows.get(row), form) for row in others)])
+            ratios.append([name, output, *(_ratio(rows.get(row), output) for row in others)])
         refused += [
             f"- {name}, {TITLES[row]}: {found['error']}"
             for row, found in rows.items()
@@ -232,14 +239,14 @@ def folded_section(folded: dict[str, Any]) -> str:
     """Metrics and signal-to-noise ratios with BatchNorm kept, folded away, and with ten images."""
     made = [row for row in FOLDED if row != "float"]
     ratios = [
-        [name, output, *(_cell(entry["rows"][row], f"{{snr_db[{output}]:.1f}}") for row in made)]
+        [name, output, *(_ratio(entry["rows"].get(row), output) for row in made)]
         for name, entry in by_task(folded)
         for output in entry["rows"]["folded"]["snr_db"]
     ]
     return "\n\n".join(
         [
-            "No option but `--images`: spiq infers the input's range; where it warns that this is "
-            "unsure, the figure has an asterisk. BatchNorm is folded by ONNX Runtime's basic "
+            "No option but `--images`: spiq infers the input's range; where it warned, of "
+            "that or of the SNR it expects, the figure has an asterisk. BatchNorm is folded by ONNX Runtime's basic "
             "optimizations. Networks that never had one are the same in both columns. The ten "
             "images are the last of those that are measured.",
             folded_table(folded, digits=2),
