@@ -245,10 +245,10 @@ def folded_section(folded: dict[str, Any]) -> str:
     ]
     return "\n\n".join(
         [
-            "No option but `--images`: spiq infers the input's range; where it warned, of that or of "
-            "the SNR it expects, the figure has an asterisk. BatchNorm is folded by ONNX Runtime's "
-            "basic optimizations. Networks that never had one have the same file in both columns. The "
-            "ten images are the last of those that are measured.",
+            "No option but `--images`: spiq infers the input's range; where it warned, of that "
+            "or of the SNR it expects, the figure has an asterisk. BatchNorm is folded by ONNX "
+            "Runtime's basic optimizations. Networks that never had one have the same file in "
+            "both columns. The ten images are the last of those that are measured.",
             folded_table(folded, digits=2),
             "Signal-to-noise ratio of the outputs against float, in dB:",
             table(["network", "output", *(FOLDED[row] for row in made)], ratios, left=2),
