@@ -112,7 +112,7 @@ def _routed(node: ir.Node, inputs: list[Map]) -> list[Map] | None:
         return None
     try:
         return rule(node, inputs)
-    except (IndexError, ValueError) as error:  # layouts and sizes that do not belong together
+    except (IndexError, TypeError, ValueError) as error:  # what does not belong together
         _log.info("%s is given no map: %s", where(node), error)
         return None
 
