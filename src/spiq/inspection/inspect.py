@@ -10,6 +10,8 @@ from spiq.inspection.layers import LayerResult, layer_results
 from spiq.io.read import read
 from spiq.planning.choose.decide import has_layers, make_plan, place_for
 from spiq.planning.errors.expected import ExpectedError, expected_errors
+from spiq.planning.errors.importance import importance_of
+from spiq.planning.errors.network_errors import Importance
 from spiq.planning.placement.values import Placement
 
 if TYPE_CHECKING:
@@ -67,9 +69,10 @@ def inspect(model: "Source", config: Config | None = None) -> InspectResult:
     """
     config = config or Config()
     known = analyse(read(model), config)
-    placement = place_for(known.graph, known.measured, config)
+    importance = importance_of(known.graph, known.measured)
+    placement = place_for(known.graph, known.measured, config, importance=importance)
     reasons = {str(node.name): reason for node, reason in placement.reasons.items()}
-    errors = _expected(known, config, placement)
+    errors = _expected(known, config, placement, importance)
 
     layers = (
         InspectedLayer(
@@ -91,10 +94,14 @@ def inspect(model: "Source", config: Config | None = None) -> InspectResult:
     )
 
 
-def _expected(known: Analysis, config: Config, placement: Placement) -> dict[str, ExpectedError]:
+def _expected(
+    known: Analysis, config: Config, placement: Placement, importance: Importance
+) -> dict[str, ExpectedError]:
     """Return what each layer is expected to lose; nothing where no layer can be quantized."""
     if not has_layers(placement):
         return {}
     graph, measured = known.graph, known.measured
-    plan = make_plan(graph, measured, placement, config, model_hash="", version="")
+    plan = make_plan(
+        graph, measured, placement, config, model_hash="", version="", importance=importance
+    )
     return expected_errors(graph, measured, plan, placement)
