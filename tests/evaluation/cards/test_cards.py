@@ -4,8 +4,8 @@ import pytest
 
 from spiq.errors import CardError, ConfigError
 from spiq.evaluation import evaluate
-from spiq.evaluation.cards.keys import SECTIONS
 from spiq.evaluation.cards.read import read
+from spiq.evaluation.cards.sections import SECTIONS
 from spiq.evaluation.data.datasets import count
 
 
@@ -44,22 +44,22 @@ def test_absent_mean_and_std_divide_by_255(make_card, channels, count):
         ("[decode]", "[zzz]", "unknown key 'zzz': known: dataset, decode"),
         ('task = "classification"', 'task = "clasification"', "task 'clasification': did you mean"),
         ('task = "classification"', "", "'task' is missing"),
-        ('name = "tiny"', "name = 3", "name = 3: it must be text"),
-        ("width = 2", "", r"\[input\] lacks 'width'"),
-        ("width = 2", "width = 0", r"width = 0: it must be a whole number above 0"),
-        ("width = 2", "width = true", "must be a whole number"),
-        ("width = 2", 'width = 2\nlayout = "NHWC"', "it must be one of NCHW"),
+        ('name = "tiny"', "name = 3", "name = 3: it must be a valid string"),
+        ("width = 2", "", r"\[input\] 'width' is missing"),
+        ("width = 2", "width = 0", r"width = 0: it must be greater than or equal to 1"),
+        ("width = 2", "width = true", "it must be a valid integer"),
+        ("width = 2", 'width = 2\nlayout = "NHWC"', "it must be 'NCHW'"),
         ("width = 2", "width = 2\nmean = [0, 0, 0]", "mean and std belong together"),
         (
             "width = 2",
             "width = 2\nmean = [0]\nstd = [1]",
             "mean has 1 values, but channels = 'RGB'",
         ),
-        ("width = 2", "width = 2\nmean = 3\nstd = [1]", "mean = 3: it must be a list"),
-        ("width = 2", "width = 2\nstd = [1, 0, 1]", "it must be a list, each entry a number above"),
+        ("width = 2", "width = 2\nmean = 3\nstd = [1]", "mean = 3: it must be a valid list"),
+        ("width = 2", "width = 2\nstd = [1, 0, 1]", r"std\[1\] = 0: it must be greater than 0"),
         ("width = 2", "width = 2\ndivide_after = nan", "it must be a finite number"),
-        ("[decode]", '[decode]\nmulti_label = "yes"', "it must be true or false"),
-        ("[decode]", '[decode]\nscore_threshold = "x"', "it must be a number"),
+        ("[decode]", '[decode]\nmulti_label = "yes"', "it must be a valid boolean"),
+        ("[decode]", '[decode]\nscore_threshold = "x"', "it must be a valid number"),
         ("[decode]", "decode = 1", r"unknown key 'decode'|not a TOML|must be a section"),
         ("[dataset]", "[dataset", "not a TOML file"),
     ],
@@ -106,7 +106,12 @@ def test_data_set_in_data_of_a_folder_above(make_card, tmp_path):
         ("classification", 'split = "val"', "", "'split' means nothing for layout 'npz'"),
         ("segmentation", 'layout = "voc"\nlabels = "x"', "", "'labels' means nothing for"),
         ("segmentation", 'layout = "voc"', "", r"lacks 'resize'.*: exact, shorter, letterbox"),
-        ("segmentation", 'layout = "voc"', 'resize = "crop"', "must be one of exact, shorter"),
+        (
+            "segmentation",
+            'layout = "voc"',
+            'resize = "crop"',
+            "it must be 'exact', 'shorter' or 'letterbox'",
+        ),
         ("segmentation", 'layout = "voc"', 'resize = "shorter"', "resize_to belongs to"),
         ("segmentation", 'layout = "voc"', 'resize = "exact"\nresize_to = 3', "resize_to belongs"),
         (
@@ -116,7 +121,7 @@ def test_data_set_in_data_of_a_folder_above(make_card, tmp_path):
             "resize_to = 1 is less than the input's 2x2",
         ),
         ("classification", "", 'resize = "exact"', "resize is for image files"),
-        ("classification", "", "pad_value = 256", "a whole number from 0 to 255"),
+        ("classification", "", "pad_value = 256", "it must be less than or equal to 255"),
     ],
 )
 def test_layouts_have_their_own_keys(make_card, task, dataset, preprocess, message):
@@ -201,7 +206,7 @@ def test_a_card_that_is_nested_too_deeply(tmp_path):
     ("key", "value", "message"),
     [
         ("name", r"a\u001b[31mb", "text without control characters"),
-        ("name", r"two\nlines", "text in one line"),
+        ("name", r"two\nlines", "one line of text"),
         ("task", r"\u0007", "text without control characters"),
     ],
 )

@@ -17,22 +17,23 @@ import os
 import tomllib
 from collections.abc import Collection
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
+
+from pydantic import TypeAdapter, ValidationError
 
 from spiq.errors import CardError
-from spiq.evaluation.cards import keys, places
+from spiq.evaluation.cards import places
 from spiq.evaluation.cards.sections import (
     CHANNELS,
     COMMON,
     LAYOUTS,
+    SECTIONS,
     Card,
     Dataset,
     Decode,
-    Float32,
     Input,
-    Model,
     Preprocess,
-    Source,
+    Resize,
 )
 from spiq.evaluation.files import content
 
@@ -65,30 +66,46 @@ def read(path: str | os.PathLike[str]) -> Card:
 
 
 def _read(where: Path) -> Card:
-    table = _parsed(where)
-    _known(table, {"name", "task", *keys.SECTIONS}, f"{where}: unknown key")
-    for key in ("name", "task", "dataset", "input"):
-        if key not in table:
-            raise CardError(f"{where}: {key!r} is missing")
-    sections: dict[str, Any] = {
-        key: _section(table[key], key, where) if key in keys.SECTIONS else _value(table, key, where)
-        for key in table
-    }
-    _known((sections["task"],), TASKS, f"{where}: unknown task")
-    sections["input"] = _complete(sections["input"], where)
+    card = _checked(_parsed(where), where)
+    _known((card.task,), TASKS, f"{where}: unknown task")
+    card = dataclasses.replace(card, input=_complete(card.input, where))
 
-    dataset, decode = sections["dataset"], sections.get("decode", Decode())
-    if sections["task"] != "detection" and decode.kind != "argmax":
+    if card.task != "detection" and card.decode.kind != "argmax":
         raise CardError(
-            f"{where}: [decode] kind = {decode.kind!r}: {sections['task']} has only 'argmax'"
+            f"{where}: [decode] kind = {card.decode.kind!r}: {card.task} has only 'argmax'"
         )
-    _check_layout(table["dataset"], dataset.layout, sections["task"], where)
-    preprocess = sections.get("preprocess", Preprocess())
-    _check_resize(preprocess, dataset.layout, sections["input"], where)
+    _check_resize(card.preprocess, card.dataset.layout, card.input, where)
+    dataset = dataclasses.replace(card.dataset, dir=places.find(card.dataset, where))
+    places.check(dataset, card.decode, where)
+    return dataclasses.replace(card, dataset=dataset)
 
-    sections["dataset"] = dataclasses.replace(dataset, dir=places.find(dataset, where))
-    places.check(sections["dataset"], decode, where)
-    return Card(path=where, **sections)
+
+def _checked(table: dict[str, Any], where: Path) -> Card:
+    """The card with all values as its classes say; what is missing has its default."""
+    _known(table, {"name", "task", *SECTIONS}, f"{where}: unknown key")
+    for key in table.keys() & SECTIONS.keys():
+        if not isinstance(table[key], dict):
+            raise CardError(f"{where}: {key!r} must be a section, [{key}]")
+        _known(table[key], SECTIONS[key], f"{where}: [{key}] has an unknown key")
+    try:
+        card = TypeAdapter(Card).validate_python({**table, "path": where})
+    except ValidationError as error:
+        raise CardError(f"{where}: {_problem(error)}") from error
+    _check_layout(table["dataset"], card.dataset.layout, card.task, where)
+    return card
+
+
+def _problem(error: ValidationError) -> str:
+    """What is wrong with the first value that is; of a union, with each of its kinds."""
+    found = error.errors(include_url=False)
+    *section, key = place = found[0]["loc"][:2]
+    at = "".join(f"[{name}] " for name in section)
+    if found[0]["type"] == "missing":
+        return f"{at}{key!r} is missing"
+    at += f"{key}" + "".join(f"[{i}]" for i in found[0]["loc"][2:] if isinstance(i, int))
+    reasons = dict.fromkeys(entry["msg"] for entry in found if entry["loc"][:2] == place)
+    said = " or ".join(reasons).replace("Input should", "it must").replace("tuple", "list")
+    return f"{at} = {found[0]['input']!r}: {said}"
 
 
 def _parsed(where: Path) -> dict[str, Any]:
@@ -99,31 +116,6 @@ def _parsed(where: Path) -> dict[str, Any]:
         return tomllib.loads(stored.decode("utf-8"))
     except ValueError as error:  # also what is not UTF-8
         raise CardError(f"{where}: not a TOML file: {error}") from error
-
-
-def _section(table: object, key: str, where: Path) -> Any:
-    kind, converters = _CLASSES[key], keys.SECTIONS[key]
-    if not isinstance(table, dict):
-        raise CardError(f"{where}: {key!r} must be a section, [{key}]")
-    _known(table, converters, f"{where}: [{key}] has an unknown key")
-    for entry in dataclasses.fields(kind):
-        required = entry.default is dataclasses.MISSING
-        if required and entry.name not in table:
-            raise CardError(f"{where}: [{key}] lacks {entry.name!r}")
-    values = {}
-    for name, value in table.items():
-        try:
-            values[name] = converters[name](value)
-        except ValueError as error:
-            raise CardError(f"{where}: [{key}] {name} = {value!r}: it must be {error}") from error
-    return kind(**values)
-
-
-def _value(table: dict[str, Any], key: str, where: Path) -> Any:
-    try:
-        return keys.line(table[key])
-    except ValueError as error:
-        raise CardError(f"{where}: {key} = {table[key]!r}: it must be {error}") from error
 
 
 def _known(names: Collection[str], allowed: Collection[str], what: str) -> None:
@@ -176,7 +168,7 @@ def _check_resize(spec: Preprocess, layout: str, size: Input, where: Path) -> No
     if not spec.resize:
         raise CardError(
             f"{where}: [preprocess] lacks 'resize', how image files get the input's size: "
-            f"{', '.join(keys.RESIZE)}"
+            f"{', '.join(get_args(Resize))}"
         )
     if (spec.resize == "shorter") != (spec.resize_to is not None):
         raise CardError(
@@ -187,14 +179,3 @@ def _check_resize(spec: Preprocess, layout: str, size: Input, where: Path) -> No
             f"{where}: [preprocess] resize_to = {spec.resize_to} is less than the input's "
             f"{size.width}x{size.height}: the centre cannot be cut out"
         )
-
-
-_CLASSES: dict[str, Any] = {
-    "dataset": Dataset,
-    "input": Input,
-    "preprocess": Preprocess,
-    "decode": Decode,
-    "source": Source,
-    "float32": Float32,
-    "model": Model,
-}
