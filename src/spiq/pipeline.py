@@ -38,6 +38,7 @@ from spiq.planning.plan.validate import check_fits, check_settings
 from spiq.planning.plan.values import Plan
 from spiq.quantized import Quantized, QuantizeResult
 from spiq.rewriting.float_layers import fold_factors
+from spiq.rewriting.gates import gates_as_convolutions
 from spiq.rewriting.prelu import prelu_as_max
 from spiq.rewriting.round_layers import layer_inputs, round_stored, round_unstored
 from spiq.rewriting.rounding import ROUNDINGS, needs_correlation
@@ -242,8 +243,9 @@ def _rewrite(decided: _Decided, resolved: Resolved, tell: Progress) -> None:
         emit_dynamic(model.graph, unstored)
     else:
         stored = round_stored(model.graph, resolved, inputs, target.dense_groups)
+        gates = gates_as_convolutions(model.graph, resolved)
         tell("emit")
-        emit(model.graph, resolved, stored)
+        emit(model.graph, resolved, stored | gates)
         gates_as_sums(model.graph, resolved)
         fold_factors(model.graph)
 

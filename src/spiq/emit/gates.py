@@ -1,17 +1,18 @@
-"""HardSigmoid on integers: a sum whose grid saturates.
+"""HardSigmoid on integers, one scale for all channels: a sum whose grid saturates.
 
 clip(a x + b, 0, 1) is the sum of x, read with a times its step, and the constant b, on a grid from
 0 to 1: an integer sum saturates there by itself. ONNX Runtime has an integer kernel for the sum and
-none for HardSigmoid, which would be computed in float between two conversions.
+none for HardSigmoid, which would be computed in float between two conversions. (Of a tensor whose
+channels have scales of their own it is a convolution, :mod:`spiq.rewriting.gates`.)
 """
 
 import numpy as np
 import onnx_ir as ir
 
 from spiq.graph.edit import initializer, replace, unique_name
-from spiq.planning.plan.resolve import Resolved, StoredTensor
+from spiq.planning.plan.resolve import Resolved
+from spiq.rewriting.gates import saturates
 
-_NEAR = 1e-5
 _B = 127
 """The integer that stands for b; any does, its step being b over it."""
 
@@ -27,18 +28,10 @@ def gates_as_sums(graph: ir.Graph, resolved: Resolved) -> int:
         beta = node.attributes.get_float("beta", 0.5)
         alpha = node.attributes.get_float("alpha", 0.2)
         reads = back is not None and back.op_type == "DequantizeLinear"
-        if reads and result is not None and alpha > 0 and beta > 0 and _saturates(result):
+        if reads and result is not None and alpha > 0 and beta > 0 and saturates(result):
             _replace(graph, node, alpha, beta)
             changed += 1
     return changed
-
-
-def _saturates(tensor: StoredTensor) -> bool:
-    """Return whether nothing below 0 or above 1 is on the grid."""
-    grid = tensor.grid
-    ends = ((end - grid.zero_point) * grid.step for end in (grid.qmin, grid.qmax))
-    low, high = ends
-    return low >= 0 and high <= 1 + _NEAR
 
 
 def _replace(graph: ir.Graph, node: ir.Node, alpha: float, beta: float) -> None:

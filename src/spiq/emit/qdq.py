@@ -134,7 +134,8 @@ def _emit_weight(
     axis = 1 if node.op_type == "MatMul" else 0
     scale = initializer(graph, f"{name}_scale", integers.step)
     zeros = initializer(graph, f"{name}_zero_point", np.zeros(len(integers.step), np.int8))
-    bits = emitter.resolved.layers[str(node.name)].bits
+    layer = emitter.resolved.layers.get(str(node.name))
+    bits = 8 if layer is None else layer.bits  # of a gate there is no entry
     weight = initializer(graph, f"{name}_int{bits}", integers.weight)
     spent = list(node.inputs[1:3])
     _replace_input(emitter, node, 1, [weight, scale, zeros], axis)

@@ -169,6 +169,12 @@ def test_gate_hands_the_scale_of_what_it_opens_on() -> None:
     assert [pinned(found, name) for name in ("r", "m", "s", "c2")] == [False, False, True, True]
 
 
+def test_hard_swish_keeps_the_scales_of_its_channels() -> None:
+    found = placed(f"{STEM}[c2] c2 = Conv(r, w2) [m] m = HardSwish(c2) {HEAD}", w2=(8, 8, 1, 1))
+    assert found.classes("c2") == found.classes("m") and not pinned(found, "m")
+    assert pinned(found, "m_gate")
+
+
 def test_silu_and_products_of_two_tensors_are_pinned() -> None:
     found = placed(f"{STEM}[c2] c2 = Conv(r, w2) [s] s = Sigmoid(c2) [m] m = Mul(c2, s) {HEAD}",
                    w2=(8, 8, 1, 1))  # fmt: skip

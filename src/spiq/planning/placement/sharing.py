@@ -6,11 +6,12 @@ those inputs that nothing but Concats read: it is then a copy.
 *Classes.* In folded form a tensor holds x / sigma with one sigma per channel. Operators that are
 homogeneous hand sigma on; an Add needs the same sigma on both sides; layers and BatchNormalization
 take any sigma on either side. (tensor, channel) pairs that must have the same sigma form a class. A
-gate on integers pins sigma to 1. Float operators and graph outputs put no condition on it: a Mul
-converts behind and before them.
+gate on integers pins sigma to 1, of what it gives and what it takes; a HardSigmoid takes channels
+along axis 1 as they are, since it can be a convolution. Float operators and graph outputs put no
+condition on sigma: a Mul converts behind and before them.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import onnx_ir as ir
@@ -89,17 +90,26 @@ def shared_scales(
     pinned = {
         name
         for node in placement.integer
-        for value in _pinned_by(node, placement)
+        for value in _pinned_by(node, placement, classes)
         for name in classes[value].reshape(-1).tolist()
     }
     return classes, frozenset(pinned)
 
 
-def _pinned_by(node: ir.Node, placement: Placement) -> list[ir.Value]:
+def _pinned_by(
+    node: ir.Node, placement: Placement, classes: Mapping[ir.Value, Ids]
+) -> list[ir.Value]:
     """Return the stored tensors that ``node`` takes or gives in real units only."""
-    if node.op_type in GATES or (node.op_type == "Mul" and _gate(node, placement) is None):
-        return [*data_inputs(node), *map(placement.stored_output, node.outputs)]
-    return []
+    if node.op_type not in GATES and (node.op_type != "Mul" or _gate(node, placement) is not None):
+        return []
+    given, made = data_inputs(node), [placement.stored_output(value) for value in node.outputs]
+    folds = node.op_type == "HardSigmoid" and _has_channels(classes[given[0]].shape)
+    return made if folds else [*given, *made]
+
+
+def _has_channels(layout: tuple[int, ...]) -> bool:
+    """Return whether a convolution can have a weight for each number of a layout."""
+    return len(layout) > 2 and layout[0] == 1 and max(layout[2:]) == 1
 
 
 def _gate(node: ir.Node, placement: Placement) -> ir.Value | None:
