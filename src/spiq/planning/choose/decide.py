@@ -243,6 +243,11 @@ def _group(values: Sequence[ir.Value], errors: NetworkErrors, bits: Bits) -> Gro
         sums=_sums(values, placement),
         pinned=placement.pinned,
         bits={placement.grids[value]: bits.tensors[value] for value in values},
+        gated=any(
+            node.op_type == "HardSigmoid" and node in placement.integer
+            for value in values
+            for node in value.consumers()
+        ),
     )
 
 

@@ -65,6 +65,7 @@ class Group:
         sums: The Adds among them that run on integers.
         pinned: Classes whose channel scale is 1.
         bits: Bits of each grid, by its number.
+        gated: Whether a hard gate reads one of them: channel scales make it a convolution.
     """
 
     tensors: Sequence[Channels]
@@ -72,6 +73,7 @@ class Group:
     sums: Sequence[Sum]
     pinned: frozenset[int]
     bits: Mapping[int, int]
+    gated: bool = False
 
     @cached_property
     def qmax(self) -> dict[int, int]:

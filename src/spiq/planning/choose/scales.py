@@ -19,6 +19,10 @@ from spiq.stats.channel import Array
 
 _ZERO_POINTS = 33
 
+_WORTH = 0.8
+"""Where a hard gate has to become a convolution for them, which takes longer than a sum, several
+scales are taken from 1 dB on: this share of the error with one."""
+
 
 def decide(group: Group, method: Method) -> Scaled:
     """Choose ranges, alpha, zero points and scales of a group of tensors.
@@ -27,12 +31,12 @@ def decide(group: Group, method: Method) -> Scaled:
         group: The tensors.
         method: The choices that there are.
     """
-    best: Scaled | None = None
-    for alpha in method.alphas:
+    best = group.evaluated(_settled(group, method.alphas[0]))
+    worth = _WORTH if group.gated else 1 - 1e-9
+    for alpha in method.alphas[1:]:
         settled = group.evaluated(_settled(group, alpha))
-        if best is None or settled.cost < best.cost * (1 - 1e-9):
+        if settled.cost < best.cost * (worth if best.alpha == 0 else 1 - 1e-9):
             best = settled
-    assert best is not None
     return share_steps(group, best) if method.shared_steps and group.sums else best
 
 
