@@ -234,6 +234,22 @@ def test_shuffled_channels_come_back_after_the_inverse_shuffle() -> None:
 
 
 @pytest.mark.parametrize(
+    ("size", "shape"),
+    [
+        ("N,4,H,W", whole(0, 4, -1)),
+        ("N,4,H,W", whole(-1, 4, 12)),
+        ("2,4,H,W", whole(0, 0, -1)),
+        ("N,4,3,W", whole(0, 0, -1)),
+    ],
+)
+def test_pixels_of_unknown_number_become_one_axis(size: str, shape: np.ndarray) -> None:
+    node = mover(text(case("y = Reshape(x, s)", s=shape), size))
+    maps = route(node, [CHANNELS])
+    assert maps is not None
+    assert maps[0].tolist() == np.arange(4).reshape(1, 4, 1).tolist()
+
+
+@pytest.mark.parametrize(
     ("case", "layout", "size"),
     [
         (case("y = Relu(x)"), CHANNELS, ""),

@@ -87,32 +87,44 @@ def _spread(node: ir.Node, entry: Map) -> _Spread | None:
 
 
 def _aligned(before: Sizes, after: Sizes) -> list[tuple[Sizes, Sizes]] | None:
-    """Split two shapes of one tensor into the shortest runs that hold equally many elements."""
+    """Split two shapes of one tensor into the shortest runs that hold equally many elements.
+
+    Two unknown sizes in the same place are taken for one, as of a batch, unless sizes are left over
+    in the end. Where an unknown size keeps runs from being told apart, all that follows is one run.
+    """
     groups: list[tuple[Sizes, Sizes]] = []
     i = j = 0
     while i < len(before) and j < len(after):
-        old, new = [before[i]], [after[j]]
-        i, j = i + 1, j + 1
-        if old[0] is None or new[0] is None:
-            if old[0] is not new[0]:
-                return None
-        else:
-            left, right = old[0], new[0]
-            while left != right:
-                grow_old = left < right
-                side, at = (before, i) if grow_old else (after, j)
-                size = side[at] if at < len(side) else None
-                if size is None:
-                    return None
-                if grow_old:
-                    left, i = left * size, i + 1
-                    old.append(size)
-                else:
-                    right, j = right * size, j + 1
-                    new.append(size)
-        groups.append((old, new))
-    if any(size != 1 for size in [*before[i:], *after[j:]]):
+        ends = _run(before[i:], after[j:])
+        if ends is None:
+            return [*groups, (before[i:], after[j:])]
+        groups.append((before[i : i + ends[0]], after[j : j + ends[1]]))
+        i, j = i + ends[0], j + ends[1]
+
+    left = [*before[i:], *after[j:]]
+    unknown = bool(groups) and None in (*groups[-1][0], *groups[-1][1])
+    if not unknown and any(size != 1 for size in left):
         return None
     if groups:
         groups[-1] = (groups[-1][0] + before[i:], groups[-1][1] + after[j:])
     return groups
+
+
+def _run(before: Sizes, after: Sizes) -> tuple[int, int] | None:
+    """Return how many sizes of either shape the first run takes; None if sizes are unknown."""
+    if before[0] is None and after[0] is None:
+        return 1, 1
+    if before[0] is None or after[0] is None:
+        return None
+    left, right, i, j = before[0], after[0], 1, 1
+    while left != right:
+        grow_old = left < right
+        side, at = (before, i) if grow_old else (after, j)
+        size = side[at] if at < len(side) else None
+        if size is None:
+            return None
+        if grow_old:
+            left, i = left * size, i + 1
+        else:
+            right, j = right * size, j + 1
+    return i, j

@@ -1,13 +1,14 @@
 """How much an error in each channel of each tensor counts at the network's outputs.
 
 The importance w_c of a channel is the power that arrives at the outputs, relative to the power of
-the outputs' signal, for an error of power 1 at every position of that channel. It is carried from
-the outputs to the inputs: through an activation by E[f'(x)^2], through a sum unchanged, through a
-layer by sum_o w_o sum_k W[o,c,k]^2 for the channels among themselves, and for all of them together
-so that errors are passed as the signal is, w . Var[x] staying what it was. (Errors of white noise
-alone would be passed less: layer by layer they grow alike where the signal is alike. In ResNet-20,
-white noise would underrate an error at the input a thousand times against one at the end. Rounded
-pixels of the input are the exception: their errors are white, while images are not.)
+the outputs' signal (:mod:`spiq.planning.errors.output_importance`), for an error of power 1 at
+every position of that channel. It is carried from the outputs to the inputs: through an activation
+by E[f'(x)^2], through a sum unchanged, through a layer by sum_o w_o sum_k W[o,c,k]^2 for the
+channels among themselves, and for all of them together so that errors are passed as the signal is,
+w . Var[x] staying what it was. (Errors of white noise alone would be passed less: layer by layer
+they grow alike where the signal is alike. In ResNet-20, white noise would underrate an error at the
+input a thousand times against one at the end. Rounded pixels of the input are the exception: their
+errors are white, while images are not.)
 
 What an operator without statistics reads - attention, Pow, TopK, LSTM, the body of an If - counts
 as an output of the network: an error there is taken relative to the power of what is read. Nobody
@@ -23,6 +24,7 @@ import onnx_ir as ir
 from spiq.graph.query import constant, data_inputs, ints, is_constant, spatial, weight_nodes
 from spiq.passes.batchnorm import batchnorm_affine
 from spiq.passes.cleanup import kernel_shape
+from spiq.planning.errors.output_importance import output_importance
 from spiq.stats.channel import Array
 from spiq.stats.maps import Layout, Map
 from spiq.stats.propagate import Measured
@@ -48,8 +50,7 @@ def importance_of(
     }
     for value in (*graph.outputs, *_read_without_rule(graph, importance)):
         if value in importance:
-            power = measured.stats[value].var.sum()
-            importance[value] += 1 / power if power > 0 else 1.0
+            importance[value] += output_importance(value, measured)
     layers = set(weight_nodes(graph))
     for node in reversed(list(graph)):
         inputs = [value for value in data_inputs(node) if value in importance]
