@@ -6,6 +6,7 @@ import pytest
 
 from small_networks import Tensors, bn, build, floats, images_for, norm, run, trained, whole
 from spiq import quantize
+from spiq.errors import ModelError
 from spiq.runtime.snr import snr_db
 
 FIRST = "[c1] c1 = Conv<pads=[1,1,1,1]>(x, w1) " + bn("c1", "n1") + "[r1] r1 = Relu(n1) "
@@ -93,3 +94,25 @@ def test_numbers_whose_squares_overflow(depth: int, activation: str) -> None:
                   tiny=floats(1e-20), **weights)  # fmt: skip
     result = quantize(model)
     assert result.report.quantized_layers >= min(depth, 8)
+
+
+@pytest.mark.parametrize("shape", [(), (1,), (8, 1, 1), (1, 8, 1, 1), (16,), (16, 16), (8, 16, 16)])
+def test_slopes_of_any_shape_that_the_runtime_takes(shape: tuple[int, ...]) -> None:
+    slope = np.random.default_rng(0).uniform(0, 0.4, shape).astype(np.float32)
+    body = FIRST.replace("Relu(n1)", "PRelu(n1, slope)") + "[k] k = Identity(r1) " + LAST
+    given = {"w1": (8, 3, 3, 3), "w9": (4, 8, 3, 3)}
+    model = trained(build(body, inputs="float[1,3,16,16] x", slope=np.array(slope, np.float32),
+                          **given, **norm("n1", 8)))  # fmt: skip
+    result = quantize(model)
+    assert result.report.quantized_layers == 2
+    feed = images_for(model)
+    assert snr_db(run(model, feed)["y"], run(result.model, feed)["y"]) > 25
+
+
+def test_slopes_that_only_the_runtime_refuses_are_said_to_be_so() -> None:
+    """As ONNX's first versions had them: one number per channel, aligned from the front."""
+    body = FIRST.replace("Relu(n1)", "PRelu(n1, slope)") + "[k] k = Identity(r1) " + LAST
+    model = build(body, w1=(8, 3, 3, 3), w9=(4, 8, 3, 3), slope=np.ones(8, np.float32),
+                  **norm("n1", 8))  # fmt: skip
+    with pytest.raises(ModelError, match=r"shape \[8\] .* ONNX Runtime cannot run it, .* export"):
+        quantize(model)

@@ -62,7 +62,8 @@ def sizes(model: ir.Model, *, where: str) -> None:
             problem = rule(node)
             if problem is not None:
                 raise ModelError(
-                    f"{where}: {describe(node)} {problem}: the file is damaged, export it again"
+                    f"{where}: {describe(node)} {problem}: "
+                    f"{_ELSEWHERE.get(rule, 'the file is damaged, export it again')}"
                 )
 
 
@@ -297,3 +298,9 @@ _RULES: dict[str, tuple[Rule, ...]] = {
     "Range": (_numbers,),
     "Transpose": (_permutation,),
 }
+
+_ELSEWHERE: dict[Rule, str] = {
+    _slope: "ONNX Runtime cannot run it, since slopes are aligned from the last dimension: export "
+    "slopes per channel with a 1 for each dimension behind them"
+}
+"""What to do where a file may be right elsewhere, but not for the runtime."""

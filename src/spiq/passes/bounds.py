@@ -7,7 +7,7 @@ Max, Min of a tensor and single numbers        Clip
 Where(x > 0, x, 0) and its likes               Clip
 Clip behind Clip or Relu, Relu behind either   one Clip: see below
 Clip from 0 without an upper bound             Relu
-Clip without bounds                            nothing
+Clip without bounds, Max with minus infinity   nothing
 =============================================  ====================================
 
 Holding x within [a, b] and the result within [c, d] is to hold x within
@@ -123,7 +123,9 @@ _READERS = {"Relu": _relu, "Clip": _clip, "Max": _extreme, "Min": _extreme, "Whe
 
 def _write(graph: ir.Graph, node: ir.Node, source: ir.Value, low: float, high: float) -> bool:
     if (low, high) == (-np.inf, np.inf):
-        return node.op_type == "Clip" and node.inputs[0] is source and bypass(node)
+        if node.inputs[0] is not source:
+            node.replace_input_with(0, source)
+        return bypass(node)
     inputs = [source, *_ends(graph, node, low, high)]
     kind = "Relu" if (low, high) == (0, np.inf) else "Clip"
     if node.op_type == kind and node.inputs[0] is source and (kind == "Relu" or _is_plain(node)):

@@ -3,21 +3,18 @@
 =============================================  ====================================
 written                                        becomes
 =============================================  ====================================
-Pad (zeros, space only) -> Conv                Conv with these pads
 ReduceMean or AveragePool over all of space    GlobalAveragePool (-> Flatten)
 1x1 Conv on a 1x1 map -> Flatten               Flatten -> Gemm
 Sum of several tensors                         Add -> Add ...
 =============================================  ====================================
 """
 
-import numpy as np
 import onnx_ir as ir
 
 from spiq.graph.edit import bypass, initializer, named_after, replace, unique_name
 from spiq.graph.query import (
     constant,
     dims,
-    feeds_only,
     ints,
     is_constant,
     is_float32,
@@ -27,42 +24,6 @@ from spiq.graph.query import (
 )
 from spiq.graph.shapes import infer
 from spiq.passes.cleanup import kernel_shape
-
-
-def fold_pads(model: ir.Model) -> int:
-    """Move zero padding of space into the convolutions that read it."""
-    folded = 0
-    for node in list(model.graph):
-        pads = _spatial_zero_pads(node)
-        if pads is None or not feeds_only(node.outputs[0], "Conv"):
-            continue
-        consumers = node.outputs[0].consumers()
-        if any(c.attributes.get_string("auto_pad", "NOTSET") != "NOTSET" for c in consumers):
-            continue
-        for consumer in consumers:
-            own = ints(consumer, "pads", [0] * len(pads))
-            added = [a + b for a, b in zip(own, pads, strict=True)]
-            consumer.attributes.add(ir.AttrInt64s("pads", added))
-            consumer.replace_input_with(0, node.inputs[0])
-        model.graph.remove(node, safe=True)
-        folded += 1
-    return folded
-
-
-def _spatial_zero_pads(node: ir.Node) -> list[int] | None:
-    if node.op_type != "Pad" or node.domain != "":
-        return None
-    if node.attributes.get_string("mode", "constant") != "constant":
-        return None
-    pads = constant(node.inputs[1])
-    fill = constant(node.inputs[2]) if len(node.inputs) > 2 and node.inputs[2] else np.zeros(1)
-    axes = len(node.inputs) > 3 and node.inputs[3] is not None
-    if pads is None or axes or fill is None or fill.any() or pads.min() < 0:
-        return None
-    half = len(pads) // 2
-    if half < 3 or pads[:2].any() or pads[half : half + 2].any():
-        return None
-    return [int(pad) for pad in (*pads[2:half], *pads[half + 2 :])]
 
 
 def split_sums(model: ir.Model) -> int:

@@ -15,11 +15,12 @@ from spiq.graph.query import weight_nodes
 from spiq.graph.shapes import take_stated
 from spiq.passes.batchnorm import Moments, Norm, fold_batchnorm
 from spiq.passes.bounds import merge_bounds
-from spiq.passes.canonical import dense_heads, fold_pads, pool_means, split_sums
+from spiq.passes.canonical import dense_heads, pool_means, split_sums
 from spiq.passes.cleanup import drop_noops, explicit_pads, plain_constants, plain_resizes
 from spiq.passes.constants import resolve_shapes
 from spiq.passes.gates import plain_gates
 from spiq.passes.gemm import canonical_gemm
+from spiq.passes.pads import fold_pads
 
 PASSES = (
     resolve_shapes,

@@ -228,7 +228,7 @@ def _added(node: ir.Node, parts: Sequence[Array]) -> list[Array] | None:
         return None
     array = constant(node.inputs[0] if is_constant(node.inputs[0]) else node.inputs[1])
     sign = -1 if node.op_type == "Sub" else 1
-    if array is None:
+    if array is None or not np.isfinite(array).all():
         return None
     base = parts[0][0] + sign * beside(array, parts[0].shape[1:]).mean
     return [np.stack(np.broadcast_arrays(base, *parts[0][1:]))]

@@ -22,7 +22,8 @@ from spiq.stats.routing import mixture, route_of_all
 from spiq.stats.rules.activations import DIPS, function_of
 from spiq.stats.rules.arithmetic import gated
 from spiq.stats.rules.compositions import composed, over
-from spiq.stats.rules.movement import moved
+from spiq.stats.rules.masks import masking
+from spiq.stats.rules.movement import moved, pad_fill
 from spiq.stats.rules.types import beside
 
 Range = tuple[Array, Array]
@@ -79,7 +80,8 @@ def _carried(
 ) -> Range | None:
     inputs = data_inputs(node)
     if node.op_type in MOVERS and node.domain == "":
-        return _moved(node, index, ranges, measured)
+        span = _moved(node, index, ranges, measured)
+        return _filled(node, span, measured) if node.op_type == "Pad" and span else span
     if any(value not in ranges for value in inputs) or not inputs:
         return None
     first = ranges[inputs[0]]
@@ -89,6 +91,9 @@ def _carried(
     if joined is not None and joined[0] in ranges:
         return over(joined[1], *ranges[joined[0]])
     if node.op_type in _STEPS and len(inputs) == 1 and len(node.inputs) == 2:
+        known = measured.stats[inputs[0]]
+        if node.op_type == "Add" and any(masking(node, at, known) is not None for at in (0, 1)):
+            return None
         return _stepped(node, first, inputs[0])
     if node.op_type in ("Add", "Sub") and len(inputs) == 2:
         layouts = [measured.stats[value].layout for value in (*inputs, node.outputs[0])]
@@ -136,6 +141,15 @@ def _moved(
         return None
     low, high = (_read(mixed[index], [span[side] for span in spans]) for side in (0, 1))
     return low.min(axis=0), high.max(axis=0)
+
+
+def _filled(node: ir.Node, span: Range, measured: Measured) -> Range:
+    """Widen a range to what a Pad fills with, unless that is a mask."""
+    fill, source = pad_fill(node), node.inputs[0]
+    known = measured.stats.get(source) if source is not None else None
+    if fill is None or masking(node, 2, known) is not None:
+        return span
+    return np.minimum(span[0], fill), np.maximum(span[1], fill)
 
 
 def _read(entry: Map, ends: list[Array]) -> Array:

@@ -9,8 +9,9 @@ line; a new operator goes into the file of its family and gets a case in ``tests
 from spiq.stats.rules.activations import ACTIVATIONS
 from spiq.stats.rules.arithmetic import ARITHMETIC
 from spiq.stats.rules.linear import LINEAR
+from spiq.stats.rules.masks import MASKS
 from spiq.stats.rules.movement import MOVEMENT
 from spiq.stats.rules.pooling import POOLING
 from spiq.stats.rules.types import Rule
 
-RULES: dict[str, Rule] = {**ACTIVATIONS, **ARITHMETIC, **LINEAR, **MOVEMENT, **POOLING}
+RULES: dict[str, Rule] = {**ACTIVATIONS, **ARITHMETIC, **LINEAR, **MOVEMENT, **POOLING, **MASKS}

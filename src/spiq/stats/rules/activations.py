@@ -103,8 +103,12 @@ def _prelu(node: ir.Node) -> Function | None:
 
     def prelu(x: Array) -> Array:
         missing = x.ndim - 1 - exact.ndim
-        aligned = exact.reshape((1,) * missing + exact.shape)[..., None]
-        return np.where(x < 0, aligned * x, x)
+        aligned = exact.reshape((1,) * missing + exact.shape)
+        for axis in range(2, aligned.ndim):
+            if x.shape[axis] == 1:  # pixels are alike, so are slopes: the steepest holds for all
+                steep = np.abs(aligned).argmax(axis, keepdims=True)
+                aligned = np.take_along_axis(aligned, steep, axis)
+        return np.where(x < 0, aligned[..., None] * x, x)
 
     return prelu
 

@@ -60,7 +60,7 @@ def pad(node: ir.Node, inputs: Inputs) -> list[ChannelStats] | None:
     before, pads, shape = move(node, inputs), constant(node.inputs[1]), dims(node.outputs[0])
     if before is None or node.attributes.get_string("mode", "constant") != "constant":
         return before
-    fill = _fill(node)
+    fill = pad_fill(node)
     if fill is None:
         return None
     known, half = before[0], len(pads) // 2 if pads is not None else 0
@@ -81,7 +81,7 @@ def pad(node: ir.Node, inputs: Inputs) -> list[ChannelStats] | None:
     return [stats(mean, second - mean**2, low, high)]
 
 
-def _fill(node: ir.Node) -> float | None:
+def pad_fill(node: ir.Node) -> float | None:
     """Return the number that a Pad fills with; None where it is not constant or not finite."""
     given = node.inputs[2] if len(node.inputs) > 2 else None
     array = np.zeros(1) if given is None else constant(given)
