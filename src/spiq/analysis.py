@@ -23,6 +23,7 @@ from spiq.runtime.observe import observe, unstated
 from spiq.runtime.trials import tried
 from spiq.stats.channel import Array, ChannelStats
 from spiq.stats.consistency import range_doubts, statistics_doubts
+from spiq.stats.contradicted import said
 from spiq.stats.inputs import Ends, input_stats, judge, widened
 from spiq.stats.propagate import Measured, measure
 
@@ -175,7 +176,8 @@ def _doubts(
     stated: bool,
 ) -> list[str]:
     """Return what casts doubt on what the file states, and on what the user says of inputs."""
-    doubts = statistics_doubts(prepared, measured) if stated else []
+    doubts = said(measured.contradicted)
+    doubts += statistics_doubts(prepared, measured) if stated else []
     if config.input_range is not None or config.input_mean is not None:
         doubts += range_doubts(prepared, inputs)
     return [WARNING + doubt for doubt in doubts]

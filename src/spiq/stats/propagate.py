@@ -18,6 +18,7 @@ from spiq.graph.query import data_inputs, dims, is_constant, where
 from spiq.passes.batchnorm import Moments
 from spiq.passes.prepare import Prepared
 from spiq.stats.channel import ChannelStats, stats
+from spiq.stats.contradicted import Contradiction, is_suspect, mended
 from spiq.stats.doubt import with_doubt
 from spiq.stats.maps import ZERO, crowded
 from spiq.stats.routing import route_of_all
@@ -43,10 +44,12 @@ class Measured:
         stats: Statistics of each value that is known.
         unknown: Nodes where statistics end: what they read is known, but their operator or form
             has no rule. As ``Operator 'name'``.
+        contradicted: What was stated and cannot be.
     """
 
     stats: dict[ir.Value, ChannelStats]
     unknown: tuple[str, ...] = field(default=())
+    contradicted: tuple[Contradiction, ...] = field(default=())
 
 
 def measure(prepared: Prepared, inputs: Mapping[str, ChannelStats]) -> Measured:
@@ -65,13 +68,14 @@ def measure(prepared: Prepared, inputs: Mapping[str, ChannelStats]) -> Measured:
             given = _with_moments(moments, given, value)
         if given is not None:
             known[value] = given
-    unknown: list[str] = []
+    unknown, contradicted = list[str](), list[Contradiction]()
     for node in graph:
         results = _apply_rule(node, known, stated)
         for index, value in enumerate(node.outputs):
             result = results[index] if results is not None and index < len(results) else None
             moments = stated.get(value.name or "")
             if moments is not None:
+                moments = _credible(moments, node, index, known, contradicted)
                 result = _with_moments(moments, result, value)
             elif result is not None and node.op_type == "Add":
                 result = corrected(value, result, stated)
@@ -84,7 +88,24 @@ def measure(prepared: Prepared, inputs: Mapping[str, ChannelStats]) -> Measured:
         sources = data_inputs(node)
         if node.outputs[0] not in known and sources and all(value in known for value in sources):
             unknown.append(where(node))
-    return Measured(known, tuple(unknown))
+    return Measured(known, tuple(unknown), tuple(contradicted))
+
+
+def _credible(
+    moments: Moments,
+    node: ir.Node,
+    index: int,
+    known: Mapping[ir.Value, ChannelStats],
+    contradicted: list[Contradiction],
+) -> Moments:
+    """Return what is stated of an output, without what cannot be."""
+    implied = _apply_rule(node, known, {}) if is_suspect(moments) else None
+    if implied is None or index >= len(implied):
+        return moments
+    found, false = mended(moments, implied[index])
+    if false:
+        contradicted.append(Contradiction(where(node), false, moments.var.size))
+    return found
 
 
 def _apply_rule(
