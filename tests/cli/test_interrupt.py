@@ -20,7 +20,8 @@ IMPORTS = (
     *("spiq.pipeline", "onnxruntime", "onnxruntime.capi.onnxruntime_pybind11_state"),
 )
 CALLS = ("spiq.runtime.verify:check_kernels", "os:fsync", "os:link", "os:replace")
-PRINTING = "call:spiq.cli.render.tables.quantization:render_quantized"
+RENDERING = "call:spiq.cli.render.tables.quantization:render_quantized"
+PRINTING = "call:spiq.cli.output:said_last"
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs signals and fork")
 
@@ -64,9 +65,11 @@ def test_ended_on_the_way(model: Path, name: str, code: int) -> None:
 
 
 @pytest.mark.process
-def test_interrupted_while_printing(model: Path) -> None:
-    _, printed, _ = run(model, "SIGINT", PRINTING)
-    assert json.loads(printed) == {"code": 130, "said": "", "files": ["net.onnx"], "old": False}
+@pytest.mark.parametrize(("when", "old"), [(RENDERING, True), (PRINTING, False)])
+def test_interrupted_while_printing(model: Path, when: str, old: bool) -> None:
+    """What is to be printed is made before anything is written, and printed after."""
+    _, printed, _ = run(model, "SIGINT", when)
+    assert json.loads(printed) == {"code": 130, "said": "", "files": ["net.onnx"], "old": old}
 
 
 @pytest.mark.process

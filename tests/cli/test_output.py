@@ -7,6 +7,7 @@ from rich.text import Text
 from running import Capture, done
 
 from spiq.cli import output
+from spiq.cli.render import cells
 
 
 @pytest.mark.parametrize(
@@ -28,6 +29,14 @@ def test_names_in_tables_and_warnings_do_nothing_to_a_terminal(capsys: Capture) 
     page, error = capsys.readouterr()
     assert "\x1b" not in page + error
     assert error == "spiq: warning: layer \\x1b[2J and more\n"
+
+
+def test_a_name_of_two_lines_feigns_none(capsys: Capture) -> None:
+    name = "layer\nspiq: error: feigned"
+    output.show(cells.page(cells.note(name), cells.Name(name)))
+    page = capsys.readouterr().out
+    assert "\nspiq" not in page.replace("\n ", "\n")
+    assert page.count(r"layer\nspiq: error: feigned") == 2
 
 
 def test_no_field_of_a_quantization_is_always_null(model: object, capsys: Capture) -> None:

@@ -1,5 +1,6 @@
 """What cannot be done: exit code 2, one line on stderr, nothing written."""
 
+import errno
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +14,7 @@ from running import CARD, Capture, content, refused
 from spiq import pipeline
 from spiq.cli import main
 from spiq.demo import model_path
+from spiq.io.atomic import Pending
 
 
 def graph(body: str, *, opset: int = 17, weights: str = "") -> onnx.ModelProto:
@@ -149,6 +151,40 @@ def test_output_is_checked_before_the_work(
     monkeypatch.setattr(pipeline, "quantize", lambda *_, **__: pytest.fail("work was done"))
     refused(capsys, "quantize", model, "-o", "no/where.onnx")
     refused(capsys, "quantize", model, "--save-plan", "no/where.json")
+
+
+@pytest.mark.parametrize("failing", ["plan.json", "model.int8.onnx"])
+@pytest.mark.parametrize(
+    ("owner", "step"), [(os, "fsync"), (Pending, "place")], ids=["filled", "named"]
+)
+def test_a_network_and_its_plan_are_written_both_or_not_at_all(
+    model: Path,
+    capsys: Capture,
+    monkeypatch: pytest.MonkeyPatch,
+    failing: str,
+    owner: object,
+    step: str,
+) -> None:
+    """Whichever the disk takes no more of: as it is filled, or as it gets its name."""
+    calls: list[object] = []
+    place, real = ("plan.json", "model.int8.onnx").index(failing), getattr(owner, step)
+
+    def full(*given: object, **more: object) -> None:
+        calls.append(given)
+        if len(calls) == place + 1:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        real(*given, **more)
+
+    monkeypatch.setattr(owner, step, full)
+    before = content()
+    code = main(["quantize", str(model), "--save-plan=plan.json"])
+    out, said = capsys.readouterr()
+    assert (code, out) == (2, "")
+    assert said.startswith("spiq: error: ")
+    assert f"{failing}' cannot be written" in said
+    left = content().keys() - before.keys()
+    assert left == ({"plan.json"} if "('plan.json' is written)" in said else set())
+    assert bool(left) == (step == "place" and failing == "model.int8.onnx")
 
 
 def test_interruption_leaves_nothing(

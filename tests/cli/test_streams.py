@@ -7,8 +7,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from running import Capture, done, refused
+from running import Capture, content, done, refused
 
+from spiq.cli import main
 from spiq.cli.streams import lacks_memory
 
 
@@ -37,6 +38,52 @@ def test_a_closed_stdout_takes_nothing_and_the_file_is_written(model: Path, tmp_
     )
     assert (found.returncode, found.stderr) == (0, b"")
     assert out.stat().st_size > 0
+
+
+FULL = pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device always full")
+
+
+@FULL
+@pytest.mark.parametrize("form", [[], ["--json"]])
+def test_what_is_written_is_said_where_nothing_can_be_printed(
+    model: Path, tmp_path: Path, form: list[str]
+) -> None:
+    """The exit code is not that of a failure, which leaves no file."""
+    out = tmp_path / "out.onnx"
+    with open("/dev/full", "wb") as full:
+        found = subprocess.run(
+            [sys.executable, "-m", "spiq", "quantize", str(model), "-o", str(out), *form],
+            stdout=full, stderr=subprocess.PIPE, check=False,
+        )  # fmt: skip
+    assert found.returncode == 1
+    assert found.stderr.startswith(f"spiq: warning: {str(out)!r} is written, but".encode())
+    assert found.stderr.count(b"\n") == 1
+    assert out.stat().st_size > 0
+
+
+@FULL
+def test_warnings_that_nobody_takes_change_nothing(model: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out.onnx"
+    with open("/dev/full", "wb") as full:
+        command = [sys.executable, "-m", "spiq", "quantize"]
+        done = subprocess.run([*command, str(model), "-o", str(out)], stderr=full,
+                              stdout=subprocess.DEVNULL, check=False)  # fmt: skip
+        failed = subprocess.run([*command, "nothing"], stderr=full, check=False)
+    assert (done.returncode, failed.returncode) == (0, 2)
+    assert out.stat().st_size > 0
+
+
+def test_what_fails_as_it_is_put_into_words_leaves_no_file(
+    model: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def without_memory(*_: object, **__: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr("spiq.cli.output.page", without_memory)
+    before = content()
+    assert main(["quantize", str(model), "--save-plan=plan.json"]) == 2
+    assert content() == before
+    assert capsys.readouterr().out == ""
 
 
 def test_too_little_memory_is_one_line(model: Path) -> None:

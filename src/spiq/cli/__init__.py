@@ -4,6 +4,7 @@ Everything heavy is imported inside the commands, so that ``spiq --help`` answer
 Results go to stdout, as a table or with ``--json`` for machines. Errors are one line on stderr:
 
     0      done
+    1      done, and written, but nobody takes what is printed
     2      a model, an option or a file is wrong; nothing was written
     130    interrupted; nothing was half-written
 

@@ -1,7 +1,6 @@
 """The parser: which commands there are, and how each of their errors is said."""
 
 import logging
-import os
 import sys
 from collections.abc import Sequence
 from typing import Annotated, Any
@@ -14,10 +13,10 @@ from spiq.cli.card import app as card
 from spiq.cli.demo import demo
 from spiq.cli.evaluate import evaluate
 from spiq.cli.inspect import inspect
-from spiq.cli.output import one_line
+from spiq.cli.output import complain, drop_stdout, one_line
 from spiq.cli.plan import app as plan
 from spiq.cli.quantize import quantize
-from spiq.cli.streams import FAILED
+from spiq.cli.streams import FAILED, UNPRINTED
 from spiq.cli.sweep import sweep
 from spiq.errors import SpiqError
 
@@ -67,15 +66,15 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _failed(message: str) -> int:
-    print("spiq: error:", one_line(message), file=sys.stderr)
+    complain(f"spiq: error: {one_line(message)}")
     return FAILED
 
 
 def _unprinted(error: OSError) -> int:
     """Leave without the result, which nobody takes: the pipe is closed, or the disk full."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is still to be flushed
+    drop_stdout()
     if isinstance(error, BrokenPipeError):
-        return 1  # as the parser does where it notices itself
+        return UNPRINTED  # as the parser does where it notices itself
     return _failed(f"the result cannot be printed: {error.strerror}: print it elsewhere")
 
 

@@ -1,10 +1,13 @@
 """What commands print: results to stdout, progress (on a terminal only) and warnings to stderr."""
 
+import io
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
+
+from spiq.cli.streams import UNPRINTED
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance as Found
@@ -23,7 +26,14 @@ _FILE_WIDTH = 120
 def result(
     found: "Found", render: "Callable[..., RenderableType]", *, json: bool, **more: str
 ) -> None:
-    """Print what a command found, as JSON or as the table that ``render`` makes of it.
+    """Print what a command found, see :func:`rendered`."""
+    print(rendered(found, render, json=json, **more), end="")
+
+
+def rendered(
+    found: "Found", render: "Callable[..., RenderableType]", *, json: bool, **more: str
+) -> str:
+    """Return what a command found, as JSON or as the table that ``render`` makes of it.
 
     Args:
         found: A result, such as a ``QuantizeResult``.
@@ -33,14 +43,16 @@ def result(
     """
     from spiq.cli.render.json import render_json
 
-    if json:
-        print(render_json(found, **more))
-    else:
-        show(render(found, **more))
+    return render_json(found, **more) + "\n" if json else page(render(found, **more))
 
 
 def show(table: "RenderableType") -> None:
     """Print a table, whatever characters names in it are of."""
+    print(page(table), end="")
+
+
+def page(table: "RenderableType") -> str:
+    """Return a table as it is printed here, whatever characters names in it are of."""
     from rich.console import Console
     from rich.segment import Segment, Segments
 
@@ -51,12 +63,51 @@ def show(table: "RenderableType") -> None:
         Segment(text if control else plain(text), style, control)
         for text, style, control in console.render(table)
     )
-    console.print(Segments(parts), end="")
+    paper = io.StringIO()
+    copy = Console(
+        file=paper, width=console.width, force_terminal=console.is_terminal, markup=False,
+        color_system=console.color_system,  # type: ignore[arg-type]
+        highlight=False, emoji=False, legacy_windows=False,
+    )  # fmt: skip
+    copy.print(Segments(parts), end="")
+    return paper.getvalue()
+
+
+def said_last(text: str, *, written: str) -> int:
+    """Print a result when all that was to be done is done; return the exit code.
+
+    Where it cannot be printed, what was done is done all the same, and is said.
+
+    Args:
+        text: The result.
+        written: The file that is there now.
+    """
+    try:
+        print(text, end="", flush=True)
+    except (OSError, MemoryError) as error:
+        if isinstance(error, OSError):
+            drop_stdout()
+        if not isinstance(error, BrokenPipeError):
+            reason = getattr(error, "strerror", None) or "out of memory"
+            warn(f"{written!r} is written, but what was done cannot be printed: {reason}")
+        return UNPRINTED
+    return 0
+
+
+def drop_stdout() -> None:
+    """Take it that nobody reads stdout, not even what is still to be flushed."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def warn(message: str) -> None:
     """Print a warning, one line."""
-    print("spiq: warning:", one_line(message), file=sys.stderr)
+    complain(f"spiq: warning: {one_line(message)}")
+
+
+def complain(line: str) -> None:
+    """Print a line to stderr; where that takes none, the exit code says enough."""
+    with suppress(OSError):
+        print(line, file=sys.stderr, flush=True)
 
 
 def one_line(message: str) -> str:

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from spiq.cli import options, output
-from spiq.errors import ConfigError, OutputError
+from spiq.errors import ConfigError
 
 if TYPE_CHECKING:
     from spiq.config import Config
     from spiq.planning.plan.values import Plan
-    from spiq.quantized import QuantizeResult
+    from spiq.quantized import Quantized
 
 
 def quantize(
@@ -54,16 +54,24 @@ def quantize(
         )
     how = options.config(context) if plan is None else _load(plan)
     written = out or model.parent / f"{model.name.removesuffix('.onnx')}.int8.onnx"
-    targets = _check_outputs(model, plan, written, save_plan, force)
-    report = _quantize(model, how, targets, force)
+    _check_outputs(model, plan, written, save_plan, force)
+    made = _quantize(model, how)
+
+    # All that may fail comes before the files: what fails leaves nothing behind.
     from spiq.cli.render.tables import quantization as tables
 
     names = {"model": str(model), "output": str(written)}
     if plan is not None:
         names["plan"] = str(plan)
-    output.result(report, tables.render_quantized, json=json, **names)
-    for warning in tables.warnings(report):
+    page = output.rendered(made.report, tables.render_quantized, json=json, **names)
+    warnings = tables.warnings(made.report)
+
+    _write(made, model, written, save_plan, force)
+    code = output.said_last(page, written=str(written))
+    for warning in warnings:
         output.warn(warning)
+    if code:
+        raise typer.Exit(code)
 
 
 def _load(path: Path) -> "Plan":
@@ -74,7 +82,7 @@ def _load(path: Path) -> "Plan":
 
 def _check_outputs(
     model: Path, plan: Path | None, written: Path, save_plan: Path | None, force: bool
-) -> tuple[Path, Path | None]:
+) -> None:
     """Check where to write, before the work that takes time."""
     from spiq.io.write import check_output
 
@@ -86,28 +94,23 @@ def _check_outputs(
     for path in (target, wanted):
         if path is not None and path == read:
             raise ConfigError(f"{str(path)!r} is the plan that is read: choose another name")
-    return written, save_plan
 
 
-def _quantize(
-    model: Path, how: "Config | Plan", targets: tuple[Path, Path | None], force: bool
-) -> "QuantizeResult":
+def _quantize(model: Path, how: "Config | Plan") -> "Quantized":
     from spiq import pipeline
     from spiq.config import Config
-    from spiq.io.write import write
 
     with output.steps(pipeline.STEPS) as tell:
         if isinstance(how, Config):
-            result = pipeline.quantize(model, how, progress=tell)
-        else:
-            result = pipeline.apply(model, how, progress=tell)
-    written, save_plan = targets
-    if save_plan is not None:  # first: if it cannot be, nothing is written
-        write(result.plan.to_json().encode(), save_plan, source=model)
-    try:
-        write(result.model, written, source=model, force=force)
-    except OutputError as error:
-        if save_plan is None:
-            raise
-        raise OutputError(f"{error}; the plan is in {str(save_plan)!r}") from error
-    return result.report
+            return pipeline.quantize(model, how, progress=tell)
+        return pipeline.apply(model, how, progress=tell)
+
+
+def _write(
+    made: "Quantized", model: Path, written: Path, save_plan: Path | None, force: bool
+) -> None:
+    """Write the network and, if wanted, its plan: both or none."""
+    from spiq.io.write import write
+
+    beside = {} if save_plan is None else {str(save_plan): made.plan.to_json().encode()}
+    write(made.model, written, source=model, force=force, beside=beside)

@@ -9,6 +9,9 @@ import codecs
 import os
 import sys
 
+UNPRINTED = 1
+"""Exit code where all is done, and nobody takes what is printed."""
+
 FAILED = 2
 """Exit code where a model, an option, a file or the machine does not do."""
 

@@ -7,6 +7,9 @@ hold, the weights go to a file beside the model, see :mod:`spiq.io.external`.
 
 import errno
 import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import onnx
@@ -15,7 +18,7 @@ from google.protobuf.message import EncodeError  # type: ignore[import-untyped]
 
 from spiq.errors import ModelError, OutputError
 from spiq.graph.skeleton import PLAIN_CONSTANTS
-from spiq.io.atomic import pending, tidy
+from spiq.io.atomic import Pending, pending, tidy
 from spiq.io.external import undo, write_large
 
 Network = ir.Model | onnx.ModelProto | bytes
@@ -38,6 +41,7 @@ def write(
     *,
     source: str | os.PathLike[str] | None = None,
     force: bool = False,
+    beside: Mapping[str, bytes] | None = None,
 ) -> None:
     """Write a network to a file.
 
@@ -46,21 +50,27 @@ def write(
         path: The ONNX file to write. Where it is a link, the file that it leads to is replaced.
         source: The file that the network was read from, which is not overwritten by accident.
         force: Overwrite ``source`` all the same.
+        beside: Other files that are to be there if the network is, such as its plan, with their
+            contents.
 
     Raises:
-        OutputError: The file cannot be written; what was there before is unchanged.
+        OutputError: The file cannot be written; what was there before is unchanged, but for a file
+            beside it where the message says so.
         ModelError: The network cannot be serialized.
     """
     target = check_output(path, source=source, force=force)
     tidy(target.parent, undo(target.parent))
     too_large = _too_large(model)
-    try:
-        if too_large is not None:
+    contents: dict[str | os.PathLike[str], bytes] = {}
+    contents.update(beside or {})
+    targets = {name: check_output(name, source=source) for name in contents} | {path: target}
+    if too_large is None:
+        contents[path] = model if isinstance(model, bytes) else serialize(model)
+    with ExitStack() as opened:
+        _all_placed([_written(n, targets[n], text, opened) for n, text in contents.items()])
+    if too_large is not None:
+        with _refused(path):
             write_large(too_large, target, lambda model: _encoded(_message(model)))
-        else:
-            _write(model if isinstance(model, bytes) else serialize(model), target)
-    except OSError as error:
-        raise _failure(path, error) from error
 
 
 def serialize(model: ir.Model | onnx.ModelProto) -> bytes:
@@ -176,10 +186,45 @@ def _too_large(model: Network) -> ir.Model | None:
     return model if size > _LIMIT else None
 
 
-def _write(content: bytes, target: Path) -> None:
-    with pending(target.parent) as file:
+@dataclass(frozen=True)
+class _Written:
+    """A file that is whole, and has no name yet."""
+
+    name: str | os.PathLike[str]
+    target: Path
+    file: Pending
+
+
+def _written(
+    name: str | os.PathLike[str], target: Path, content: bytes, opened: ExitStack
+) -> _Written:
+    """Write a file that gets its name later: from then on, no lack of space stops it."""
+    with _refused(name):
+        file = opened.enter_context(pending(target.parent))
         file.stream.write(content)
-        file.place(target)
+        file.stream.flush()
+        os.fsync(file.stream.fileno())
+    return _Written(name, target, file)
+
+
+def _all_placed(files: Sequence[_Written]) -> None:
+    """Give files their names, one after the other."""
+    for number, written in enumerate(files):
+        try:
+            with _refused(written.name):
+                written.file.place(written.target)
+        except OutputError as error:
+            done = ", ".join(repr(os.fspath(other.name)) for other in files[:number])
+            raise OutputError(f"{error} ({done} is written)" if done else str(error)) from error
+
+
+@contextmanager
+def _refused(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Speak of a file that cannot be written."""
+    try:
+        yield
+    except OSError as error:
+        raise _failure(path, error) from error
 
 
 def _failure(path: str | os.PathLike[str], error: OSError | ValueError) -> OutputError:

@@ -26,14 +26,19 @@ def page(*parts: RenderableType) -> RenderableType:
 
 def note(text: str) -> Text:
     """Return a line that explains a table."""
-    return Text(text, style="dim")
+    return Text(flat(text), style="dim")
+
+
+def flat(text: str) -> str:
+    """Return text in one line: a break in it is a name's, which might feign a line of spiq's."""
+    return text if text.isprintable() else "\\n".join(text.splitlines())
 
 
 class Name:
     """A name that loses its beginning where it is too long: /features/0/conv -> …0/conv."""
 
     def __init__(self, name: str):
-        self.name = name
+        self.name = flat(name)
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         width = options.max_width

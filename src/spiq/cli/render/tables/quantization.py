@@ -31,8 +31,11 @@ def render_quantized(
     done, total = result.quantized_layers, len(result.layers)
     snr = Text("\n").join(
         [
-            *(Text.assemble(*_ratio(result, name), f"  {name}") for name in result.snr_db),
-            *(Text(f"{cells.NOTHING}  {name}: {why}") for name, why in result.no_snr.items()),
+            *(
+                Text.assemble(*_ratio(result, name), f"  {cells.flat(name)}")
+                for name in result.snr_db
+            ),
+            *(Text(cells.flat(f"{cells.NOTHING}  {n}: {why}")) for n, why in result.no_snr.items()),
         ]
     )
     before, after = result.bytes_before, result.bytes_after
@@ -115,7 +118,7 @@ def _percent(share: float | None) -> str:
 def _most_error(shares: dict[str, float]) -> list[tuple[str, object]]:
     """Return a row that names the layers of which most error is expected."""
     worst = sorted(shares, key=lambda name: -shares[name])[:_WORST]
-    lines = [Text(f"{_percent(shares[name]):>6}  {name}") for name in worst]
+    lines = [Text(f"{_percent(shares[name]):>6}  {cells.flat(name)}") for name in worst]
     return [("most error", Text("\n").join(lines))] if lines else []
 
 
@@ -178,14 +181,14 @@ def _left_in_float(layers: Iterable["LayerResult"]) -> list[tuple[str, object]]:
 
 def _listed(names: Iterable[str], *, indent: str = "") -> list[Text]:
     every = list(names)
-    lines = [Text(f"{indent}{name}") for name in every[:_LISTED]]
+    lines = [Text(indent + cells.flat(name)) for name in every[:_LISTED]]
     if len(every) > _LISTED:
         lines.append(Text(f"{indent}and {len(every) - _LISTED} more", style="dim"))
     return lines
 
 
 def _notes(notes: Iterable[str]) -> list[Text]:
-    return [Text(f"note: {n}", style="dim") for n in notes if not n.startswith(WARNING)]
+    return [cells.note(f"note: {n}") for n in notes if not n.startswith(WARNING)]
 
 
 def _more(incomplete: bool) -> str:
