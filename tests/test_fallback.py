@@ -1,12 +1,13 @@
 """A layer without an integer form stays in float, and the rest of the network is quantized."""
 
 import numpy as np
+import onnx
 import pytest
 
 from small_networks import build, floats, run
 from spiq import Config, quantize
 from spiq import pipeline as module
-from spiq.errors import VerificationError
+from spiq.errors import ModelError, VerificationError
 from spiq.runtime.snr import snr_db
 
 
@@ -33,7 +34,7 @@ def test_what_cannot_be_mended_is_an_error(
     """Nothing is tried twice, and nothing for ever."""
     tries = []
 
-    def refuse(*_: object) -> None:
+    def refuse(*_: object, **__: object) -> None:
         tries.append(1)
         raise VerificationError("no", nodes=known)
 
@@ -42,3 +43,33 @@ def test_what_cannot_be_mended_is_an_error(
     with pytest.raises(VerificationError, match="no"):
         quantize(model, Config())
     assert len(tries) == 1 + bool(known)
+
+
+MADE_FOR_24 = (
+    "[c1] c = Conv<pads=[1,1,1,1]>(x, w1) [r] r = Relu(c) [f] f = Flatten(r) "
+    "[g] y = Gemm<transB=1>(f, w2)"
+)
+
+
+def made_for_24() -> onnx.ModelProto:
+    return build(MADE_FOR_24, inputs="float[N,3,H,W] x", w1=(4, 3, 3, 3), w2=(5, 4 * 24 * 24))
+
+
+@pytest.mark.parametrize("bits", [8, 4])
+def test_a_network_made_for_one_size_that_it_leaves_open(bits: int) -> None:
+    """The size that is said is taken throughout: to observe, to round, and to compare."""
+    model = made_for_24()
+    result = quantize(model, Config(input_size=24, weight_bits=bits))
+    assert result.report.quantized_layers == 2
+    feed = {"x": np.random.default_rng(0).uniform(-2, 2, (4, 3, 24, 24)).astype(np.float32)}
+    assert snr_db(run(model, feed)["y"], run(result.model, feed)["y"]) > (20 if bits == 8 else 8)
+
+
+def test_messages_show_shapes_as_the_network_states_them() -> None:
+    words = r"the input was 'x' \[1, 3, 320, 320\], of \[N, 3, H, W\]: say what size .*--input-size"
+    with pytest.raises(ModelError, match=words):
+        quantize(made_for_24())
+    model = build("[c1] c = Conv(x, w1) [c2] y = Conv(c, w2)", inputs="float[N,3,H,16] x",
+                  w1=(4, 3, 1, 1), w2=(4, 9, 1, 1))  # fmt: skip
+    with pytest.raises(ModelError, match=r"for an input of shape \[N, 4, \?, 16\]"):
+        quantize(model)

@@ -20,6 +20,7 @@ from spiq.passes.equalize import equalize
 from spiq.passes.prepare import Prepared, prepare
 from spiq.runtime.images import Shown, shown
 from spiq.runtime.observe import observe, unstated
+from spiq.runtime.synthetic import PICTURE_SIZE
 from spiq.runtime.trials import tried
 from spiq.stats.channel import Array, ChannelStats
 from spiq.stats.consistency import range_doubts, statistics_doubts
@@ -49,6 +50,7 @@ class Analysis:
         notes: Assumptions made, a sentence each; what casts doubt on the result begins with
             ``WARNING``.
         images: Real images, if there are any.
+        size: Height and width of the input where the network leaves them open, if it is said.
     """
 
     prepared: Prepared
@@ -56,6 +58,7 @@ class Analysis:
     pictured: Mapping[str, tuple[Array, Array]]
     notes: tuple[str, ...]
     images: Shown | None = None
+    size: int | None = None
 
     @property
     def graph(self) -> ir.Graph:
@@ -95,14 +98,17 @@ def analyse(
     doubts = _doubts(prepared, measured, inputs, config, stated=mostly)
     if missing:
         notes += _observed(len(missing), stated=len(prepared.stated))
-        prepared = observe(prepared, missing, pictured, size=config.input_size, images=images)
+        prepared = observe(
+            prepared, missing, pictured, size=config.input_size or PICTURE_SIZE, images=images
+        )
         measured = measure(prepared, inputs)
     notes += doubts
 
     if METHODS[config.method].equalizes:
         prepared = equalize(prepared)
         measured = measure(prepared, inputs)
-    return Analysis(prepared, measured, told.ends, (*notes, *_gaps(measured)), images)
+    noted = (*notes, *_gaps(measured))
+    return Analysis(prepared, measured, told.ends, noted, images, config.input_size)
 
 
 @dataclass(frozen=True)
@@ -132,7 +138,7 @@ def _images(prepared: Prepared, config: Config) -> Shown | None:
         return None
     found = listed(Path(config.images))
     graph, order = prepared.model.graph, config.input_order
-    return shown(found, graph, order=order, size=config.input_size)
+    return shown(found, graph, order=order, size=config.input_size or PICTURE_SIZE)
 
 
 def _inputs(
@@ -142,7 +148,7 @@ def _inputs(
     told = config.input_range is not None or config.input_mean is not None
     own = images.own_range() if images is not None and not told else {}
     judged = {} if told else {n: v for n, v in judge(prepared).items() if n not in own}
-    verdicts = tried(prepared, judged)
+    verdicts = tried(prepared, judged, config.input_size)
     pictured, notes = input_stats(prepared, config, known_ends, verdicts, own)
     if images is not None:
         images = images.scaled(pictured)

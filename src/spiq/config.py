@@ -40,8 +40,8 @@ class Config:
         input_mean: Mean per channel of the usual preprocessing, ``(pixel - mean) / std``.
         input_std: Standard deviation per channel of the same. Where all of them are at most 1 and
             some below, and no mean is above 1, pixels are taken to lie in 0..1, else in 0..255.
-        input_size: Height and width of pictures where the network leaves them open and has to be
-            shown some.
+        input_size: Height and width of pictures where the network leaves them open; None takes 320
+            to observe it, and less where less will do.
         input_order: ``RGB`` or ``BGR``, the order of the input's colours; it matters to ``images``.
         images: A few images without labels, if there are any: a folder of image files, or an
             ``.npz`` file with an array ``images`` (see :mod:`spiq.io.images`).
@@ -61,7 +61,7 @@ class Config:
     input_range: tuple[Range, ...] | None = None
     input_mean: tuple[float, ...] | None = None
     input_std: tuple[float, ...] | None = None
-    input_size: int = 320
+    input_size: int | None = None
     input_order: str = "RGB"
     images: str | os.PathLike[str] | None = None
 
@@ -86,7 +86,8 @@ class Config:
             raise ConfigError("input_mean and input_std belong together: give both or neither")
         if self.input_range is not None and self.input_mean is not None:
             raise ConfigError("give either input_range or input_mean and input_std, not both")
-        _between("input_size", self.input_size, 8, 4096)
+        if self.input_size is not None:
+            _between("input_size", self.input_size, 8, 4096)
         _one_of("input_order", self.input_order, ("RGB", "BGR"))
         if self.input_std is not None and min(self.input_std) <= 0:
             raise ConfigError(f"input_std {self.input_std}: every value must be positive")

@@ -206,7 +206,9 @@ def _carry_out(decided: _Decided, run: _Run) -> Quantized:
 
     run.tell("verify")
     original, size = _original(run.source)
-    verified = verify(original, quantized, resolved, decided.analysis.pictured)
+    verified = verify(
+        original, quantized, resolved, decided.analysis.pictured, size=decided.analysis.size
+    )
 
     report = QuantizeResult(
         method=plan.method,
@@ -234,7 +236,9 @@ def _rewrite(decided: _Decided, resolved: Resolved, tell: Progress) -> None:
 
     tell("rewrite")
     coarse = [name for name, layer in resolved.layers.items() if needs_correlation(layer)]
-    correlations = observe_correlations(model, coarse, stats, decided.analysis.images)
+    correlations = observe_correlations(
+        model, coarse, stats, decided.analysis.images, size=decided.analysis.size
+    )
     inputs = layer_inputs(model.graph, resolved, stats, correlations)
 
     if METHODS[decided.plan.method].dynamic:

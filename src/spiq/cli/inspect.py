@@ -23,7 +23,7 @@ def inspect(
     input_range: options.InputRange = None,
     input_mean: options.InputMean = None,
     input_std: options.InputStd = None,
-    input_size: options.InputSize = 320,
+    input_size: options.InputSize = None,
     input_order: options.InputOrder = "RGB",
     images: options.Images = None,
     card: options.Card = None,

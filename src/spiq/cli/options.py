@@ -72,7 +72,12 @@ InputStd = Annotated[
     typer.Option(metavar="S[,S...]", help="Its std. Below 1: pixels are 0..1, else 0..255."),
 ]
 InputSize = Annotated[
-    int, typer.Option(metavar="N", help="Height and width of the input where they are not fixed.")
+    int | None,
+    typer.Option(
+        metavar="N",
+        help="Height and width of the input where they are not fixed. Default: 320 to observe.",
+        show_default=False,
+    ),
 ]
 
 InputOrder = Annotated[

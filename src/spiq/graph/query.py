@@ -1,5 +1,7 @@
 """Small questions that every pass asks of a graph."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
@@ -45,6 +47,23 @@ def dims(value: ir.Value | None) -> list[int | None] | None:
     if value is None or value.shape is None:
         return None
     return [size if isinstance(size, int) else None for size in value.shape]
+
+
+def shape_text(shape: Sequence[object] | ir.Shape | None) -> str:
+    """Return a shape as its network states it: ``[N, 3, ?, 224]``, ? for a size without a name."""
+    if shape is None:
+        return "[...]"
+    sizes = (size.value if isinstance(size, ir.SymbolicDim) else size for size in shape)
+    return f"[{', '.join('?' if _nameless(size) else str(size) for size in sizes)}]"
+
+
+def _nameless(size: object) -> bool:
+    return size is None or str(size).startswith("unk__")  # as shape inference calls them
+
+
+def shown(value: ir.Value | None) -> str:
+    """Return how messages show the shape of a tensor, the names of dynamic sizes included."""
+    return shape_text(None if value is None else value.shape)
 
 
 def rank(value: ir.Value | None) -> int | None:

@@ -12,7 +12,7 @@ import numpy as np
 import onnx_ir as ir
 
 from spiq.errors import ModelError, UnsupportedError
-from spiq.graph.query import constant, dims, ints
+from spiq.graph.query import constant, dims, ints, shown
 from spiq.io.checks import describe
 
 Size = int | None
@@ -104,14 +104,14 @@ def extents(model: ir.Model, *, where: str) -> None:
             continue
         if value in inputs and 0 in shape:
             raise ModelError(
-                f"{where}: input {value.name!r} has the shape {shape}, which holds nothing: export "
-                "the network again"
+                f"{where}: input {value.name!r} has the shape {shown(value)}, which holds nothing: "
+                "export the network again"
             )
         size = _bytes_of(value.dtype) * math.prod(length for length in shape if length is not None)
         if size > _MOST:
             raise UnsupportedError(
-                f"{where}: tensor {value.name!r} of shape {shape} takes {size / 1e9:.3g} GB, but "
-                "the network has to be run to check it: export it for smaller inputs"
+                f"{where}: tensor {value.name!r} of shape {shown(value)} takes {size / 1e9:.3g} "
+                "GB, but the network has to be run to check it: export it for smaller inputs"
             )
         if value in inputs and len(shape) == 4 and (shape[0] or 0) > _BATCH:
             raise UnsupportedError(
@@ -208,7 +208,8 @@ def _convolution(node: ir.Node) -> str | None:
     across = None if weight[1] is None else weight[1] * groups
     channels, outputs = (across, weight[0]) if node.op_type == "Conv" else (weight[0], across)
     if data is not None and (len(data) != len(weight) or _differ(data[1], channels)):
-        return f"has {groups} groups and a weight of shape {weight} for an input of shape {data}"
+        given = shown(node.inputs[0])
+        return f"has {groups} groups and a weight of shape {weight} for an input of shape {given}"
     return _vectors(node, (2,), outputs)
 
 
@@ -216,7 +217,7 @@ def _vectors(node: ir.Node, places: tuple[int, ...], size: Size) -> str | None:
     for value in _given(node, places):
         shape = dims(value)
         if shape is not None and (len(shape) != 1 or _differ(shape[0], size)):
-            return f"has {value.name!r} of shape {shape} for {size} channels"
+            return f"has {value.name!r} of shape {shown(value)} for {size} channels"
     return None
 
 
@@ -243,14 +244,14 @@ def _slope(node: ir.Node) -> str | None:
         return None
     pairs = zip(slope[::-1], data[::-1], strict=False)
     if len(slope) > len(data) or any(size != 1 and _differ(size, there) for size, there in pairs):
-        return f"has a slope of shape {slope} for an input of shape {data}"
+        return f"has a slope of shape {slope} for an input of shape {shown(node.inputs[0])}"
     return None
 
 
 def _permutation(node: ir.Node) -> str | None:
     shape, order = dims(node.inputs[0]), ints(node, "perm", [])
     if order and shape is not None and len(order) != len(shape):
-        return f"permutes {len(order)} dimensions of an input of shape {shape}"
+        return f"permutes {len(order)} dimensions of an input of shape {shown(node.inputs[0])}"
     return None
 
 
@@ -258,7 +259,7 @@ def _numbers(node: ir.Node) -> str | None:
     for value in _given(node, (1, 2) if node.op_type == "Clip" else (0, 1, 2)):
         shape = dims(value)
         if shape not in (None, [], [1], [None]):
-            return f"takes a single number, but {value.name!r} has the shape {shape}"
+            return f"takes a single number, but {value.name!r} has the shape {shown(value)}"
     return None
 
 

@@ -18,7 +18,7 @@ from spiq.passes.batchnorm import weight_and_bias
 from spiq.passes.cleanup import kernel_shape
 from spiq.runtime.expose import expose
 from spiq.runtime.images import Shown
-from spiq.runtime.synthetic import synthetic_inputs
+from spiq.runtime.synthetic import DYNAMIC_SIZE, synthetic_inputs
 from spiq.stats.channel import ChannelStats
 from spiq.stats.correlation import Correlation, Samples, assumed, no_samples
 from spiq.stats.rules.linear import grouped
@@ -38,6 +38,8 @@ def observe_correlations(
     layers: Iterable[str],
     stats: Mapping[ir.Value, ChannelStats],
     images: Shown | None = None,
+    *,
+    size: int | None = None,
 ) -> dict[str, Correlation]:
     """Return the correlation of the inputs of convolutions, by name of the layer.
 
@@ -49,6 +51,7 @@ def observe_correlations(
         layers: Names of the layers to look at.
         stats: Statistics of the network's tensors.
         images: Real images, if there are any; where they are few, synthetic ones follow.
+        size: Height and width of inputs that leave them open.
 
     Raises:
         ModelError: The network does not run.
@@ -67,7 +70,10 @@ def observe_correlations(
     weights = sum(weight_and_bias(node)[0].size for node in watched)
     most = _FEWER if weights > _LARGE else IMAGES
     real = images.feeds(exposed.session, most) if images is not None else ()
-    drawn = (synthetic_inputs(exposed.session, ends, images=1, seed=seed) for seed in range(most))
+    drawn = (
+        synthetic_inputs(exposed.session, ends, images=1, seed=seed, size=size or DYNAMIC_SIZE)
+        for seed in range(most)
+    )
     for given in islice(chain(real, drawn), most):
         arrays = exposed.run(given)
         for node in watched:

@@ -10,6 +10,7 @@ import numpy.typing as npt
 import onnxruntime as ort
 
 from spiq.errors import ConfigError, ModelError
+from spiq.graph.query import shape_text
 
 
 def session(
@@ -87,12 +88,27 @@ def call(
     try:
         results: list[Any] = opened.run(names, feeds)
     except Exception as error:  # the runtime's exceptions share no public base class
-        sizes = ", ".join(f"{name} {list(array.shape)}" for name, array in feeds.items())
         raise ModelError(
-            f"{where}: ONNX Runtime cannot run it: {_reason(error)}: the input was {sizes}, "
-            "export a network that is made for other sizes with them"
+            f"{where}: ONNX Runtime cannot run it: {_reason(error)}: {_given(opened, feeds)}"
         ) from error
     return results
+
+
+def _given(opened: ort.InferenceSession, feeds: Mapping[str, npt.NDArray[np.generic]]) -> str:
+    """Say what the inputs were, and what to do where the network does not say what they may be."""
+    stated = {value.name: value.shape for value in opened.get_inputs()}
+    parts, is_open = [], False
+    for name, array in feeds.items():
+        sizes = stated.get(name, array.shape)
+        differs = list(sizes[1:]) != list(array.shape[1:])
+        parts.append(f"'{name}' {list(array.shape)}" + f", of {shape_text(sizes)}" * differs)
+        is_open |= differs
+    todo = (
+        "say what size the network is made for (--input-size), or export it with that"
+        if is_open
+        else "export a network that is made for other sizes with them"
+    )
+    return f"the input was {', '.join(parts)}: {todo}"
 
 
 def _reason(error: Exception) -> str:

@@ -65,6 +65,7 @@ def synthetic_inputs(
     *,
     images: int | None = None,
     seed: int = 0,
+    size: int = DYNAMIC_SIZE,
 ) -> Tensors:
     """Return a batch of synthetic inputs for a network: dead leaves where it takes pictures.
 
@@ -73,8 +74,9 @@ def synthetic_inputs(
         ranges: Range of each image input, by name; -2 to 2 where it is missing.
         images: How many; by default a few, fewer the larger they are.
         seed: Of the random numbers.
+        size: Height and width where they are not fixed.
     """
-    shapes = _shapes(opened, DYNAMIC_SIZE)
+    shapes = _shapes(opened, size)
     batch = images or _batch(shapes)
     return _filled(opened, ranges, shapes, batch, seed, partial(dead_leaves, seed=seed))
 
@@ -108,6 +110,7 @@ def soft_pictures(
     ranges: Mapping[str, Span] | None = None,
     *,
     number: int,
+    size: int = SOFT_SIZE,
 ) -> Tensors:
     """Return a batch of inputs that nothing was chosen by, to see how a network does.
 
@@ -115,14 +118,15 @@ def soft_pictures(
         opened: The network.
         ranges: Range of each image input, by name; -2 to 2 where it is missing.
         number: Of the batch: all pictures of one are of the same kind, and four batches of all.
+        size: Height and width where they are not fixed.
     """
 
     def drawn(shape: Sequence[int]) -> Images:
-        count, *size = shape
+        count, *each = shape
         turns = range(number, number + count * len(SOFT_KINDS), len(SOFT_KINDS))
-        return np.stack([soft_picture(turn, (size[0], size[1], size[2])) for turn in turns])
+        return np.stack([soft_picture(turn, (each[0], each[1], each[2])) for turn in turns])
 
-    shapes = _shapes(opened, SOFT_SIZE)
+    shapes = _shapes(opened, size)
     return _filled(opened, ranges, shapes, _batch(shapes), _UNSEEN + number, drawn)
 
 

@@ -78,29 +78,32 @@ class _Watched:
         return list(dict.fromkeys([*self.biases, *self.norms]))
 
 
-def tried(prepared: Prepared, verdicts: Mapping[str, Verdict]) -> dict[str, Verdict]:
+def tried(
+    prepared: Prepared, verdicts: Mapping[str, Verdict], size: int | None = None
+) -> dict[str, Verdict]:
     """Return the verdicts with what the network does on pictures, where they are in doubt.
 
     Args:
         prepared: The network. It is left as it is.
         verdicts: What the file says of each picture input, by name.
+        size: Height and width of inputs that leave them open.
 
     Raises:
         ModelError: The network does not run.
     """
     return {
-        name: _tried(prepared, name, verdict) if verdict.rivals else verdict
+        name: _tried(prepared, name, verdict, size or DYNAMIC_SIZE) if verdict.rivals else verdict
         for name, verdict in verdicts.items()
     }
 
 
-def _tried(prepared: Prepared, name: str, verdict: Verdict) -> Verdict:
+def _tried(prepared: Prepared, name: str, verdict: Verdict, size: int) -> Verdict:
     watched = _watched(prepared)
     if len(watched.biases) < _FEWEST and not watched.norms:
         return verdict
     value = next(value for value in prepared.model.graph.inputs if value.name == name)
     opened = _opened(prepared, watched.names)
-    pictures = _pictures(value)
+    pictures = _pictures(value, size)
     evidence = np.full((len(CONVENTIONS), 2), -_OUT_OF_THE_QUESTION)
     for index, convention in enumerate(CONVENTIONS):
         if verdict.odds[index] > -_OUT_OF_THE_QUESTION:
@@ -154,10 +157,10 @@ def _captured(node: onnx.NodeProto) -> set[str]:
     return own.union(*(_captured(inside) for inside in inner))
 
 
-def _pictures(value: ir.Value) -> Images:
+def _pictures(value: ir.Value, open_size: int) -> Images:
     """Return pictures of values from 0 to 1, as the input has them."""
     shape, axis = dims(value) or [], channel_axis(value)
-    sizes = [size or DYNAMIC_SIZE for index, size in enumerate(shape) if index not in (0, axis)]
+    sizes = [size or open_size for index, size in enumerate(shape) if index not in (0, axis)]
     channels = shape[axis] or _COLOURS
     *deep, height, width = sizes if len(sizes) > 1 else [1, *sizes]
     flat = dead_leaves((PICTURES, channels, height, width))

@@ -61,6 +61,8 @@ def verify(
     quantized: bytes,
     resolved: Resolved,
     ends: Mapping[str, Span] | None = None,
+    *,
+    size: int | None = None,
 ) -> Verified:
     """Check ``quantized`` against ``original``; return the SNR of each float output, or why none.
 
@@ -69,6 +71,7 @@ def verify(
         quantized: The quantized one.
         resolved: What was done to it.
         ends: Ranges of inputs, where they are not those that are stored.
+        size: Height and width of inputs that leave them open.
 
     Raises:
         VerificationError: It does not load, does not run, is not finite, lost an integer kernel,
@@ -82,7 +85,10 @@ def verify(
     # As it is: quicker to open, and half the memory.
     reference = session(original, optimize=False, lean=lean)
     ranges = {**_input_ranges(resolved), **(ends or {})}
-    batches = [soft_pictures(reference, ranges, number=number) for number in range(BATCHES)]
+    batches = [
+        soft_pictures(reference, ranges, number=number, size=size or SOFT_SIZE)
+        for number in range(BATCHES)
+    ]
     expected = [_results(reference, inputs, where="the float network") for inputs in batches]
     _check_finite(expected)
     del reference
