@@ -7,7 +7,7 @@ import pytest
 from small_networks import build, floats, run
 from spiq import Config, quantize
 from spiq import pipeline as module
-from spiq.errors import ModelError, VerificationError
+from spiq.errors import ModelError, UnsupportedError, VerificationError
 from spiq.runtime.snr import snr_db
 
 
@@ -43,6 +43,37 @@ def test_what_cannot_be_mended_is_an_error(
     with pytest.raises(VerificationError, match="no"):
         quantize(model, Config())
     assert len(tries) == 1 + bool(known)
+
+
+def of_another_domain(operator: str, attributes: str = "") -> onnx.ModelProto:
+    """As the runtime's own optimizer writes a Conv and its Relu, between two plain layers."""
+    body = (
+        "[c1] c = Conv<pads=[1,1,1,1]>(x, w1) [r] r = Relu(c) "
+        f"[f] f = com.microsoft.{operator}<{attributes}>(r, w2) [c3] y = Conv(f, w3)"
+    )
+    model = build(body, inputs="float[1,3,16,16] x", w1=(4, 3, 3, 3), w2=(4, 4, 3, 3),
+                  w3=(4, 4, 1, 1))  # fmt: skip
+    model.opset_import.append(onnx.helper.make_opsetid("com.microsoft", 1))
+    return model
+
+
+def test_operators_of_other_domains_are_named_in_the_reason() -> None:
+    fused = 'activation: string = "Relu", pads: ints = [1,1,1,1], kernel_shape: ints = [3,3]'
+    model = of_another_domain("FusedConv", fused)
+    result = quantize(model)
+    behind = {layer.name: layer.reason for layer in result.report.float_layers}
+    assert behind == {"c3": "no statistics of its input, from com.microsoft.FusedConv 'f'"}
+    assert any("rule for com.microsoft.FusedConv 'f'" in note for note in result.report.notes)
+    feed = {"x": np.random.default_rng(0).uniform(-2, 2, (1, 3, 16, 16)).astype(np.float32)}
+    assert snr_db(run(model, feed)["y"], run(result.model, feed)["y"]) > 20
+
+
+def test_a_network_of_another_domain_alone_is_refused_by_its_name() -> None:
+    body = "[f] f = com.microsoft.FusedConv(x, w2) [c3] y = Conv(f, w3)"
+    model = build(body, inputs="float[1,4,16,16] x", w2=(4, 4, 3, 3), w3=(4, 4, 1, 1))
+    model.opset_import.append(onnx.helper.make_opsetid("com.microsoft", 1))
+    with pytest.raises(UnsupportedError, match=r"from com\.microsoft\.FusedConv 'f'"):
+        quantize(model)
 
 
 MADE_FOR_24 = (

@@ -86,8 +86,9 @@ def is_float32(value: ir.Value | None) -> bool:
 
 
 def where(node: ir.Node) -> str:
-    """Return how messages name a node: ``Conv 'stem/conv'``."""
-    return f"{node.op_type} '{node.name or node.outputs[0].name}'"
+    """Return how messages name a node: ``Conv 'stem/conv'``, ``com.microsoft.FusedConv 'c'``."""
+    operator = f"{node.domain}.{node.op_type}" if node.domain else node.op_type
+    return f"{operator} '{node.name or node.outputs[0].name}'"
 
 
 def ints(node: ir.Node, name: str, default: list[int]) -> list[int]:

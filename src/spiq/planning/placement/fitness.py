@@ -77,5 +77,5 @@ def source_without(node: ir.Node, measured: Measured) -> str:
         missing = [value for value in data_inputs(node) if value not in measured.stats]
         behind = next((made for value in missing if (made := value.producer())), None)
         if behind is None:
-            return (f"{node.domain}." if node.domain else "") + where(node)
+            return where(node)
         node = behind
