@@ -16,7 +16,7 @@ from onnx import numpy_helper
 from spiq import Config, Plan
 from spiq.analysis import analyse
 from spiq.io.read import read
-from spiq.planning.choose.decide import make_plan, place_for
+from spiq.planning.choose.decide import choose, make_plan
 from spiq.planning.placement.values import Placement
 from spiq.planning.plan.resolve import Resolved, resolve
 from spiq.runtime.session import session
@@ -164,6 +164,6 @@ def planned(
     config = config or Config()
     known = analyse(read(model), config)
     graph, measured = known.graph, known.measured
-    placement = place_for(graph, measured, config)
-    made = make_plan(graph, measured, placement, config, model_hash="", version="")
-    return made, placement, graph
+    chosen = choose(graph, measured, config)
+    made = make_plan(graph, measured, chosen, config, model_hash="", version="")
+    return made, chosen.placement, graph

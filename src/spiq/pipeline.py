@@ -29,7 +29,7 @@ from spiq.inspection.layers import layer_results
 from spiq.io.read import beside, read
 from spiq.io.write import serialize
 from spiq.methods import METHODS
-from spiq.planning.choose.decide import make_plan, place_for, placed
+from spiq.planning.choose.decide import choose, make_plan, placed
 from spiq.planning.choose.mixed import bits_per_weight, packed_bytes
 from spiq.planning.errors.importance import importance_of
 from spiq.planning.placement.values import Placement
@@ -179,18 +179,17 @@ def _decide(run: _Run, config: Config, kept: Mapping[str, str] | None = None) ->
     run.tell("plan")
     graph, measured = analysis.graph, analysis.measured
     importance = importance_of(graph, measured)
-    placement = place_for(graph, measured, config, kept, importance)
+    chosen = choose(graph, measured, config, kept, importance)
     made = make_plan(
         graph,
         measured,
-        placement,
+        chosen,
         config,
         model_hash=model_hash,
         version=__version__,
         notes=analysis.notes,
-        importance=importance,
     )
-    return _Decided(made, placement, analysis)
+    return _Decided(made, chosen.placement, analysis)
 
 
 def _carry_out(decided: _Decided, run: _Run) -> Quantized:

@@ -8,11 +8,10 @@ from spiq.analysis import Analysis, analyse
 from spiq.config import Config
 from spiq.inspection.layers import LayerResult, layer_results
 from spiq.io.read import read
-from spiq.planning.choose.decide import has_layers, make_plan, place_for
+from spiq.planning.choose.decide import Choices, choose, has_layers, make_plan
 from spiq.planning.errors.expected import ExpectedError, expected_errors
 from spiq.planning.errors.importance import importance_of
 from spiq.planning.errors.network_errors import Importance
-from spiq.planning.placement.values import Placement
 
 if TYPE_CHECKING:
     from spiq.io.read import Source
@@ -70,9 +69,9 @@ def inspect(model: "Source", config: Config | None = None) -> InspectResult:
     config = config or Config()
     known = analyse(read(model), config)
     importance = importance_of(known.graph, known.measured)
-    placement = place_for(known.graph, known.measured, config, importance=importance)
-    reasons = {str(node.name): reason for node, reason in placement.reasons.items()}
-    errors = _expected(known, config, placement, importance)
+    chosen = choose(known.graph, known.measured, config, importance=importance)
+    reasons = {str(node.name): reason for node, reason in chosen.placement.reasons.items()}
+    errors = _expected(known, config, chosen, importance)
 
     layers = (
         InspectedLayer(
@@ -95,13 +94,11 @@ def inspect(model: "Source", config: Config | None = None) -> InspectResult:
 
 
 def _expected(
-    known: Analysis, config: Config, placement: Placement, importance: Importance
+    known: Analysis, config: Config, chosen: Choices, importance: Importance
 ) -> dict[str, ExpectedError]:
     """Return what each layer is expected to lose; nothing where no layer can be quantized."""
-    if not has_layers(placement):
+    if not has_layers(chosen.placement):
         return {}
     graph, measured = known.graph, known.measured
-    plan = make_plan(
-        graph, measured, placement, config, model_hash="", version="", importance=importance
-    )
-    return expected_errors(graph, measured, plan, placement)
+    plan = make_plan(graph, measured, chosen, config, model_hash="", version="")
+    return expected_errors(graph, measured, plan, chosen.placement, importance)

@@ -10,7 +10,7 @@ from spiq import Config, plan
 from spiq.analysis import analyse
 from spiq.io.read import read
 from spiq.passes.prepare import prepare
-from spiq.planning.choose.decide import make_plan, place_for
+from spiq.planning.choose.decide import choose, make_plan
 from spiq.planning.errors import network_errors
 from spiq.planning.errors.error_model import FREEDOM
 from spiq.planning.errors.expected import ExpectedError, expected_errors
@@ -35,9 +35,9 @@ def expected(**options: int) -> dict[str, ExpectedError]:
     config = Config(method="static", **options)  # type: ignore[arg-type]
     known = analyse(read(network()), config)
     graph, measured = known.graph, known.measured
-    placement = place_for(graph, measured, config)
-    made = make_plan(graph, measured, placement, config, model_hash="", version="")
-    return expected_errors(graph, measured, made, placement)
+    chosen = choose(graph, measured, config)
+    made = make_plan(graph, measured, chosen, config, model_hash="", version="")
+    return expected_errors(graph, measured, made, chosen.placement)
 
 
 def test_rounding_of_weights_grows_with_the_square_of_the_step() -> None:

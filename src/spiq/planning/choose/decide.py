@@ -1,8 +1,8 @@
-"""Make the plan: place, then choose ranges and scales group by group."""
+"""Make the plan: place, choose ranges and scales group by group, and write all of it down."""
 
 import difflib
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 import onnx_ir as ir
@@ -16,6 +16,7 @@ from spiq.planning.choose.group import Group, Scaled, Sum
 from spiq.planning.choose.mixed import mix_bits, uniform
 from spiq.planning.choose.relief import Costs, relieved
 from spiq.planning.choose.scales import decide
+from spiq.planning.errors.importance import importance_of
 from spiq.planning.errors.network_errors import Importance, NetworkErrors, network_errors
 from spiq.planning.errors.tensor_error import Channels
 from spiq.planning.placement.groups import groups
@@ -28,72 +29,35 @@ from spiq.stats.channel import Array
 from spiq.stats.propagate import Measured
 from spiq.targets import TARGETS, Target
 
-_COARSE = 4
-"""Of the widths, one in so many is tried where errors are compared before the plan is made."""
 
+@dataclass(frozen=True)
+class Choices:
+    """What is decided of a network, group by group.
 
-def make_plan(
-    graph: ir.Graph,
-    measured: Measured,
-    placement: Placement,
-    config: Config,
-    *,
-    model_hash: str,
-    version: str,
-    notes: tuple[str, ...] = (),
-    importance: Importance | None = None,
-) -> Plan:
-    """Decide everything about the quantization of a prepared network.
-
-    Args:
-        graph: The prepared network.
-        measured: Statistics of its tensors.
-        placement: What runs on integers, see :func:`place_for`.
-        config: The options.
-        model_hash: Hash of the model as it was given.
-        version: Version of spiq.
-        notes: Assumptions made on the way, kept in the plan.
-        importance: That of the network's tensors, where it is worked out already.
-
-    Raises:
-        UnsupportedError: No layer can be quantized; the message says why.
-        ConfigError: No bits are few enough for ``bits_per_weight`` or ``max_bytes``.
+    Attributes:
+        placement: What runs on integers.
+        bits: How many each tensor and each layer has.
+        tensors: What the plan says of each stored tensor, by name.
+        costs: The error expected of each group of tensors that were decided together.
     """
-    if not has_layers(placement):
-        reasons = sorted(set(placement.reasons.values()))
-        raise UnsupportedError(f"nothing to quantize: every layer stays in float ({reasons[0]})")
-    method = METHODS[config.method]
-    bits = choose_bits(graph, placement, uniform(graph, placement, config))
-    errors = network_errors(graph, measured, placement, method.widths, importance)
 
-    tensors: dict[str, TensorPlan] = {}
-    for values in groups(placement):
-        tensors |= _planned_tensors(values, errors, bits, method)
-
-    made = Plan(
-        model_hash=model_hash,
-        version=version,
-        method=config.method,
-        target=config.target,
-        activation_bits=config.activation_bits,
-        weight_bits=min(config.weight_bits, TARGETS[config.target].weight_bits),
-        inputs=_inputs(graph, measured),
-        tensors={str(value.name): tensors[str(value.name)] for value in placement.grids},
-        layers=_planned_layers(placement, bits, method),
-        left_in_float={str(node.name): reason for node, reason in placement.reasons.items()},
-        notes=(*notes, *_said(placement)),
-    )
-    return mix_bits(graph, made, placement, measured, config) if config.mixed else made
+    placement: Placement
+    bits: Bits
+    tensors: Mapping[str, TensorPlan]
+    costs: Costs
 
 
-def place_for(
+def choose(
     graph: ir.Graph,
     measured: Measured,
     config: Config,
     kept: Mapping[str, str] | None = None,
     importance: Importance | None = None,
-) -> Placement:
-    """Decide what runs on integers, as the options say.
+) -> Choices:
+    """Decide what runs on integers, and how each tensor is stored.
+
+    Where the error that is expected says that layers are better left in float, all is decided once
+    more with them there, see :mod:`spiq.planning.choose.relief`.
 
     Args:
         graph: The prepared network.
@@ -103,31 +67,86 @@ def place_for(
         importance: That of the network's tensors, where it is worked out already.
 
     Raises:
-        ConfigError: A pattern of ``exclude`` matches no layer.
+        ConfigError: A pattern of ``exclude`` matches no layer, or no bits are few enough for
+            ``bits_per_weight`` or ``max_bytes``.
     """
-    target, method = TARGETS[config.target], METHODS[config.method]
     exclude = {**(kept or {}), **excluded(graph, config.exclude)}
-    placement = placed(graph, measured, target, method, exclude)
-    if not method.relieves or not has_layers(placement):
-        return placement
-    rough = replace(
-        method,
-        alphas=(min(method.alphas), max(method.alphas)),
-        widths=method.widths[::_COARSE],
-        shared_steps=False,
-    )
+    if importance is None:
+        importance = importance_of(graph, measured)
+
+    found = _chosen(graph, measured, config, exclude, importance)
+    if not METHODS[config.method].relieves or not has_layers(found.placement):
+        return found
+    spared = relieved(graph, found.placement, found.costs)
+    return _chosen(graph, measured, config, exclude | spared, importance) if spared else found
+
+
+def _chosen(
+    graph: ir.Graph,
+    measured: Measured,
+    config: Config,
+    exclude: Mapping[str, str],
+    importance: Importance,
+) -> Choices:
+    """Decide everything with the layers in ``exclude`` in float."""
+    method = METHODS[config.method]
+    placement = placed(graph, measured, TARGETS[config.target], method, exclude)
     bits = choose_bits(graph, placement, uniform(graph, placement, config))
-    errors = network_errors(graph, measured, placement, rough.widths, importance)
-    spared = relieved(graph, placement, _costs(errors, bits, rough))
-    return placed(graph, measured, target, method, {**exclude, **spared}) if spared else placement
+    errors = network_errors(graph, measured, placement, method.widths, importance)
+
+    tensors: dict[str, TensorPlan] = {}
+    costs = []
+    for values in groups(placement):
+        group = _group(values, errors, bits)
+        scaled = decide(group, method)
+        tensors |= _planned_tensors(group, scaled, placement)
+        costs.append((values, scaled.cost))
+    return Choices(placement, bits, tensors, costs)
 
 
-def _costs(errors: NetworkErrors, bits: Bits, rough: Method) -> Costs:
-    """Return the error expected of each group of tensors, with the choices of a method."""
-    return [
-        (values, decide(_group(values, errors, bits), rough).cost)
-        for values in groups(errors.placement)
-    ]
+def make_plan(
+    graph: ir.Graph,
+    measured: Measured,
+    chosen: Choices,
+    config: Config,
+    *,
+    model_hash: str,
+    version: str,
+    notes: tuple[str, ...] = (),
+) -> Plan:
+    """Write down everything that is decided about the quantization of a prepared network.
+
+    Args:
+        graph: The prepared network.
+        measured: Statistics of its tensors.
+        chosen: What was decided, see :func:`choose`.
+        config: The options.
+        model_hash: Hash of the model as it was given.
+        version: Version of spiq.
+        notes: Assumptions made on the way, kept in the plan.
+
+    Raises:
+        UnsupportedError: No layer can be quantized; the message says why.
+        ConfigError: No bits are few enough for ``bits_per_weight`` or ``max_bytes``.
+    """
+    placement, method = chosen.placement, METHODS[config.method]
+    if not has_layers(placement):
+        reasons = sorted(set(placement.reasons.values()))
+        raise UnsupportedError(f"nothing to quantize: every layer stays in float ({reasons[0]})")
+    made = Plan(
+        model_hash=model_hash,
+        version=version,
+        method=config.method,
+        target=config.target,
+        activation_bits=config.activation_bits,
+        weight_bits=min(config.weight_bits, TARGETS[config.target].weight_bits),
+        inputs=_inputs(graph, measured),
+        tensors={str(value.name): chosen.tensors[str(value.name)] for value in placement.grids},
+        layers=_planned_layers(placement, chosen.bits, method),
+        left_in_float={str(node.name): reason for node, reason in placement.reasons.items()},
+        notes=(*notes, *_said(placement)),
+    )
+    return mix_bits(graph, made, placement, measured, config) if config.mixed else made
 
 
 def _said(placement: Placement) -> list[str]:
@@ -204,15 +223,10 @@ def _planned_layers(placement: Placement, bits: Bits, method: Method) -> dict[st
     }
 
 
-def _planned_tensors(
-    values: Sequence[ir.Value], errors: NetworkErrors, bits: Bits, method: Method
-) -> dict[str, TensorPlan]:
-    """Decide one group of tensors, and write down what each of them says of it."""
-    group = _group(values, errors, bits)
-    scaled = decide(group, method)
-
+def _planned_tensors(group: Group, scaled: Scaled, placement: Placement) -> dict[str, TensorPlan]:
+    """Write down what was decided of each tensor of a group."""
     # what a grid or a class has in common stands with the first tensor
-    names = [str(value.name) for value in values]
+    names = [str(t.value.name) for t in group.tensors]
     first = {t.grid: str(t.value.name) for t in reversed(group.tensors)}
     return {
         name: TensorPlan(
@@ -220,7 +234,7 @@ def _planned_tensors(
             zero=_short(scaled.zero_points[t.grid] / group.qmax[t.grid]),
             low=tuple(map(_short, t.low[:, scaled.widths[t.grid]])),
             high=tuple(map(_short, t.high[:, scaled.widths[t.grid]])),
-            layout=errors.placement.classes[t.value].shape,
+            layout=placement.classes[t.value].shape,
             alpha=scaled.alpha,
             grid_of=first[t.grid] if first[t.grid] != name else None,
             scale_of=names[0] if names[0] != name else None,

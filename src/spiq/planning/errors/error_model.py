@@ -19,7 +19,7 @@ Errors of different channels, taps and causes are taken as independent.
 """
 
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -35,9 +35,11 @@ FREEDOM, SUM_FREEDOM = 6.5, 9.0
 half of theirs: 6 / (6.5 - 4) = 2.4, and 6 / (9 - 4) = 1.2."""
 
 
-_NEAR, _FINE = (-12, 12), 100
-"""Between what ends r is tabulated evenly, and at how many points to the unit."""
+_NEAR, _FINE = 12, 100
+"""Up to where, on either side, r is tabulated evenly, and at how many points to the unit."""
 
+_FAR, _COARSE = (_NEAR + 1 / _FINE, 400.0), 400
+"""Between what ends r is tabulated evenly in its logarithm after that, and at how many points."""
 
 _MOST, _APART, _NODES = 2.0, 0.05, 15
 """The largest doubt, how far apart tabulated ones are, and nodes of the quadrature."""
@@ -45,8 +47,8 @@ _MOST, _APART, _NODES = 2.0, 0.05, 15
 
 def _tabulate(freedom: float) -> tuple[Array, Array, Array]:
     """Return r, log C(r) and P(T > r) on a grid of r, even where it is near."""
-    near = np.linspace(*_NEAR, (_NEAR[1] - _NEAR[0]) * _FINE + 1)
-    r = np.concatenate([near, np.geomspace(12.01, 400, 400)])
+    near = np.linspace(-_NEAR, _NEAR, 2 * _NEAR * _FINE + 1)
+    r = np.concatenate([near, np.geomspace(*_FAR, _COARSE)])
     spread = np.sqrt(freedom / (freedom - 2))
     density = (1 + (r * spread) ** 2 / freedom) ** (-(freedom + 1) / 2)
     beyond = _integral_above(r, density)
@@ -62,52 +64,77 @@ def _integral_above(r: Array, f: Array) -> Array:
 _TABLES = {freedom: _tabulate(freedom) for freedom in (FREEDOM, SUM_FREEDOM)}
 
 
-@cache
-def _doubtful(freedom: float) -> Array:
-    """Return log C(r, tau), a row for each tau from 0 to ``_MOST``, on the r of the table.
-
-    C(r, tau) = E[k^2 C(r / k)] with k = exp(tau z - tau^2) and z normal, by Gauss-Hermite: the
-    clipped power where the logarithm of the deviation is uncertain by tau and E[k^2] is 1.
-    """
-    r, log_power, _ = _TABLES[freedom]
-    nodes, weights = np.polynomial.hermite_e.hermegauss(_NODES)
-    rows = [log_power]
-    for tau in np.arange(1, round(_MOST / _APART) + 1) * _APART:
-        factors = np.exp(tau * nodes - tau**2)
-        powers = [k**2 * np.exp(_looked_up(r / k, r, log_power)) for k in factors]
-        rows.append(np.log(weights @ np.array(powers) / weights.sum() + 1e-300))
-    return np.array(rows)
-
-
 def _looked_up(reach: Array, r: Array, log_power: Array) -> Array:
     """Return log C at any reach; far below the centre, all of (T - r)^2 counts."""
     below = np.log(np.maximum(reach, r[0]) ** 2 + np.maximum(r[0] - reach, 0) ** 2 + 1)
     return np.where(reach < r[0], below, np.interp(reach, r[:-1], log_power[:-1]))
 
 
+def _rows(freedom: float, doubtful: bool) -> Array:
+    """Return log C(r, tau), a row for each tau from 0 to ``_MOST``, on the r of the table.
+
+    C(r, tau) = E[k^2 C(r / k)] with k = exp(tau z - tau^2) and z normal, by Gauss-Hermite: the
+    clipped power where the logarithm of the deviation is uncertain by tau and E[k^2] is 1.
+    """
+    r, log_power, _ = _TABLES[freedom]
+    rows = [log_power]
+    nodes, weights = np.polynomial.hermite_e.hermegauss(_NODES)
+    for tau in np.arange(1, round(_MOST / _APART) + 1) * _APART if doubtful else ():
+        factors = np.exp(tau * nodes - tau**2)
+        powers = [k**2 * np.exp(_looked_up(r / k, r, log_power)) for k in factors]
+        rows.append(np.log(weights @ np.array(powers) / weights.sum() + 1e-300))
+    return np.array(rows)
+
+
+@cache
+def _lines(freedom: float, *, doubtful: bool) -> tuple[Array, Array]:
+    """Return log C(r, tau) at each point of the table, and what it gains up to the next one.
+
+    Flat, one row after the other; tau is 0 alone where it is not ``doubtful``.
+    """
+    rows = _rows(freedom, doubtful)
+    return rows.reshape(-1), np.diff(rows, axis=1, append=rows[:, -1:]).reshape(-1)
+
+
+def _places(reach: Array, points: Array) -> tuple[npt.NDArray[np.intp], Array]:
+    """Return the number of the point below each r, and how far r is on the way to the next one."""
+    after = np.clip(reach, -_NEAR, _NEAR)
+    after += _NEAR
+    after *= _FINE
+    below = after.astype(np.intp)
+    after -= below
+
+    # beyond the even part, points are even in the logarithm
+    far = np.flatnonzero(reach > _NEAR)
+    r = np.minimum(reach.take(far), points[-2])
+    place = np.log(r / _FAR[0]) * ((_COARSE - 1) / np.log(_FAR[1] / _FAR[0]))
+    number = 2 * _NEAR * _FINE + np.clip(place + 1, 0, _COARSE - 2).astype(np.intp)
+    below.put(far, number)
+    after.put(far, number + (r - points[number]) / np.diff(points)[number] - number)
+    return below, after
+
+
 def power_beyond(reach: Array, freedom: float = FREEDOM, doubt: Array | None = None) -> Array:
     """Return C(r, tau), the expected square of what lies beyond ``reach`` in deviations.
+
+    From a table of its logarithm with straight lines between points: within 2e-4 of its value up
+    to r = 6, 2e-3 up to 12 and 2 % up to 100; where the table ends, at 400, it has come down to 0.
 
     Args:
         reach: r, shape (C, ...).
         freedom: Degrees of freedom of T.
         doubt: tau, shape (C,): spread of the logarithm of the deviation; None where it is known.
     """
-    r, log_power, _ = _TABLES[freedom]
-    place = np.clip((reach - _NEAR[0]) * _FINE, 0, (_NEAR[1] - _NEAR[0]) * _FINE)
-    below = np.minimum(place.astype(np.intp), len(log_power) - 3)
-    far = reach > _NEAR[1]
-    below[far] = np.clip(np.searchsorted(r, reach[far]) - 1, 0, len(r) - 3)
-    place = np.where(far, below + (np.minimum(reach, r[-2]) - r[below]) / np.diff(r)[below], place)
-    if doubt is None or not doubt.any():
-        found = log_power[below]
-        after = log_power[below + 1]
-    else:
+    points = _TABLES[freedom][0]
+    below, power = _places(reach, points)
+    doubtful = doubt is not None and bool(doubt.any())
+    if doubt is not None and doubtful:
         rows = np.rint(np.minimum(doubt, _MOST) / _APART).astype(np.intp)
-        rows = rows.reshape(-1, *(1,) * (reach.ndim - 1))
-        found, after = (_doubtful(freedom)[rows, at] for at in (below, below + 1))
-    found += (place - below) * (after - found)
-    return np.exp(found, out=found)
+        below += rows.reshape(-1, *(1,) * (reach.ndim - 1)) * len(points)
+    start, gain = _lines(freedom, doubtful=doubtful)
+    power *= gain.take(below)
+    power += start.take(below)
+    return np.exp(power, out=power)
 
 
 def share_beyond(reach: Array, freedom: float = FREEDOM) -> Array:
@@ -138,10 +165,18 @@ class Tail:
         """Return the expected square of what lies beyond ``capacity``, shape (C, ...)."""
         wide = (slice(None),) + (None,) * (capacity.ndim - 1)
         deviation = np.maximum(self.deviation, 1e-30)[wide]
-        reach = np.atleast_1d((capacity - self.centre[wide]) / deviation)
-        power = deviation**2 * power_beyond(reach, self.freedom, self.doubt)
-        held = capacity >= self.bound[wide] * (1 - 1e-9)
-        return np.where(held | (self.deviation[wide] == 0), 0.0, power)
+        reach = capacity - self.centre[wide]
+        reach /= deviation
+        power = power_beyond(reach, self.freedom, self.doubt)
+        power *= np.where(self.deviation > 0, self.deviation**2, 0.0)[wide]
+        if self.bounded:
+            power[capacity >= self.bound[wide] * (1 - 1e-9)] = 0.0
+        return power
+
+    @cached_property
+    def bounded(self) -> bool:
+        """Whether any value is never passed."""
+        return bool(np.isfinite(self.bound).any())
 
 
 def tail_of(

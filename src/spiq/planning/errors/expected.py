@@ -16,7 +16,7 @@ from spiq.graph.query import constant
 from spiq.methods.method import WIDTHS
 from spiq.planning.errors.error_model import layer_error
 from spiq.planning.errors.importance import through_layer
-from spiq.planning.errors.network_errors import NetworkErrors, network_errors
+from spiq.planning.errors.network_errors import Importance, NetworkErrors, network_errors
 from spiq.planning.placement.values import LAYERS, Placement
 from spiq.planning.plan.resolve import Resolved, StoredTensor, resolve
 from spiq.planning.plan.values import Plan
@@ -48,7 +48,11 @@ class ExpectedError:
 
 
 def expected_errors(
-    graph: ir.Graph, measured: Measured, plan: Plan, placement: Placement
+    graph: ir.Graph,
+    measured: Measured,
+    plan: Plan,
+    placement: Placement,
+    importance: Importance | None = None,
 ) -> dict[str, ExpectedError]:
     """Return the expected error of each layer that runs on integers of stored inputs, by name.
 
@@ -57,8 +61,10 @@ def expected_errors(
         measured: Statistics of its tensors.
         plan: What was decided.
         placement: What the plan is for.
+        importance: That of the network's tensors, where it is worked out already.
     """
-    resolved, network = resolve(plan, placement), network_errors(graph, measured, placement, WIDTHS)
+    resolved = resolve(plan, placement)
+    network = network_errors(graph, measured, placement, WIDTHS, importance)
     errors = {
         value: _tensor_error(value, resolved.tensors[str(value.name)], network)
         for value in placement.grids
