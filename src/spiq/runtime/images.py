@@ -86,7 +86,8 @@ class Shown:
             for array in (known.mean, known.var, known.low, known.high)
         )
         off, tau = _LIGHT * var, np.full(mean.shape, _CONTRAST)
-        found = sharpened(Expected(mean, var + off, off, tau, off, "input"), seen)
+        known_so_far = Expected(mean, var + off, off, tau, off, 4 * tau**2, "input")
+        found = sharpened(known_so_far, seen)
         mean, var, low_end, high_end = (
             array.reshape(whole) for array in (found.mean, found.var, least, most)
         )

@@ -45,9 +45,10 @@ _SHIFT, _BACK, _DEEP, _FLAT = -0.12, -0.09, 0.28, 0.04
 _DOUBT, _BELOW, _ABOVE, _KINDS_APART, _FLAT_DOUBT = -1.68, 0.16, 0.28, 0.49, 0.49
 _MEANS_APART, _LEAST, _TOLD = 0.6, 0.1, 0.7
 
-_MOST_DOUBT = 0.6
+MOST_DOUBT = 0.6
 """Nothing is doubted by more. The few channels that the formula doubts more (dead on all pictures
-but one, a hundredth of the layer's power) follow no normal law, and exp(2 tau^2) is for one."""
+but one, a hundredth of the layer's power) follow no normal law, and exp(2 tau^2) is for one. Nor is
+a tail taken for more of it where images show one: MobileNetV2 has 1.2 dB less with 2."""
 
 _REL, _MOST_APART = (-6.0, 3.0), 3.0
 """What the formulas were fitted on; beyond it they are held."""
@@ -78,15 +79,12 @@ class Seen:
         known = (self.mean, self.var, self.third, self.fourth)
         return all(np.isfinite(array).all() for array in known if array is not None)
 
-    def kurtosis(self, mean: Array) -> Array | None:
-        """Return E[(x - mean)^4] / E[(x - mean)^2]^2 over all pictures; None if it is not known."""
+    def fourth_about(self, mean: Array) -> Array | None:
+        """Return E[(x - mean)^4] of each picture, shape (pictures, C); None if it is not known."""
         if self.third is None or self.fourth is None:
             return None
         off = self.mean - mean
-        power = (self.var + off**2).mean(axis=0)
-        fourth = self.fourth + 4 * off * self.third + 6 * off**2 * self.var + off**4
-        floor = max(float(power.mean()), 1e-75) * DEAD
-        return np.asarray(fourth.mean(axis=0) / np.maximum(power, floor) ** 2)
+        return self.fourth + 4 * off * self.third + 6 * off**2 * self.var + off**4
 
 
 @dataclass(frozen=True)
@@ -99,6 +97,7 @@ class Expected:
         off: That part of it.
         tau: Spread of the logarithm of the deviation; 0 of a channel that is taken as constant.
         between: Variance of the mean from picture to picture.
+        varies: Variance of its power from picture to picture, its mean being 1.
         source: Where it comes from, as in :class:`spiq.stats.channel.ChannelStats`.
     """
 
@@ -107,6 +106,7 @@ class Expected:
     off: Array
     tau: Array
     between: Array
+    varies: Array
     source: str
 
     def moments(self) -> Moments:
@@ -124,26 +124,26 @@ def expected(seen: Seen, *, kinds: int, depth: float) -> Expected:
     """
     mean, between = seen.mean.mean(axis=0), seen.mean.var(axis=0)
     within = seen.var.mean(axis=0)
-    var = within + between
+    power, var = seen.var + np.square(seen.mean - mean), within + between
     whole = max(float(var.mean()), 1e-300)
     rel = np.log(np.maximum(var / whole, 1e-300)).clip(*_REL)
     flat = float(np.median(within) <= 1e-6 * np.median(var))
 
     shift = _SHIFT + _BACK * rel + _DEEP * depth**2 + _FLAT * flat
     doubt = _DOUBT + _BELOW * np.maximum(-rel, 0) + _ABOVE * np.maximum(rel, 0)
-    doubt += _KINDS_APART * _apart(seen, mean, whole, kinds) + _FLAT_DOUBT * flat
-    doubt = np.minimum(np.exp(doubt), _MOST_DOUBT)
+    doubt += _KINDS_APART * _apart(power, whole, kinds) + _FLAT_DOUBT * flat
+    doubt = np.minimum(np.exp(doubt), MOST_DOUBT)
 
     off = _MEANS_APART * between + _LEAST * whole
     likely = var * np.exp(2 * shift + 2 * doubt**2) + off
     live = var > DEAD * whole
     found, tau = np.where(live, likely, var), np.where(live, doubt, 0.0)
-    return Expected(mean, found, off, tau, between, "synthetic")
+    varies = np.square(power / np.maximum(var, DEAD * whole) - 1).mean(axis=0)
+    return Expected(mean, found, off, tau, between, varies, "synthetic")
 
 
-def _apart(seen: Seen, mean: Array, whole: float, kinds: int) -> Array:
+def _apart(power: Array, whole: float, kinds: int) -> Array:
     """Return how much the log of a channel's power differs from kind to kind of picture."""
-    power = seen.var + np.square(seen.mean - mean)
     by_kind = np.array([power[kind::kinds].mean(axis=0) for kind in range(kinds)])
     scatter: Array = np.log(by_kind + 1e-12 * whole).std(axis=0)
     return np.minimum(scatter, _MOST_APART)
