@@ -362,7 +362,6 @@ def test_dense_layers_have_one_form(body: str, bias: np.ndarray | None) -> None:
         ("y = Gemm(x, w, b)", "float[2,6] x", weights(2, 6), ["Gemm", "Add"]),
         ("y = Gemm<transA=1>(x, w, b)", "float[6,2] x", weights(6), ["Transpose", "Gemm"]),
         ("d = MatMul(x, w) y = Add(d, b)", "float[6,6] x", weights(6, 1), ["Gemm", "Add"]),
-        ("d = MatMul(x, w) y = Add(d, b)", "float[2,3,6] x", weights(6), ["MatMul", "Add"]),
     ],
 )
 def test_dense_layers_that_have_no_bias_per_output(

@@ -170,10 +170,8 @@ def test_an_operator_without_a_rule_is_named_and_hides_what_follows() -> None:
 
 
 def test_a_form_that_a_rule_does_not_know_is_named() -> None:
-    result = measured(
-        "c = Conv(x, w) [odd] y = ReduceMean(c, a)", w=weights(6, 4, 3, 3), a=whole(1, 2)
-    )
-    assert result.unknown == ("ReduceMean 'odd'",)
+    body = "c = Conv(x, w) [odd] y = LpNormalization<axis=1, p=1>(c)"
+    assert measured(body, w=weights(6, 4, 3, 3)).unknown == ("LpNormalization 'odd'",)
 
 
 def test_nothing_is_known_behind_an_unknown_input() -> None:

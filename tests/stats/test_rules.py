@@ -199,7 +199,6 @@ LAYERS = [
         "y = Conv<pads=[2,2,2,2], dilations=[2,2]>(x, w)",
         w=weights(5, 4, 3, 3),
     ),
-    layer("a map", "y = InstanceNormalization(x, a, b)", a=floats(1, 2, 0, -1), b=weights(4)),
     layer("groups", "y = Conv<group=2>(x, w, b)", w=weights(6, 2, 3, 3), b=weights(6)),
     layer("depthwise", "y = Conv<group=4>(x, w, b)", w=weights(4, 1, 3, 3), b=weights(4)),
     layer("row", "y = Conv<pads=[0,1,0,1]>(x, w)", w=weights(5, 4, 1, 3)),
@@ -219,7 +218,6 @@ LAYERS = [
     layer("groups", "y = ConvTranspose<strides=[2,2], group=2>(x, w)", w=weights(4, 3, 2, 2)),
     layer("bias", "y = Gemm<transB=1>(x, w, b)", FLAT_ROWS, ROWS, w=weights(7, 4), b=weights(7)),
     layer("no bias", "y = Gemm<transB=1>(x, w)", FLAT_ROWS, ROWS, w=weights(7, 4)),
-    layer("constant weight", "y = MatMul(x, w)", FLAT_ROWS, ROWS, w=weights(4, 7)),
     layer(
         "unfolded",
         "y = BatchNormalization(x, g, b, m, v)",
@@ -227,6 +225,54 @@ LAYERS = [
         b=floats(0, 1, 2, -1),
         m=floats(-1, 0, 0.5, 2),
         v=floats(1, 0.2, 4, 0.5),
+    ),
+]
+
+TOKEN = per_channel(np.linspace(-1, 1, 100), np.geomspace(0.5, 2, 100), -20.0, 20.0, rank=2)
+TOKENS = {"x": ((IMAGES, 100), TOKEN)}
+STEPS = {"a": np.linspace(-1, 3, 100, dtype=np.float32), "b": weights(100)}
+
+NORMS = [
+    layer("a map", "y = InstanceNormalization(x, a, b)", a=floats(1, 2, 0, -1), b=weights(4)),
+    # The deviation of all is taken as a constant, which holds for many.
+    Case("rows", "y = LayerNormalization(x, a, b)", TOKENS, 0.07, 0.07, constants=STEPS),
+    Case(
+        "rows",
+        "y = RMSNormalization(x, a)",
+        TOKENS,
+        0.07,
+        0.07,
+        opset=23,
+        constants={"a": STEPS["a"]},
+    ),
+    Case(
+        "two groups",
+        "y = GroupNormalization<num_groups=2>(x, a, b)",
+        {"x": (IMAGE, FREE)},
+        0.05,
+        0.05,
+        correlation=0.0,
+        opset=21,
+        constants={"a": floats(1, 2, 0, -1), "b": weights(4)},
+    ),
+    Case("rows", "y = LpNormalization<axis=1, p=2>(x)", TOKENS, 0.07, 0.07),
+]
+
+PRODUCTS = [
+    layer("constant weight", "y = MatMul(x, w)", FLAT_ROWS, ROWS, w=weights(4, 7)),
+    Case(
+        "two tensors",
+        "t = Transpose<perm=[0,2,1]>(z) y = MatMul(x, t)",
+        {"x": ((IMAGES, CHANNELS, 6), FLAT3), "z": ((IMAGES, CHANNELS, 6), FLAT3)},
+        1e-3,
+        5e-2,
+        correlation=0.0,
+    ),
+    Case(
+        "means by a softmax",
+        "s = Softmax<axis=2>(x) t = Transpose<perm=[0,2,1]>(z) y = MatMul(s, t)",
+        {"x": ((IMAGES, CHANNELS, 6), FLAT3), "z": ((IMAGES, CHANNELS, 6), FLAT3)},
+        correlation=1.0,
     ),
 ]
 
@@ -326,7 +372,7 @@ POOLING = [
     Case("space", "y = Softmax<axis=3>(x)", {"x": (IMAGE, CALM)}, 1e-3, 0.14, correlation=0),
 ]
 
-CASES = [*ACTIVATIONS, *ARITHMETIC, *LAYERS, *MOVEMENT, *POOLING]
+CASES = [*ACTIVATIONS, *ARITHMETIC, *LAYERS, *MOVEMENT, *NORMS, *POOLING, *PRODUCTS]
 
 
 def draws(case: Case) -> dict[str, np.ndarray]:
@@ -472,8 +518,6 @@ def test_statistics_that_differ_between_positions_are_joined(body: str) -> None:
         ("y = Gemm<transB=1, alpha=2.0>(x, w)", "4,4"),
         ("y = Gemm<transA=1, transB=1>(x, w)", "4,4"),
         ("y = Gemm<transB=1>(x, w, two)", "4,4"),
-        ("y = MatMul(x, w)", "3,4,4"),
-        ("y = ReduceMean<keepdims=1>(x, a)", "4,4,6,6"),
         ("y = Cast<to=7>(x)", "4,4"),
         ("y, i = MaxPool<kernel_shape=[2,2]>(x)", "4,4,6,6"),
     ],

@@ -98,14 +98,31 @@ def _of_activations(node: ir.Node) -> LayerResult:
 
 
 def _macs(node: ir.Node, weight: np.ndarray) -> int | None:
+    positions = _positions(node)
+    return None if None in positions else int(weight.size) * math.prod(map(int, positions))  # type: ignore[arg-type]
+
+
+def _positions(node: ir.Node) -> list[int | None]:
+    """Return sizes whose product is how often a layer meets its weight, for one image."""
+    if node.op_type == "Gemm":
+        return _tokens(node)
     value = node.inputs[0] if node.op_type == "ConvTranspose" else node.outputs[0]
     shape = dims(value)
-    if shape is None:
-        return None
     # an image (N, C, H, W), a sequence (N, T, C): all but the batch and the channels
-    sizes = shape[1:-1] if node.op_type == "MatMul" else shape[2:]
-    known = [size for size in sizes if size is not None]
-    return int(weight.size) * math.prod(known) if len(known) == len(sizes) else None
+    return [None] if shape is None else shape[1:-1] if node.op_type == "MatMul" else shape[2:]
+
+
+def _tokens(node: ir.Node) -> list[int | None]:
+    """Return how many rows of a Gemm belong to one image: 1, or its tokens (N, T, C)."""
+    before = node.inputs[0].producer() if node.inputs[0] is not None else None
+    shape = dims(before.inputs[0]) if before is not None and before.op_type == "Reshape" else None
+    rows = dims(node.inputs[0])
+    if shape is None or len(shape) < 3 or rows is None or shape[-1] != rows[-1]:
+        return [1]
+    given = node.graph.inputs if node.graph is not None else ()
+    batch = next((sizes[0] for value in given if (sizes := dims(value))), None)
+    windows = shape[0] // batch if shape[0] and batch else 1  # they lie beside the batch
+    return [windows, *shape[1:-1]]
 
 
 def _spread(low: np.ndarray, high: np.ndarray) -> float | None:

@@ -31,12 +31,14 @@ class Moments:
     ``source`` is ``synthetic`` where they were observed on synthetic images instead, ``data`` where
     on real ones, too. ``doubt``, of
     one shape with the mean or a single number, is the spread of the logarithm of the deviation.
+    ``layout`` has the sizes of the axes that channels lie along; None where it is the second.
     """
 
     mean: Array
     var: Array
     source: str = "norm"
     doubt: Array | float = 0.0
+    layout: tuple[int, ...] | None = None
 
     def through(self, a: Array, b: Array) -> "Moments":
         """Return the moments of ``a x + b``."""

@@ -57,7 +57,7 @@ def _has_other_bias(node: ir.Node, weight: np.ndarray) -> bool:
     value = node.inputs[2] if len(node.inputs) > 2 else None
     bias = constant(value)
     outputs = weight.shape[0 if node.attributes.get_int("transB", 0) else 1]
-    return value is not None and (bias is None or not _is_per_output(bias, outputs))
+    return value is not None and (bias is None or not is_per_output(bias, outputs))
 
 
 def _matmul_as_gemm(node: ir.Node, weight: np.ndarray) -> bool:
@@ -66,9 +66,9 @@ def _matmul_as_gemm(node: ir.Node, weight: np.ndarray) -> bool:
     assert isinstance(graph, ir.Graph)
     rows = initializer(graph, named_after(node.inputs[1], "_t"), weight.T)
     add = sole_consumer(result)
-    other = _added(add, result) if add is not None else None
+    other = added(add, result) if add is not None else None
     bias = constant(other)
-    if add is None or other is None or bias is None or not _is_per_output(bias, weight.shape[1]):
+    if add is None or other is None or bias is None or not is_per_output(bias, weight.shape[1]):
         return _to_gemm(node, node.name, [node.inputs[0], rows])
     full = np.broadcast_to(bias.reshape(-1), weight.shape[1]).copy()
     shift = initializer(graph, named_after(other, "_b"), full)
@@ -77,7 +77,7 @@ def _matmul_as_gemm(node: ir.Node, weight: np.ndarray) -> bool:
     return True
 
 
-def _added(node: ir.Node, value: ir.Value) -> ir.Value | None:
+def added(node: ir.Node, value: ir.Value) -> ir.Value | None:
     """Return what ``node`` adds to ``value``; None where it is no Add."""
     if node.op_type != "Add" or node.domain != "":
         return None
@@ -89,7 +89,7 @@ def _to_gemm(node: ir.Node, name: str | None, inputs: list[ir.Value | None]) -> 
     return True
 
 
-def _is_per_output(bias: np.ndarray, outputs: int) -> bool:
+def is_per_output(bias: np.ndarray, outputs: int) -> bool:
     """Return whether a bias of a matrix (N, outputs) varies with the output alone.
 
     A mask, which may be infinite, is none.

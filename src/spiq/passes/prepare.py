@@ -21,6 +21,7 @@ from spiq.passes.constants import resolve_shapes
 from spiq.passes.gates import plain_gates
 from spiq.passes.gemm import canonical_gemm
 from spiq.passes.pads import fold_pads
+from spiq.passes.tokens import token_layers
 
 PASSES = (
     resolve_shapes,
@@ -33,6 +34,7 @@ PASSES = (
     split_sums,
     merge_bounds,
     plain_gates,
+    token_layers,
     canonical_gemm,
 )
 

@@ -15,6 +15,7 @@ Showing them what the rules carry from BatchNorm to sums and pools was tried, an
 MobileNetV2 fell from 22.2 to 21.1 dB and FastestDet from 20.0 to 19.5.
 """
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from types import MappingProxyType
@@ -23,13 +24,15 @@ import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
 
-from spiq.graph.query import data_inputs, dims, is_float32, rank, weight_nodes
+from spiq.graph.query import data_inputs, is_float32, weight_nodes
 from spiq.passes.prepare import Prepared
 from spiq.runtime.expose import Exposed, expose
 from spiq.runtime.images import Shown
 from spiq.runtime.pictures import KINDS
 from spiq.runtime.synthetic import PICTURE_SIZE, Tensors, synthetic_pictures
+from spiq.stats.axes import Axes, channel_axes
 from spiq.stats.channel import ChannelStats
+from spiq.stats.maps import Layout
 from spiq.stats.observed import Seen, expected
 from spiq.stats.propagate import Measured
 from spiq.stats.rules import RULES
@@ -42,6 +45,7 @@ _VAGUE = 2
 
 _POOLS = frozenset({"GlobalAveragePool", "AveragePool"})
 _ARITHMETIC = frozenset({"Add", "Sub", "Mul"})
+_MIXES = frozenset({"Gelu", "LayerNormalization", "MatMul", "RMSNormalization"})
 _MAPS = frozenset({"Conv", "ConvTranspose"})
 
 
@@ -81,46 +85,59 @@ def observe(
         ModelError: The network does not run.
         ConfigError: An image cannot be read, or does not fit the network.
     """
+    graph = prepared.model.graph
     exposed = expose(prepared.model, values)
+    axes = {str(value.name): own for value, own in channel_axes(graph).items()}
     ranges = {name: (known.low, known.high) for name, known in inputs.items()}
     drawn = (
         synthetic_pictures(exposed.session, ranges, number=number, size=size)
         for number in range(IMAGES)
     )
-    depths = _depths(prepared.model.graph)
+    depths = _depths(graph)
+    watched = _watched(exposed, drawn, axes)
     known = {
         name: expected(seen, kinds=len(KINDS), depth=depths[name])
-        for name, seen in _watched(exposed, drawn).items()
+        for name, (seen, _) in watched.items()
     }
     if images is not None:
-        real = _watched(exposed, images.feeds(exposed.session), tails=True)
-        known |= {name: sharpened(known[name], real[name]) for name in known if name in real}
-    found = {name: one.moments() for name, one in known.items()}
+        real = _watched(exposed, images.feeds(exposed.session), axes, tails=True)
+        known |= {name: sharpened(known[name], real[name][0]) for name in known if name in real}
+    found = {name: replace(one.moments(), layout=watched[name][1]) for name, one in known.items()}
     return replace(prepared, stated=MappingProxyType({**found, **prepared.stated}))
 
 
-def _watched(exposed: Exposed, feeds: Iterable[Tensors], *, tails: bool = False) -> dict[str, Seen]:
-    """Return what inputs show of tensors, those left out that are not finite (sums with a mask)."""
+def _watched(
+    exposed: Exposed, feeds: Iterable[Tensors], axes: Mapping[str, Axes], *, tails: bool = False
+) -> dict[str, tuple[Seen, Layout]]:
+    """Return what inputs show of tensors, and the layout of each.
+
+    Those are left out that are not finite (sums with a mask), and of which sizes differ.
+    """
     seen: dict[str, list[tuple[npt.NDArray[np.float64], ...]]] = {
         name: [] for name in exposed.names
     }
+    layouts: dict[str, set[Layout]] = {name: set() for name in exposed.names}
     for given in feeds:
         for name, array in exposed.run(given).items():
-            seen[name].append(_per_channel(array, tails=tails))
+            own = axes.get(name, (1,))
+            layouts[name].add(tuple(n if k in own else 1 for k, n in enumerate(array.shape)))
+            seen[name].append(_per_channel(array, own, tails=tails))
     found = {
-        name: Seen(*map(np.array, zip(*parts, strict=True)))
+        name: (Seen(*map(np.array, zip(*parts, strict=True))), next(iter(layouts[name])))
         for name, parts in seen.items()
-        if parts
+        if parts and len(layouts[name]) == 1
     }
-    return {name: one for name, one in found.items() if one.finite}
+    return {name: one for name, one in found.items() if one[0].finite}
 
 
 def _per_channel(
-    array: npt.NDArray[np.generic], *, tails: bool = False
+    array: npt.NDArray[np.generic], axes: Axes, *, tails: bool = False
 ) -> tuple[npt.NDArray[np.float64], ...]:
-    """Return mean and variance of each channel, the second axis, and moments 3 and 4 if wanted."""
+    """Return mean and variance of each channel, and moments 3 and 4 if wanted."""
     with np.errstate(invalid="ignore", over="ignore"):  # of numbers that are none: told later
-        rows = array.swapaxes(0, 1).reshape(array.shape[1], -1).astype(np.float32, copy=False)
+        count = math.prod(array.shape[axis] for axis in axes)
+        front = np.moveaxis(array, axes, range(len(axes)))
+        rows = front.reshape(count, -1).astype(np.float32, copy=False)
         mean = rows.mean(axis=1)  # pairwise: as exact as it needs to be, and three times as fast
         away = rows - mean[:, None]
         pairs = [(away, away)]
@@ -160,34 +177,31 @@ def _feeding(graph: ir.Graph, prepared: Prepared) -> set[ir.Value]:
 
 
 def _observable(graph: ir.Graph) -> list[ir.Value]:
-    """Return the tensors that can be observed: of layers, sums, products and pools, channels first.
+    """Return the tensors that can be observed, of which it is known where their channels lie.
 
-    Behind a MatMul of higher rank channels come last, and nobody knows where that ends.
+    Those of layers, products, sums, pools and of what normalizes each input by itself.
     """
-    layers = set(weight_nodes(graph))
-    ends_last = any(node.op_type == "MatMul" and rank(node.outputs[0]) != 2 for node in layers)
-    operators = _POOLS if ends_last else _POOLS | _ARITHMETIC
+    layers, axes = set(weight_nodes(graph)), channel_axes(graph)
+    operators = _POOLS | _ARITHMETIC | _MIXES
     return [
         value
         for node in graph
-        if node in layers or node.op_type in operators
+        if node in layers or (node.op_type in operators and node.domain == "")
         for value in node.outputs
-        if is_float32(value)
-        and _has_channels(value)
-        and not (node.op_type == "MatMul" and rank(value) != 2)
+        if is_float32(value) and value in axes
     ]
 
 
 def _behind_no_rule(graph: ir.Graph, known: set[ir.Value]) -> list[ir.Value]:
     """Return what convolutions read that no rule would tell even if ``known`` were observed."""
-    reached, found = set(known), []
+    reached, found, axes = set(known), [], channel_axes(graph)
     for node in graph:
         ruled = node.domain == "" and node.op_type in RULES
         if ruled and all(value in reached for value in data_inputs(node)):
             reached.update(node.outputs)
         for value in node.outputs:
             is_map = any(n.op_type in _MAPS and n.inputs[0] is value for n in value.consumers())
-            if value not in reached and is_map and is_float32(value) and _has_channels(value):
+            if value not in reached and is_map and is_float32(value) and value in axes:
                 reached.add(value)
                 found.append(value)
     return found
@@ -201,8 +215,3 @@ def _depths(graph: ir.Graph) -> dict[str, float]:
         passed += node in layers
         depths |= {str(value.name): passed / len(layers) for value in node.outputs}
     return depths
-
-
-def _has_channels(value: ir.Value) -> bool:
-    shape = dims(value)
-    return shape is not None and len(shape) in (2, 4) and shape[1] is not None

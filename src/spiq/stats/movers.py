@@ -3,7 +3,7 @@
 import numpy as np
 import onnx_ir as ir
 
-from spiq.graph.query import constant, dims, ints
+from spiq.graph.query import constant, dims, ints, rank
 from spiq.stats.blocks import depth_to_space, expand, space_to_depth, tile
 from spiq.stats.maps import ZERO, Map, Mixer, Mover
 from spiq.stats.reshape import reshape, reshape_mixture
@@ -17,7 +17,10 @@ def _concat(node: ir.Node, inputs: list[Map]) -> list[Map] | None:
     if len({entry.ndim for entry in inputs}) > 1:
         return None
     axis = (node.attributes.get_int("axis") or 0) % inputs[0].ndim
-    if axis != 1 and all(entry.shape[axis] == 1 for entry in inputs):
+    alike = all(entry.shape[axis] == 1 for entry in inputs)
+    if alike and _is_rolled(node, axis):
+        return [inputs[0]]
+    if axis != 1 and alike:
         return None
     parts = []
     for entry, value in zip(inputs, node.inputs, strict=True):
@@ -31,6 +34,20 @@ def _concat(node: ir.Node, inputs: list[Map]) -> list[Map] | None:
         for part in parts
     ]
     return [np.concatenate(full, axis)]
+
+
+def _is_rolled(node: ir.Node, axis: int) -> bool:
+    """Return whether a Concat joins parts of one tensor along the axis that they were cut along."""
+    parts = [value.producer() if value is not None else None for value in node.inputs]
+    cut = [part for part in parts if part is not None and part.op_type == "Slice"]
+    if len(cut) < len(parts) or len({part.inputs[0] for part in cut}) > 1:
+        return False
+    size = rank(node.inputs[0])
+    given = [constant(part.inputs[3]) if len(part.inputs) > 3 else None for part in cut]
+    return size is not None and all(
+        axes is not None and axes.size == 1 and int(axes.reshape(-1)[0]) % size == axis
+        for axes in given
+    )
 
 
 def _concat_mixture(node: ir.Node, inputs: list[Map]) -> Map | None:
@@ -101,18 +118,24 @@ def _pad(node: ir.Node, inputs: list[Map]) -> list[Map] | None:
     before, after = pads[: entry.ndim], pads[entry.ndim :]
     if before[0] or after[0]:
         return None
-    if entry.shape[1] == 1 and (before[1] or after[1]):
+    first = space_from(entry.shape)
+    if first > 1 and entry.shape[1] == 1 and (before[1] or after[1]):
         size = (dims(node.inputs[0]) or [None] * 2)[1]
         if size is None:
             return None
         entry = np.repeat(entry, size, 1)
     width = [
-        (int(b), int(a)) if axis == 1 or size > 1 else (0, 0)
+        (int(b), int(a)) if axis == first - 1 or size > 1 else (0, 0)
         for axis, (b, a, size) in enumerate(zip(before, after, entry.shape, strict=True))
     ]
     if any(map(any, width)) and not _pads_zero(node):
         return None
     return [np.pad(entry, width, constant_values=ZERO)]
+
+
+def space_from(layout: tuple[int, ...]) -> int:
+    """Return the first axis of space: the second where channels come last, else the third."""
+    return 1 if len(layout) > 2 and layout[1] == 1 and layout[-1] > 1 else 2
 
 
 def _pad_mixture(node: ir.Node, inputs: list[Map]) -> Map | None:

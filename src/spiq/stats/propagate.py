@@ -145,12 +145,16 @@ def _fits(found: ChannelStats, value: ir.Value) -> bool:
 
 def _with_moments(moments: Moments, ruled: ChannelStats | None, value: ir.Value) -> ChannelStats:
     rank = len(value.shape) if value.shape is not None else 4
-    layout = (1, -1) + (1,) * (rank - 2)
+    layout = moments.layout or (1, -1) + (1,) * (rank - 2)
     mean, var = moments.mean.reshape(layout), moments.var.reshape(layout)
     doubt = np.broadcast_to(moments.doubt, moments.mean.shape).reshape(layout)
-    if ruled is None or ruled.mean.ndim != mean.ndim or ruled.mean.size not in (1, mean.size):
+    if ruled is None or ruled.mean.ndim != mean.ndim or not _is_within(ruled.layout, mean.shape):
         return stats(mean, var, source=moments.source, doubt=doubt)
     return stats(mean, var, ruled.low, ruled.high, moments.source, doubt)
+
+
+def _is_within(layout: tuple[int, ...], whole: tuple[int, ...]) -> bool:
+    return all(own in (1, size) for own, size in zip(layout, whole, strict=True))
 
 
 def handed_back(graph: ir.Graph, stated: Mapping[str, Moments]) -> dict[str, Moments]:

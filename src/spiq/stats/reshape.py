@@ -55,7 +55,7 @@ class _Spread:
 
 def _spread(node: ir.Node, entry: Map) -> _Spread | None:
     before, after = dims(node.inputs[0]), dims(node.outputs[0])
-    groups = _aligned(before, after) if before is not None and after is not None else None
+    groups = runs(before, after) if before is not None and after is not None else None
     if groups is None or before is None or len(before) != entry.ndim:
         return None
     spread: list[int] = []
@@ -86,18 +86,22 @@ def _spread(node: ir.Node, entry: Map) -> _Spread | None:
     return _Spread(made, len(lost), [*range(len(lost)), *(axis + len(lost) for axis in varied)])
 
 
-def _aligned(before: Sizes, after: Sizes) -> list[tuple[Sizes, Sizes]] | None:
+def runs(before: Sizes, after: Sizes) -> list[tuple[Sizes, Sizes]] | None:
     """Split two shapes of one tensor into the shortest runs that hold equally many elements.
 
     Two unknown sizes in the same place are taken for one, as of a batch, unless sizes are left over
-    in the end. Where an unknown size keeps runs from being told apart, all that follows is one run.
+    in the end. Where an unknown size keeps runs from being told apart, what is equal at the end is
+    a run each, and all before it is one.
+
+    >>> runs([None, 50, 64], [None, 64])
+    [([None, 50], [None]), ([64], [64])]
     """
     groups: list[tuple[Sizes, Sizes]] = []
     i = j = 0
     while i < len(before) and j < len(after):
         ends = _run(before[i:], after[j:])
         if ends is None:
-            return [*groups, (before[i:], after[j:])]
+            return _with_equal_ends(groups, before[i:], after[j:])
         groups.append((before[i : i + ends[0]], after[j : j + ends[1]]))
         i, j = i + ends[0], j + ends[1]
 
@@ -108,6 +112,25 @@ def _aligned(before: Sizes, after: Sizes) -> list[tuple[Sizes, Sizes]] | None:
     if groups:
         groups[-1] = (groups[-1][0] + before[i:], groups[-1][1] + after[j:])
     return groups
+
+
+def _with_equal_ends(
+    groups: list[tuple[Sizes, Sizes]], before: Sizes, after: Sizes
+) -> list[tuple[Sizes, Sizes]]:
+    """Add one run for what cannot be told apart, and one for each size that is equal at the end."""
+    equal = 0
+    for size, other in zip(before[::-1], after[::-1], strict=False):
+        if size is None or size != other:
+            break
+        equal += 1
+    old, new = before[: len(before) - equal], after[: len(after) - equal]
+    if groups and not (old and new):
+        groups[-1] = (groups[-1][0] + old, groups[-1][1] + new)
+    elif not (old and new):
+        return [(before, after)]
+    else:
+        groups.append((old, new))
+    return [*groups, *(([size], [size]) for size in before[len(before) - equal :])]
 
 
 def _run(before: Sizes, after: Sizes) -> tuple[int, int] | None:

@@ -137,7 +137,7 @@ WITHOUT_RULE = {
     "Pow": "[z] z = Pow(y, two)",
     "TopK": "[z] z, places = TopK<axis=1>(y, three)",
     "ArgMax": "[z] z = ArgMax<axis=1>(y)",
-    "product": "[s] s = Reshape(y, s3) [t] t = Transpose<perm=[0,2,1]>(s) [z] z = MatMul(s, t)",
+    "Det": "[z] z = Det(y)",
     "If": "[f] f = ReduceMax<keepdims=0>(y) [g] g = Greater(f, three_f) "
           "[z] z = If (g) <then_branch = a () => (float[N,M,H,W] p) { p = Neg(y) }, "
           "else_branch = b () => (float[N,M,H,W] q) { q = Exp(y) }>",

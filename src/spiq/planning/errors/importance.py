@@ -25,7 +25,7 @@ from spiq.graph.query import constant, data_inputs, ints, is_constant, spatial, 
 from spiq.passes.batchnorm import batchnorm_affine
 from spiq.passes.cleanup import kernel_shape
 from spiq.planning.errors.output_importance import output_importance
-from spiq.stats.channel import Array
+from spiq.stats.channel import Array, ChannelStats
 from spiq.stats.maps import Layout, Map
 from spiq.stats.propagate import Measured
 from spiq.stats.routing import mixture, route, scatter
@@ -64,6 +64,9 @@ def importance_of(
             importance[value] += _reduced(share, importance[value].shape)
     return importance
 
+
+_MIXES = frozenset({"MatMul", "Softmax"})
+"""Operators through which errors are taken to pass as the signal does, though they have a rule."""
 
 _SIZES = frozenset({"Shape", "Size"})
 """Operators that read no numbers."""
@@ -126,9 +129,21 @@ def _backward(
     if node.op_type == "BatchNormalization" and all(map(is_constant, node.inputs[1:5])):
         slope = batchnorm_affine(node)[0] ** 2
         return [outputs[0] * slope.reshape(1, -1, *(1,) * (outputs[0].ndim - 2))]
-    if node.op_type not in RULES or node.domain != "":
+    if node.op_type in ("LayerNormalization", "RMSNormalization"):
+        return [outputs[0] * _norm_slope(node, measured.stats[inputs[0]])]
+    if node.op_type not in RULES or node.op_type in _MIXES or node.domain != "":
         return _as_the_signal(node, outputs, inputs, measured)
     return [outputs[0] / _averaged(node)] * len(inputs)
+
+
+def _norm_slope(node: ir.Node, x: ChannelStats) -> Array:
+    """Return gamma^2 over the variance of what is normalized together."""
+    gamma = constant(node.inputs[1])
+    axes = tuple(range(node.attributes.get_int("axis", -1), 0)) or (-1,)
+    centre = x.mean.mean(axes, keepdims=True) if node.op_type == "LayerNormalization" else 0.0
+    power = (x.var + (x.mean - centre) ** 2).mean(axes, keepdims=True)
+    slope = np.ones(1) if gamma is None else np.square(gamma, dtype=np.float64)
+    return np.asarray(slope / (power + 1e-300))
 
 
 def _as_the_signal(

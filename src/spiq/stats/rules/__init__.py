@@ -11,7 +11,18 @@ from spiq.stats.rules.arithmetic import ARITHMETIC
 from spiq.stats.rules.linear import LINEAR
 from spiq.stats.rules.masks import MASKS
 from spiq.stats.rules.movement import MOVEMENT
+from spiq.stats.rules.norms import NORMS
 from spiq.stats.rules.pooling import POOLING
+from spiq.stats.rules.products import PRODUCTS
 from spiq.stats.rules.types import Rule
 
-RULES: dict[str, Rule] = {**ACTIVATIONS, **ARITHMETIC, **LINEAR, **MOVEMENT, **POOLING, **MASKS}
+RULES: dict[str, Rule] = {
+    **ACTIVATIONS,
+    **ARITHMETIC,
+    **LINEAR,
+    **MASKS,
+    **MOVEMENT,
+    **NORMS,
+    **POOLING,
+    **PRODUCTS,
+}

@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
 
-from spiq.graph.query import constant, ints, is_constant, rank, spatial
+from spiq.graph.query import ints, is_constant, rank, spatial
 from spiq.passes.batchnorm import batchnorm_affine, weight_and_bias
 from spiq.passes.cleanup import kernel_shape
 from spiq.stats.channel import Array, ChannelStats, stats
@@ -200,21 +200,9 @@ def batchnorm(node: ir.Node, inputs: Inputs) -> list[ChannelStats] | None:
     return [stats(a * x.mean + b, a**2 * x.var, np.minimum(*ends), np.maximum(*ends))]
 
 
-def instance_norm(node: ir.Node, inputs: Inputs) -> list[ChannelStats] | None:
-    """InstanceNormalization: N(b, a^2) whatever comes in."""
-    x, scale, shift = inputs[0], constant(node.inputs[1]), constant(node.inputs[2])
-    if x is None or scale is None or shift is None:
-        return None
-    layout = (1, -1) + (1,) * (x.mean.ndim - 2)
-    a, b = (np.asarray(array, np.float64).reshape(layout) for array in (scale, shift))
-    return [stats(b, a**2)]
-
-
 LINEAR: dict[str, Rule] = {
     "BatchNormalization": batchnorm,
     "Conv": linear,
     "ConvTranspose": linear,
     "Gemm": linear,
-    "InstanceNormalization": instance_norm,
-    "MatMul": linear,
 }

@@ -8,7 +8,7 @@ import onnx_ir as ir
 from spiq.graph.query import constant, dims
 from spiq.stats.channel import ChannelStats, stats
 from spiq.stats.maps import Map
-from spiq.stats.movers import MOVERS
+from spiq.stats.movers import MOVERS, space_from
 from spiq.stats.routing import gather, mixture, route_of_all
 from spiq.stats.rules.types import Inputs, Rule, operand
 
@@ -67,10 +67,11 @@ def pad(node: ir.Node, inputs: Inputs) -> list[ChannelStats] | None:
     if pads is None or half != known.mean.ndim or len(node.inputs) > 3:
         low, high = np.minimum(known.low, fill), np.maximum(known.high, fill)
         return [stats(known.mean, known.var, low, high)]
-    if not pads[2:half].any() and not pads[half + 2 :].any():
+    first = space_from(known.layout)
+    if not pads[first:half].any() and not pads[half + first :].any():
         return before
     share = 1.0
-    for axis in range(2, half):
+    for axis in range(first, half):
         added = int(pads[axis] + pads[half + axis])
         size = shape[axis] if shape is not None else None
         alike = known.layout[axis] == 1

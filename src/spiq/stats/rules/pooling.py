@@ -37,8 +37,8 @@ def average_pool(node: ir.Node, inputs: Inputs) -> list[ChannelStats] | None:
 
 
 def global_average_pool(node: ir.Node, inputs: Inputs) -> list[ChannelStats] | None:
-    """GlobalAveragePool, and ReduceMean over space."""
-    if inputs[0] is None or (node.op_type == "ReduceMean" and not _keeps_channels(node)):
+    """GlobalAveragePool, and a mean over space."""
+    if inputs[0] is None:
         return None
     x = over_space(inputs[0])
     sizes = spatial(node.inputs[0])
@@ -51,6 +51,37 @@ def global_average_pool(node: ir.Node, inputs: Inputs) -> list[ChannelStats] | N
         array.reshape(layout) for array in (x.mean, x.var * share, x.low, x.high)
     )
     return [stats(mean, var, low, high)]
+
+
+def reduce_mean(node: ir.Node, inputs: Inputs) -> list[ChannelStats] | None:
+    """ReduceMean: over space as a pool, over tokens or channels as over independent numbers."""
+    if _keeps_channels(node):
+        return global_average_pool(node, inputs)
+    x, shape, axes = inputs[0], dims(node.inputs[0]), reduced_axes(node)
+    if x is None or shape is None or axes is None or len(shape) != x.mean.ndim:
+        return None
+    pixels = [shape[axis] for axis in axes if x.layout[axis] == 1]
+    count = float(np.prod([size or np.inf for size in pixels]))
+    share = (1 - FAR_CORRELATION) / count + FAR_CORRELATION if count > 1 else 1.0
+    kinds = float(np.prod([x.layout[axis] for axis in axes]))
+    keep = node.attributes.get_int("keepdims", 1) == 1
+    mean, var, low, high = (
+        np.asarray(array.mean(axes, keepdims=keep))
+        for array in (x.mean, x.var * share / kinds, x.low, x.high)
+    )
+    return [stats(mean, var, low, high)]
+
+
+def reduced_axes(node: ir.Node) -> tuple[int, ...] | None:
+    """Return the axes that a reduction is over, in order; None where they are not constant."""
+    given = constant(node.inputs[1]) if len(node.inputs) > 1 else None
+    if given is None and len(node.inputs) > 1 and node.inputs[1] is not None:
+        return None
+    axes = ints(node, "axes", []) if given is None else [int(axis) for axis in given.reshape(-1)]
+    size = len(dims(node.inputs[0]) or [])
+    if not axes and node.attributes.get_int("noop_with_empty_axes", 0) == 1:
+        return None
+    return tuple(sorted(axis % size for axis in axes)) if axes else tuple(range(size))
 
 
 def _keeps_channels(node: ir.Node) -> bool:
@@ -121,6 +152,6 @@ POOLING: dict[str, Rule] = {
     "GlobalMaxPool": max_pool,
     "LRN": local_response,
     "MaxPool": max_pool,
-    "ReduceMean": global_average_pool,
+    "ReduceMean": reduce_mean,
     "Resize": resize,
 }

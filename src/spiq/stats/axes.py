@@ -1,0 +1,126 @@
+"""Along which axes of a tensor its channels lie, as the operators before it say.
+
+Images have them second, tokens last, heads of attention in two axes. Conv, Gemm and batch
+normalization have them second, a matrix product where its right operand has them; Transpose and
+Reshape move them, an operator on single numbers keeps those of whatever it reads.
+"""
+
+from collections.abc import Callable
+
+import onnx_ir as ir
+
+from spiq.graph.query import constant, data_inputs, dims, ints, is_constant, rank
+from spiq.stats.reshape import runs
+
+Axes = tuple[int, ...]
+
+_SECOND = frozenset({"BatchNormalization", "Conv", "ConvTranspose", "Gemm"})
+_NORMS = frozenset({"LayerNormalization", "RMSNormalization"})
+
+
+def channel_axes(graph: ir.Graph) -> dict[ir.Value, Axes]:
+    """Return the axes of the channels of each tensor of which they can be told, in order."""
+    found: dict[ir.Value, Axes] = {value: (1,) for value in graph.inputs if (rank(value) or 0) > 1}
+    for node in graph:
+        known = [found.get(value) for value in data_inputs(node)]
+        for value in node.outputs:
+            size = rank(value)
+            axes = _axes_of(node, known) if size is not None and size > 1 else None
+            if axes is not None and all(axis < (size or 0) for axis in axes):
+                found[value] = axes
+    return found
+
+
+def _axes_of(node: ir.Node, known: list[Axes | None]) -> Axes | None:
+    if node.domain != "":
+        return None
+    if node.op_type in _SECOND:
+        return (1,)
+    size, first = rank(node.outputs[0]) or 0, known[0] if known else None
+    if node.op_type == "Gather" and is_constant(node.inputs[0]):  # an embedding
+        return (size - 1,)
+    if node.op_type in _NORMS and first is None:
+        return (size - 1,)
+    if node.op_type == "MatMul":
+        return _of_product(node, known)
+    rule = _reduced if node.op_type.startswith("Reduce") else _RULES.get(node.op_type)
+    if rule is not None:
+        return None if first is None else rule(node, first)
+    return _of_all(node, known)
+
+
+def _transposed(node: ir.Node, axes: Axes) -> Axes:
+    size = rank(node.inputs[0]) or 0
+    perm = ints(node, "perm", list(range(size))[::-1])
+    return tuple(sorted(perm.index(axis) for axis in axes if axis in perm))
+
+
+def _reshaped(node: ir.Node, axes: Axes) -> Axes | None:
+    before, after = dims(node.inputs[0]), dims(node.outputs[0])
+    groups = runs(before, after) if before is not None and after is not None else None
+    if groups is None:
+        return None
+    found: list[int] = []
+    old = new = 0
+    for theirs, ours in groups:
+        inside = [axis - old for axis in axes if old <= axis < old + len(theirs)]
+        if any(theirs[axis] != 1 for axis in inside):
+            found += [new + place for place, size in enumerate(ours) if size != 1]
+        old, new = old + len(theirs), new + len(ours)
+    return tuple(found)
+
+
+def _reduced(node: ir.Node, axes: Axes) -> Axes | None:
+    given = constant(node.inputs[1]) if len(node.inputs) > 1 else None
+    gone = ints(node, "axes", []) if given is None else [int(axis) for axis in given.reshape(-1)]
+    size = rank(node.inputs[0])
+    if size is None or not gone:
+        return None
+    gone = [axis % size for axis in gone]
+    left = [axis for axis in axes if axis not in gone]
+    if node.attributes.get_int("keepdims", 1):
+        return tuple(left)
+    return tuple(axis - sum(other < axis for other in gone) for axis in left)
+
+
+def _gathered(node: ir.Node, axes: Axes) -> Axes | None:
+    size, indices = rank(node.inputs[0]), rank(node.inputs[1])
+    if size is None or indices is None or indices > 1:
+        return None
+    at = node.attributes.get_int("axis", 0) % size
+    return axes if indices else tuple(axis - (axis > at) for axis in axes if axis != at)
+
+
+def _of_product(node: ir.Node, known: list[Axes | None]) -> Axes | None:
+    """Return the axes of a matrix product: those of either operand that it does not sum over."""
+    size = rank(node.outputs[0]) or 0
+    ranks = [rank(value) for value in data_inputs(node)]
+    if len(known) < 2:
+        return (size - 1,)
+    found: set[int] = set()
+    for place, (axes, own) in enumerate(zip(known, ranks, strict=True)):
+        if axes is None or own is None:
+            return None
+        shifted = [axis + size - own for axis in axes]
+        summed = size - 2 if place else size - 1
+        found.update(axis for axis in shifted if axis != summed)
+    return tuple(sorted(found))
+
+
+def _of_all(node: ir.Node, known: list[Axes | None]) -> Axes | None:
+    """Return the axes of all inputs that keep the rank of the output, or are broadcast to it."""
+    size, found = rank(node.outputs[0]) or 0, set[int]()
+    for value, axes in zip(data_inputs(node), known, strict=True):
+        own = rank(value)
+        if own is None or own > size:
+            return None
+        if axes is not None:
+            found.update(axis + size - own for axis in axes)
+    return tuple(sorted(found)) if any(axes is not None for axes in known) else None
+
+
+_RULES: dict[str, Callable[[ir.Node, Axes], Axes | None]] = {
+    **dict.fromkeys(("Flatten", "Reshape", "Squeeze", "Unsqueeze"), _reshaped),
+    "Gather": _gathered,
+    "Transpose": _transposed,
+}
