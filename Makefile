@@ -3,13 +3,19 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test quick lint bench format clean
+TORCH := .venv-torch
+
+.PHONY: demo test test-torch quick lint bench format clean
 
 demo: $(VENV)/.core
 	$(BIN)/spiq demo
 
 test: lint
 	$(BIN)/python -m pytest -n auto
+
+# What needs PyTorch, in an environment of its own (5.5 GB).
+test-torch: $(TORCH)/.torch
+	$(TORCH)/bin/python -m pytest -n auto tests/torch
 
 # The daily round: what needs neither the zoo, processes nor whole networks.
 quick: $(VENV)/.dev
@@ -28,7 +34,7 @@ format: $(VENV)/.dev
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf $(VENV) build dist .pytest_cache .ruff_cache .mypy_cache
+	rm -rf $(VENV) $(TORCH) build dist .pytest_cache .ruff_cache .mypy_cache
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -44,3 +50,9 @@ $(VENV)/.dev: pyproject.toml | $(BIN)/python
 $(VENV)/.bench: pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --editable '.[bench]'
 	touch $@ $(VENV)/.core
+
+$(TORCH)/.torch: pyproject.toml
+	$(PYTHON) -m venv $(TORCH)
+	$(TORCH)/bin/python -m pip install --quiet --editable '.[dev,torch]' \
+	    torch==2.14.1 torchvision==0.29.1 timm==1.0.31
+	touch $@

@@ -54,3 +54,18 @@ def test_help_is_light() -> None:
     assert done.returncode == 0
     assert "spiq.cli" in imported
     assert imported.isdisjoint(HEAVY)
+
+
+@pytest.mark.process
+def test_without_pytorch_the_error_says_what_to_install() -> None:
+    program = """
+import sys
+sys.modules["torch"] = None
+import spiq
+try:
+    spiq.torch
+except ImportError as error:
+    print(error)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.stdout == "spiq.torch needs PyTorch: pip install 'spiq[torch]'\n", done.stderr

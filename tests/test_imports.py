@@ -41,12 +41,13 @@ MAY_IMPORT: dict[str, set[str]] = {
     "quantized": CHOICES | {"io", "runtime", "inspection"},
     "pipeline": CHOICES
     | {"io", "rewriting", "emit", "runtime", "analysis", "inspection", "quantized"},
+    "torch": CHOICES | {"io", "analysis", "quantized", "pipeline"},
     "evaluation": BASE | {"io", "runtime"},
     "sweep": BASE | {"io", "runtime", "pipeline", "evaluation"},
     "demo": BASE | {"pipeline", "evaluation"},
     "cli": BASE
     | {"io", "planning.plan", "runtime", "analysis", "inspection", "quantized", "pipeline"}
-    | {"evaluation", "sweep", "demo"},
+    | {"torch", "evaluation", "sweep", "demo"},
 }
 
 

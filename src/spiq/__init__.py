@@ -52,6 +52,10 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> object:
+    if name == "torch":  # an extra, so it is not in __all__
+        from importlib import import_module
+
+        return import_module("spiq.torch")
     home = _HOMES.get(name)
     if home is None:
         raise AttributeError(f"module 'spiq' has no attribute {name!r}")

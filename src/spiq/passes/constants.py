@@ -56,12 +56,13 @@ def static_reshapes(model: ir.Model) -> int:
             continue
         before, after = node.inputs[0], node.outputs[0]
         sizes = dims(after)
-        if sizes is None or before is None:
+        if sizes is None or before is None or 0 in sizes:
             continue
         if sizes and sizes[0] is None and _same_batch(before, after):
             sizes[0] = 0
-        if sum(size is None for size in sizes) > 1 or bool(node.attributes.get_int("allowzero", 0)):
+        if sum(size is None for size in sizes) > 1:
             continue
+        node.attributes.pop("allowzero", None)  # where 0 is one, and none is here
         target = np.array([-1 if size is None else size for size in sizes], np.int64)
         node.replace_input_with(1, initializer(model.graph, f"{after.name}_shape", target))
         changed += 1

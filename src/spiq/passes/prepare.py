@@ -18,13 +18,17 @@ from spiq.passes.bounds import merge_bounds
 from spiq.passes.canonical import dense_heads, pool_means, split_sums
 from spiq.passes.cleanup import drop_noops, explicit_pads, plain_constants, plain_resizes
 from spiq.passes.constants import resolve_shapes
+from spiq.passes.frozen import frozen_norms
 from spiq.passes.gates import plain_gates
 from spiq.passes.gemm import canonical_gemm
 from spiq.passes.pads import fold_pads
+from spiq.passes.sequences import plain_splits
 from spiq.passes.tokens import token_layers
 
 PASSES = (
+    frozen_norms,
     resolve_shapes,
+    plain_splits,
     plain_constants,
     drop_noops,
     explicit_pads,

@@ -1,0 +1,54 @@
+"""Quantize a PyTorch network: export with BatchNorm kept, then as any other."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from spiq.analysis import Progress
+from spiq.config import Config
+from spiq.pipeline import quantize as _quantize
+from spiq.quantized import Quantized
+from spiq.torch.export import Network, exported
+
+
+def quantize(
+    network: Network,
+    example_inputs: Any = None,
+    config: Config | None = None,
+    *,
+    kwargs: Mapping[str, Any] | None = None,
+    dynamic_shapes: Any = None,
+    progress: Progress | None = None,
+) -> Quantized:
+    """Quantize a PyTorch network without data.
+
+    >>> import torch, spiq.torch
+    >>> conv, norm = torch.nn.Conv2d(3, 8, 3, bias=False), torch.nn.BatchNorm2d(8)
+    >>> module = torch.nn.Sequential(conv, norm, torch.nn.ReLU(), torch.nn.Conv2d(8, 4, 3)).eval()
+    >>> result = spiq.torch.quantize(module, torch.zeros(1, 3, 32, 32))
+    >>> [layer.name for layer in result.report.layers]
+    ['0', '3']
+
+    The module stays as it is. Layers have the names of their modules, so
+    ``Config(exclude=("head.*",))`` keeps a part in float.
+
+    Args:
+        network: An ``nn.Module`` in inference mode, on any device; or a
+            ``torch.export.ExportedProgram`` or ``torch.onnx.ONNXProgram`` of one.
+        example_inputs: What the module is called with: a tensor, or a tuple of what its
+            ``forward`` takes. Only shapes and types matter. Not for programs.
+        config: The options, as for :func:`spiq.quantize`.
+        kwargs: What it is called with by name.
+        dynamic_shapes: Sizes that are left open, as for ``torch.export.export``. By default the
+            first of every input, the batch, if the network allows that.
+        progress: Told the name of each step as it begins.
+
+    Raises:
+        ConfigError: The arguments or the options do not fit the network.
+        ModelError: The module is in training mode, or has no weights yet.
+        UnsupportedError: It is quantized already, or PyTorch cannot export it.
+        VerificationError: The result fails its check in the runtime.
+    """
+    if progress is not None:
+        progress("export")
+    model = exported(network, example_inputs, kwargs=kwargs, dynamic_shapes=dynamic_shapes)
+    return _quantize(model, config, progress=progress)
