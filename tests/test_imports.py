@@ -38,7 +38,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "runtime": PLANS | {"io"},
     "analysis": CHOICES | {"io", "runtime"},
     "inspection": CHOICES | {"io", "runtime", "analysis"},
-    "quantized": CHOICES | {"io", "runtime", "inspection"},
+    "emulation": {"errors"},
+    "quantized": CHOICES | {"io", "runtime", "inspection", "emulation"},
     "pipeline": CHOICES
     | {"io", "rewriting", "emit", "runtime", "analysis", "inspection", "quantized"},
     "torch": CHOICES | {"io", "analysis", "quantized", "pipeline"},

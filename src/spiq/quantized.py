@@ -2,14 +2,21 @@
 
 import os
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
+import onnx
+import onnx_ir as ir
 
+from spiq.errors import ConfigError
 from spiq.inspection.layers import LayerResult
 from spiq.io.write import write
 from spiq.planning.plan.values import Plan
 from spiq.runtime.session import session
+
+if TYPE_CHECKING:
+    from spiq.emulation import Network
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,3 +100,24 @@ class Quantized:
         opened = session(self.model)
         names = [output.name for output in opened.get_outputs()]
         return dict(zip(names, opened.run(names, inputs), strict=True))
+
+    def to_torch(self, *, differentiable: bool = False) -> "Network":
+        """Return the network as an ``nn.Module``, its integers emulated: no ONNX Runtime needed.
+
+        It computes what the graph means, on the CPU or a GPU, and is called with the inputs in
+        their order or by name. What a runtime stores is within two steps of its grids.
+
+        Args:
+            differentiable: Whether gradients pass through rounding as if it were not there
+                (straight through), to the inputs and to whatever made them.
+
+        Raises:
+            UnsupportedError: PyTorch does not compute some operators here; they are named.
+            ConfigError: PyTorch is not installed.
+        """
+        try:
+            from spiq.emulation import Network
+        except ImportError as error:
+            raise ConfigError("to_torch needs PyTorch: pip install 'spiq[torch]'") from error
+        proto = onnx.load_from_string(self.model)
+        return Network(ir.serde.deserialize_model(proto), differentiable=differentiable)

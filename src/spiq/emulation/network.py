@@ -1,0 +1,140 @@
+"""A quantized network as an ``nn.Module``: its graph, computed node by node in PyTorch.
+
+The graph that ships is the program, QuantizeLinear and DequantizeLinear included, so the module
+computes what the graph means, on any device. Runtimes round in other places now and then (they add
+integers, and look sigmoids up): what they store is within two steps.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import onnx_ir as ir
+import torch
+from torch import nn
+
+from spiq.emulation.operators import OPERATORS
+from spiq.emulation.operators.integers import straight_through
+from spiq.emulation.step import Step, step_of, tensor_of
+from spiq.errors import ConfigError, UnsupportedError
+
+_INNER = (ir.AttributeType.GRAPH, ir.AttributeType.GRAPHS)
+_LISTED = 5
+"""Nodes that an error names."""
+
+
+class Network(nn.Module):  # type: ignore[misc]
+    """A network that computes an ONNX graph; see :meth:`spiq.Quantized.to_torch`.
+
+    Called with tensors in the order of ``input_names``, or by those names, it returns the output,
+    or a tuple of them in the order of ``output_names``. Constants are buffers, so ``to("cuda")``
+    works as for any module. It has no training mode and no parameters.
+
+    Attributes:
+        input_names: Names of the inputs.
+        output_names: Names of the outputs.
+    """
+
+    def __init__(self, model: ir.Model, *, differentiable: bool = False) -> None:
+        """Take a graph of opset 13 or newer.
+
+        Args:
+            model: The network.
+            differentiable: Whether gradients pass through rounding as if it were not there.
+
+        Raises:
+            UnsupportedError: PyTorch does not compute an operator of it here; all are named.
+        """
+        super().__init__()
+        graph = model.graph
+        _check(graph)
+        self.input_names = tuple(str(value.name) for value in graph.inputs)
+        self.output_names = tuple(str(value.name) for value in graph.outputs)
+        rounded = straight_through if differentiable else torch.round
+        self._steps = tuple(step_of(node, rounded) for node in graph)
+        self._last = _last_uses(self._steps, self.output_names)
+        self._sizes: dict[str, torch.Tensor] = {}
+        self._places: dict[str, str] = {}
+        for name, value in graph.initializers.items():
+            assert value.const_value is not None
+            self._hold(name, tensor_of(value.const_value))
+        self.eval()
+
+    def _hold(self, name: str, tensor: torch.Tensor) -> None:
+        """Keep a constant: numbers that shapes are made of on the CPU, others as buffers."""
+        if tensor.dtype == torch.int64 and tensor.ndim < 2:
+            self._sizes[name] = tensor
+        else:
+            self._places[name] = f"constant_{len(self._places)}"
+            self.register_buffer(self._places[name], tensor)
+
+    def forward(self, *inputs: torch.Tensor, **named: torch.Tensor) -> Any:
+        """Compute the network.
+
+        Args:
+            inputs: Tensors, in the order of ``input_names``.
+            named: The same by name.
+
+        Raises:
+            ConfigError: There are more or fewer of them than the network has inputs.
+        """
+        values: dict[str, Any] = dict(self._given(inputs, named))
+        values |= self._sizes
+        values |= {name: getattr(self, place) for name, place in self._places.items()}
+        with _exact():
+            for step, gone in zip(self._steps, self._last, strict=True):
+                read = [None if name is None or not name else values[name] for name in step.inputs]
+                found = OPERATORS[step.operator](step, read)
+                written = (found,) if isinstance(found, torch.Tensor) else found
+                values.update(zip(step.outputs, written, strict=False))
+                for name in gone:
+                    values.pop(name, None)
+        results = tuple(values[name] for name in self.output_names)
+        return results[0] if len(results) == 1 else results
+
+    def _given(
+        self, inputs: tuple[torch.Tensor, ...], named: Mapping[str, torch.Tensor]
+    ) -> Mapping[str, torch.Tensor]:
+        given = dict(zip(self.input_names, inputs, strict=False)) | dict(named)
+        if len(inputs) + len(named) != len(given) or set(given) != set(self.input_names):
+            raise ConfigError(
+                f"the network is called with {len(inputs) + len(named)} inputs: give "
+                f"{len(self.input_names)}, {', '.join(self.input_names)}"
+            )
+        return given
+
+
+def _check(graph: ir.Graph) -> None:
+    """Refuse what has no function, all at once."""
+    unknown = [
+        f"{node.op_type} '{node.name or node.outputs[0].name}'"
+        for node in graph
+        if node.domain not in ("", "ai.onnx")
+        or node.op_type not in OPERATORS
+        or any(attribute.type in _INNER for attribute in node.attributes.values())
+    ]
+    if unknown:
+        more = f" and {len(unknown) - _LISTED} more" if len(unknown) > _LISTED else ""
+        raise UnsupportedError(
+            f"not emulated in PyTorch: {', '.join(unknown[:_LISTED])}{more}: use result.run(), "
+            "which runs them in ONNX Runtime"
+        )
+
+
+def _last_uses(steps: tuple[Step, ...], kept: Iterable[str]) -> tuple[tuple[str, ...], ...]:
+    """Return which values each step is the last to read or the only one to know."""
+    done, gone = set(kept), []
+    for step in reversed(steps):
+        names = {name for name in (*step.inputs, *step.outputs) if name} - done
+        done |= names
+        gone.append(tuple(names))
+    return tuple(reversed(gone))
+
+
+def _exact() -> Any:
+    """Return a context in which a GPU computes convolutions in full single precision."""
+    return torch.backends.cudnn.flags(
+        enabled=torch.backends.cudnn.enabled,
+        benchmark=torch.backends.cudnn.benchmark,
+        deterministic=torch.backends.cudnn.deterministic,
+        allow_tf32=False,
+    )

@@ -1,0 +1,20 @@
+"""What PyTorch computes of ONNX: one table, operator to function."""
+
+from spiq.emulation.operators.integers import INTEGERS
+from spiq.emulation.operators.layers import LAYERS
+from spiq.emulation.operators.movement import MOVEMENT
+from spiq.emulation.operators.pointwise import POINTWISE
+from spiq.emulation.operators.reductions import REDUCTIONS
+from spiq.emulation.operators.resize import RESIZE
+from spiq.emulation.step import Compute
+
+OPERATORS: dict[str, Compute] = {
+    **INTEGERS,
+    **LAYERS,
+    **MOVEMENT,
+    **POINTWISE,
+    **REDUCTIONS,
+    **RESIZE,
+}
+
+__all__ = ["OPERATORS"]
