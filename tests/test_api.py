@@ -18,6 +18,7 @@ def test_names_are_sorted_and_all_there_are() -> None:
         "Plan",
         "Quantized",
         "SpiqError",
+        "Statistics",
         "__version__",
         "apply",
         "compare",

@@ -47,8 +47,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "sweep": BASE | {"io", "runtime", "pipeline", "evaluation"},
     "demo": BASE | {"pipeline", "evaluation"},
     "cli": BASE
-    | {"io", "planning.plan", "runtime", "analysis", "inspection", "quantized", "pipeline"}
-    | {"torch", "evaluation", "sweep", "demo"},
+    | {"io", "stats", "planning.plan", "runtime", "analysis", "inspection", "quantized"}
+    | {"pipeline", "torch", "evaluation", "sweep", "demo"},
 }
 
 

@@ -22,12 +22,14 @@ if TYPE_CHECKING:
     from spiq.pipeline import apply, plan, quantize
     from spiq.planning.plan.values import Plan
     from spiq.quantized import Quantized
+    from spiq.stats.sidecar import Statistics
 
 __all__ = [
     "Config",
     "Plan",
     "Quantized",
     "SpiqError",
+    "Statistics",
     "__version__",
     "apply",
     "compare",
@@ -42,6 +44,7 @@ _HOMES = {
     "Plan": "spiq.planning.plan.values",
     "Quantized": "spiq.quantized",
     "SpiqError": "spiq.errors",
+    "Statistics": "spiq.stats.sidecar",
     "apply": "spiq.pipeline",
     "compare": "spiq.inspection.compare",
     "evaluate": "spiq.evaluation",

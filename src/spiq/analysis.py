@@ -27,6 +27,7 @@ from spiq.stats.consistency import range_doubts, statistics_doubts
 from spiq.stats.contradicted import said
 from spiq.stats.inputs import Ends, input_stats, judge, widened
 from spiq.stats.propagate import Measured, measure
+from spiq.stats.sidecar import Statistics, restore
 
 Progress = Callable[[str], None]
 """Told the name of each step as it begins."""
@@ -71,6 +72,7 @@ def analyse(
     config: Config,
     tell: Progress = silent,
     known_ends: Mapping[str, Ends] | None = None,
+    statistics: Statistics | None = None,
 ) -> Analysis:
     """Prepare a network, in place, and learn what its tensors look like.
 
@@ -79,18 +81,22 @@ def analyse(
         config: The options.
         tell: Told the name of each step as it begins.
         known_ends: Ranges of inputs that a plan has decided, by name.
+        statistics: What is known of layers whose BatchNorm is gone.
 
     Raises:
         ModelError: The network cannot be used.
-        ConfigError: The options do not fit its inputs.
+        ConfigError: The options do not fit its inputs, or the statistics are of another network.
     """
     tell("prepare")
-    prepared = prepare(network)
+    prepared, kept = prepare(network), list[str]()
+    if statistics is not None:
+        prepared, kept = restore(prepared, statistics)
 
     tell("measure")
     images = _images(prepared, config)
     told = _inputs(prepared, config, known_ends, images)
-    pictured, inputs, notes, images = told.pictured, told.inputs, told.notes, told.images
+    pictured, inputs, images = told.pictured, told.inputs, told.images
+    notes = [*told.notes, *kept]
 
     measured = measure(prepared, inputs)
     missing = unstated(prepared, measured)

@@ -44,6 +44,7 @@ from spiq.rewriting.round_layers import layer_inputs, round_stored, round_unstor
 from spiq.rewriting.rounding import ROUNDINGS, needs_correlation
 from spiq.runtime.correlations import observe_correlations
 from spiq.runtime.verify import verify
+from spiq.stats.sidecar import Statistics
 from spiq.targets import TARGETS
 
 if TYPE_CHECKING:
@@ -55,7 +56,11 @@ STEPS = ("read", "prepare", "measure", "plan", "rewrite", "emit", "verify")
 
 
 def quantize(
-    model: "Source", config: Config | None = None, *, progress: Progress | None = None
+    model: "Source",
+    config: Config | None = None,
+    *,
+    statistics: Statistics | None = None,
+    progress: Progress | None = None,
 ) -> Quantized:
     """Quantize a network without data.
 
@@ -71,14 +76,16 @@ def quantize(
         model: Path of an ONNX file, its bytes, an ``onnx.ModelProto`` or an ``onnx_ir.Model``
             (which is not changed).
         config: The options; the defaults are W8A8, method ``spiq``, target ``onnxruntime``.
+        statistics: What BatchNorm said before it was folded away: :func:`spiq.torch.statistics`,
+            or ``Statistics.load`` of :mod:`spiq.stats.sidecar`.
         progress: Told the name of each step of ``STEPS`` as it begins.
 
     Raises:
         ModelError: The model cannot be used; the message says why and what to do.
-        ConfigError: The options do not fit the model.
+        ConfigError: The options or the statistics do not fit the model.
         VerificationError: The result fails its check in the runtime.
     """
-    run, kept = _Run(model, progress or silent), dict[str, str]()
+    run, kept = _Run(model, progress or silent, statistics), dict[str, str]()
     for _ in range(_TRIES - 1):
         try:
             return _carry_out(_decide(run, config or Config(), kept), run)
@@ -96,7 +103,11 @@ integers, as verification found, left in float."""
 
 
 def plan(
-    model: "Source", config: Config | None = None, *, progress: Progress | None = None
+    model: "Source",
+    config: Config | None = None,
+    *,
+    statistics: Statistics | None = None,
+    progress: Progress | None = None,
 ) -> Plan:
     """Decide how to quantize a network, and change nothing: arguments as for :func:`quantize`.
 
@@ -106,10 +117,16 @@ def plan(
     >>> made.layers["/stem/conv/Conv"].bits
     6
     """
-    return _decide(_Run(model, progress or silent), config or Config()).plan
+    return _decide(_Run(model, progress or silent, statistics), config or Config()).plan
 
 
-def apply(model: "Source", plan: Plan, *, progress: Progress | None = None) -> Quantized:
+def apply(
+    model: "Source",
+    plan: Plan,
+    *,
+    statistics: Statistics | None = None,
+    progress: Progress | None = None,
+) -> Quantized:
     """Quantize a network by a plan.
 
     >>> import spiq
@@ -123,6 +140,7 @@ def apply(model: "Source", plan: Plan, *, progress: Progress | None = None) -> Q
     Args:
         model: The model that the plan was made for.
         plan: From :func:`plan`, or :meth:`Plan.load`.
+        statistics: Those that the plan was made with, if any.
         progress: Told the name of each step as it begins.
 
     Raises:
@@ -130,12 +148,12 @@ def apply(model: "Source", plan: Plan, *, progress: Progress | None = None) -> Q
         ModelError: The model cannot be used.
         VerificationError: The result fails its check in the runtime.
     """
-    run = _Run(model, progress or silent)
+    run = _Run(model, progress or silent, statistics)
     network = run.read()
     _check_hash(plan, network)
     check_settings(plan, ROUNDINGS)
 
-    analysis = analyse(network, Config(method=plan.method), run.tell, plan.inputs)
+    analysis = analyse(network, Config(method=plan.method), run.tell, plan.inputs, statistics)
     target, method = TARGETS[plan.target], METHODS[plan.method]
     placement = placed(analysis.graph, analysis.measured, target, method, plan.left_in_float)
     followed = check_fits(analysis.graph, plan, placement)
@@ -148,6 +166,7 @@ class _Run:
 
     source: "Source"
     tell: Progress
+    statistics: Statistics | None = None
     start: float = field(default_factory=time.perf_counter)
 
     def read(self) -> ir.Model:
@@ -174,7 +193,7 @@ def _decide(run: _Run, config: Config, kept: Mapping[str, str] | None = None) ->
     """Take the first half of the way: read, prepare, measure, place and plan."""
     network = run.read()
     model_hash = fingerprint(network)
-    analysis = analyse(network, config, run.tell)
+    analysis = analyse(network, config, run.tell, statistics=run.statistics)
 
     run.tell("plan")
     graph, measured = analysis.graph, analysis.measured

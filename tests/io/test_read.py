@@ -1,8 +1,10 @@
 """Files and versions, broken and sound, and what reading makes of them."""
 
+import io
 import logging
 import os
 import re
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +30,14 @@ def test_same_graph_from_path_bytes_message_and_graph(tmp_path: Path) -> None:
     assert len({serialized(read(source)) for source in sources}) == 1
 
 
+def archive(*names: str) -> bytes:
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as written:
+        for name in names:
+            written.writestr(name, "x")
+    return content.getvalue()
+
+
 @pytest.mark.parametrize(
     ("content", "words"),
     [
@@ -36,10 +46,28 @@ def test_same_graph_from_path_bytes_message_and_graph(tmp_path: Path) -> None:
         (np.random.default_rng(0).bytes(5000), "is not an ONNX file"),
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:0", "git lfs pull"),
         (b"PK\x03\x04" + bytes(100), "export the network to ONNX"),
+        (archive("net/readme.txt"), "is a zip archive"),
+        (archive("net/data.pkl", "net/data/0"), "is a pickled PyTorch file: to read it is to run"),
+        (archive("net/data.pkl", "net/code/net.py"), "is a TorchScript file"),
+        (archive("net/models/model.json"), "spiq.torch.quantize"),
+        (b"\x80\x02}q\x00." + bytes(100), "is a pickled PyTorch file"),
         (network().SerializeToString()[:-20], "cut short"),
         (network().SerializeToString()[:900], "cut short"),
     ],
-    ids=["empty", "text", "random", "lfs", "zip", "truncated", "truncated weight"],
+    ids=[
+        "empty",
+        "text",
+        "random",
+        "lfs",
+        "cut zip",
+        "zip",
+        "checkpoint",
+        "torchscript",
+        "program",
+        "pickle",
+        "truncated",
+        "truncated weight",
+    ],
 )
 def test_other_content(tmp_path: Path, content: bytes, words: str) -> None:
     path = tmp_path / "net.onnx"

@@ -18,6 +18,7 @@ from spiq.cli.plan import app as plan
 from spiq.cli.quantize import quantize
 from spiq.cli.streams import FAILED, UNPRINTED
 from spiq.cli.sweep import sweep
+from spiq.cli.torch import app as torch
 from spiq.errors import SpiqError
 
 __all__ = ["run"]
@@ -39,6 +40,7 @@ app.command("sweep")(sweep)
 app.command("demo")(demo)
 app.add_typer(plan, name="plan")
 app.add_typer(card, name="card")
+app.add_typer(torch, name="torch")
 
 
 def run(arguments: Sequence[str]) -> int:

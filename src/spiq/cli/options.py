@@ -26,6 +26,11 @@ _UNITS = {"": 1, "K": 1000, "M": 1000_000, "G": 1000_000_000}
 Model = Annotated[Path, typer.Argument(metavar="MODEL.onnx", show_default=False)]
 Models = Annotated[list[Path], typer.Argument(metavar="MODEL.onnx...", show_default=False)]
 
+AllowImport = Annotated[
+    bool,
+    typer.Option("--allow-import", help="Let MODEL be package.module:function, and run its code."),
+]
+
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for machines.")]
 
 Method = Annotated[

@@ -5,13 +5,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from spiq.cli import options, output
+from spiq.cli import options, output, sources
 from spiq.errors import ConfigError
 
 if TYPE_CHECKING:
+    import onnx_ir as ir
+
     from spiq.config import Config
     from spiq.planning.plan.values import Plan
     from spiq.quantized import Quantized
+    from spiq.stats.sidecar import Statistics
 
 
 def quantize(
@@ -40,6 +43,15 @@ def quantize(
     input_order: options.InputOrder = "RGB",
     images: options.Images = None,
     card: options.Card = None,
+    stats: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="STATS.json",
+            help="What BatchNorm said before it was folded away; `spiq torch stats` writes it.",
+            show_default=False,
+        ),
+    ] = None,
+    allow_import: options.AllowImport = False,
     save_plan: Annotated[
         Path | None, typer.Option(metavar="PLAN.json", help="Write what was decided, too.")
     ] = None,
@@ -53,9 +65,11 @@ def quantize(
             "the plan"
         )
     how = options.config(context) if plan is None else _load(plan)
-    written = out or model.parent / f"{model.name.removesuffix('.onnx')}.int8.onnx"
+    written = out or sources.result(model)
     _check_outputs(model, plan, written, save_plan, force)
-    made = _quantize(model, how)
+    kept = None if stats is None else _statistics(stats)
+    network = sources.network(model, allow_import=allow_import, size=input_size)
+    made = _quantized(network, how, kept)
 
     # All that may fail comes before the files: what fails leaves nothing behind.
     from spiq.cli.render.tables import quantization as tables
@@ -80,6 +94,12 @@ def _load(path: Path) -> "Plan":
     return Plan.load(path)
 
 
+def _statistics(path: Path) -> "Statistics":
+    from spiq.stats.sidecar import Statistics
+
+    return Statistics.load(path)
+
+
 def _check_outputs(
     model: Path, plan: Path | None, written: Path, save_plan: Path | None, force: bool
 ) -> None:
@@ -96,14 +116,16 @@ def _check_outputs(
             raise ConfigError(f"{str(path)!r} is the plan that is read: choose another name")
 
 
-def _quantize(model: Path, how: "Config | Plan") -> "Quantized":
+def _quantized(
+    network: "Path | ir.Model", how: "Config | Plan", kept: "Statistics | None"
+) -> "Quantized":
     from spiq import pipeline
     from spiq.config import Config
 
     with output.steps(pipeline.STEPS) as tell:
         if isinstance(how, Config):
-            return pipeline.quantize(model, how, progress=tell)
-        return pipeline.apply(model, how, progress=tell)
+            return pipeline.quantize(network, how, statistics=kept, progress=tell)
+        return pipeline.apply(network, how, statistics=kept, progress=tell)
 
 
 def _write(

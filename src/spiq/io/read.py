@@ -24,7 +24,7 @@ from onnx_ir.passes.common import LiftConstantsToInitializersPass
 
 from spiq.errors import ConfigError, ModelError
 from spiq.graph.skeleton import constants_are_no_inputs, swapped
-from spiq.io import checks, functions, opset, schema, sizes, weight_tensors
+from spiq.io import archives, checks, functions, opset, schema, sizes, weight_tensors
 
 Source = str | os.PathLike[str] | bytes | onnx.ModelProto | ir.Model
 
@@ -32,9 +32,8 @@ _BESIDE = "spiq.beside"
 
 _OTHER_FORMATS = {
     b"version https://git-lfs": "a Git LFS pointer: run `git lfs pull`",
-    b"PK\x03\x04": "a zip archive or a PyTorch file: export the network to ONNX",
     b"\x89HDF": "an HDF5 (Keras) file: convert the network to ONNX",
-    b"\x80": "a Python pickle: export the network to ONNX",
+    b"\x80": archives.PICKLED,
     b"<": "XML or HTML, not ONNX: check where it was downloaded from",
 }
 
@@ -137,6 +136,8 @@ def _message(data: bytes, where: str) -> onnx.ModelProto:
     try:
         model: onnx.ModelProto = onnx.ModelProto.FromString(data)
     except DecodeError as error:
+        if data.startswith(b"PK\x03\x04"):
+            raise ModelError(f"{where} is {archives.described(data)}") from error
         for magic, meaning in _OTHER_FORMATS.items():
             if data.startswith(magic):
                 raise ModelError(f"{where} is {meaning}") from error

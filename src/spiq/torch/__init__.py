@@ -15,6 +15,6 @@ except ImportError as error:
     raise ImportError("spiq.torch needs PyTorch: pip install 'spiq[torch]'") from error
 
 from spiq.torch.export import exported
-from spiq.torch.quantization import quantize
+from spiq.torch.quantization import quantize, statistics
 
-__all__ = ["exported", "quantize"]
+__all__ = ["exported", "quantize", "statistics"]

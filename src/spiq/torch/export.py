@@ -26,6 +26,7 @@ from spiq.errors import ConfigError, SpiqError, UnsupportedError
 from spiq.torch.check import check, unwrapped
 from spiq.torch.copying import copied, plain
 from spiq.torch.names import name_by_modules
+from spiq.torch.tidy import drop_zero_biases
 
 OPSET = 20
 """Of the exported graph: the exporter's own default, whose operators are the best tested."""
@@ -79,6 +80,7 @@ def exported(
         program = _traced(copied(module), example, dynamic_shapes)
     model = _again(program) if isinstance(program, ONNXProgram) else _to_onnx(program)
     name_by_modules(model)
+    drop_zero_biases(model)
     return model
 
 

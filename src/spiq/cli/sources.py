@@ -1,0 +1,78 @@
+"""What a command's MODEL may be besides an ONNX file: a PyTorch program, or what builds one."""
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from spiq.errors import ConfigError
+
+if TYPE_CHECKING:
+    import onnx_ir as ir
+
+    from spiq.stats.sidecar import Statistics
+
+_SIZE = 320
+
+_FUNCTION = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
+
+
+def is_function(model: Path) -> bool:
+    """Return whether MODEL is ``package.module:function`` and no file."""
+    return _FUNCTION.fullmatch(str(model)) is not None and not model.exists()
+
+
+def is_program(model: Path) -> bool:
+    """Return whether MODEL is a file of ``torch.export.save`` by its name."""
+    return model.suffix.lower() == ".pt2"
+
+
+def result(model: Path) -> Path:
+    """Return where the quantized form of MODEL goes where nothing is said."""
+    if is_function(model):
+        return Path(f"{str(model).rpartition(':')[2]}.int8.onnx")
+    ending = model.suffix if is_program(model) else ".onnx"
+    return model.parent / f"{model.name.removesuffix(ending)}.int8.onnx"
+
+
+def network(model: Path, *, allow_import: bool, size: int | None) -> "Path | ir.Model":
+    """Return the network that MODEL names: the path of an ONNX file, or a graph in memory.
+
+    Args:
+        model: As it stands on the command line.
+        allow_import: Whether code may be imported, and with that run.
+        size: Height and width of pictures, where a function gives no example; None for 320.
+
+    Raises:
+        ConfigError: Code may not be imported, or PyTorch is not installed.
+        SpiqError: The network cannot be read or exported.
+    """
+    if not is_function(model) and not is_program(model):
+        return model
+    given = _given(model, allow_import=allow_import, size=size)
+    from spiq.torch import exported
+
+    return exported(*given)
+
+
+def statistics(model: Path, *, allow_import: bool, size: int | None) -> "Statistics":
+    """Return what BatchNorm says of the layers of MODEL, which is no ONNX file.
+
+    Arguments and errors are those of :func:`network`.
+    """
+    given = _given(model, allow_import=allow_import, size=size)
+    from spiq.torch import statistics
+
+    return statistics(*given)
+
+
+def _given(model: Path, *, allow_import: bool, size: int | None) -> tuple[Any, ...]:
+    """Return what to call a function of :mod:`spiq.torch` with."""
+    if is_function(model) and not allow_import:
+        raise ConfigError(
+            f"{model}: to import a function is to run its code: allow it with --allow-import"
+        )
+    try:
+        from spiq.torch.files import build, load
+    except ImportError as error:
+        raise ConfigError(f"{model}: {error}") from error
+    return (load(model),) if is_program(model) else build(str(model), size=size or _SIZE)

@@ -1,0 +1,44 @@
+"""``spiq torch``."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from spiq.cli import options, sources
+from spiq.errors import ConfigError
+
+app = typer.Typer(help="Keep what BatchNorm says of a PyTorch network before it is folded away.")
+
+
+@app.callback(invoke_without_command=True)
+def _help(context: typer.Context) -> None:
+    if context.invoked_subcommand is None:
+        print(context.get_help())
+
+
+@app.command("stats")
+def stats(
+    model: Annotated[Path, typer.Argument(metavar="MODEL.pt2", show_default=False)],
+    out: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", metavar="STATS.json", help="Default: print it."),
+    ] = None,
+    input_size: options.InputSize = None,
+    allow_import: options.AllowImport = False,
+) -> None:
+    """Write the statistics of each layer, for `spiq quantize MODEL.onnx --stats STATS.json`."""
+    from spiq.io.write import check_output, write
+
+    if not sources.is_program(model) and not sources.is_function(model):
+        raise ConfigError(
+            f"{str(model)!r} is no .pt2 file: save the module with torch.export.save, before it is "
+            "fused"
+        )
+    if out is not None:
+        check_output(out, source=model)
+    found = sources.statistics(model, allow_import=allow_import, size=input_size).to_json()
+    if out is None:
+        print(found, end="")
+    else:
+        write(found.encode(), out, source=model)
