@@ -20,9 +20,9 @@ RULES: dict[str, Rule] = {
     **ACTIVATIONS,
     **ARITHMETIC,
     **LINEAR,
-    **MASKS,
     **MOVEMENT,
     **NORMS,
     **POOLING,
     **PRODUCTS,
+    **MASKS,  # last: of what others have a rule for, too
 }
