@@ -479,7 +479,7 @@ def test_network_that_takes_one_size_and_does_not_say_which() -> None:
         constants = {"w1": (4, 3, 1, 1), "wg": (4 * 8 * 8, 5)}
         model = build(body, inputs="float[N,3,H,W] x", **constants, **norm("n1", 4))
         with pytest.raises(
-            ModelError, match=rf"the float network: .* input was x \[\d+, 3, {size},"
+            ModelError, match=rf"the float network: .* input was 'x' \[\d+, 3, {size},"
         ):
             quantize(model)
 

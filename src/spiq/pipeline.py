@@ -267,7 +267,7 @@ def _rewrite(decided: _Decided, resolved: Resolved, tell: Progress) -> None:
         stored = round_stored(model.graph, resolved, inputs, target.dense_groups)
         gates = gates_as_convolutions(model.graph, resolved)
         tell("emit")
-        emit(model.graph, resolved, stored | gates)
+        emit(model.graph, gates.resolved, stored | gates.rounded)
         gates_as_sums(model.graph, resolved)
         fold_factors(model.graph)
 

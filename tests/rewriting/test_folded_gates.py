@@ -1,4 +1,4 @@
-"""What a hard gate reads and gates keeps the scales of its channels."""
+"""What a gate reads and gates keeps the scales of its channels."""
 
 import dataclasses
 
@@ -13,11 +13,15 @@ from spiq.runtime.snr import snr_db
 CONV = "Conv<pads=[1,1,1,1]>"
 
 
-def gated(spread: float, **shift: np.ndarray) -> onnx.ModelProto:
-    """HardSwish between layers, channels differing ``spread`` times."""
+HARD = "[{1}] {1} = HardSwish({0}) "
+SOFT = "[g{1}] g{1} = Sigmoid({0}) [{1}] {1} = Mul({0}, g{1}) "
+
+
+def gated(spread: float, gate: str = HARD, **shift: np.ndarray) -> onnx.ModelProto:
+    """HardSwish or SiLU between layers, channels differing ``spread`` times."""
     body = (
-        f"[c1] c1 = {CONV}(x, w1) {bn('c1', 'n1')}[s] s = HardSwish(n1) "
-        f"[c2] c2 = {CONV}(s, w2) {bn('c2', 'n2')}[t] t = HardSwish(n2) [c3] y = {CONV}(t, w3)"
+        f"[c1] c1 = {CONV}(x, w1) {bn('c1', 'n1')}{gate.format('n1', 's')}"
+        f"[c2] c2 = {CONV}(s, w2) {bn('c2', 'n2')}{gate.format('n2', 't')}[c3] y = {CONV}(t, w3)"
     )
     shapes = {"w1": (8, 3, 3, 3), "w2": (8, 8, 3, 3), "w3": (4, 8, 3, 3)}
     norms = norm("n1", 8, spread=spread) | norm("n2", 8, spread=spread)
@@ -51,8 +55,16 @@ def test_gates_with_one_scale_are_sums() -> None:
     assert (found["QLinearConv"], found["QLinearAdd"], found["QLinearMul"]) == (3, 2, 2)
 
 
-def test_channel_scales_of_gated_tensors_are_worth_it() -> None:
-    model = gated(spread=100)
+def test_a_sigmoid_of_a_folded_tensor_reads_what_a_convolution_unfolds() -> None:
+    model = gated(spread=100, gate=SOFT)
+    found = optimized(quantize(model).model)
+    assert found["QLinearConv"] > 3 and found["QLinearSigmoid"] == found["QLinearMul"] == 2
+    assert found["QuantizeLinear"] == found["DequantizeLinear"] == 1
+
+
+@pytest.mark.parametrize("gate", [HARD, SOFT])
+def test_channel_scales_of_gated_tensors_are_worth_it(gate: str) -> None:
+    model = gated(spread=100, gate=gate)
     made, feed = plan(model), images_for(model)
     reference = run(model, feed)["y"]
     each, one = (

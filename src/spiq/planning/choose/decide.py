@@ -22,7 +22,7 @@ from spiq.planning.errors.tensor_error import Channels
 from spiq.planning.placement.groups import groups
 from spiq.planning.placement.place import place
 from spiq.planning.placement.place_dynamic import place_dynamic
-from spiq.planning.placement.values import LAYERS, Placement
+from spiq.planning.placement.values import GATES, LAYERS, Placement
 from spiq.planning.plan.entries import LayerPlan, TensorPlan
 from spiq.planning.plan.values import Plan
 from spiq.stats.channel import Array
@@ -258,7 +258,7 @@ def _group(values: Sequence[ir.Value], errors: NetworkErrors, bits: Bits) -> Gro
         pinned=placement.pinned,
         bits={placement.grids[value]: bits.tensors[value] for value in values},
         gated=any(
-            node.op_type == "HardSigmoid" and node in placement.integer
+            node.op_type in GATES and node in placement.integer
             for value in values
             for node in value.consumers()
         ),

@@ -6,8 +6,8 @@ those inputs that nothing but Concats read: it is then a copy.
 *Classes.* In folded form a tensor holds x / sigma with one sigma per channel. Operators that are
 homogeneous hand sigma on; an Add needs the same sigma on both sides; layers and BatchNormalization
 take any sigma on either side. (tensor, channel) pairs that must have the same sigma form a class. A
-gate on integers pins sigma to 1, of what it gives and what it takes; a HardSigmoid takes channels
-along axis 1 as they are, since it can be a convolution. Float operators and graph outputs put no
+gate on integers pins sigma to 1 of what it gives, and of what it takes but for channels along axis
+1, which a convolution can give back their scales. Float operators and graph outputs put no
 condition on sigma: a Mul converts behind and before them.
 """
 
@@ -103,7 +103,7 @@ def _pinned_by(
     if node.op_type not in GATES and (node.op_type != "Mul" or _gate(node, placement) is not None):
         return []
     given, made = data_inputs(node), [placement.stored_output(value) for value in node.outputs]
-    folds = node.op_type == "HardSigmoid" and _has_channels(classes[given[0]].shape)
+    folds = node.op_type in GATES and _has_channels(classes[given[0]].shape)
     return made if folds else [*given, *made]
 
 
