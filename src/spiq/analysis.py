@@ -20,7 +20,7 @@ from spiq.passes.equalize import equalize
 from spiq.passes.prepare import Prepared, prepare
 from spiq.runtime.images import Shown, shown
 from spiq.runtime.observe import observe, unstated
-from spiq.runtime.synthetic import PICTURE_SIZE
+from spiq.runtime.synthetic import ANY, Sizes, sizes_for
 from spiq.runtime.trials import tried
 from spiq.stats.channel import Array, ChannelStats
 from spiq.stats.consistency import range_doubts, statistics_doubts
@@ -51,7 +51,7 @@ class Analysis:
         notes: Assumptions made, a sentence each; what casts doubt on the result begins with
             ``WARNING``.
         images: Real images, if there are any.
-        size: Height and width of the input where the network leaves them open, if it is said.
+        sizes: What it can be shown.
     """
 
     prepared: Prepared
@@ -59,7 +59,7 @@ class Analysis:
     pictured: Mapping[str, tuple[Array, Array]]
     notes: tuple[str, ...]
     images: Shown | None = None
-    size: int | None = None
+    sizes: Sizes = ANY
 
     @property
     def graph(self) -> ir.Graph:
@@ -93,8 +93,9 @@ def analyse(
         prepared, kept = restore(prepared, statistics)
 
     tell("measure")
-    images = _images(prepared, config)
-    told = _inputs(prepared, config, known_ends, images)
+    sizes = sizes_for(prepared.model, config.input_size)
+    images = _images(prepared, config, sizes)
+    told = _inputs(prepared, config, known_ends, images, sizes)
     pictured, inputs, images = told.pictured, told.inputs, told.images
     notes = [*told.notes, *kept]
 
@@ -104,9 +105,7 @@ def analyse(
     doubts = _doubts(prepared, measured, inputs, config, stated=mostly)
     if missing:
         notes += _observed(len(missing), stated=len(prepared.stated))
-        prepared = observe(
-            prepared, missing, pictured, size=config.input_size or PICTURE_SIZE, images=images
-        )
+        prepared = observe(prepared, missing, pictured, size=sizes.observe, images=images)
         measured = measure(prepared, inputs)
     notes += doubts
 
@@ -114,7 +113,7 @@ def analyse(
         prepared = equalize(prepared)
         measured = measure(prepared, inputs)
     noted = (*notes, *_gaps(measured))
-    return Analysis(prepared, measured, told.ends, noted, images, config.input_size)
+    return Analysis(prepared, measured, told.ends, noted, images, sizes)
 
 
 @dataclass(frozen=True)
@@ -139,22 +138,26 @@ class _Inputs:
         return {name: (known.low, known.high) for name, known in self.pictured.items()}
 
 
-def _images(prepared: Prepared, config: Config) -> Shown | None:
+def _images(prepared: Prepared, config: Config, sizes: Sizes) -> Shown | None:
     if config.images is None:
         return None
     found = listed(Path(config.images))
     graph, order = prepared.model.graph, config.input_order
-    return shown(found, graph, order=order, size=config.input_size or PICTURE_SIZE)
+    return shown(found, graph, order=order, size=sizes.observe)
 
 
 def _inputs(
-    prepared: Prepared, config: Config, known_ends: Mapping[str, Ends] | None, images: Shown | None
+    prepared: Prepared,
+    config: Config,
+    known_ends: Mapping[str, Ends] | None,
+    images: Shown | None,
+    sizes: Sizes,
 ) -> _Inputs:
     """Learn what the inputs are, from the options, the images or the network."""
     told = config.input_range is not None or config.input_mean is not None
     own = images.own_range() if images is not None and not told else {}
     judged = {} if told else {n: v for n, v in judge(prepared).items() if n not in own}
-    verdicts = tried(prepared, judged, config.input_size)
+    verdicts = tried(prepared, judged, sizes.quick)
     pictured, notes = input_stats(prepared, config, known_ends, verdicts, own)
     if images is not None:
         images = images.scaled(pictured)

@@ -225,7 +225,7 @@ def _carry_out(decided: _Decided, run: _Run) -> Quantized:
     run.tell("verify")
     original, size = _original(run.source)
     verified = verify(
-        original, quantized, resolved, decided.analysis.pictured, size=decided.analysis.size
+        original, quantized, resolved, decided.analysis.pictured, sizes=decided.analysis.sizes
     )
 
     report = QuantizeResult(
@@ -255,7 +255,7 @@ def _rewrite(decided: _Decided, resolved: Resolved, tell: Progress) -> None:
     tell("rewrite")
     coarse = [name for name, layer in resolved.layers.items() if needs_correlation(layer)]
     correlations = observe_correlations(
-        model, coarse, stats, decided.analysis.images, size=decided.analysis.size
+        model, coarse, stats, decided.analysis.images, size=decided.analysis.sizes.quick
     )
     inputs = layer_inputs(model.graph, resolved, stats, correlations)
 

@@ -39,7 +39,7 @@ def observe_correlations(
     stats: Mapping[ir.Value, ChannelStats],
     images: Shown | None = None,
     *,
-    size: int | None = None,
+    size: int = DYNAMIC_SIZE,
 ) -> dict[str, Correlation]:
     """Return the correlation of the inputs of convolutions, by name of the layer.
 
@@ -71,7 +71,7 @@ def observe_correlations(
     most = _FEWER if weights > _LARGE else IMAGES
     real = images.feeds(exposed.session, most) if images is not None else ()
     drawn = (
-        synthetic_inputs(exposed.session, ends, images=1, seed=seed, size=size or DYNAMIC_SIZE)
+        synthetic_inputs(exposed.session, ends, images=1, seed=seed, size=size)
         for seed in range(most)
     )
     for given in islice(chain(real, drawn), most):

@@ -24,7 +24,7 @@ import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
 
-from spiq.graph.query import data_inputs, is_float32, weight_nodes
+from spiq.graph.query import data_inputs, dims, is_float32, weight_nodes
 from spiq.passes.prepare import Prepared
 from spiq.runtime.expose import Exposed, expose
 from spiq.runtime.images import Shown
@@ -38,7 +38,10 @@ from spiq.stats.propagate import Measured
 from spiq.stats.rules import RULES
 from spiq.stats.sharpened import sharpened
 
-IMAGES = 2 * len(KINDS)
+IMAGES, _LARGE = 2 * len(KINDS), 1 << 19
+"""How many pictures are shown; of so many pixels and more, one of each kind: they are long to run,
+and have more places of each."""
+
 
 _VAGUE = 2
 """Layers without statistics behind which moments are vague, the network's input being one."""
@@ -91,7 +94,7 @@ def observe(
     ranges = {name: (known.low, known.high) for name, known in inputs.items()}
     drawn = (
         synthetic_pictures(exposed.session, ranges, number=number, size=size)
-        for number in range(IMAGES)
+        for number in range(_count(prepared.model.graph, size))
     )
     depths = _depths(graph)
     watched = _watched(exposed, drawn, axes)
@@ -104,6 +107,12 @@ def observe(
         known |= {name: sharpened(known[name], real[name][0]) for name in known if name in real}
     found = {name: replace(one.moments(), layout=watched[name][1]) for name, one in known.items()}
     return replace(prepared, stated=MappingProxyType({**found, **prepared.stated}))
+
+
+def _count(graph: ir.Graph, size: int) -> int:
+    shapes = (dims(value) or [] for value in graph.inputs)
+    pixels = (math.prod(side or size for side in shape[2:]) for shape in shapes if len(shape) == 4)
+    return IMAGES if max(pixels, default=0) < _LARGE else len(KINDS)
 
 
 def _watched(

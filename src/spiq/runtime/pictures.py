@@ -31,7 +31,8 @@ _GLYPHS, _GLYPH, _CELL = 26, (7, 5), (10, 6)
 """How many letters there are, their size, and that of the cell that a letter stands in."""
 
 _DOUBLED, _CANVAS = 640 * 640, 1280
-"""Pixels that a picture has at most to be drawn at twice its size, and the longest side drawn."""
+"""Pixels that a picture has at most to be drawn at twice its size, and the longest side drawn:
+of larger ones, parts repeat."""
 
 _SOFT_CONTRAST = 0.8
 """Of soft pictures. With 1, ESPNet's expected SNR is 6 dB further off, and all else alike."""
@@ -54,7 +55,12 @@ def picture(number: int, shape: tuple[int, int, int]) -> Picture:
     (3, 32, 32)
     """
     rng = np.random.default_rng([number, 7])
-    return np.clip(KINDS[number % len(KINDS)](rng, *shape), 0, 1).astype(np.float32)
+    channels, height, width = shape
+    tall, wide = min(height, _CANVAS), min(width, _CANVAS)
+    drawn = np.clip(KINDS[number % len(KINDS)](rng, channels, tall, wide), 0, 1).astype(np.float32)
+    if (tall, wide) == (height, width):
+        return drawn
+    return _repeated(drawn, height, width)
 
 
 def soft_picture(number: int, shape: tuple[int, int, int]) -> Picture:
@@ -69,11 +75,16 @@ def soft_picture(number: int, shape: tuple[int, int, int]) -> Picture:
     tall, wide = (min(times * size, _CANVAS) for size in (height, width))
     drawn = np.clip(SOFT_KINDS[number % len(SOFT_KINDS)](rng, channels, tall, wide), 0, 1)
 
-    # of larger ones, parts repeat: drawing takes its time
-    y, x = np.arange(times * height) % tall, np.arange(times * width) % wide
-    blocks = drawn[:, y[:, None], x].reshape(channels, height, times, width, times)
+    blocks = _repeated(drawn, times * height, times * width)
+    blocks = blocks.reshape(channels, height, times, width, times)
     averaged = blocks.mean(axis=(2, 4), dtype=np.float32)
     return np.asarray(0.5 + _SOFT_CONTRAST * (averaged - 0.5), np.float32)
+
+
+def _repeated(drawn: Picture, height: int, width: int) -> Picture:
+    """Return a larger picture, whose parts repeat: drawing takes its time."""
+    y, x = np.arange(height) % drawn.shape[1], np.arange(width) % drawn.shape[2]
+    return drawn[:, y[:, None], x]
 
 
 def leaves(
@@ -149,7 +160,7 @@ def _text(rng: np.random.Generator, channels: int, height: int, width: int) -> P
     """Draw blocks of made-up letters, dark or light, some of them on a plate."""
     image = _smooth(rng, channels, height, width)
     for _ in range(rng.integers(3, 7)):
-        block = _letters(rng, max(height, width))
+        block = _letters(rng, height, width)
         y, x = int(rng.uniform(-0.1, 0.9) * height), int(rng.uniform(-0.2, 0.7) * width)
         block = block[max(-y, 0) : height - y, max(-x, 0) : width - x]
         top, left = max(y, 0), max(x, 0)
@@ -161,16 +172,17 @@ def _text(rng: np.random.Generator, channels: int, height: int, width: int) -> P
     return _grained(rng, image)
 
 
-def _letters(rng: np.random.Generator, extent: int) -> npt.NDArray[np.bool_]:
-    """Return where there is ink in a few rows of letters."""
+def _letters(rng: np.random.Generator, height: int, width: int) -> npt.NDArray[np.bool_]:
+    """Return where there is ink in a few rows of letters, no more than a picture can hold."""
     alphabet = rng.random((_GLYPHS, *_GLYPH)) < 0.5
     rows, columns = int(rng.integers(1, 4)), int(rng.integers(4, 18))
     words = alphabet[rng.integers(_GLYPHS, size=(rows, columns))]
     words &= (rng.random((rows, columns)) > 0.15)[:, :, None, None]
     room = [(0, cell - glyph) for cell, glyph in zip(_CELL, _GLYPH, strict=True)]
     page = np.pad(words, [(0, 0), (0, 0), *room]).swapaxes(1, 2)
-    size = max(1, int(extent * rng.uniform(0.004, 0.02)))
+    size = max(1, int(max(height, width) * rng.uniform(0.004, 0.02)))
     flat = page.reshape(rows * _CELL[0], columns * _CELL[1])
+    flat = flat[: 2 * height // size + 1, : 2 * width // size + 1]  # the rest lies outside
     return flat.repeat(size, axis=0).repeat(size, axis=1)
 
 

@@ -6,12 +6,15 @@ after the other (:func:`synthetic_pictures`) where channels are to show what the
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
 import numpy.typing as npt
+import onnx_ir as ir
 import onnxruntime as ort
 
+from spiq.graph.extents import has_open_sizes, largest
 from spiq.runtime.pictures import KINDS, SOFT_KINDS, leaves, picture, soft_picture
 
 Images = npt.NDArray[np.float32]
@@ -25,6 +28,13 @@ _CANVAS, _DRAWN = 1024, 64
 DYNAMIC_SIZE, PICTURE_SIZE, SOFT_SIZE = 64, 320, 128
 """Height and width where an input leaves them open: to run at all, to observe, to compare."""
 
+_SIZES = (160, 64, 32, 16, 8)
+"""What else to try where these make tensors too large."""
+
+_MOST, _TOGETHER = 1 << 26, 1 << 22
+"""Numbers that a tensor may have, for one image and for a batch: 270 MB, and 17, since the outputs
+of all batches are kept."""
+
 _UNSEEN = 1000
 """Added to the seeds of numbers that stand for no picture."""
 
@@ -33,6 +43,43 @@ _COLOURS = (1, 3, 4)
 
 _PIXELS, _IMAGES = 224 * 224, 8
 """Images to a batch: as many as these pixels make, and no more than that."""
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """What a network is shown.
+
+    Attributes:
+        observe, compare, quick: Height and width of inputs that leave them open: of pictures to
+            observe it by, to compare it by, and to see only a little.
+        batch: Images at a time, at most.
+    """
+
+    observe: int = PICTURE_SIZE
+    compare: int = SOFT_SIZE
+    quick: int = DYNAMIC_SIZE
+    batch: int = _IMAGES
+
+
+ANY = Sizes()
+
+
+def sizes_for(model: ir.Model, given: int | None) -> Sizes:
+    """Return what a network can be shown without taking all memory.
+
+    A transposed convolution that enlarges a hundredfold makes gigabytes of a small picture.
+
+    Args:
+        model: The network, shapes inferred.
+        given: Height and width where they are open, if they are said: then that is taken.
+    """
+    fits = (size for size in (PICTURE_SIZE, *_SIZES) if largest(model, size) <= _MOST)
+    most = given or (next(fits, _SIZES[-1]) if has_open_sizes(model.graph) else PICTURE_SIZE)
+    observe, compare, quick = (
+        given or min(size, most) for size in (PICTURE_SIZE, SOFT_SIZE, DYNAMIC_SIZE)
+    )
+    together = _TOGETHER // max(largest(model, compare), 1)
+    return Sizes(observe, compare, quick, min(max(together, 1), _IMAGES))
 
 
 def dead_leaves(shape: Sequence[int], *, seed: int = 0, discs: int = 120) -> Images:
@@ -66,6 +113,7 @@ def synthetic_inputs(
     images: int | None = None,
     seed: int = 0,
     size: int = DYNAMIC_SIZE,
+    but: str | None = None,
 ) -> Tensors:
     """Return a batch of synthetic inputs for a network: dead leaves where it takes pictures.
 
@@ -75,8 +123,10 @@ def synthetic_inputs(
         images: How many; by default a few, fewer the larger they are.
         seed: Of the random numbers.
         size: Height and width where they are not fixed.
+        but: An input that is left out.
     """
     shapes = _shapes(opened, size)
+    shapes.pop(but or "", None)
     batch = images or _batch(shapes)
     return _filled(opened, ranges, shapes, batch, seed, partial(dead_leaves, seed=seed))
 
@@ -110,7 +160,7 @@ def soft_pictures(
     ranges: Mapping[str, Span] | None = None,
     *,
     number: int,
-    size: int = SOFT_SIZE,
+    sizes: Sizes = ANY,
 ) -> Tensors:
     """Return a batch of inputs that nothing was chosen by, to see how a network does.
 
@@ -118,7 +168,7 @@ def soft_pictures(
         opened: The network.
         ranges: Range of each image input, by name; -2 to 2 where it is missing.
         number: Of the batch: all pictures of one are of the same kind, and four batches of all.
-        size: Height and width where they are not fixed.
+        sizes: Height and width where they are not fixed, and how many images at most.
     """
 
     def drawn(shape: Sequence[int]) -> Images:
@@ -126,8 +176,9 @@ def soft_pictures(
         turns = range(number, number + count * len(SOFT_KINDS), len(SOFT_KINDS))
         return np.stack([soft_picture(turn, (each[0], each[1], each[2])) for turn in turns])
 
-    shapes = _shapes(opened, size)
-    return _filled(opened, ranges, shapes, _batch(shapes), _UNSEEN + number, drawn)
+    shapes = _shapes(opened, sizes.compare)
+    batch = min(_batch(shapes), sizes.batch)
+    return _filled(opened, ranges, shapes, batch, _UNSEEN + number, drawn)
 
 
 def _batch(shapes: Mapping[str, Sequence[int]]) -> int:
@@ -154,6 +205,8 @@ def _filled(
     """Fill image inputs with what ``draw`` makes, others with noise or zeros."""
     tensors: Tensors = {}
     for node in opened.get_inputs():
+        if node.name not in shapes:
+            continue
         shape = shapes[node.name]
         if shape and not isinstance(node.shape[0], int):
             shape[0] = batch

@@ -17,7 +17,7 @@ and 1.4 for those of ImageNet's normalization, which it was not trained on.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import log, pi, sqrt
+from math import log, pi, prod, sqrt
 
 import numpy as np
 import numpy.typing as npt
@@ -36,7 +36,9 @@ from spiq.stats.conventions import CONVENTIONS, Convention
 from spiq.stats.evidence import Verdict
 from spiq.stats.first_layers import channel_axis
 
-PICTURES = 3
+PICTURES, _LARGE = 3, 1 << 19
+"""How many pictures are shown; of so many pixels and more, one."""
+
 BEHIND_OFF = 0.4
 """Deviation of the distance of moments behind several layers: pictures are only like real ones."""
 
@@ -79,7 +81,7 @@ class _Watched:
 
 
 def tried(
-    prepared: Prepared, verdicts: Mapping[str, Verdict], size: int | None = None
+    prepared: Prepared, verdicts: Mapping[str, Verdict], size: int = DYNAMIC_SIZE
 ) -> dict[str, Verdict]:
     """Return the verdicts with what the network does on pictures, where they are in doubt.
 
@@ -92,7 +94,7 @@ def tried(
         ModelError: The network does not run.
     """
     return {
-        name: _tried(prepared, name, verdict, size or DYNAMIC_SIZE) if verdict.rivals else verdict
+        name: _tried(prepared, name, verdict, size) if verdict.rivals else verdict
         for name, verdict in verdicts.items()
     }
 
@@ -108,7 +110,7 @@ def _tried(prepared: Prepared, name: str, verdict: Verdict, size: int) -> Verdic
     for index, convention in enumerate(CONVENTIONS):
         if verdict.odds[index] > -_OUT_OF_THE_QUESTION:
             given = [_scaled(convention, picture, value) for picture in pictures]
-            seen = _seen(opened, name, given, watched.names)
+            seen = _seen(opened, name, given, watched.names, size)
             evidence[index] = _of_norms(seen, watched, prepared) + _of_sizes(seen, watched)
     return verdict.and_(evidence, "what the network does with such pictures")
 
@@ -163,10 +165,11 @@ def _pictures(value: ir.Value, open_size: int) -> Images:
     sizes = [size or open_size for index, size in enumerate(shape) if index not in (0, axis)]
     channels = shape[axis] or _COLOURS
     *deep, height, width = sizes if len(sizes) > 1 else [1, *sizes]
-    flat = dead_leaves((PICTURES, channels, height, width))
+    count = PICTURES if prod(sizes) < _LARGE else 1
+    flat = dead_leaves((count, channels, height, width))
     video = np.broadcast_to(
-        flat.reshape(PICTURES, channels, *(1,) * len(deep), height, width),
-        (PICTURES, channels, *deep, height, width),
+        flat.reshape(count, channels, *(1,) * len(deep), height, width),
+        (count, channels, *deep, height, width),
     )
     plain = video if len(sizes) > 1 else video[:, :, 0]
     return np.ascontiguousarray(np.moveaxis(plain, 1, axis))
@@ -180,12 +183,16 @@ def _scaled(convention: Convention, picture: Images, value: ir.Value) -> Images:
 
 
 def _seen(
-    opened: ort.InferenceSession, name: str, pictures: Sequence[Images], names: list[str]
+    opened: ort.InferenceSession,
+    name: str,
+    pictures: Sequence[Images],
+    names: list[str],
+    size: int,
 ) -> dict[str, tuple[Array, Array]]:
     """Return mean and variance of the channels of each tensor over pictures."""
     first, second = ([np.zeros(1)] * len(names) for _ in range(2))
     for seed, picture in enumerate(pictures):
-        feed = synthetic_inputs(opened, images=1, seed=seed) | {name: picture}
+        feed = synthetic_inputs(opened, images=1, seed=seed, size=size, but=name) | {name: picture}
         found = call(opened, names, feed, where="the float network")
         for index, array in enumerate(map(_thinned, found)):
             axes = tuple(axis for axis in range(array.ndim) if axis != 1)

@@ -26,7 +26,7 @@ from spiq.runtime.kernels import check_kernels
 from spiq.runtime.layerwise import check_layers
 from spiq.runtime.scratch import scratch_file
 from spiq.runtime.session import call, session
-from spiq.runtime.synthetic import SOFT_SIZE, Span, Tensors, soft_pictures
+from spiq.runtime.synthetic import ANY, SOFT_SIZE, Sizes, Span, Tensors, soft_pictures
 
 _LARGE = 1 << 20
 """Pixels of such an image."""
@@ -62,7 +62,7 @@ def verify(
     resolved: Resolved,
     ends: Mapping[str, Span] | None = None,
     *,
-    size: int | None = None,
+    sizes: Sizes = ANY,
 ) -> Verified:
     """Check ``quantized`` against ``original``; return the SNR of each float output, or why none.
 
@@ -71,7 +71,7 @@ def verify(
         quantized: The quantized one.
         resolved: What was done to it.
         ends: Ranges of inputs, where they are not those that are stored.
-        size: Height and width of inputs that leave them open.
+        sizes: Height and width of inputs that leave them open, and how many images at most.
 
     Raises:
         VerificationError: It does not load, does not run, is not finite, lost an integer kernel,
@@ -86,8 +86,7 @@ def verify(
     reference = session(original, optimize=False, lean=lean)
     ranges = {**_input_ranges(resolved), **(ends or {})}
     batches = [
-        soft_pictures(reference, ranges, number=number, size=size or SOFT_SIZE)
-        for number in range(BATCHES)
+        soft_pictures(reference, ranges, number=number, sizes=sizes) for number in range(BATCHES)
     ]
     expected = [_results(reference, inputs, where="the float network") for inputs in batches]
     _check_finite(expected)

@@ -24,5 +24,5 @@ RULES: dict[str, Rule] = {
     **NORMS,
     **POOLING,
     **PRODUCTS,
-    **MASKS,  # last: of what others have a rule for, too
+    **MASKS,  # of operators that have a rule above, for what masks
 }

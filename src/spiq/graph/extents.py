@@ -1,0 +1,52 @@
+"""How large a network's tensors become for inputs of a given size, before it is run."""
+
+import math
+
+import onnx
+import onnx_ir as ir
+
+from spiq.graph.query import dims
+from spiq.graph.shapes import inferred, without_stated
+from spiq.graph.skeleton import skeleton
+
+_FIRST = 2
+"""Axes, batch and channels, that come before those of space."""
+
+
+def largest(model: ir.Model, size: int) -> int:
+    """Return how many numbers the largest tensor has for one input.
+
+    Args:
+        model: A network whose shapes are inferred. It is left as it is.
+        size: Height and width of inputs that leave them open.
+
+    Returns:
+        The most numbers that a tensor is known to have; tensors of unknown size do not count.
+    """
+    if not has_open_sizes(model.graph):
+        values = (value for node in model.graph for value in node.outputs)
+        return max((_numbers(dims(value)) for value in values), default=0)
+    proto = without_stated(skeleton(model))
+    for value in proto.graph.input:
+        for axis, dim in enumerate(value.type.tensor_type.shape.dim):
+            if not dim.HasField("dim_value"):
+                dim.dim_value = size if axis >= _FIRST else 1
+    try:
+        found = inferred(proto).graph
+    except (onnx.shape_inference.InferenceError, RuntimeError, ValueError):
+        return 0  # it does not fit such inputs, and running it says why
+    infos = (*found.value_info, *found.output)
+    shapes = ([d.dim_value or None for d in info.type.tensor_type.shape.dim] for info in infos)
+    return max(map(_numbers, shapes), default=0)
+
+
+def has_open_sizes(graph: ir.Graph) -> bool:
+    """Return whether an input leaves a size of space open."""
+    return any(None in (dims(value) or [])[_FIRST:] for value in graph.inputs)
+
+
+def _numbers(shape: list[int | None] | None) -> int:
+    """Return how many numbers a tensor has, the batch being 1 where it is open."""
+    if not shape or None in shape[1:]:
+        return 0
+    return math.prod(size or 1 for size in shape)

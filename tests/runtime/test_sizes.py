@@ -1,0 +1,75 @@
+"""What a network is shown is no larger than it can be run on."""
+
+import time
+
+import numpy as np
+import onnx
+import pytest
+
+from small_networks import build
+from spiq.graph.extents import largest
+from spiq.io.read import read
+from spiq.pipeline import quantize
+from spiq.runtime.pictures import KINDS, SOFT_KINDS, picture, soft_picture
+from spiq.runtime.session import session
+from spiq.runtime.synthetic import ANY, Sizes, sizes_for, soft_pictures
+
+ENLARGED = "[c1] c = Conv(x, w1) [t] t = ConvTranspose<strides=[{0},{0}]>(c, wt) "
+
+
+def enlarged(stride: int, inputs: str, after: str = "[y] y = Relu(t)") -> onnx.ModelProto:
+    shapes = {"w1": (8, 3, 1, 1), "wt": (8, 4, 2, 2)}
+    return build(ENLARGED.format(stride) + after, inputs=inputs, **shapes)
+
+
+@pytest.mark.parametrize(
+    ("inputs", "size", "numbers"),
+    [
+        ("float[N,3,H,W] x", 32, 8 * 32 * 32),
+        ("float[N,3,20,W] x", 32, 8 * 20 * 32),
+        ("float[N,3,20,30] x", 320, 8 * 20 * 30),
+        ("float[5,3,20,30] x", 320, 5 * 8 * 20 * 30),
+    ],
+)
+def test_the_largest_tensor(inputs: str, size: int, numbers: int) -> None:
+    assert largest(read(enlarged(1, inputs)), size) == numbers
+
+
+def test_an_ordinary_network_is_shown_what_it_was() -> None:
+    assert sizes_for(read(enlarged(2, "float[N,3,H,W] x")), None) == ANY
+    assert sizes_for(read(enlarged(2, "float[N,3,64,64] x")), None) == ANY
+
+
+def test_what_enlarges_its_input_is_shown_smaller_ones() -> None:
+    found = sizes_for(read(enlarged(100, "float[N,3,H,W] x")), None)
+    assert found == Sizes(observe=32, compare=32, quick=32, batch=1)
+    assert sizes_for(read(enlarged(100, "float[N,3,H,W] x")), 48).observe == 48  # as was said
+
+
+@pytest.mark.parametrize("after", ["[y] y = Relu(t)", "[y] y = GlobalAveragePool(t)"])
+def test_fewer_at_a_time_of_what_takes_much_memory(after: str) -> None:
+    model = enlarged(200, "float[N,3,8,8] x", after)
+    found = sizes_for(read(model), None)
+    assert found.batch == 1
+    opened = session(model.SerializeToString())
+    assert soft_pictures(opened, number=0, sizes=found)["x"].shape == (1, 3, 8, 8)
+    assert soft_pictures(opened, number=0)["x"].shape == (8, 3, 8, 8)
+
+
+def test_a_network_that_enlarges_a_hundredfold_is_quantized() -> None:
+    after = "[p] p = AveragePool<kernel_shape=[50,50],strides=[50,50]>(t) [c2] y = Conv(p, w2)"
+    model = build(ENLARGED.format(100) + after, inputs="float[N,3,H,W] x", w1=(8, 3, 1, 1),
+                  wt=(8, 4, 2, 2), w2=(4, 4, 1, 1))  # fmt: skip
+    assert quantize(model).report.quantized_layers >= 2
+
+
+@pytest.mark.parametrize("shape", [(3, 16, 65536), (3, 65536, 16)])
+def test_long_pictures_are_drawn_in_no_time(shape: tuple[int, int, int]) -> None:
+    """Letters were as large as the long side would have them, and took gigabytes."""
+    start = time.process_time()
+    drawn = [picture(number, shape) for number in range(len(KINDS))]
+    drawn += [soft_picture(number, shape) for number in range(len(SOFT_KINDS))]
+    assert time.process_time() - start < 5
+    for image in drawn:
+        assert image.shape == shape
+        assert np.isfinite(image).all()
