@@ -22,7 +22,7 @@ from spiq.rewriting.fold_scales import channel_scale
 from spiq.rewriting.rounding import ROUNDINGS, Kernels, Rounding
 from spiq.stats.channel import Array, ChannelStats
 from spiq.stats.correlation import Correlation, assumed
-from spiq.stats.rules.linear import grouped, per_output, tap_shares
+from spiq.stats.rules.linear import grouped, over_taps, per_output, tap_shares
 from spiq.stats.rules.types import channels
 
 _BIAS_LIMIT = 2.0**30
@@ -156,5 +156,4 @@ def mean_shift(
     moved -= weight
     split = grouped(node, moved)
     size = split.shape[0] * split.shape[2]
-    shares = tap_shares(node).astype(split.dtype)
-    return per_output(split @ shares, np.broadcast_to(mean, size))
+    return per_output(over_taps(split, tap_shares(node)), np.broadcast_to(mean, size))

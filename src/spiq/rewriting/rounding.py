@@ -45,6 +45,9 @@ _CLIPS = np.geomspace(1.0, 0.3, 12)
 _FEW, _TRIES = 32, np.geomspace(0.8, 1.25, 9)
 """Rows of so few weights are rounded on several steps, relative to the one found."""
 
+_TOGETHER = 4096
+"""Kernels that are rounded at once: few enough for the cache, eight times as fast as 262144."""
+
 _DAMPING = 0.01
 """Share of the mean variance that is added to every channel's, so that none counts for nothing."""
 
@@ -142,10 +145,14 @@ def _along_taps(steps: Weights, kernels: Kernels) -> Weights:
     if taps == 1:
         rounded = np.rint(steps)
         return np.clip(rounded, -kernels.qmax, kernels.qmax, out=rounded)
-    rows = steps.reshape(groups, -1, taps).swapaxes(1, 2)[:, None]
     metric = Metric(np.ones((1, 1, 1), np.float32), kernels.correlation.taps)
-    rounded = feedback(rows, metric, kernels.qmax)
-    return rounded[:, 0].swapaxes(1, 2).reshape(steps.shape)
+    flat = steps.reshape(groups, -1, taps)
+    rounded = np.empty_like(flat)
+    for start in range(0, flat.shape[1], _TOGETHER):
+        part = slice(start, start + _TOGETHER)
+        rows = flat[:, part].swapaxes(1, 2)[:, None]
+        rounded[:, part] = feedback(rows, metric, kernels.qmax)[:, 0].swapaxes(1, 2)
+    return rounded.reshape(steps.shape)
 
 
 def _channels_apart(kernels: Kernels) -> Rounded:

@@ -33,7 +33,7 @@ from spiq.stats.routing import gather, route
 from spiq.stats.rules import RULES
 from spiq.stats.rules.activations import Function, function_of
 from spiq.stats.rules.arithmetic import gated
-from spiq.stats.rules.linear import grouped, tap_shares
+from spiq.stats.rules.linear import grouped, over_taps, tap_shares
 from spiq.stats.rules.types import beside, channels
 
 _ROWS = 128
@@ -197,7 +197,7 @@ def _weighted(node: ir.Node, terms: Array, *, sampled: bool) -> list[Array] | No
     if len(x) not in (1, groups * inputs) or len(shares) != taps:
         return None
     x = np.broadcast_to(x, (groups * inputs, 3)).reshape(groups, inputs, 3)
-    summed = split[:, ::step] @ shares.astype(split.dtype)
+    summed = over_taps(split[:, ::step], shares)
     made = (summed @ x.astype(split.dtype)).reshape(-1, 3).astype(np.float64)
     made[:, 0] += bias[::step]
     return [made.T.reshape(3, 1, -1, *(1,) * (terms.ndim - 3))]

@@ -31,7 +31,7 @@ from spiq.stats.propagate import Measured
 from spiq.stats.routing import mixture, route, scatter
 from spiq.stats.rules import RULES
 from spiq.stats.rules.activations import function_of, mean_square_slope
-from spiq.stats.rules.linear import grouped, tap_shares
+from spiq.stats.rules.linear import grouped, over_taps, tap_shares
 from spiq.stats.rules.types import beside
 
 
@@ -197,7 +197,7 @@ def _through_weight(node: ir.Node, out: Array, layout: tuple[int, ...]) -> Array
         phases = np.prod(ints(node, "strides", [1] * (weight.ndim - 2)))
         gains = powers.sum(axis=-1) / phases
     else:
-        gains = powers @ tap_shares(node).astype(powers.dtype)
+        gains = over_taps(powers, tap_shares(node))
     outputs = gains.shape[0] * gains.shape[1]
     rows = out.reshape(-1) if out.size == outputs else np.full(outputs, out.mean())
     columns: Array = (rows.reshape(len(gains), 1, -1) @ gains).reshape(-1)

@@ -108,6 +108,22 @@ def grouped(node: ir.Node, weight: np.ndarray) -> np.ndarray:
     return weight.reshape(groups, len(weight) // groups, -1, int(np.prod(weight.shape[2:])) or 1)
 
 
+def over_taps(split: np.ndarray, shares: Array) -> np.ndarray:
+    """Sum over taps: (g, O/g, C/g, K) times (K,) to (g, O/g, C/g), times (K, P) to (..., P).
+
+    A single tap is no sum, and as a matrix product it takes ten times as long.
+    """
+    shares = shares.astype(split.dtype)
+    product: np.ndarray
+    if len(shares) == 1:
+        product = split[..., 0] * shares[0] if shares.ndim == 1 else split * shares
+    elif shares.ndim == 1:
+        product = split @ shares
+    else:
+        product = (split.reshape(-1, len(shares)) @ shares).reshape(*split.shape[:3], -1)
+    return product
+
+
 def per_output(matrix: np.ndarray, vector: Array) -> Array:
     """Sum over input channels: (g, O/g, C/g) times (C,) to (O,)."""
     split = vector.reshape(len(matrix), -1, 1).astype(matrix.dtype)
@@ -128,7 +144,7 @@ def linear(node: ir.Node, inputs: Inputs) -> list[ChannelStats] | None:
         return None
     mean, var, low, high = (np.broadcast_to(array, size) for array in (mean, var, low, high))
     seen, share = windows(node)
-    summed, squares = _over_taps(split, seen), _over_taps(np.square(split), seen)
+    summed, squares = over_taps(split, seen), over_taps(np.square(split), seen)
     spread = (1 - NEIGHBOUR_CORRELATION) * squares + NEIGHBOUR_CORRELATION * np.square(summed)
     centres = _over_inputs(summed, mean)
     centre = centres @ share
@@ -158,12 +174,6 @@ def _is_known(node: ir.Node, x: ChannelStats) -> bool:
         turned = get.get_int("transA", 0) == 0 and get.get_int("transB", 0) == 1
         return plain and turned and (rank(bias) or 0) <= 1
     return True
-
-
-def _over_taps(split: np.ndarray, seen: Array) -> np.ndarray:
-    """Sum over the taps seen at each kind of position: (g, O/g, C/g, K) to (g, O/g, C/g, P)."""
-    product: np.ndarray = split.reshape(-1, len(seen)) @ seen.astype(split.dtype)
-    return product.reshape(*split.shape[:3], -1)
 
 
 def _over_inputs(matrix: np.ndarray, vector: Array) -> Array:
