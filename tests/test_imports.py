@@ -37,11 +37,12 @@ MAY_IMPORT: dict[str, set[str]] = {
     "emit": PLANS | {"rewriting"},
     "runtime": PLANS | {"io"},
     "analysis": CHOICES | {"io", "runtime"},
+    "run": {"io", "stats", "runtime", "analysis"},
     "inspection": CHOICES | {"io", "runtime", "analysis"},
     "emulation": {"errors"},
     "quantized": CHOICES | {"io", "runtime", "inspection", "emulation"},
     "pipeline": CHOICES
-    | {"io", "rewriting", "emit", "runtime", "analysis", "inspection", "quantized"},
+    | {"io", "rewriting", "emit", "runtime", "analysis", "run", "inspection", "quantized"},
     "torch": CHOICES | {"io", "analysis", "quantized", "pipeline"},
     "evaluation": BASE | {"io", "runtime"},
     "sweep": BASE | {"io", "runtime", "pipeline", "evaluation"},

@@ -10,8 +10,7 @@ import json
 import os
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import onnx_ir as ir
@@ -22,11 +21,11 @@ from spiq.config import Config
 from spiq.emit.dynamic import emit_dynamic
 from spiq.emit.gates import gates_as_sums
 from spiq.emit.qdq import emit
-from spiq.errors import WARNING, PlanError, VerificationError
+from spiq.errors import WARNING, VerificationError
 from spiq.graph.edit import remove_unused
 from spiq.graph.fingerprint import fingerprint
 from spiq.inspection.layers import layer_results
-from spiq.io.read import beside, read
+from spiq.io.read import beside
 from spiq.io.write import serialize
 from spiq.methods import METHODS
 from spiq.planning.choose.decide import choose, make_plan, placed
@@ -34,7 +33,7 @@ from spiq.planning.choose.mixed import bits_per_weight, packed_bytes
 from spiq.planning.errors.importance import importance_of
 from spiq.planning.placement.values import Placement
 from spiq.planning.plan.resolve import Resolved, resolve
-from spiq.planning.plan.validate import check_fits, check_settings
+from spiq.planning.plan.validate import check_fits, check_hash, check_settings
 from spiq.planning.plan.values import Plan
 from spiq.quantized import Quantized, QuantizeResult
 from spiq.rewriting.float_layers import fold_factors
@@ -42,6 +41,7 @@ from spiq.rewriting.gates import gates_as_convolutions
 from spiq.rewriting.prelu import prelu_as_max
 from spiq.rewriting.round_layers import layer_inputs, round_stored, round_unstored
 from spiq.rewriting.rounding import ROUNDINGS, needs_correlation
+from spiq.run import Run, begun
 from spiq.runtime.correlations import observe_correlations
 from spiq.runtime.verify import verify
 from spiq.stats.sidecar import Statistics
@@ -85,16 +85,23 @@ def quantize(
         ConfigError: The options or the statistics do not fit the model.
         VerificationError: The result fails its check in the runtime.
     """
-    run, kept = _Run(model, progress or silent, statistics), dict[str, str]()
-    for _ in range(_TRIES - 1):
-        try:
-            return _carry_out(_decide(run, config or Config(), kept), run)
-        except VerificationError as error:
-            more = {name: why for name, why in error.nodes.items() if name not in kept}
-            if not more:
-                raise
-            kept |= more
-    return _carry_out(_decide(run, config or Config(), kept), run)
+    config, kept = config or Config(), dict[str, str]()
+    with begun(model, progress or silent, statistics) as run:
+        for _ in range(_TRIES - 1):
+            try:
+                return _quantized(run, config, kept)
+            except VerificationError as error:
+                more = {name: why for name, why in error.nodes.items() if name not in kept}
+                if not more:
+                    raise
+                kept |= more
+        return _quantized(run, config, kept)
+
+
+def _quantized(run: Run, config: Config, kept: Mapping[str, str]) -> Quantized:
+    model_hash, analysis = _learn(run, config)
+    run.compare(analysis)
+    return _carry_out(_decide(run, config, model_hash, analysis, kept), run)
 
 
 _TRIES = 4
@@ -117,7 +124,9 @@ def plan(
     >>> made.layers["/stem/conv/Conv"].bits
     6
     """
-    return _decide(_Run(model, progress or silent, statistics), config or Config()).plan
+    config = config or Config()
+    with begun(model, progress or silent, statistics) as run:
+        return _decide(run, config, *_learn(run, config)).plan
 
 
 def apply(
@@ -148,31 +157,17 @@ def apply(
         ModelError: The model cannot be used.
         VerificationError: The result fails its check in the runtime.
     """
-    run = _Run(model, progress or silent, statistics)
-    network = run.read()
-    _check_hash(plan, network)
-    check_settings(plan, ROUNDINGS)
+    with begun(model, progress or silent, statistics) as run:
+        network = run.read()
+        check_hash(plan, network)
+        check_settings(plan, ROUNDINGS)
 
-    analysis = analyse(network, Config(method=plan.method), run.tell, plan.inputs, statistics)
-    target, method = TARGETS[plan.target], METHODS[plan.method]
-    placement = placed(analysis.graph, analysis.measured, target, method, plan.left_in_float)
-    followed = check_fits(analysis.graph, plan, placement)
-    return _carry_out(_Decided(followed, placement, analysis), run)
-
-
-@dataclass(frozen=True)
-class _Run:
-    """One call: the model as it was given, whom to tell of steps, and when it began."""
-
-    source: "Source"
-    tell: Progress
-    statistics: Statistics | None = None
-    start: float = field(default_factory=time.perf_counter)
-
-    def read(self) -> ir.Model:
-        """Read the model."""
-        self.tell("read")
-        return read(self.source)
+        analysis = analyse(network, Config(method=plan.method), run.tell, plan.inputs, statistics)
+        run.compare(analysis)
+        target, method = TARGETS[plan.target], METHODS[plan.method]
+        placement = placed(analysis.graph, analysis.measured, target, method, plan.left_in_float)
+        followed = check_fits(analysis.graph, plan, placement)
+        return _carry_out(_Decided(followed, placement, analysis), run)
 
 
 @dataclass(frozen=True)
@@ -189,12 +184,21 @@ class _Decided:
         return self.analysis.prepared.model
 
 
-def _decide(run: _Run, config: Config, kept: Mapping[str, str] | None = None) -> _Decided:
-    """Take the first half of the way: read, prepare, measure, place and plan."""
+def _learn(run: Run, config: Config) -> tuple[str, Analysis]:
+    """Read, prepare and measure: return the hash of the network, and what is known of it."""
     network = run.read()
     model_hash = fingerprint(network)
-    analysis = analyse(network, config, run.tell, statistics=run.statistics)
+    return model_hash, analyse(network, config, run.tell, statistics=run.statistics)
 
+
+def _decide(
+    run: Run,
+    config: Config,
+    model_hash: str,
+    analysis: Analysis,
+    kept: Mapping[str, str] | None = None,
+) -> _Decided:
+    """Place and plan, with the nodes in ``kept`` in float."""
     run.tell("plan")
     graph, measured = analysis.graph, analysis.measured
     importance = importance_of(graph, measured)
@@ -211,7 +215,7 @@ def _decide(run: _Run, config: Config, kept: Mapping[str, str] | None = None) ->
     return _Decided(made, chosen.placement, analysis)
 
 
-def _carry_out(decided: _Decided, run: _Run) -> Quantized:
+def _carry_out(decided: _Decided, run: Run) -> Quantized:
     """Take the second half of the way: rewrite, emit and verify."""
     plan, resolved = decided.plan, resolve(decided.plan, decided.placement)
     layers = layer_results(decided.model.graph, decided.analysis.measured, plan)
@@ -223,10 +227,8 @@ def _carry_out(decided: _Decided, run: _Run) -> Quantized:
     quantized = serialize(decided.model)
 
     run.tell("verify")
-    original, size = _original(run.source)
-    verified = verify(
-        original, quantized, resolved, decided.analysis.pictured, sizes=decided.analysis.sizes
-    )
+    original, size = run.original
+    verified = verify(run.reference(), quantized, resolved)
 
     report = QuantizeResult(
         method=plan.method,
@@ -276,15 +278,6 @@ def _rewrite(decided: _Decided, resolved: Resolved, tell: Progress) -> None:
     remove_unused(model.graph)
 
 
-def _check_hash(plan: Plan, network: ir.Model) -> None:
-    own = fingerprint(network)
-    if own != plan.model_hash:
-        raise PlanError(
-            f"the plan was made for another model (its hash is {plan.model_hash[:12]}, this one's "
-            f"{own[:12]}): make a new plan with --save-plan"
-        )
-
-
 def _sign(model: ir.Model, made: Plan) -> None:
     """Write method, version and options into the model's metadata."""
     model.metadata_props["spiq.version"] = made.version
@@ -298,11 +291,3 @@ def _sign(model: ir.Model, made: Plan) -> None:
         "notes": made.notes,
     }
     model.metadata_props["spiq.options"] = json.dumps(options, sort_keys=True)
-
-
-def _original(source: "Source") -> tuple[bytes | str, int]:
-    """Return the float model for the runtime, and its size in bytes."""
-    if isinstance(source, (str, os.PathLike)):
-        return os.fspath(source), Path(source).stat().st_size
-    plain = source if isinstance(source, bytes) else serialize(source)
-    return plain, len(plain)

@@ -13,6 +13,7 @@ from spiq import Config, apply, plan, quantize
 from spiq.errors import PlanError, UnsupportedError, VerificationError
 from spiq.planning.plan.values import Plan
 from spiq.runtime import layerwise
+from spiq.runtime.reference import reference
 from spiq.runtime.verify import verify
 
 
@@ -180,8 +181,8 @@ def test_static_plan_does_not_pass_for_a_dynamic_one() -> None:
 def test_kernel_that_computes_something_else_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     model = KINDS["convolutions"]()
     result, (_, _, resolved) = quantize(model, config()), resolved_of(model, config())
-    original = model.SerializeToString()
-    verify(original, result.model, resolved)
+    floats = reference(model.SerializeToString(), {})
+    verify(floats, result.model, resolved)
     exact = layerwise._sum_in_float
 
     def doubled(graph: onnx.GraphProto) -> None:
@@ -191,4 +192,4 @@ def test_kernel_that_computes_something_else_is_found(monkeypatch: pytest.Monkey
 
     monkeypatch.setattr(layerwise, "_sum_in_float", doubled)
     with pytest.raises(VerificationError, match="steps away"):
-        verify(original, result.model, resolved)
+        verify(floats, result.model, resolved)

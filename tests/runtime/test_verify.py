@@ -13,8 +13,9 @@ from spiq.analysis import analyse
 from spiq.errors import ModelError, VerificationError
 from spiq.io.read import read
 from spiq.runtime import layerwise
+from spiq.runtime.reference import Reference, reference
 from spiq.runtime.session import session
-from spiq.runtime.synthetic import Span, synthetic_inputs
+from spiq.runtime.synthetic import synthetic_inputs
 from spiq.runtime.verify import Verified, verify
 
 BODY = (
@@ -41,11 +42,12 @@ def edited(result: Quantized, edit: Callable[[onnx.GraphProto], None]) -> bytes:
 
 
 def check(model: onnx.ModelProto, quantized: bytes) -> Verified:
-    return verify(model.SerializeToString(), quantized, resolved_of(model)[2], pictured(model))
+    return verify(floats_of(model), quantized, resolved_of(model)[2])
 
 
-def pictured(model: onnx.ModelProto) -> dict[str, Span]:
-    return dict(analyse(read(model), Config()).pictured)
+def floats_of(model: onnx.ModelProto, given: str | None = None) -> Reference:
+    ends = analyse(read(model), Config()).pictured
+    return reference(given or model.SerializeToString(), ends)
 
 
 def figures(found: Verified) -> dict[str, float]:
@@ -66,7 +68,7 @@ def test_good_network_passes_and_its_snr_is_that_of_the_report(
 def test_model_given_by_path(model: onnx.ModelProto, result: Quantized, tmp_path: object) -> None:
     path = f"{tmp_path}/model.onnx"
     onnx.save(model, path)
-    found = verify(path, result.model, resolved_of(model)[2], pictured(model))
+    found = verify(floats_of(model, path), result.model, resolved_of(model)[2])
     assert figures(found) == result.report.snr_db
 
 

@@ -11,25 +11,20 @@
    :mod:`spiq.runtime.layerwise`.
 """
 
-import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-import numpy as np
 import onnx
-import onnxruntime as ort
 
 from spiq.errors import ModelError, VerificationError
 from spiq.planning.plan.resolve import Resolved
-from spiq.runtime.agreement import BATCHES, Agreement, agreements, doubtful
+from spiq.runtime.agreement import Agreement, agreements, doubtful
 from spiq.runtime.kernels import check_kernels
 from spiq.runtime.layerwise import check_layers
+from spiq.runtime.reference import Reference, is_finite, results
 from spiq.runtime.scratch import scratch_file
-from spiq.runtime.session import call, session
-from spiq.runtime.synthetic import ANY, SOFT_SIZE, Sizes, Span, Tensors, soft_pictures
-
-_LARGE = 1 << 20
-"""Pixels of such an image."""
+from spiq.runtime.session import session
+from spiq.runtime.synthetic import Tensors
 
 _SIZED_BY_DATA = frozenset({"Compress", "If", "Loop", "NonMaxSuppression", "NonZero", "Range",
                             "Scan", "Unique"})  # fmt: skip
@@ -56,63 +51,33 @@ class Verified:
         return doubtful(self.snr)
 
 
-def verify(
-    original: bytes | str,
-    quantized: bytes,
-    resolved: Resolved,
-    ends: Mapping[str, Span] | None = None,
-    *,
-    sizes: Sizes = ANY,
-) -> Verified:
-    """Check ``quantized`` against ``original``; return the SNR of each float output, or why none.
+def verify(float_network: Reference, quantized: bytes, resolved: Resolved) -> Verified:
+    """Check ``quantized``; return the SNR of each float output, or why there is none.
 
     Args:
-        original: The float network.
+        float_network: What the float network makes of some pictures.
         quantized: The quantized one.
         resolved: What was done to it.
-        ends: Ranges of inputs, where they are not those that are stored.
-        sizes: Height and width of inputs that leave them open, and how many images at most.
 
     Raises:
         VerificationError: It does not load, does not run, is not finite, lost an integer kernel,
             has other outputs, or computes something else than the graph says. Where a node is to
             blame, the error names it.
-        ModelError: The float model itself does not load or run.
     """
     proto = onnx.load_from_string(quantized)
-    lean = _is_large(proto.graph)
-
-    # As it is: quicker to open, and half the memory.
-    reference = session(original, optimize=False, lean=lean)
-    ranges = {**_input_ranges(resolved), **(ends or {})}
-    batches = [
-        soft_pictures(reference, ranges, number=number, sizes=sizes) for number in range(BATCHES)
-    ]
-    expected = [_results(reference, inputs, where="the float network") for inputs in batches]
-    _check_finite(expected)
-    del reference
-
+    batches, expected, lean = float_network.inputs, float_network.outputs, float_network.lean
     try:
         actual = _run_shipped(quantized, resolved, batches, lean=lean)
-        for float_results, results in zip(expected, actual, strict=True):
-            _check_outputs(float_results, results, _open_sized(proto.graph))
+        for wanted, found in zip(expected, actual, strict=True):
+            _check_outputs(wanted, found, _open_sized(proto.graph))
         check_layers(proto, batches[0], lean=lean)
     except ModelError as error:
         raise VerificationError(str(error), nodes=_suspects(str(error), resolved)) from error
-    found = agreements(expected, actual)
+    estimates = agreements(expected, actual)
     return Verified(
-        {name: one for name, one in found.items() if not isinstance(one, str)},
-        {name: why for name, why in found.items() if isinstance(why, str)},
+        {name: one for name, one in estimates.items() if not isinstance(one, str)},
+        {name: why for name, why in estimates.items() if isinstance(why, str)},
     )
-
-
-def _check_finite(batches: Iterable[Tensors]) -> None:
-    for name, array in (pair for results in batches for pair in results.items()):
-        if not _is_finite(array):
-            raise ModelError(
-                f"the float network: its output '{name}' is not finite on synthetic images: the "
-                "weights are damaged, or the input range is wrong (see --input-range)"
-            )
 
 
 def _run_shipped(
@@ -122,12 +87,7 @@ def _run_shipped(
     with scratch_file() as optimized:
         opened = session(quantized, lean=lean, optimized_path=optimized, name=_WHERE)
         check_kernels(optimized, resolved.layers)
-    return [_results(opened, inputs, where=_WHERE) for inputs in batches]
-
-
-def _results(opened: ort.InferenceSession, inputs: Tensors, *, where: str) -> Tensors:
-    names = [output.name for output in opened.get_outputs()]
-    return dict(zip(names, call(opened, names, inputs, where=where), strict=True))
+    return [results(opened, inputs, where=_WHERE) for inputs in batches]
 
 
 def _check_outputs(expected: Tensors, actual: Tensors, open_sized: frozenset[str]) -> None:
@@ -141,12 +101,8 @@ def _check_outputs(expected: Tensors, actual: Tensors, open_sized: frozenset[str
                 f"output '{name}' of the quantized network is {found.dtype} {list(found.shape)}, "
                 f"but {array.dtype} {list(array.shape)} in float: report this"
             )
-        if not _is_finite(found):
+        if not is_finite(found):
             raise VerificationError(f"output '{name}' of the quantized network is not finite")
-
-
-def _is_finite(array: np.ndarray) -> bool:
-    return array.dtype.kind != "f" or bool(np.isfinite(array).all())
 
 
 def _open_sized(graph: onnx.GraphProto) -> frozenset[str]:
@@ -168,19 +124,3 @@ def _suspects(message: str, resolved: Resolved) -> dict[str, str]:
     named = [name for name, is_named in zip(resolved.integer, quoted, strict=True) if is_named]
     between = [name for name in resolved.integer if name not in resolved.layers]
     return dict.fromkeys(named or between, "ONNX Runtime refuses its integer form")
-
-
-def _is_large(graph: onnx.GraphProto) -> bool:
-    """Return whether an input is so large that memory counts for more than time."""
-    shapes = ([dim.dim_value for dim in i.type.tensor_type.shape.dim] for i in graph.input)
-    return any(math.prod(size or SOFT_SIZE for size in shape[2:]) > _LARGE for shape in shapes)
-
-
-def _input_ranges(resolved: Resolved) -> dict[str, Span]:
-    """Return the range that the plan stores each input in, shaped to broadcast over it."""
-    ranges = {}
-    for name, tensor in resolved.tensors.items():
-        steps = tensor.grid.step * np.array(tensor.channel_scale).reshape(tensor.layout)
-        least = tensor.grid.qmin - tensor.grid.zero_point
-        ranges[name] = (least * steps, (tensor.grid.qmax - tensor.grid.zero_point) * steps)
-    return ranges

@@ -14,6 +14,7 @@ import numpy as np
 import onnx_ir as ir
 
 from spiq.errors import PlanError
+from spiq.graph.fingerprint import fingerprint
 from spiq.graph.query import constant, where
 from spiq.methods import METHODS
 from spiq.planning.placement.groups import groups
@@ -26,6 +27,20 @@ from spiq.targets import TARGETS
 _WEIGHTED = frozenset({*LAYERS, "ConvTranspose", "BatchNormalization"})
 _LARGEST, _WIDEST = 1e30, 1e15
 """The largest step and channel scale: both, and what comes of them, have to fit in float32."""
+
+
+def check_hash(plan: Plan, network: ir.Model) -> None:
+    """Refuse a plan that was made for another network, as that was read.
+
+    Raises:
+        PlanError: It was.
+    """
+    own = fingerprint(network)
+    if own != plan.model_hash:
+        raise PlanError(
+            f"the plan was made for another model (its hash is {plan.model_hash[:12]}, this one's "
+            f"{own[:12]}): make a new plan with --save-plan"
+        )
 
 
 def check_settings(plan: Plan, roundings: Collection[str]) -> None:

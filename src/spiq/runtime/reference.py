@@ -1,0 +1,91 @@
+"""What the float network makes of pictures that nothing was chosen by.
+
+The quantized network is held to that at the end, see :mod:`spiq.runtime.verify`. Nothing on the way
+depends on it, so it can be worked out beside planning, which keeps one core busy.
+"""
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import onnx_ir as ir
+import onnxruntime as ort
+
+from spiq.errors import ModelError
+from spiq.graph.query import dims
+from spiq.runtime.agreement import BATCHES
+from spiq.runtime.session import call, session
+from spiq.runtime.synthetic import ANY, SOFT_SIZE, Sizes, Span, Tensors, soft_pictures
+
+_LARGE = 1 << 20
+"""Pixels of an image for which memory counts for more than time."""
+
+
+@dataclass(frozen=True)
+class Reference:
+    """Pictures, and the float network's outputs for them.
+
+    Attributes:
+        inputs: A batch of pictures of each kind.
+        outputs: The outputs for each batch.
+        lean: Whether memory counts for more than time.
+    """
+
+    inputs: tuple[Tensors, ...]
+    outputs: tuple[Tensors, ...]
+    lean: bool
+
+
+def reference(
+    original: bytes | str,
+    ends: Mapping[str, Span],
+    *,
+    sizes: Sizes = ANY,
+    lean: bool = False,
+) -> Reference:
+    """Run the float network.
+
+    Args:
+        original: The network.
+        ends: Range of each image input, by name.
+        sizes: Height and width of inputs that leave them open, and how many images at most.
+        lean: Whether memory counts for more than time, see :func:`is_large`.
+
+    Raises:
+        ModelError: It does not load or run, or is not finite.
+    """
+    # as it is: quicker to open, and half the memory
+    opened = session(original, optimize=False, lean=lean)
+    batches = tuple(
+        soft_pictures(opened, ends, number=number, sizes=sizes) for number in range(BATCHES)
+    )
+    outputs = tuple(results(opened, inputs, where="the float network") for inputs in batches)
+    _check_finite(outputs)
+    return Reference(batches, outputs, lean)
+
+
+def results(opened: ort.InferenceSession, inputs: Tensors, *, where: str) -> Tensors:
+    """Return all outputs of a network by name; ``where`` is its name for messages."""
+    names = [output.name for output in opened.get_outputs()]
+    return dict(zip(names, call(opened, names, inputs, where=where), strict=True))
+
+
+def is_finite(array: np.ndarray) -> bool:
+    """Return whether a tensor has no infinity and no NaN."""
+    return array.dtype.kind != "f" or bool(np.isfinite(array).all())
+
+
+def _check_finite(batches: Iterable[Tensors]) -> None:
+    for name, array in (pair for outputs in batches for pair in outputs.items()):
+        if not is_finite(array):
+            raise ModelError(
+                f"the float network: its output '{name}' is not finite on synthetic images: the "
+                "weights are damaged, or the input range is wrong (see --input-range)"
+            )
+
+
+def is_large(graph: ir.Graph) -> bool:
+    """Return whether an input is so large that memory counts for more than time."""
+    shapes = (dims(value) or [] for value in graph.inputs)
+    return any(math.prod(size or SOFT_SIZE for size in shape[2:]) > _LARGE for shape in shapes)
