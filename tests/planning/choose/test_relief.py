@@ -7,7 +7,7 @@ import pytest
 from small_networks import bn, build, images_for, norm, planned, run, trained
 from spiq.config import Config
 from spiq.pipeline import apply, plan, quantize
-from spiq.planning.choose.relief import relieved
+from spiq.planning.choose.relief import Cost, Read, relieved
 
 LAYERS = 30
 
@@ -63,5 +63,17 @@ def test_not_for_a_method_that_is_as_published(model: onnx.ModelProto) -> None:
 
 def test_not_where_errors_are_alike(model: onnx.ModelProto) -> None:
     _, placement, graph = planned(model, Config(method="static"))
-    costs = [([value], 1.0) for value in placement.grids]
+    costs = [Cost([value], 1.0) for value in placement.grids]
     assert relieved(graph, placement, costs) == {}
+
+
+def test_a_layer_alone_is_spared_where_little_is_left_of_its_output() -> None:
+    _, placement, graph = planned(network(), Config(method="static"))
+    layers = [node for node in placement.integer if node.op_type == "Conv"]
+    reads = [Read(node, 0.1, 24.0 if node.name == "c5" else 30.0) for node in layers]
+    costs = [Cost([value], 1.0) for value in placement.grids] + [Cost([], 1.0, reads)]
+    assert list(relieved(graph, placement, costs)) == []
+    reads = [Read(one.node, 1.0, one.snr_db) for one in reads]
+    found = relieved(graph, placement, [*costs[:-1], Cost([], 1.0, reads)])
+    assert list(found) == ["c5"]
+    assert "24 dB" in found["c5"]

@@ -14,7 +14,7 @@ from spiq.methods import METHODS, Method
 from spiq.planning.choose.bits import Bits, choose_bits
 from spiq.planning.choose.group import Group, Scaled, Sum
 from spiq.planning.choose.mixed import mix_bits, uniform
-from spiq.planning.choose.relief import Costs, relieved
+from spiq.planning.choose.relief import Costs, cost_of, relieved
 from spiq.planning.choose.scales import decide
 from spiq.planning.errors.importance import importance_of
 from spiq.planning.errors.network_errors import Importance, NetworkErrors, network_errors
@@ -38,7 +38,7 @@ class Choices:
         placement: What runs on integers.
         bits: How many each tensor and each layer has.
         tensors: What the plan says of each stored tensor, by name.
-        costs: The error expected of each group of tensors that were decided together.
+        costs: What each group of tensors that were decided together is expected to cost.
     """
 
     placement: Placement
@@ -100,7 +100,7 @@ def _chosen(
         group = _group(values, errors, bits)
         scaled = decide(group, method)
         tensors |= _planned_tensors(group, scaled, placement)
-        costs.append((values, scaled.cost))
+        costs.append(cost_of(values, group, scaled, errors))
     return Choices(placement, bits, tensors, costs)
 
 

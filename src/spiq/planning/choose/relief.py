@@ -1,28 +1,108 @@
-"""Layers that are better left in float: where one tensor brings much error and its readers little.
+"""Layers that are better left in float: where a tensor brings much error and its readers little.
 
 The first layers of small networks may have channels that hardly vary, far from 0, of which the
 next layer makes its strongest ones: behind a LeakyRelu, for instance, a channel of -0.35 +- 0.1 on
 a grid from -2 to 8, because it shares its scale with the convolution in front and the zero point
-with all other channels. No choice of ranges mends that, and the expected error says so. If a group
-of tensors that are decided together brings more than ``SHARE`` of the error that is expected of
-the whole network, and the layers that read it are less than ``WORK`` of its layers and do less than
-that of its multiplications, these stay in float, and nobody needs the tensors on integers.
+with all other channels. No choice of ranges mends that, and the expected error says so:
+
+1. A group of tensors that are decided together brings more than ``SHARE`` of the error expected of
+   the whole network. All that read it stay in float, and nobody needs its tensors on integers.
+2. What a layer reads leaves its output fewer than ``POOR`` dB, and more than ``MATTERS`` of the
+   error expected of the network comes by it. That layer alone stays in float.
+
+The dearest come first, and together they may be ``WORK`` of the network's layers at most, and do no
+more than that of its multiplications.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
+import numpy as np
 import onnx_ir as ir
 
 from spiq.graph.query import constant, dims, weight_nodes
+from spiq.planning.choose.group import Group, Scaled
+from spiq.planning.errors.importance import through_layer
+from spiq.planning.errors.network_errors import NetworkErrors
 from spiq.planning.placement.values import LAYERS, Placement
+from spiq.stats.channel import Array
 
 SHARE, WORK = 0.22, 0.04
 """Set on twelve published networks, of which two have a group above ``SHARE`` that few
 multiplications read (docs/experiments.md)."""
 
-Costs = Sequence[tuple[Sequence[ir.Value], float]]
-"""Groups of tensors that were decided together, and the error expected of each."""
+POOR, MATTERS = 26.0, 0.02
+"""At 8 bits, layers of those networks that matter have 27 dB and more, but for four of two of them,
+with 14 to 25 (docs/experiments.md)."""
+
+
+@dataclass(frozen=True)
+class Read:
+    """What a layer is expected to make of the errors of its input.
+
+    Attributes:
+        node: The layer.
+        error: What arrives at the network's outputs by it.
+        snr_db: What is left of its own output, in dB.
+    """
+
+    node: ir.Node
+    error: float
+    snr_db: float
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a group of tensors that were decided together is expected to cost.
+
+    Attributes:
+        values: The tensors.
+        error: What they add at the network's outputs.
+        reads: What the layers that read them make of that.
+    """
+
+    values: Sequence[ir.Value]
+    error: float
+    reads: Sequence[Read] = ()
+
+
+Costs = Sequence[Cost]
+
+
+def cost_of(values: Sequence[ir.Value], group: Group, scaled: Scaled, known: NetworkErrors) -> Cost:
+    """Return what a group of tensors is expected to cost.
+
+    Args:
+        values: The tensors.
+        group: All that their errors depend on.
+        scaled: What was decided of them.
+        known: What the errors of the network depend on.
+    """
+    reads = []
+    for t in group.tensors:
+        scales = np.array([scaled.channel_scales[int(number)] for number in t.classes])
+        step, zero_point = scaled.steps[t.grid] * scales, scaled.zero_points[t.grid]
+        error = t.errors(step, zero_point, group.qmax[t.grid])
+        reads += [
+            _read(node, error, known)
+            for node in t.value.consumers()
+            if node in known.placement.integer
+            and node.op_type in LAYERS
+            and node.inputs[0] is t.value
+        ]
+    return Cost(values, scaled.cost, reads)
+
+
+def _read(node: ir.Node, error: Array, known: NetworkErrors) -> Read:
+    """Return what a layer makes of an error of its input: white noise, and what counts behind."""
+    result, measured = node.outputs[0], known.measured
+    var = measured.stats[result].var
+    counts = through_layer(node, known.importance[result], measured)
+    passed = through_layer(node, np.ones(var.shape), measured, likeness=0.0)
+    noise = float(passed.reshape(-1) @ error)
+    ratio = max(float(var.sum()), 1e-300) / max(noise, 1e-300)
+    return Read(node, float(counts.reshape(-1) @ error), 10 * math.log10(ratio))
 
 
 def relieved(graph: ir.Graph, placement: Placement, costs: Costs) -> dict[str, str]:
@@ -33,21 +113,35 @@ def relieved(graph: ir.Graph, placement: Placement, costs: Costs) -> dict[str, s
         placement: What runs on integers.
         costs: What was decided.
     """
-    total = sum(cost for _, cost in costs)
-    group, worst = max(costs, key=lambda one: one[1], default=((), 0.0))
-    readers = _readers(group, placement)
     work = {node: _multiplications(node) for node in weight_nodes(graph)}
     known = [count for count in work.values() if count is not None]
-    if worst < SHARE * total or not readers or len(known) < len(work):
+    if len(known) < len(work):
         return {}
-    if any(node.op_type not in LAYERS for node in readers):
-        return {}
-    if len(readers) > WORK * len(work):
-        return {}
-    if sum(work[node] or 0 for node in readers) > WORK * sum(known):
-        return {}
-    reason = f"rounding its input would bring {worst / total:.0%} of the error expected of all"
-    return {str(node.name): reason for node in readers}
+
+    spared: dict[ir.Node, str] = {}
+    for _, nodes, reason in sorted(_candidates(placement, costs), key=lambda one: -one[0]):
+        together = {*spared, *nodes}
+        multiplications = sum(work[node] or 0 for node in together)
+        if len(together) <= WORK * len(work) and multiplications <= WORK * sum(known):
+            spared = dict.fromkeys(nodes, reason) | spared
+    return {str(node.name): reason for node, reason in spared.items()}
+
+
+def _candidates(
+    placement: Placement, costs: Costs
+) -> Iterator[tuple[float, Sequence[ir.Node], str]]:
+    """Yield error, layers and reason of what would better stay in float."""
+    total = sum(one.error for one in costs)
+    for one in costs:
+        readers = _readers(one.values, placement)
+        if one.error > SHARE * total and readers and all(n.op_type in LAYERS for n in readers):
+            share = f"{one.error / total:.0%}"
+            reason = f"rounding its input would bring {share} of the error expected of all"
+            yield one.error, readers, reason
+        for read in one.reads:
+            if read.error > MATTERS * total and read.snr_db < POOR:
+                reason = f"rounding its input would leave {read.snr_db:.0f} dB of what it computes"
+                yield read.error, [read.node], reason
 
 
 def _readers(group: Sequence[ir.Value], placement: Placement) -> list[ir.Node]:
