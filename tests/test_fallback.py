@@ -1,13 +1,15 @@
 """A layer without an integer form stays in float, and the rest of the network is quantized."""
 
+from dataclasses import replace
+
 import numpy as np
 import onnx
 import pytest
 
 from small_networks import build, floats, run
-from spiq import Config, quantize
+from spiq import Config, Plan, apply, plan, quantize
 from spiq import pipeline as module
-from spiq.errors import ModelError, UnsupportedError, VerificationError
+from spiq.errors import ModelError, PlanError, UnsupportedError, VerificationError
 from spiq.runtime.snr import snr_db
 
 
@@ -94,6 +96,16 @@ def test_a_network_made_for_one_size_that_it_leaves_open(bits: int) -> None:
     assert result.report.quantized_layers == 2
     feed = {"x": np.random.default_rng(0).uniform(-2, 2, (4, 3, 24, 24)).astype(np.float32)}
     assert snr_db(run(model, feed)["y"], run(result.model, feed)["y"]) > (20 if bits == 8 else 8)
+
+
+def test_a_plan_keeps_the_size_that_was_said() -> None:
+    model, config = made_for_24(), Config(input_size=24)
+    made = Plan.from_json(plan(model, config).to_json())
+    assert made.input_size == 24
+    assert apply(model, made).model == quantize(model, config).model
+    assert "input_size" not in replace(made, input_size=None).to_json()
+    with pytest.raises(PlanError, match="input_size: 4 is not from 8 to 4096"):
+        Plan.from_json(made.to_json().replace('"input_size": 24', '"input_size": 4'))
 
 
 def test_messages_show_shapes_as_the_network_states_them() -> None:

@@ -162,7 +162,8 @@ def apply(
         check_hash(plan, network)
         check_settings(plan, ROUNDINGS)
 
-        analysis = analyse(network, Config(method=plan.method), run.tell, plan.inputs, statistics)
+        config = Config(method=plan.method, input_size=plan.input_size)
+        analysis = analyse(network, config, run.tell, plan.inputs, statistics)
         run.compare(analysis)
         target, method = TARGETS[plan.target], METHODS[plan.method]
         placement = placed(analysis.graph, analysis.measured, target, method, plan.left_in_float)

@@ -145,6 +145,7 @@ def make_plan(
         layers=_planned_layers(placement, chosen.bits, method),
         left_in_float={str(node.name): reason for node, reason in placement.reasons.items()},
         notes=(*notes, *_said(placement)),
+        input_size=config.input_size,
     )
     return mix_bits(graph, made, placement, measured, config) if config.mixed else made
 

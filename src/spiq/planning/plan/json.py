@@ -26,6 +26,7 @@ from spiq.planning.plan.json_values import (
     bits_of,
     check_keys,
     numbers,
+    size_of,
     within,
 )
 
@@ -44,7 +45,7 @@ def write(plan: Mapping[str, Any]) -> str:
     Args:
         plan: The fields of :class:`spiq.planning.plan.values.Plan`, by name.
     """
-    head = {"format": FORMAT} | {key: plan[key] for key in _HEAD}
+    head = {"format": FORMAT} | {key: plan[key] for key in _HEAD if plan[key] is not None}
     parts = [f"  {json.dumps(key)}: {json.dumps(entry)}" for key, entry in head.items()]
 
     for key, block in _blocks(plan).items():
@@ -154,7 +155,7 @@ def _check_format(data: object) -> None:
 
 
 def _fields(data: dict[str, Any]) -> dict[str, Any]:
-    data = {"left_in_float": {}, "notes": []} | data
+    data = {"left_in_float": {}, "notes": [], "input_size": None} | data
     blocks = ("inputs", "tensors", "layers")
     check_keys(data, ("format", *_HEAD, *blocks, "left_in_float", "notes"))
     for key in (*_HEAD, *blocks):
@@ -285,5 +286,6 @@ _HEAD: dict[str, Callable[[Any], object]] = {
     "target": a_text,
     "activation_bits": bits_of,
     "weight_bits": bits_of,
+    "input_size": lambda size: None if size is None else size_of(size),
 }
 """How each entry of the head is read."""

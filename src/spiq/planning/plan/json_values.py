@@ -57,6 +57,14 @@ def bits_of(value: object) -> int:
     return bits
 
 
+def size_of(value: object) -> int:
+    """Return a height and width, 8 to 4096."""
+    size: int = a_whole(value)
+    if not 8 <= size <= 4096:
+        raise ValueError(f"{_quoted(size)} is not from 8 to 4096")
+    return size
+
+
 def a_number(value: object) -> float:
     """Return a finite number."""
     try:

@@ -39,6 +39,7 @@ class Plan:
         left_in_float: Why each other layer stays in float, by name. A layer named here stays in
             float even where ``layers`` names it.
         notes: Assumptions made, a sentence each.
+        input_size: Height and width of pictures where the network leaves them open, as it was told.
     """
 
     model_hash: str
@@ -52,6 +53,7 @@ class Plan:
     layers: dict[str, LayerPlan]
     left_in_float: dict[str, str]
     notes: tuple[str, ...] = field(default=())
+    input_size: int | None = None
 
     def to_json(self) -> str:
         """Return the plan as JSON, one tensor or layer to a line."""
