@@ -1,13 +1,14 @@
 """Networks of tokens, end to end: which kernels they get, and how good they are."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import onnx
 import pytest
 
 from small_networks import images_for, optimized, run
-from spiq import Config, quantize
+from spiq import Config, apply, quantize
 from spiq.runtime.snr import snr_db
 from transformers import convnext, mixer, transformer, windows
 
@@ -16,7 +17,7 @@ RANGE = Config(input_range=((-2.118, 2.640),))
 
 @pytest.mark.parametrize(
     ("network", "layers", "least"),
-    [(transformer, 6, 28), (mixer, 6, 28), (convnext, 8, 28), (windows, 4, 28)],
+    [(transformer, 6, 24), (mixer, 6, 28), (convnext, 8, 28), (windows, 4, 28)],
 )
 def test_layers_on_tokens_run_on_integers(
     network: Callable[[], onnx.ModelProto], layers: int, least: float
@@ -40,7 +41,37 @@ def test_channels_are_told_apart_behind_shifted_windows() -> None:
 
 def test_channels_of_a_layer_norm_have_scales_of_their_own() -> None:
     """What lies in front of the queries differs by a factor of ten from channel to channel."""
-    tensor = quantize(transformer(), RANGE).plan.tensors["n1_rows"]
+    tensor = quantize(transformer(), RANGE).plan.tensors["n1"]
     widths = np.array(tensor.high) - np.array(tensor.low)
-    assert tensor.layout == (1, 32) and len(widths) == 32
+    assert tensor.layout == (1, 1, 32) and len(widths) == 32
     assert widths.max() > 3 * np.median(widths)
+
+
+def test_attention_runs_on_integers() -> None:
+    """Scores end in float for the softmax, with the scale of the queries in a step."""
+    result = quantize(transformer(), RANGE)
+    kernels = optimized(result.model)
+    assert kernels["MatMulIntegerToFloat"] == kernels["QLinearMatMul"] == 1
+    assert not kernels["MatMul"] and not kernels["FusedMatMul"]
+    products = [layer for layer in result.report.layers if layer.name in ("l", "o")]
+    assert [layer.quantized for layer in products] == [True, True]
+    assert [layer.macs for layer in products] == [4 * 17 * 17 * 8] * 2
+
+
+def test_a_product_may_stay_in_float() -> None:
+    """And what it reads is not stored for it."""
+    model, plan = transformer(), quantize(transformer(), RANGE).plan
+    edited = apply(model, replace(plan, left_in_float={**plan.left_in_float, "o": "exact"}))
+    kernels = optimized(edited.model)
+    assert kernels["MatMulIntegerToFloat"] == 1 and not kernels["QLinearMatMul"]
+    assert kernels["MatMul"] + kernels["FusedMatMul"] == 1
+
+
+def test_channel_scales_are_folded_into_the_layer_norm() -> None:
+    """Three Muls are left: of the patches, of what Gelu writes, and of the class token."""
+    assert optimized(quantize(transformer(), RANGE).model)["Mul"] == 3
+
+
+def test_values_keep_their_channel_scales_through_attention() -> None:
+    plan = quantize(transformer(), RANGE).plan
+    assert plan.tensors["o"].scale_of == plan.tensors["v"].scale_of == "qkvb_rows"

@@ -20,6 +20,7 @@ from spiq.analysis import Analysis, Progress, analyse, silent
 from spiq.config import Config
 from spiq.emit.dynamic import emit_dynamic
 from spiq.emit.gates import gates_as_sums
+from spiq.emit.products import scales_into_products
 from spiq.emit.qdq import emit
 from spiq.errors import WARNING, VerificationError
 from spiq.graph.edit import remove_unused
@@ -272,6 +273,7 @@ def _rewrite(decided: _Decided, resolved: Resolved, tell: Progress) -> None:
         tell("emit")
         emit(model.graph, gates.resolved, stored | gates.rounded)
         gates_as_sums(model.graph, resolved)
+        scales_into_products(model.graph, resolved)
         fold_factors(model.graph)
 
     if target.slow_prelu:

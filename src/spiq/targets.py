@@ -6,8 +6,8 @@ _INTEGER = frozenset(
     {
         "Conv", "Gemm", "MatMul",
         "Add", "BatchNormalization", "HardSigmoid", "Mul", "Sigmoid",
-        "Concat", "DepthToSpace", "Flatten", "Pad", "Reshape", "Slice", "SpaceToDepth", "Split",
-        "Squeeze", "Transpose", "Unsqueeze",
+        "Concat", "DepthToSpace", "Flatten", "Gather", "Pad", "Reshape", "Slice", "SpaceToDepth",
+        "Split", "Squeeze", "Transpose", "Unsqueeze",
         "AveragePool", "GlobalAveragePool", "MaxPool", "LeakyRelu", "ResizeNearest",
     }
 )  # fmt: skip

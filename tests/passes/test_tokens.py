@@ -36,9 +36,8 @@ def test_a_product_by_a_matrix_is_a_gemm(given: str, body: str, operators: str) 
         "w": (6, 4), "v": (2, 6, 4), "b": BIAS, "one": floats(7),
         "rows": np.arange(5, dtype=np.float32).reshape(5, 1),
     }  # fmt: skip
-    used = {
-        name: value for name, value in known.items() if f" {name})" in body or f"({name}," in body
-    }
+    names = body.replace("(", " ").replace(")", " ").replace(",", " ").split()
+    used = {name: value for name, value in known.items() if name in names}
     proto = build(body, inputs=given, **used)
     model = read(proto)
     token_layers(model)

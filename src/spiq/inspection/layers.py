@@ -1,13 +1,14 @@
 """The layers of a network as a user wants to see them."""
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
 import onnx_ir as ir
 
 from spiq.graph.query import constant, dims, layer_nodes
+from spiq.graph.work import macs
 from spiq.planning.errors.ranges import soft_ranges
+from spiq.planning.placement.values import is_product
 from spiq.planning.plan.values import Plan
 from spiq.stats.propagate import Measured
 from spiq.stats.rules.linear import grouped
@@ -61,7 +62,7 @@ def _describe(
 ) -> LayerResult:
     source, weight = node.inputs[0], constant(node.inputs[1])
     if source is None or weight is None:
-        return _of_activations(node)
+        return _of_activations(node, plan)
     groups, outputs, inputs, _ = grouped(node, weight).shape
     known = measured.stats.get(source)
     name = str(node.name)
@@ -74,55 +75,33 @@ def _describe(
         in_channels=groups * inputs,
         out_channels=groups * outputs,
         parameters=weight.size + (groups * outputs if len(node.inputs) > 2 else 0),
-        macs=_macs(node, weight),
+        macs=macs(node),
         statistics=known.source if known is not None else "unknown",
         bits=planned.bits if planned is not None else None,
         spread=spreads.get(source),
     )
 
 
-def _of_activations(node: ir.Node) -> LayerResult:
+def _of_activations(node: ir.Node, plan: Plan | None) -> LayerResult:
     """Describe a layer whose weight is known only as the network runs."""
     axis = -1 if node.op_type == "MatMul" else 1
     sizes = [dims(value) or [] for value in (node.inputs[0], node.outputs[0])]
     inputs, outputs = ((shape[axis] if len(shape) > 1 else None) or 0 for shape in sizes)
+    reason = "its weight is computed at run time"
+    stored = plan is not None and all(str(v.name) in plan.tensors for v in node.inputs if v)
+    if plan is not None:
+        reason = plan.left_in_float.get(str(node.name), reason)
+    quantized = stored and is_product(node) and str(node.name) not in plan.left_in_float  # type: ignore[union-attr]
     return LayerResult(
         name=str(node.name),
         operator=node.op_type,
-        quantized=False,
-        reason="its weight is computed at run time",
+        quantized=quantized,
+        reason="" if quantized else reason,
         in_channels=inputs,
         out_channels=outputs,
+        macs=macs(node) if node.op_type == "MatMul" else None,
         statistics="unknown",
     )
-
-
-def _macs(node: ir.Node, weight: np.ndarray) -> int | None:
-    positions = _positions(node)
-    return None if None in positions else int(weight.size) * math.prod(map(int, positions))  # type: ignore[arg-type]
-
-
-def _positions(node: ir.Node) -> list[int | None]:
-    """Return sizes whose product is how often a layer meets its weight, for one image."""
-    if node.op_type == "Gemm":
-        return _tokens(node)
-    value = node.inputs[0] if node.op_type == "ConvTranspose" else node.outputs[0]
-    shape = dims(value)
-    # an image (N, C, H, W), a sequence (N, T, C): all but the batch and the channels
-    return [None] if shape is None else shape[1:-1] if node.op_type == "MatMul" else shape[2:]
-
-
-def _tokens(node: ir.Node) -> list[int | None]:
-    """Return how many rows of a Gemm belong to one image: 1, or its tokens (N, T, C)."""
-    before = node.inputs[0].producer() if node.inputs[0] is not None else None
-    shape = dims(before.inputs[0]) if before is not None and before.op_type == "Reshape" else None
-    rows = dims(node.inputs[0])
-    if shape is None or len(shape) < 3 or rows is None or shape[-1] != rows[-1]:
-        return [1]
-    given = node.graph.inputs if node.graph is not None else ()
-    batch = next((sizes[0] for value in given if (sizes := dims(value))), None)
-    windows = shape[0] // batch if shape[0] and batch else 1  # they lie beside the batch
-    return [windows, *shape[1:-1]]
 
 
 def _spread(low: np.ndarray, high: np.ndarray) -> float | None:

@@ -20,7 +20,7 @@ import onnx_ir as ir
 from spiq.graph.edit import bypass, initializer
 from spiq.graph.query import Array, constant, ints, is_constant, rank, sole_consumer
 
-_LARGEST = 1e15
+LARGEST = 1e15
 """Factors and shifts beyond which nothing is folded."""
 
 
@@ -111,7 +111,7 @@ def fold_batchnorm(model: ir.Model, record: Record) -> list[Norm]:
             continue
         source, result = _data_input(node), node.outputs[0]
         before = source.producer()
-        inward = _can_take_rows(before) and sole_consumer(source) is node
+        inward = can_take_rows(before) and sole_consumer(source) is node
         readers = result.consumers()
         if node.op_type == "BatchNormalization":
             stated_in, stated_out = batchnorm_moments(node)
@@ -173,7 +173,7 @@ def _channel_affine(node: ir.Node) -> tuple[Array, Array] | None:
         return (-ones, array) if node.op_type == "Sub" else None
     if node.op_type == "Sub":
         return ones, -array
-    return (1 / array, zeros) if (np.abs(array) >= 1 / _LARGEST).all() else None
+    return (1 / array, zeros) if (np.abs(array) >= 1 / LARGEST).all() else None
 
 
 def _per_channel(array: np.ndarray | None, data: ir.Value) -> Array | None:
@@ -185,7 +185,7 @@ def _per_channel(array: np.ndarray | None, data: ir.Value) -> Array | None:
     if not isinstance(channels, int) or array.ndim > size or array.dtype.kind != "f":
         return None
     if not (
-        np.abs(array.astype(np.float64)) <= _LARGEST
+        np.abs(array.astype(np.float64)) <= LARGEST
     ).all():  # a mask, which is to stay what it is
         return None
     aligned = array.reshape((1,) * (size - array.ndim) + array.shape)
@@ -194,7 +194,8 @@ def _per_channel(array: np.ndarray | None, data: ir.Value) -> Array | None:
     return np.broadcast_to(aligned.reshape(-1), channels).astype(np.float64)
 
 
-def _can_take_rows(node: ir.Node | None) -> bool:
+def can_take_rows(node: ir.Node | None) -> bool:
+    """Return whether a layer can compute a y + b in the place of y, by :func:`scale_rows`."""
     if node is None or node.domain != "" or len(node.inputs) < 2:
         return False
     weight = constant(node.inputs[1])
@@ -247,7 +248,7 @@ def _all_take_columns(value: ir.Value) -> bool:
 
 
 def _can_take_columns(node: ir.Node, value: ir.Value) -> bool:
-    if not _can_take_rows(node) or value in node.inputs[1:] or node.inputs[0] is not value:
+    if not can_take_rows(node) or value in node.inputs[1:] or node.inputs[0] is not value:
         return False
     if node.op_type != "Conv":
         return node.op_type == "Gemm"

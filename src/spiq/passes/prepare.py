@@ -21,7 +21,9 @@ from spiq.passes.constants import resolve_shapes
 from spiq.passes.frozen import frozen_norms
 from spiq.passes.gates import plain_gates
 from spiq.passes.gemm import canonical_gemm
+from spiq.passes.hoist import hoist_steps
 from spiq.passes.pads import fold_pads
+from spiq.passes.products import scale_products
 from spiq.passes.sequences import plain_splits
 from spiq.passes.tokens import token_layers
 
@@ -38,8 +40,10 @@ PASSES = (
     split_sums,
     merge_bounds,
     plain_gates,
+    scale_products,
     token_layers,
     canonical_gemm,
+    hoist_steps,
 )
 
 

@@ -86,7 +86,7 @@ def _run_shipped(
     """Open the very bytes as any user would, see that the kernels are integer ones, and run."""
     with scratch_file() as optimized:
         opened = session(quantized, lean=lean, optimized_path=optimized, name=_WHERE)
-        check_kernels(optimized, resolved.layers)
+        check_kernels(optimized, resolved.layers, resolved.products)
     return [results(opened, inputs, where=_WHERE) for inputs in batches]
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import onnx_ir as ir
 
 from spiq.graph.query import constant, data_inputs, dims, ints, is_constant, rank
-from spiq.stats.reshape import runs
+from spiq.graph.runs import runs
 
 Axes = tuple[int, ...]
 

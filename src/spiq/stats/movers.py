@@ -18,7 +18,7 @@ def _concat(node: ir.Node, inputs: list[Map]) -> list[Map] | None:
         return None
     axis = (node.attributes.get_int("axis") or 0) % inputs[0].ndim
     alike = all(entry.shape[axis] == 1 for entry in inputs)
-    if alike and _is_rolled(node, axis):
+    if alike and rolled(node) is not None:
         return [inputs[0]]
     if axis != 1 and alike:
         return None
@@ -36,18 +36,17 @@ def _concat(node: ir.Node, inputs: list[Map]) -> list[Map] | None:
     return [np.concatenate(full, axis)]
 
 
-def _is_rolled(node: ir.Node, axis: int) -> bool:
-    """Return whether a Concat joins parts of one tensor along the axis that they were cut along."""
+def rolled(node: ir.Node) -> ir.Value | None:
+    """Return the tensor whose parts, cut along its axis, a Concat joins in another order."""
     parts = [value.producer() if value is not None else None for value in node.inputs]
     cut = [part for part in parts if part is not None and part.op_type == "Slice"]
-    if len(cut) < len(parts) or len({part.inputs[0] for part in cut}) > 1:
-        return False
     size = rank(node.inputs[0])
+    if len(cut) < max(len(parts), 2) or len({part.inputs[0] for part in cut}) > 1 or size is None:
+        return None
     given = [constant(part.inputs[3]) if len(part.inputs) > 3 else None for part in cut]
-    return size is not None and all(
-        axes is not None and axes.size == 1 and int(axes.reshape(-1)[0]) % size == axis
-        for axes in given
-    )
+    axis = (node.attributes.get_int("axis") or 0) % size
+    along = [axes is not None and axes.tolist() in ([axis], [axis - size]) for axes in given]
+    return cut[0].inputs[0] if all(along) else None
 
 
 def _concat_mixture(node: ir.Node, inputs: list[Map]) -> Map | None:

@@ -18,7 +18,7 @@ import onnx_ir as ir
 
 from spiq.config import Config
 from spiq.graph.query import data_inputs
-from spiq.planning.placement.values import LAYERS, Placement
+from spiq.planning.placement.values import Placement, is_layer, is_product
 from spiq.targets import TARGETS
 
 FEWEST = 2
@@ -44,19 +44,22 @@ class Bits:
 def choose_bits(graph: ir.Graph, placement: Placement, config: Config) -> Bits:
     """Give all layers the same bits, save the first and the last ones where the options say so.
 
-    Activations are what layers read. Other stored tensors, the operands of a sum for one, have 8
-    bits: where integers are narrower, they are accumulators on the way to the next activation. So
-    has the network's input, unless it is narrowed by ``first_last_bits``: pixels come as 8 bits.
+    Activations are what layers and products of tensors read. Other stored tensors, the operands of
+    a sum for one, have 8 bits: where integers are narrower, they are accumulators on the way to the
+    next activation. So has the network's input, unless it is narrowed by ``first_last_bits``:
+    pixels come as 8 bits.
 
     A first layer reads an input of the network; from a last one no other layer is reached. With
     ``first_last_bits`` their weights and what they read have so many bits.
     """
     layers = weighted(placement)
     most = TARGETS[config.target].weight_bits
+    products = [node for node in placement.integer if is_product(node)]
+    sources = [n.inputs[0] for n in layers] + [v for n in products for v in data_inputs(n)]
     read = {
         placement.grids[source]
-        for n in layers
-        if (source := n.inputs[0]) in placement.grids and not source.is_graph_input()
+        for source in sources
+        if source in placement.grids and not source.is_graph_input()
     }
     found = Bits(
         {v: config.activation_bits if g in read else 8 for v, g in placement.grids.items()},
@@ -78,7 +81,7 @@ def choose_bits(graph: ir.Graph, placement: Placement, config: Config) -> Bits:
 
 def weighted(placement: Placement) -> list[ir.Node]:
     """Return the nodes on integers that have a weight."""
-    return [n for n in placement.integer if n.op_type in (*LAYERS, "BatchNormalization")]
+    return [n for n in placement.integer if is_layer(n) or n.op_type == "BatchNormalization"]
 
 
 def first_and_last(graph: ir.Graph, layers: list[ir.Node]) -> list[ir.Node]:

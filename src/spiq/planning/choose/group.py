@@ -65,7 +65,8 @@ class Group:
         sums: The Adds among them that run on integers.
         pinned: Classes whose channel scale is 1.
         bits: Bits of each grid, by its number.
-        gated: Whether a hard gate reads one of them: channel scales make it a convolution.
+        worth: Share of the error with one scale for all channels under which that with several has
+            to stay: they take time where something has to multiply by them.
     """
 
     tensors: Sequence[Channels]
@@ -73,7 +74,7 @@ class Group:
     sums: Sequence[Sum]
     pinned: frozenset[int]
     bits: Mapping[int, int]
-    gated: bool = False
+    worth: float = 1 - 1e-9
 
     @cached_property
     def qmax(self) -> dict[int, int]:

@@ -18,7 +18,7 @@ from spiq.graph.query import constant, weight_nodes
 from spiq.planning.choose.bits import FEWEST, Weights, first_and_last, reasons, share_bits, weighted
 from spiq.planning.errors.importance import importance_of
 from spiq.planning.errors.weight_error import errors_by_bits
-from spiq.planning.placement.values import LAYERS, Placement
+from spiq.planning.placement.values import Placement, is_layer
 from spiq.planning.plan.resolve import resolve
 from spiq.planning.plan.values import Plan
 from spiq.stats.channel import Array
@@ -98,7 +98,7 @@ def _errors(
     node: ir.Node, channel_scales: Mapping[str, Array], measured: Measured,
     importance: Mapping[ir.Value, Array], tried: range,
 ) -> dict[int, float]:  # fmt: skip
-    if node.op_type not in LAYERS:
+    if not is_layer(node):
         return dict.fromkeys(tried, 0.0)
     source = node.inputs[0]
     assert source is not None

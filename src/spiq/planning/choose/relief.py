@@ -21,11 +21,12 @@ from dataclasses import dataclass
 import numpy as np
 import onnx_ir as ir
 
-from spiq.graph.query import constant, dims, weight_nodes
+from spiq.graph.query import weight_nodes
+from spiq.graph.work import macs
 from spiq.planning.choose.group import Group, Scaled
 from spiq.planning.errors.importance import through_layer
 from spiq.planning.errors.network_errors import NetworkErrors
-from spiq.planning.placement.values import LAYERS, Placement
+from spiq.planning.placement.values import Placement, is_layer
 from spiq.stats.channel import Array
 
 SHARE, WORK = 0.22, 0.04
@@ -88,7 +89,7 @@ def cost_of(values: Sequence[ir.Value], group: Group, scaled: Scaled, known: Net
             _read(node, error, known)
             for node in t.value.consumers()
             if node in known.placement.integer
-            and node.op_type in LAYERS
+            and is_layer(node)
             and node.inputs[0] is t.value
         ]
     return Cost(values, scaled.cost, reads)
@@ -113,7 +114,7 @@ def relieved(graph: ir.Graph, placement: Placement, costs: Costs) -> dict[str, s
         placement: What runs on integers.
         costs: What was decided.
     """
-    work = {node: _multiplications(node) for node in weight_nodes(graph)}
+    work = {node: macs(node) for node in weight_nodes(graph)}
     known = [count for count in work.values() if count is not None]
     if len(known) < len(work):
         return {}
@@ -134,7 +135,7 @@ def _candidates(
     total = sum(one.error for one in costs)
     for one in costs:
         readers = _readers(one.values, placement)
-        if one.error > SHARE * total and readers and all(n.op_type in LAYERS for n in readers):
+        if one.error > SHARE * total and readers and all(map(is_layer, readers)):
             share = f"{one.error / total:.0%}"
             reason = f"rounding its input would bring {share} of the error expected of all"
             yield one.error, readers, reason
@@ -149,11 +150,3 @@ def _readers(group: Sequence[ir.Value], placement: Placement) -> list[ir.Node]:
     within = {value.producer() for value in group} | set(placement.absorbed)
     found = {node: None for value in group for node in value.consumers()}
     return [node for node in found if node in placement.integer and node not in within]
-
-
-def _multiplications(node: ir.Node) -> int | None:
-    """Return the multiplications of a layer for one image; None where sizes are dynamic."""
-    weight, shape = constant(node.inputs[1]), dims(node.outputs[0])
-    if weight is None or shape is None or None in shape[2:]:
-        return None
-    return math.prod([weight.size, *(size or 1 for size in shape[2:])])

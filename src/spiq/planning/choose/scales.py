@@ -19,10 +19,6 @@ from spiq.stats.channel import Array
 
 _ZERO_POINTS = 33
 
-_WORTH = 0.8
-"""Where a hard gate has to become a convolution for them, which takes longer than a sum, several
-scales are taken from 1 dB on: this share of the error with one."""
-
 
 def decide(group: Group, method: Method) -> Scaled:
     """Choose ranges, alpha, zero points and scales of a group of tensors.
@@ -32,10 +28,9 @@ def decide(group: Group, method: Method) -> Scaled:
         method: The choices that there are.
     """
     best = group.evaluated(_settled(group, method.alphas[0]))
-    worth = _WORTH if group.gated else 1 - 1e-9
     for alpha in method.alphas[1:]:
         settled = group.evaluated(_settled(group, alpha))
-        if settled.cost < best.cost * (worth if best.alpha == 0 else 1 - 1e-9):
+        if settled.cost < best.cost * (group.worth if best.alpha == 0 else 1 - 1e-9):
             best = settled
     return share_steps(group, best) if method.shared_steps and group.sums else best
 

@@ -17,7 +17,7 @@ from spiq.methods.method import WIDTHS
 from spiq.planning.errors.error_model import layer_error
 from spiq.planning.errors.importance import through_layer
 from spiq.planning.errors.network_errors import Importance, NetworkErrors, network_errors
-from spiq.planning.placement.values import LAYERS, Placement
+from spiq.planning.placement.values import Placement, is_layer
 from spiq.planning.plan.resolve import Resolved, StoredTensor, resolve
 from spiq.planning.plan.values import Plan
 from spiq.stats.channel import Array
@@ -72,7 +72,7 @@ def expected_errors(
     return {
         str(node.name): _expected(node, resolved, network, errors)
         for node in placement.integer
-        if node.op_type in LAYERS and node.inputs[0] in errors
+        if is_layer(node) and node.inputs[0] in errors
     }
 
 
@@ -128,4 +128,4 @@ def _layer_errors(
 
 
 def _is_read(value: ir.Value, placement: Placement) -> bool:
-    return any(n.op_type in LAYERS and n in placement.integer for n in value.consumers())
+    return any(is_layer(n) and n in placement.integer for n in value.consumers())

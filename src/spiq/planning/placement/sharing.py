@@ -7,8 +7,9 @@ those inputs that nothing but Concats read: it is then a copy.
 homogeneous hand sigma on; an Add needs the same sigma on both sides; layers and BatchNormalization
 take any sigma on either side. (tensor, channel) pairs that must have the same sigma form a class. A
 gate on integers pins sigma to 1 of what it gives, and of what it takes but for channels along axis
-1, which a convolution can give back their scales. Float operators and graph outputs put no
-condition on sigma: a Mul converts behind and before them.
+1, which a convolution can give back their scales. A product of two tensors pins sigma of its left
+operand; the columns of its right one hand theirs on to its result. Float operators and graph
+outputs put no condition on sigma: a Mul converts behind and before them.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,11 +19,13 @@ import onnx_ir as ir
 
 from spiq.graph.query import data_inputs, feeds_only
 from spiq.planning.placement.components import Ids, components
-from spiq.planning.placement.values import FREE, GATES, ROUNDS, Placement
+from spiq.planning.placement.values import FREE, GATES, ROUNDS, Placement, is_product
 from spiq.stats.maps import ZERO
 from spiq.stats.movers import MOVERS
 from spiq.stats.propagate import Measured
 from spiq.stats.routing import mixture, route
+
+_NO_IDS: Ids = np.zeros(0, np.int64)
 
 
 def shared_grids(
@@ -81,7 +84,7 @@ def shared_scales(
     pairs = [
         pair
         for node in placement.integer
-        if node.op_type not in FREE
+        if node.op_type not in FREE or is_product(node)
         for pair in _joined(node, ids, placement)
     ]
     names = components(start, [a for a, _ in pairs], [b for _, b in pairs])
@@ -100,11 +103,21 @@ def _pinned_by(
     node: ir.Node, placement: Placement, classes: Mapping[ir.Value, Ids]
 ) -> list[ir.Value]:
     """Return the stored tensors that ``node`` takes or gives in real units only."""
+    if is_product(node):
+        left, right = data_inputs(node)
+        columns = [right, *(value for value in node.outputs if value in classes)]
+        return [left] if _keeps_columns(node, classes) else [left, *columns]
     if node.op_type not in GATES and (node.op_type != "Mul" or _gate(node, placement) is not None):
         return []
     given, made = data_inputs(node), [placement.stored_output(value) for value in node.outputs]
     folds = node.op_type in GATES and _has_channels(classes[given[0]].shape)
     return made if folds else [*given, *made]
+
+
+def _keeps_columns(node: ir.Node, arrays: Mapping[ir.Value, Ids]) -> bool:
+    """Return whether each column of a product is as its right operand's column is scaled."""
+    right, result = arrays[data_inputs(node)[1]], arrays.get(node.outputs[0])
+    return result is not None and right.ndim == result.ndim and right.shape[-2] == 1
 
 
 def _has_channels(layout: tuple[int, ...]) -> bool:
@@ -125,6 +138,9 @@ def _joined(node: ir.Node, ids: dict[ir.Value, Ids], placement: Placement) -> li
     """Return pairs of arrays of channels that ``node`` wants on one scale."""
     if node.op_type in GATES:
         return []
+    if is_product(node):
+        sides = [ids[data_inputs(node)[1]], ids.get(node.outputs[0], _NO_IDS)]
+        return [tuple(np.broadcast_arrays(*sides))] if _keeps_columns(node, ids) else []  # type: ignore[list-item]
     gate = _gate(node, placement) if node.op_type == "Mul" else None
     inputs = [ids[value] for value in data_inputs(node) if value is not gate]
     outputs = [ids[placement.stored_output(value)] for value in node.outputs]

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 import onnx_ir as ir
 
-from spiq.graph.query import sole_consumer
+from spiq.graph.query import data_inputs, is_constant, sole_consumer
 from spiq.planning.placement.components import Ids
 
 LAYERS = frozenset({"Conv", "Gemm", "MatMul"})
@@ -19,6 +19,16 @@ GATES = frozenset({"HardSigmoid", "Sigmoid"})
 
 FREE = frozenset({"Conv", "Gemm", "MatMul", "BatchNormalization"})
 """Integer operators that take any channel scale on either side: it folds into their weights."""
+
+
+def is_layer(node: ir.Node) -> bool:
+    """Return whether a node multiplies by a constant weight."""
+    return node.op_type in LAYERS and is_constant(node.inputs[1])
+
+
+def is_product(node: ir.Node) -> bool:
+    """Return whether a node multiplies two matrices that both depend on the network's input."""
+    return node.op_type == "MatMul" and node.domain == "" and len(data_inputs(node)) == 2
 
 
 @dataclass

@@ -11,7 +11,7 @@ import numpy as np
 import onnx_ir as ir
 
 from spiq.planning.placement.groups import groups
-from spiq.planning.placement.values import Placement
+from spiq.planning.placement.values import Placement, is_product
 from spiq.planning.plan.derive import Ids, channel_scales, grid_steps, least_step
 from spiq.planning.plan.entries import LayerPlan, TensorPlan
 from spiq.planning.plan.grid import Grid
@@ -44,6 +44,7 @@ class Resolved:
         tensors: How each stored tensor is stored, by name.
         layers: How each quantized layer is rounded, by name.
         left_in_float: Names of the nodes that must not run on integers.
+        products: Names of the products of two tensors among those on integers.
     """
 
     integer: tuple[str, ...]
@@ -51,6 +52,7 @@ class Resolved:
     tensors: dict[str, StoredTensor]
     layers: dict[str, LayerPlan]
     left_in_float: frozenset[str] = frozenset()
+    products: tuple[str, ...] = ()
 
 
 def resolve(plan: Plan, placement: Placement) -> Resolved:
@@ -65,6 +67,7 @@ def resolve(plan: Plan, placement: Placement) -> Resolved:
         tensors={str(value.name): tensors[str(value.name)] for value in placement.grids},
         layers={name: plan.layers[name] for name in integer if name in plan.layers},
         left_in_float=frozenset(plan.left_in_float),
+        products=tuple(str(node.name) for node in placement.integer if is_product(node)),
     )
 
 

@@ -18,7 +18,7 @@ from spiq.graph.fingerprint import fingerprint
 from spiq.graph.query import constant, where
 from spiq.methods import METHODS
 from spiq.planning.placement.groups import groups
-from spiq.planning.placement.values import LAYERS, Placement
+from spiq.planning.placement.values import LAYERS, Placement, is_layer, is_product
 from spiq.planning.plan.entries import LayerPlan, Numbers, TensorPlan
 from spiq.planning.plan.resolve import resolve, zero_point
 from spiq.planning.plan.values import Plan
@@ -116,7 +116,7 @@ def _in_effect(plan: Plan, placement: Placement) -> Plan:
         layers={
             str(node.name): plan.layers[str(node.name)]
             for node in placement.integer
-            if node.op_type in _WEIGHTED
+            if node.op_type in _WEIGHTED and not is_product(node)
         },
         left_in_float={str(node.name): reason for node, reason in placement.reasons.items()},
     )
@@ -128,7 +128,7 @@ def _check_layers(nodes: Mapping[str, ir.Node], plan: Plan, placement: Placement
             _refuse(f"the network has no layer '{name}'")
     for name in plan.layers:
         node, reason = nodes[name], placement.reasons.get(nodes[name])
-        if node.op_type not in _WEIGHTED:
+        if node.op_type not in _WEIGHTED or is_product(node):
             _refuse(f"{where(node)} is among layers, but has no weight to round")
         if reason is not None and name not in plan.left_in_float:
             _refuse(f"layer '{name}' is among layers, but cannot run on integers: {reason}")
@@ -136,8 +136,10 @@ def _check_layers(nodes: Mapping[str, ir.Node], plan: Plan, placement: Placement
         if nodes[name] in placement.absorbed:
             _refuse(f"{where(nodes[name])} goes with the layer before it: leave that in float")
 
-    on_integers = [node for node in placement.integer if node.op_type in _WEIGHTED]
-    if not any(node.op_type in LAYERS for node in on_integers):
+    on_integers = [
+        node for node in placement.integer if node.op_type in _WEIGHTED and not is_product(node)
+    ]
+    if not any(is_layer(node) for node in on_integers):
         _refuse("it leaves every layer in float, and nothing to quantize")
     for node in on_integers:
         name = str(node.name)
