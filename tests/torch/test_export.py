@@ -201,3 +201,12 @@ def test_older_weight_norm_can_be_copied() -> None:
     module = nn.Sequential(conv, nn.ReLU()).eval()
     module(image()).sum()
     same(exported(module, image()), module, image(2))
+
+
+def test_convolutions_of_three_dimensions_without_bias() -> None:
+    torch.manual_seed(0)
+    module = nn.Sequential(nn.Conv3d(3, 4, 3, bias=False), nn.ReLU()).eval()
+    x = torch.randn(2, 3, 6, 6, 6)
+    model = exported(module, x)
+    assert [node.op_type for node in model.graph] == ["Conv", "Relu"]
+    same(model, module, x)

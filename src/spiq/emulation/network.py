@@ -1,8 +1,9 @@
 """A quantized network as an ``nn.Module``: its graph, computed node by node in PyTorch.
 
 The graph that ships is the program, QuantizeLinear and DequantizeLinear included, so the module
-computes what the graph means, on any device. Runtimes round in other places now and then (they add
-integers, and look sigmoids up): what they store is within two steps.
+computes what the graph means, on any device; layers on integers as kernels compute them. Runtimes
+round in other places now and then (in pools, or where they look sigmoids up): what they store is
+within two steps.
 """
 
 from collections.abc import Iterable, Mapping
@@ -12,11 +13,13 @@ import onnx_ir as ir
 import torch
 from torch import nn
 
+from spiq.emulation.fused import FUSED, fuse, integer_layer
 from spiq.emulation.operators import OPERATORS
 from spiq.emulation.operators.integers import straight_through
 from spiq.emulation.step import Step, step_of, tensor_of
 from spiq.errors import ConfigError, UnsupportedError
 
+_COMPUTED = {**OPERATORS, FUSED: integer_layer}
 _INNER = (ir.AttributeType.GRAPH, ir.AttributeType.GRAPHS)
 _LISTED = 5
 """Nodes that an error names."""
@@ -50,13 +53,20 @@ class Network(nn.Module):  # type: ignore[misc]
         self.input_names = tuple(str(value.name) for value in graph.inputs)
         self.output_names = tuple(str(value.name) for value in graph.outputs)
         rounded = straight_through if differentiable else torch.round
-        self._steps = tuple(step_of(node, rounded) for node in graph)
+        constants = {
+            name: tensor_of(value.const_value)
+            for name, value in graph.initializers.items()
+            if value.const_value is not None
+        }
+        steps = [step_of(node, rounded) for node in graph]
+        self._steps = fuse(steps, constants, self.output_names)
         self._last = _last_uses(self._steps, self.output_names)
         self._sizes: dict[str, torch.Tensor] = {}
         self._places: dict[str, str] = {}
-        for name, value in graph.initializers.items():
-            assert value.const_value is not None
-            self._hold(name, tensor_of(value.const_value))
+        read = {name for step in self._steps for name in step.inputs} | {*self.output_names}
+        for name, tensor in constants.items():
+            if name in read:
+                self._hold(name, tensor)
         self.eval()
 
     def _hold(self, name: str, tensor: torch.Tensor) -> None:
@@ -83,7 +93,7 @@ class Network(nn.Module):  # type: ignore[misc]
         with _exact():
             for step, gone in zip(self._steps, self._last, strict=True):
                 read = [None if name is None or not name else values[name] for name in step.inputs]
-                found = OPERATORS[step.operator](step, read)
+                found = _COMPUTED[step.operator](step, read)
                 written = (found,) if isinstance(found, torch.Tensor) else found
                 values.update(zip(step.outputs, written, strict=False))
                 for name in gone:
