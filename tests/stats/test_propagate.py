@@ -180,6 +180,18 @@ def test_nothing_is_known_behind_an_unknown_input() -> None:
     assert result.unknown == ()
 
 
+def test_no_statistics_end_where_a_size_is_read() -> None:
+    body = """
+        c = Conv<pads=[1,1,1,1]>(x, w)
+        n = Shape<start=0, end=1>(c)
+        k = Shape<start=1>(x)
+        t = Concat<axis=0>(n, k)
+        y = Resize<mode="linear">(c, , , t)
+    """
+    result = measured(body, "float[N,4,6,6] x", w=weights(4, 4, 3, 3))
+    assert result.unknown == ()
+
+
 def test_a_network_that_is_known_has_nothing_unknown() -> None:
     result = measured("c = Conv(x, w) y = Relu(c)", w=weights(6, 4, 3, 3))
     assert result.unknown == ()

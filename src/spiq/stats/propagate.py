@@ -52,6 +52,10 @@ class Measured:
     contradicted: tuple[Contradiction, ...] = field(default=())
 
 
+_OF_SHAPES = frozenset({"Shape", "Size"})
+"""Operators that read no numbers, so that no statistics end there."""
+
+
 def measure(prepared: Prepared, inputs: Mapping[str, ChannelStats]) -> Measured:
     """Carry statistics from the network's inputs and normalization layers to every tensor.
 
@@ -86,7 +90,8 @@ def measure(prepared: Prepared, inputs: Mapping[str, ChannelStats]) -> Measured:
             if result is not None:
                 known[value] = result
         sources = data_inputs(node)
-        if node.outputs[0] not in known and sources and all(value in known for value in sources):
+        ends = node.outputs[0] not in known and node.op_type not in _OF_SHAPES
+        if ends and sources and all(value in known for value in sources):
             unknown.append(where(node))
     return Measured(known, tuple(unknown), tuple(contradicted))
 
