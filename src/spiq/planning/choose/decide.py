@@ -16,18 +16,18 @@ from spiq.planning.choose.group import Group, Scaled, Sum
 from spiq.planning.choose.mixed import mix_bits, uniform
 from spiq.planning.choose.relief import Costs, cost_of, relieved
 from spiq.planning.choose.scales import decide
+from spiq.planning.choose.worth import worth
 from spiq.planning.errors.importance import importance_of
 from spiq.planning.errors.network_errors import Importance, NetworkErrors, network_errors
 from spiq.planning.errors.tensor_error import Channels
 from spiq.planning.placement.groups import groups
 from spiq.planning.placement.place import place
 from spiq.planning.placement.place_dynamic import place_dynamic
-from spiq.planning.placement.values import GATES, LAYERS, Placement, is_layer
+from spiq.planning.placement.values import LAYERS, Placement, is_layer
 from spiq.planning.plan.entries import LayerPlan, TensorPlan
 from spiq.planning.plan.values import Plan
 from spiq.stats.channel import Array
 from spiq.stats.propagate import Measured
-from spiq.stats.rules.norms import NORMS
 from spiq.targets import TARGETS, Target
 
 
@@ -259,29 +259,8 @@ def _group(values: Sequence[ir.Value], errors: NetworkErrors, bits: Bits) -> Gro
         sums=_sums(values, placement),
         pinned=placement.pinned,
         bits={placement.grids[value]: bits.tensors[value] for value in values},
-        worth=_worth(values, errors),
+        worth=worth(values, placement),
     )
-
-
-_GATED, _ON_TOKENS = 0.8, 0.5
-"""Where a gate needs a convolution for them, which takes its time, several scales are taken from
-1 dB on; from 3 dB on where an operator in float writes tokens and no
-normalization takes the factors in. (On a ConvNeXt, 43.0 dB and 1.12 times the time of
-``quantize_static``'s with every gain taken, 42.7 and 1.07 from 1 dB on, 40.5 and 0.93 from 4.)"""
-
-
-def _worth(values: Sequence[ir.Value], errors: NetworkErrors) -> float:
-    """Return the share of the error with one scale from which several are worth their time."""
-    integer = errors.placement.integer
-    readers = [node for value in values for node in value.consumers()]
-    if any(node.op_type in GATES and node in integer for node in readers):
-        return _GATED
-    for value in values:
-        node, layout = value.producer(), errors.placement.classes[value].shape
-        tokens = len(layout) > 2 and layout[-1] > 1
-        if tokens and node is not None and node not in integer and node.op_type not in NORMS:
-            return _ON_TOKENS
-    return 1 - 1e-9
 
 
 def _short(number: float) -> float:

@@ -14,6 +14,7 @@ from functools import cached_property
 
 import numpy as np
 
+from spiq.planning.choose.worth import ANY
 from spiq.planning.errors.tensor_error import Channels
 from spiq.planning.errors.weight_error import WeightError
 from spiq.planning.plan.derive import Ids, channel_scales, grid_steps, least_step
@@ -65,8 +66,7 @@ class Group:
         sums: The Adds among them that run on integers.
         pinned: Classes whose channel scale is 1.
         bits: Bits of each grid, by its number.
-        worth: Share of the error with one scale for all channels under which that with several has
-            to stay: they take time where something has to multiply by them.
+        worth: See :func:`spiq.planning.choose.worth.worth`.
     """
 
     tensors: Sequence[Channels]
@@ -74,7 +74,7 @@ class Group:
     sums: Sequence[Sum]
     pinned: frozenset[int]
     bits: Mapping[int, int]
-    worth: float = 1 - 1e-9
+    worth: float = ANY
 
     @cached_property
     def qmax(self) -> dict[int, int]:

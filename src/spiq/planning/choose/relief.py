@@ -88,9 +88,7 @@ def cost_of(values: Sequence[ir.Value], group: Group, scaled: Scaled, known: Net
         reads += [
             _read(node, error, known)
             for node in t.value.consumers()
-            if node in known.placement.integer
-            and is_layer(node)
-            and node.inputs[0] is t.value
+            if node in known.placement.integer and is_layer(node) and node.inputs[0] is t.value
         ]
     return Cost(values, scaled.cost, reads)
 
