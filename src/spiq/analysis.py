@@ -20,7 +20,8 @@ from spiq.passes.equalize import equalize
 from spiq.passes.prepare import Prepared, prepare
 from spiq.runtime.images import Shown, shown
 from spiq.runtime.observe import observe, unstated
-from spiq.runtime.synthetic import ANY, Sizes, sizes_for
+from spiq.runtime.sizes import sizes_for
+from spiq.runtime.synthetic import ANY, Sizes
 from spiq.runtime.trials import tried
 from spiq.stats.channel import Array, ChannelStats
 from spiq.stats.consistency import range_doubts, statistics_doubts
@@ -93,7 +94,7 @@ def analyse(
         prepared, kept = restore(prepared, statistics)
 
     tell("measure")
-    sizes = sizes_for(prepared.model, config.input_size)
+    sizes = sizes_for(prepared.model, config.extent)
     images = _images(prepared, config, sizes)
     told = _inputs(prepared, config, known_ends, images, sizes)
     pictured, inputs, images = told.pictured, told.inputs, told.images

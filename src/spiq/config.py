@@ -40,8 +40,9 @@ class Config:
         input_mean: Mean per channel of the usual preprocessing, ``(pixel - mean) / std``.
         input_std: Standard deviation per channel of the same. Where all of them are at most 1 and
             some below, and no mean is above 1, pixels are taken to lie in 0..1, else in 0..255.
-        input_size: Height and width of pictures where the network leaves them open; None takes 320
-            to observe it, and less where less will do.
+        input_size: Height and width of pictures where the network leaves them open, one number for
+            both or two; None takes 320 to observe it, less where less will do, and other sizes
+            where the network does not run at these.
         input_order: ``RGB`` or ``BGR``, the order of the input's colours; it matters to ``images``.
         images: A few images without labels, if there are any: a folder of image files, or an
             ``.npz`` file with an array ``images`` (see :mod:`spiq.io.images`).
@@ -61,7 +62,7 @@ class Config:
     input_range: tuple[Range, ...] | None = None
     input_mean: tuple[float, ...] | None = None
     input_std: tuple[float, ...] | None = None
-    input_size: int | None = None
+    input_size: int | tuple[int, int] | None = None
     input_order: str = "RGB"
     images: str | os.PathLike[str] | None = None
 
@@ -87,7 +88,8 @@ class Config:
         if self.input_range is not None and self.input_mean is not None:
             raise ConfigError("give either input_range or input_mean and input_std, not both")
         if self.input_size is not None:
-            _between("input_size", self.input_size, 8, 4096)
+            for side in self.extent or ():
+                _between("input_size", side, 8, 4096)
         _one_of("input_order", self.input_order, ("RGB", "BGR"))
         if self.input_std is not None and min(self.input_std) <= 0:
             raise ConfigError(f"input_std {self.input_std}: every value must be positive")
@@ -112,6 +114,12 @@ class Config:
     def mixed(self) -> bool:
         """Whether each layer gets bits of its own."""
         return self.bits_per_weight is not None or self.max_bytes is not None
+
+    @property
+    def extent(self) -> tuple[int, int] | None:
+        """``input_size`` as height and width."""
+        size = self.input_size
+        return (size, size) if isinstance(size, int) else size
 
 
 def _pairs(spans: Sequence[Sequence[float]]) -> None:

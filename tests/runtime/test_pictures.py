@@ -26,7 +26,7 @@ def test_kinds_take_turns_and_no_picture_comes_twice() -> None:
 def test_an_input_with_channels_last_gets_pictures() -> None:
     body = "t = Transpose<perm=[0,3,1,2]>(x) y = Conv(t, w)"
     model = build(body, inputs="float[N,H,W,3] x", w=(4, 3, 3, 3))
-    drawn = synthetic_pictures(session(model.SerializeToString()), number=2, size=48)["x"]
+    drawn = synthetic_pictures(session(model.SerializeToString()), number=2, size=(48, 48))["x"]
     first = -2 + 4 * picture(2, (3, 48, 48)).transpose(1, 2, 0)
     np.testing.assert_allclose(drawn, first[None], atol=1e-6)
 

@@ -62,7 +62,7 @@ def test_images_help_where_synthetic_pictures_move_nothing(tmp_path: Path) -> No
 
 
 def taken(model: onnx.ModelProto, images: str, order: str = "RGB", size: int = 32) -> Shown:
-    return shown(listed(Path(images)), read(model).graph, order=order, size=size)
+    return shown(listed(Path(images)), read(model).graph, order=order, size=(size, size))
 
 
 def test_pixels_fill_the_range_of_the_input(tmp_path: Path) -> None:

@@ -7,12 +7,15 @@ import onnx
 import pytest
 
 from small_networks import build
+from spiq import Config, Plan
+from spiq.errors import ModelError
 from spiq.graph.extents import largest
 from spiq.io.read import read
 from spiq.pipeline import quantize
 from spiq.runtime.pictures import KINDS, SOFT_KINDS, picture, soft_picture
 from spiq.runtime.session import session
-from spiq.runtime.synthetic import ANY, Sizes, sizes_for, soft_pictures
+from spiq.runtime.sizes import sizes_for
+from spiq.runtime.synthetic import ANY, Sizes, soft_pictures, synthetic_inputs
 
 ENLARGED = "[c1] c = Conv(x, w1) [t] t = ConvTranspose<strides=[{0},{0}]>(c, wt) "
 
@@ -32,7 +35,7 @@ def enlarged(stride: int, inputs: str, after: str = "[y] y = Relu(t)") -> onnx.M
     ],
 )
 def test_the_largest_tensor(inputs: str, size: int, numbers: int) -> None:
-    assert largest(read(enlarged(1, inputs)), size) == numbers
+    assert largest(read(enlarged(1, inputs)), (size, size)) == numbers
 
 
 def test_an_ordinary_network_is_shown_what_it_was() -> None:
@@ -42,8 +45,9 @@ def test_an_ordinary_network_is_shown_what_it_was() -> None:
 
 def test_what_enlarges_its_input_is_shown_smaller_ones() -> None:
     found = sizes_for(read(enlarged(100, "float[N,3,H,W] x")), None)
-    assert found == Sizes(observe=32, compare=32, quick=32, batch=1)
-    assert sizes_for(read(enlarged(100, "float[N,3,H,W] x")), 48).observe == 48  # as was said
+    assert found == Sizes(observe=(32, 32), compare=(32, 32), quick=(32, 32), batch=1)
+    said = sizes_for(read(enlarged(100, "float[N,3,H,W] x")), (48, 40))
+    assert said.observe == said.compare == said.quick == (48, 40)
 
 
 @pytest.mark.parametrize("after", ["[y] y = Relu(t)", "[y] y = GlobalAveragePool(t)"])
@@ -61,6 +65,45 @@ def test_a_network_that_enlarges_a_hundredfold_is_quantized() -> None:
     model = build(ENLARGED.format(100) + after, inputs="float[N,3,H,W] x", w1=(8, 3, 1, 1),
                   wt=(8, 4, 2, 2), w2=(4, 4, 1, 1))  # fmt: skip
     assert quantize(model).report.quantized_layers >= 2
+
+
+def line_reader() -> onnx.ModelProto:
+    """A network whose input has one height, which it does not state."""
+    body = (
+        "[c1] c1 = Conv<pads=[1,1,1,1]>(x, w1) [r] r = Relu(c1) "
+        "[p] p = AveragePool<kernel_shape=[48,1], strides=[48,1]>(r) "
+        "[q] q = Squeeze(p, axes) [t] t = Transpose<perm=[0,2,1]>(q) [m] y = MatMul(t, wm)"
+    )
+    constants = {"w1": (8, 3, 3, 3), "wm": (8, 5), "axes": np.array([2])}
+    return build(body, inputs="float[N,3,H,W] x", **constants)
+
+
+def test_a_network_that_needs_a_height_and_does_not_say_it() -> None:
+    model = line_reader()
+    assert sizes_for(read(model)).observe == (48, 320)
+    result = quantize(model)
+    assert result.report.quantized_layers == 2
+    assert result.plan.input_size is None
+
+
+def test_height_and_width_as_they_are_said() -> None:
+    body = "[c1] c1 = Conv(x, w1) [f] f = Flatten(c1) [o] y = Gemm(f, wg)"
+    constants = {"w1": (4, 3, 1, 1), "wg": (4 * 24 * 40, 5)}
+    model = build(body, inputs="float[N,3,H,W] x", **constants)
+    with pytest.raises(ModelError, match="--input-size"):
+        quantize(model)
+    result = quantize(model, Config(input_size=(24, 40)))
+    assert result.report.quantized_layers == 2
+    assert Plan.from_json(result.plan.to_json()).input_size == (24, 40)
+
+
+def test_height_is_that_of_channels_first_or_last() -> None:
+    first, last = (
+        session(build("[y] y = Relu(x)", inputs=f"float[{shape}] x").SerializeToString())
+        for shape in ("N,3,H,W", "N,H,W,3")
+    )
+    shapes = [synthetic_inputs(one, images=1, size=(16, 24))["x"].shape for one in (first, last)]
+    assert shapes == [(1, 3, 16, 24), (1, 16, 24, 3)]
 
 
 @pytest.mark.parametrize("shape", [(3, 16, 65536), (3, 65536, 16)])

@@ -20,7 +20,7 @@ from spiq.io.read import read
 from spiq.runtime.session import session
 from spiq.stats.channel import ChannelStats, stats
 from spiq.stats.rules import RULES
-from spiq.stats.rules.pooling import FAR_CORRELATION
+from spiq.stats.rules.pooling import FAR_CORRELATION, reduced_axes
 from spiq.stats.rules.types import NEIGHBOUR_CORRELATION
 
 IMAGES, CHANNELS, SIZE = 2048, 4, 6
@@ -534,3 +534,8 @@ def test_forms_outside_a_rule_are_unknown(body: str, size: str) -> None:
         s=whole(0, -1),
     )
     assert found is None
+
+
+def test_axes_of_a_tensor_of_unknown_rank_are_unknown() -> None:
+    node = ir.node("ReduceMean", [ir.Value(name="x")], {"axes": [-1]})
+    assert reduced_axes(node) is None

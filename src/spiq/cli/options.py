@@ -77,9 +77,9 @@ InputStd = Annotated[
     typer.Option(metavar="S[,S...]", help="Its std. Below 1: pixels are 0..1, else 0..255."),
 ]
 InputSize = Annotated[
-    int | None,
+    str | None,
     typer.Option(
-        metavar="N",
+        metavar="N|H,W",
         help="Height and width of the input where they are not fixed. Default: 320 to observe.",
         show_default=False,
     ),
@@ -175,7 +175,7 @@ def config(context: typer.Context) -> "Config":
         input_range=seen_as.input_range,
         input_mean=seen_as.input_mean,
         input_std=seen_as.input_std,
-        input_size=options["input_size"],
+        input_size=extent(options["input_size"]),
         input_order=seen_as.input_order,
         images=options["images"],
     )
@@ -219,6 +219,25 @@ def given(context: typer.Context, names: Collection[str]) -> list[str]:
         if parameter.name in names
         and getattr(context.get_parameter_source(parameter.name), "name", "") == "COMMANDLINE"
     ]
+
+
+def extent(text: str | None) -> tuple[int, int] | None:
+    """Return height and width from a text like ``320`` or ``48,320``.
+
+    Raises:
+        ConfigError: It has another form.
+    """
+    if text is None:
+        return None
+    try:
+        sides = [int(side) for side in text.split(",")]
+    except ValueError:
+        sides = []
+    if len(sides) not in (1, 2):
+        raise ConfigError(
+            f"--input-size {text}: write it like 320, or height and width like 48,320"
+        )
+    return sides[0], sides[-1]
 
 
 def shapes(option: str, texts: list[str] | None) -> dict[str, list[int]]:

@@ -68,7 +68,7 @@ def quantize(
     written = out or sources.result(model)
     _check_outputs(model, plan, written, save_plan, force)
     kept = None if stats is None else _statistics(stats)
-    network = sources.network(model, allow_import=allow_import, size=input_size)
+    network = sources.network(model, allow_import=allow_import, size=options.extent(input_size))
     made = _quantized(network, how, kept)
 
     # All that may fail comes before the files: what fails leaves nothing behind.

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from spiq.stats.sidecar import Statistics
 
-_SIZE = 320
+_SIZE = (320, 320)
 
 _FUNCTION = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
 
@@ -34,7 +34,7 @@ def result(model: Path) -> Path:
     return model.parent / f"{model.name.removesuffix(ending)}.int8.onnx"
 
 
-def network(model: Path, *, allow_import: bool, size: int | None) -> "Path | ir.Model":
+def network(model: Path, *, allow_import: bool, size: tuple[int, int] | None) -> "Path | ir.Model":
     """Return the network that MODEL names: the path of an ONNX file, or a graph in memory.
 
     Args:
@@ -54,7 +54,7 @@ def network(model: Path, *, allow_import: bool, size: int | None) -> "Path | ir.
     return exported(*given)
 
 
-def statistics(model: Path, *, allow_import: bool, size: int | None) -> "Statistics":
+def statistics(model: Path, *, allow_import: bool, size: tuple[int, int] | None) -> "Statistics":
     """Return what BatchNorm says of the layers of MODEL, which is no ONNX file.
 
     Arguments and errors are those of :func:`network`.
@@ -65,7 +65,7 @@ def statistics(model: Path, *, allow_import: bool, size: int | None) -> "Statist
     return statistics(*given)
 
 
-def _given(model: Path, *, allow_import: bool, size: int | None) -> tuple[Any, ...]:
+def _given(model: Path, *, allow_import: bool, size: tuple[int, int] | None) -> tuple[Any, ...]:
     """Return what to call a function of :mod:`spiq.torch` with."""
     if is_function(model) and not allow_import:
         raise ConfigError(

@@ -37,7 +37,9 @@ def stats(
         )
     if out is not None:
         check_output(out, source=model)
-    found = sources.statistics(model, allow_import=allow_import, size=input_size).to_json()
+    found = sources.statistics(
+        model, allow_import=allow_import, size=options.extent(input_size)
+    ).to_json()
     if out is None:
         print(found, end="")
     else:

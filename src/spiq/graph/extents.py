@@ -9,11 +9,14 @@ from spiq.graph.query import dims
 from spiq.graph.shapes import inferred, without_stated
 from spiq.graph.skeleton import skeleton
 
+Extent = tuple[int, int]
+"""Height and width."""
+
 _FIRST = 2
 """Axes, batch and channels, that come before those of space."""
 
 
-def largest(model: ir.Model, size: int) -> int:
+def largest(model: ir.Model, size: Extent) -> int:
     """Return how many numbers the largest tensor has for one input.
 
     Args:
@@ -30,7 +33,7 @@ def largest(model: ir.Model, size: int) -> int:
     for value in proto.graph.input:
         for axis, dim in enumerate(value.type.tensor_type.shape.dim):
             if not dim.HasField("dim_value"):
-                dim.dim_value = size if axis >= _FIRST else 1
+                dim.dim_value = size[min(axis - _FIRST, 1)] if axis >= _FIRST else 1
     try:
         found = inferred(proto).graph
     except (onnx.shape_inference.InferenceError, RuntimeError, ValueError):

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
 
+from spiq.graph.extents import Extent
 from spiq.graph.query import dims, ints, is_constant, is_float32
 from spiq.passes.batchnorm import weight_and_bias
 from spiq.passes.cleanup import kernel_shape
@@ -39,7 +40,7 @@ def observe_correlations(
     stats: Mapping[ir.Value, ChannelStats],
     images: Shown | None = None,
     *,
-    size: int = DYNAMIC_SIZE,
+    size: Extent = DYNAMIC_SIZE,
 ) -> dict[str, Correlation]:
     """Return the correlation of the inputs of convolutions, by name of the layer.
 

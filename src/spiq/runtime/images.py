@@ -14,6 +14,7 @@ import onnx_ir as ir
 import onnxruntime as ort
 
 from spiq.errors import ConfigError
+from spiq.graph.extents import Extent
 from spiq.graph.query import dims, is_float32
 from spiq.io.images import Images, resized
 from spiq.runtime.synthetic import Span, Tensors, synthetic_inputs
@@ -57,7 +58,7 @@ class Shown:
     axis: int
     is_bytes: bool
     order: str
-    size: int
+    size: Extent
     ends: Span = (np.array(-2.0), np.array(2.0))
 
     def own_range(self) -> dict[str, Told]:
@@ -141,7 +142,7 @@ class Shown:
                 "array of floats as the network takes them"
             )
         height, width = (n for k, n in enumerate(self.shape) if k not in (0, self.axis))
-        sized = resized(pixels, height or self.size, width or self.size)
+        sized = resized(pixels, height or self.size[0], width or self.size[1])
         ordered = sized[..., ::-1] if self.order == "BGR" else sized
         laid_out = ordered[None] if self.axis == 3 else ordered.transpose(2, 0, 1)[None]
         if self.is_bytes:
@@ -163,7 +164,7 @@ class Shown:
             yield others | {self.name: array.astype(np.uint8 if self.is_bytes else np.float32)}
 
 
-def shown(images: Images, graph: ir.Graph, *, order: str, size: int) -> Shown:
+def shown(images: Images, graph: ir.Graph, *, order: str, size: Extent) -> Shown:
     """Return the images with the input that is to take them.
 
     Args:

@@ -24,6 +24,7 @@ import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
 
+from spiq.graph.extents import Extent
 from spiq.graph.query import data_inputs, dims, is_float32, weight_nodes
 from spiq.passes.prepare import Prepared
 from spiq.runtime.expose import Exposed, expose
@@ -72,7 +73,7 @@ def observe(
     values: list[ir.Value],
     inputs: Mapping[str, ChannelStats],
     *,
-    size: int = PICTURE_SIZE,
+    size: Extent = PICTURE_SIZE,
     images: Shown | None = None,
 ) -> Prepared:
     """Return the network with the moments that its tensors show on synthetic pictures.
@@ -109,9 +110,13 @@ def observe(
     return replace(prepared, stated=MappingProxyType({**found, **prepared.stated}))
 
 
-def _count(graph: ir.Graph, size: int) -> int:
+def _count(graph: ir.Graph, size: Extent) -> int:
     shapes = (dims(value) or [] for value in graph.inputs)
-    pixels = (math.prod(side or size for side in shape[2:]) for shape in shapes if len(shape) == 4)
+    pixels = (
+        math.prod(side or given for side, given in zip(shape[2:], size, strict=True))
+        for shape in shapes
+        if len(shape) == 4
+    )
     return IMAGES if max(pixels, default=0) < _LARGE else len(KINDS)
 
 

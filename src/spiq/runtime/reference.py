@@ -88,4 +88,4 @@ def _check_finite(batches: Iterable[Tensors]) -> None:
 def is_large(graph: ir.Graph) -> bool:
     """Return whether an input is so large that memory counts for more than time."""
     shapes = (dims(value) or [] for value in graph.inputs)
-    return any(math.prod(size or SOFT_SIZE for size in shape[2:]) > _LARGE for shape in shapes)
+    return any(math.prod(size or SOFT_SIZE[0] for size in shape[2:]) > _LARGE for shape in shapes)

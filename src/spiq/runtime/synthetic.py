@@ -11,10 +11,9 @@ from functools import partial
 
 import numpy as np
 import numpy.typing as npt
-import onnx_ir as ir
 import onnxruntime as ort
 
-from spiq.graph.extents import has_open_sizes, largest
+from spiq.graph.extents import Extent
 from spiq.runtime.pictures import KINDS, SOFT_KINDS, leaves, picture, soft_picture
 
 Images = npt.NDArray[np.float32]
@@ -25,15 +24,8 @@ Span = tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]
 _CANVAS, _DRAWN = 1024, 64
 """Height and width that are drawn at most of larger images, and how many images."""
 
-DYNAMIC_SIZE, PICTURE_SIZE, SOFT_SIZE = 64, 320, 128
+DYNAMIC_SIZE, PICTURE_SIZE, SOFT_SIZE = (64, 64), (320, 320), (128, 128)
 """Height and width where an input leaves them open: to run at all, to observe, to compare."""
-
-_SIZES = (160, 64, 32, 16, 8)
-"""What else to try where these make tensors too large."""
-
-_MOST, _TOGETHER = 1 << 26, 1 << 22
-"""Numbers that a tensor may have, for one image and for a batch: 270 MB, and 17, since the outputs
-of all batches are kept."""
 
 _UNSEEN = 1000
 """Added to the seeds of numbers that stand for no picture."""
@@ -55,31 +47,13 @@ class Sizes:
         batch: Images at a time, at most.
     """
 
-    observe: int = PICTURE_SIZE
-    compare: int = SOFT_SIZE
-    quick: int = DYNAMIC_SIZE
+    observe: Extent = PICTURE_SIZE
+    compare: Extent = SOFT_SIZE
+    quick: Extent = DYNAMIC_SIZE
     batch: int = _IMAGES
 
 
 ANY = Sizes()
-
-
-def sizes_for(model: ir.Model, given: int | None) -> Sizes:
-    """Return what a network can be shown without taking all memory.
-
-    A transposed convolution that enlarges a hundredfold makes gigabytes of a small picture.
-
-    Args:
-        model: The network, shapes inferred.
-        given: Height and width where they are open, if they are said: then that is taken.
-    """
-    fits = (size for size in (PICTURE_SIZE, *_SIZES) if largest(model, size) <= _MOST)
-    most = given or (next(fits, _SIZES[-1]) if has_open_sizes(model.graph) else PICTURE_SIZE)
-    observe, compare, quick = (
-        given or min(size, most) for size in (PICTURE_SIZE, SOFT_SIZE, DYNAMIC_SIZE)
-    )
-    together = _TOGETHER // max(largest(model, compare), 1)
-    return Sizes(observe, compare, quick, min(max(together, 1), _IMAGES))
 
 
 def dead_leaves(shape: Sequence[int], *, seed: int = 0, discs: int = 120) -> Images:
@@ -112,7 +86,7 @@ def synthetic_inputs(
     *,
     images: int | None = None,
     seed: int = 0,
-    size: int = DYNAMIC_SIZE,
+    size: Extent = DYNAMIC_SIZE,
     but: str | None = None,
 ) -> Tensors:
     """Return a batch of synthetic inputs for a network: dead leaves where it takes pictures.
@@ -136,7 +110,7 @@ def synthetic_pictures(
     ranges: Mapping[str, Span] | None = None,
     *,
     number: int,
-    size: int = PICTURE_SIZE,
+    size: Extent = PICTURE_SIZE,
 ) -> Tensors:
     """Return the inputs that show a network picture ``number`` of :mod:`spiq.runtime.pictures`.
 
@@ -187,11 +161,15 @@ def _batch(shapes: Mapping[str, Sequence[int]]) -> int:
     return int(np.clip(_PIXELS // max(pixels, 1), 1, _IMAGES))
 
 
-def _shapes(opened: ort.InferenceSession, dynamic: int) -> dict[str, list[int]]:
-    return {
-        node.name: [size if isinstance(size, int) else dynamic for size in node.shape]
-        for node in opened.get_inputs()
-    }
+def _shapes(opened: ort.InferenceSession, size: Extent) -> dict[str, list[int]]:
+    """Return the shape of each input, sizes that it leaves open filled in."""
+    shapes = {}
+    for node in opened.get_inputs():
+        first = 1 if len(node.shape) == 4 and _has_channels_last(node.shape) else 2
+        given = [size[int(axis > first)] for axis in range(len(node.shape))]
+        fixed = [one if isinstance(one, int) else None for one in node.shape]
+        shapes[node.name] = [given[axis] if n is None else n for axis, n in enumerate(fixed)]
+    return shapes
 
 
 def _filled(
@@ -224,10 +202,14 @@ def _filled(
 
 def _first(draw: Callable[[Sequence[int]], Images], shape: Sequence[int]) -> Images:
     """Draw with channels first or last, as ``shape`` has them."""
-    count, second, third, last = shape
-    if last in _COLOURS and second not in _COLOURS:
-        return draw((count, last, second, third)).transpose(0, 2, 3, 1)
-    return draw(shape)
+    if not _has_channels_last(shape):
+        return draw(shape)
+    count, height, width, channels = shape
+    return draw((count, channels, height, width)).transpose(0, 2, 3, 1)
+
+
+def _has_channels_last(shape: Sequence[object]) -> bool:
+    return shape[3] in _COLOURS and shape[1] not in _COLOURS
 
 
 _NUMPY = {

@@ -25,6 +25,7 @@ import onnx
 import onnx_ir as ir
 import onnxruntime as ort
 
+from spiq.graph.extents import Extent
 from spiq.graph.query import dims, is_float32, rank, weight_nodes
 from spiq.io.write import serialize
 from spiq.passes.batchnorm import weight_and_bias
@@ -81,7 +82,7 @@ class _Watched:
 
 
 def tried(
-    prepared: Prepared, verdicts: Mapping[str, Verdict], size: int = DYNAMIC_SIZE
+    prepared: Prepared, verdicts: Mapping[str, Verdict], size: Extent = DYNAMIC_SIZE
 ) -> dict[str, Verdict]:
     """Return the verdicts with what the network does on pictures, where they are in doubt.
 
@@ -99,7 +100,7 @@ def tried(
     }
 
 
-def _tried(prepared: Prepared, name: str, verdict: Verdict, size: int) -> Verdict:
+def _tried(prepared: Prepared, name: str, verdict: Verdict, size: Extent) -> Verdict:
     watched = _watched(prepared)
     if len(watched.biases) < _FEWEST and not watched.norms:
         return verdict
@@ -159,10 +160,12 @@ def _captured(node: onnx.NodeProto) -> set[str]:
     return own.union(*(_captured(inside) for inside in inner))
 
 
-def _pictures(value: ir.Value, open_size: int) -> Images:
+def _pictures(value: ir.Value, open_size: Extent) -> Images:
     """Return pictures of values from 0 to 1, as the input has them."""
     shape, axis = dims(value) or [], channel_axis(value)
-    sizes = [size or open_size for index, size in enumerate(shape) if index not in (0, axis)]
+    sides = [size for index, size in enumerate(shape) if index not in (0, axis)]
+    given = (*open_size[:1] * (len(sides) - 1), open_size[1])
+    sizes = [side or size for side, size in zip(sides, given, strict=False)]
     channels = shape[axis] or _COLOURS
     *deep, height, width = sizes if len(sizes) > 1 else [1, *sizes]
     count = PICTURES if prod(sizes) < _LARGE else 1
@@ -187,7 +190,7 @@ def _seen(
     name: str,
     pictures: Sequence[Images],
     names: list[str],
-    size: int,
+    size: Extent,
 ) -> dict[str, tuple[Array, Array]]:
     """Return mean and variance of the channels of each tensor over pictures."""
     first, second = ([np.zeros(1)] * len(names) for _ in range(2))

@@ -70,7 +70,7 @@ def _weights_only() -> Iterator[None]:
             os.environ[_SAFE] = before
 
 
-def build(name: str, *, size: int) -> tuple[nn.Module, Any]:
+def build(name: str, *, size: tuple[int, int]) -> tuple[nn.Module, Any]:
     """Call ``package.module:function``; return the module that it builds, and example inputs.
 
     Args:
@@ -88,7 +88,7 @@ def build(name: str, *, size: int) -> tuple[nn.Module, Any]:
             f"{name}: the function returns {type(module).__name__}: it must return an nn.Module, "
             "or a pair of one and example inputs"
         )
-    return module, torch.zeros(1, 3, size, size) if example is None else example
+    return module, torch.zeros(1, 3, *size) if example is None else example
 
 
 def _call(name: str) -> Any:

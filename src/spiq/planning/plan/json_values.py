@@ -57,12 +57,12 @@ def bits_of(value: object) -> int:
     return bits
 
 
-def size_of(value: object) -> int:
-    """Return a height and width, 8 to 4096."""
-    size: int = a_whole(value)
-    if not 8 <= size <= 4096:
-        raise ValueError(f"{_quoted(size)} is not from 8 to 4096")
-    return size
+def size_of(value: object) -> int | tuple[int, int]:
+    """Return a height and width, 8 to 4096: one number for both, or two."""
+    sides = [a_whole(side) for side in (value if isinstance(value, list) else [value])]
+    if len(sides) not in (1, 2) or not all(8 <= side <= 4096 for side in sides):
+        raise ValueError(f"{_quoted(value)} is not from 8 to 4096, one number or two")
+    return sides[0] if len(sides) == 1 else (sides[0], sides[1])
 
 
 def a_number(value: object) -> float:

@@ -53,7 +53,7 @@ class Plan:
     layers: dict[str, LayerPlan]
     left_in_float: dict[str, str]
     notes: tuple[str, ...] = field(default=())
-    input_size: int | None = None
+    input_size: int | tuple[int, int] | None = None
 
     def to_json(self) -> str:
         """Return the plan as JSON, one tensor or layer to a line."""

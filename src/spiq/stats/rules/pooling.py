@@ -7,7 +7,7 @@ such pixels is taken as that of n normal ones of variance (1 - r) v around a com
 import numpy as np
 import onnx_ir as ir
 
-from spiq.graph.query import constant, dims, ints, spatial
+from spiq.graph.query import constant, dims, ints, rank, spatial
 from spiq.passes.cleanup import kernel_shape
 from spiq.stats.channel import ChannelStats, stats
 from spiq.stats.rules.linear import pads_itself, windows
@@ -78,7 +78,9 @@ def reduced_axes(node: ir.Node) -> tuple[int, ...] | None:
     if given is None and len(node.inputs) > 1 and node.inputs[1] is not None:
         return None
     axes = ints(node, "axes", []) if given is None else [int(axis) for axis in given.reshape(-1)]
-    size = len(dims(node.inputs[0]) or [])
+    size = rank(node.inputs[0])
+    if not size:
+        return None
     if not axes and node.attributes.get_int("noop_with_empty_axes", 0) == 1:
         return None
     return tuple(sorted(axis % size for axis in axes)) if axes else tuple(range(size))
