@@ -116,3 +116,24 @@ def test_slopes_that_only_the_runtime_refuses_are_said_to_be_so() -> None:
                   **norm("n1", 8))  # fmt: skip
     with pytest.raises(ModelError, match=r"shape \[8\] .* ONNX Runtime cannot run it, .* export"):
         quantize(model)
+
+
+@pytest.mark.parametrize("groups", [2, 4])
+def test_a_group_norm_as_exporters_write_it(groups: int) -> None:
+    """Channels are taken in groups, normalized, and given back: they are channels still."""
+    body = (
+        FIRST + "[g] g = Reshape(r1, grouped) [i] i = InstanceNormalization(g, ones, zeros) "
+        "[b] b = Reshape(i, image) [m] m = Mul(b, scale) [a] a = Add(m, shift) [r] k = Relu(a) "
+        + LAST
+    )  # fmt: skip
+    rng = np.random.default_rng(0)
+    model = trained(build(
+        body, inputs="float[1,3,16,16] x", w1=(8, 3, 3, 3), w9=(4, 8, 3, 3),
+        grouped=whole(0, groups, -1), image=whole(1, 8, 16, 16), ones=np.ones(groups, np.float32),
+        zeros=np.zeros(groups, np.float32), shift=rng.normal(size=(8, 1, 1)).astype(np.float32),
+        scale=rng.uniform(0.5, 1.5, (8, 1, 1)).astype(np.float32), **norm("n1", 8),
+    ))  # fmt: skip
+    result = quantize(model)
+    assert result.report.quantized_layers == 2
+    feed = images_for(model)
+    assert snr_db(run(model, feed)["y"], run(result.model, feed)["y"]) > 20

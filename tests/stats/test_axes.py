@@ -18,6 +18,8 @@ IMAGE = "float[1,6,4,4] x"
         ("y = Reshape(x, flat)", (1,)),
         ("f = Reshape(x, flat) y = Transpose<perm=[0,2,1]>(f)", (2,)),
         ("f = Reshape(x, flat) t = Transpose<perm=[0,2,1]>(f) y = Reshape(t, heads)", (2, 3)),
+        ("y = Reshape(x, groups)", (1,)),
+        ("g = Reshape(x, groups) n = Relu(g) y = Reshape(n, back)", (1,)),
         ("t = Transpose<perm=[0,2,3,1]>(x) y = MatMul(t, w)", (3,)),
         ("t = Transpose<perm=[0,2,3,1]>(x) y = LayerNormalization(t, six)", (3,)),
         ("t = Transpose<perm=[0,2,3,1]>(x) y = Add(t, six)", (3,)),
@@ -31,6 +33,7 @@ IMAGE = "float[1,6,4,4] x"
 def test_axes_of_channels(body: str, axes: tuple[int, ...]) -> None:
     known = {
         "flat": whole(1, 6, 16), "heads": whole(1, 16, 2, 3), "w": (6, 5), "space": whole(1, 2),
+        "groups": whole(1, 2, 48), "back": whole(1, 6, 4, 4),
         "six": floats(*range(6)), "first": np.array(0, np.int64),
     }  # fmt: skip
     used = {name: value for name, value in known.items() if f" {name})" in body}

@@ -85,6 +85,11 @@ def is_float32(value: ir.Value | None) -> bool:
     return value is not None and value.dtype == ir.DataType.FLOAT
 
 
+def is_float(value: ir.Value) -> bool:
+    """Return whether ``value`` holds floating point numbers, or may."""
+    return value.dtype is None or value.dtype.is_floating_point()
+
+
 def where(node: ir.Node) -> str:
     """Return how messages name a node: ``Conv 'stem/conv'``, ``com.microsoft.FusedConv 'c'``."""
     operator = f"{node.domain}.{node.op_type}" if node.domain else node.op_type

@@ -5,7 +5,7 @@ normalization have them second, a matrix product where its right operand has the
 Reshape move them, an operator on single numbers keeps those of whatever it reads.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import onnx_ir as ir
 
@@ -13,6 +13,7 @@ from spiq.graph.query import constant, data_inputs, dims, ints, is_constant, ran
 from spiq.graph.runs import runs
 
 Axes = tuple[int, ...]
+Size = int | None
 
 _SECOND = frozenset({"BatchNormalization", "Conv", "ConvTranspose", "Gemm"})
 _NORMS = frozenset({"LayerNormalization", "RMSNormalization"})
@@ -64,10 +65,24 @@ def _reshaped(node: ir.Node, axes: Axes) -> Axes | None:
     old = new = 0
     for theirs, ours in groups:
         inside = [axis - old for axis in axes if old <= axis < old + len(theirs)]
+        wide = [place for place, size in enumerate(ours) if size != 1]
         if any(theirs[axis] != 1 for axis in inside):
-            found += [new + place for place, size in enumerate(ours) if size != 1]
+            found += [new + place for place in (wide[:1] if _led(theirs, ours, inside) else wide)]
         old, new = old + len(theirs), new + len(ours)
     return tuple(found)
+
+
+def _led(theirs: Sequence[Size], ours: Sequence[Size], inside: Sequence[int]) -> bool:
+    """Return whether channels come first and are taken in groups, as for a GroupNorm.
+
+    (C, H, W) is seen as (G, C H W / G), or back: pixels are no channels for that.
+    """
+    before, after = ([size for size in sizes if size != 1] for sizes in (theirs, ours))
+    first = next((place for place, size in enumerate(theirs) if size != 1), None)
+    if len(before) < 2 or not after or [at for at in inside if theirs[at] != 1] != [first]:
+        return False
+    many, few = before[0], after[0]
+    return many is not None and few is not None and 0 in (many % few, few % many)
 
 
 def _reduced(node: ir.Node, axes: Axes) -> Axes | None:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import onnx_ir as ir
 
-from spiq.graph.query import data_inputs, dims, is_constant, where
+from spiq.graph.query import data_inputs, dims, is_constant, is_float, where
 from spiq.passes.batchnorm import Moments
 from spiq.passes.prepare import Prepared
 from spiq.stats.channel import ChannelStats, stats
@@ -43,17 +43,13 @@ class Measured:
     Attributes:
         stats: Statistics of each value that is known.
         unknown: Nodes where statistics end: what they read is known, but their operator or form
-            has no rule. As ``Operator 'name'``.
+            has no rule, and they write numbers that a layer could read. As ``Operator 'name'``.
         contradicted: What was stated and cannot be.
     """
 
     stats: dict[ir.Value, ChannelStats]
     unknown: tuple[str, ...] = field(default=())
     contradicted: tuple[Contradiction, ...] = field(default=())
-
-
-_OF_SHAPES = frozenset({"Shape", "Size"})
-"""Operators that read no numbers, so that no statistics end there."""
 
 
 def measure(prepared: Prepared, inputs: Mapping[str, ChannelStats]) -> Measured:
@@ -90,7 +86,7 @@ def measure(prepared: Prepared, inputs: Mapping[str, ChannelStats]) -> Measured:
             if result is not None:
                 known[value] = result
         sources = data_inputs(node)
-        ends = node.outputs[0] not in known and node.op_type not in _OF_SHAPES
+        ends = is_float(node.outputs[0]) and node.outputs[0] not in known
         if ends and sources and all(value in known for value in sources):
             unknown.append(where(node))
     return Measured(known, tuple(unknown), tuple(contradicted))
