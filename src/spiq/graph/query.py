@@ -115,4 +115,10 @@ def layer_nodes(graph: ir.Graph) -> list[ir.Node]:
 
 def weight_nodes(graph: ir.Graph) -> list[ir.Node]:
     """Return the layers that multiply by a constant weight: those that can be quantized."""
-    return [node for node in layer_nodes(graph) if is_constant(node.inputs[1])]
+    return [node for node in layer_nodes(graph) if has_weight(node)]
+
+
+def has_weight(node: ir.Node) -> bool:
+    """Return whether a layer multiplies by a constant weight; a stack of matrices is none."""
+    weight = node.inputs[1]
+    return is_constant(weight) and (node.op_type != "MatMul" or (rank(weight) or 0) <= 2)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import onnx_ir as ir
 
-from spiq.graph.query import constant, dims, layer_nodes
+from spiq.graph.query import constant, dims, has_weight, is_constant, layer_nodes
 from spiq.graph.work import macs
 from spiq.planning.errors.ranges import soft_ranges
 from spiq.planning.placement.values import is_product
@@ -39,6 +39,9 @@ class LayerResult:
     """Largest over median per-channel range of the layer's input (1: all channels alike)."""
 
 
+_AT_RUN_TIME = "its weight is computed at run time"
+
+
 def layer_results(
     graph: ir.Graph, measured: Measured, plan: Plan | None = None
 ) -> tuple[LayerResult, ...]:
@@ -61,7 +64,7 @@ def _describe(
     plan: Plan | None,
 ) -> LayerResult:
     source, weight = node.inputs[0], constant(node.inputs[1])
-    if source is None or weight is None:
+    if source is None or weight is None or not has_weight(node):
         return _of_activations(node, plan)
     groups, outputs, inputs, _ = grouped(node, weight).shape
     known = measured.stats.get(source)
@@ -87,7 +90,8 @@ def _of_activations(node: ir.Node, plan: Plan | None) -> LayerResult:
     axis = -1 if node.op_type == "MatMul" else 1
     sizes = [dims(value) or [] for value in (node.inputs[0], node.outputs[0])]
     inputs, outputs = ((shape[axis] if len(shape) > 1 else None) or 0 for shape in sizes)
-    reason = "its weight is computed at run time"
+    constant_stack = is_constant(node.inputs[1])
+    reason = "its weight is a stack of matrices" if constant_stack else _AT_RUN_TIME
     stored = plan is not None and all(str(v.name) in plan.tensors for v in node.inputs if v)
     if plan is not None:
         reason = plan.left_in_float.get(str(node.name), reason)

@@ -270,12 +270,11 @@ def test_last_gemm_ends_in_float_and_a_gemm_between_layers_is_stored() -> None:
     ("body", "constants", "name", "words"),
     [
         (f"{STEM}[o] y = ConvTranspose(r, wt)", {"wt": (8, 4, 2, 2)}, "o", "no integer kernel"),
-        (f"{STEM}[o] y = MatMul(r, wm)", {"wm": (8, 16, 5)}, "o", "rank"),
         (f"{STEM}[n] n = Mean(r, r) [o] y = Conv(n, wo)", {}, "o", "from Mean 'n'"),
         (f"{STEM}[n] n = GlobalAveragePool(r) [s] s = Reshape(n, sh) [o] y = Conv(r, wo, s)",
          {"sh": whole(-1), "wo": (8, 8, 1, 1)}, "o", "bias is not constant"),
     ],
-    ids=["kernel", "rank", "statistics", "bias"],
+    ids=["kernel", "statistics", "bias"],
 )  # fmt: skip
 def test_reason_for_a_layer_left_in_float(
     body: str, constants: dict[str, object], name: str, words: str
