@@ -14,10 +14,12 @@ or it is *bare*, and never had any. Evidence adds to the table, a softmax makes 
   have any size, at any s.
 - *Size.* gamma is of the order of 1, too: the median of s response_o is near 0.4, give or take.
 
-Fitted on 16 folded networks (the zoo's but those without BatchNormalization in front): median |u|
-0.15 to 2.3 (and 6.7 in MobileNetV1 0.25, half of whose 8 kernels are dead), of which TAU and its
-spread are centre and deviation of the logarithm; median of s response_o 0.17 to 1.6 and 0.02 in
-ESPNet, the same. ``bench/conventions.py`` fits them again without each network in turn.
+TAU, SIZE and their spreads were set by hand, by what 16 folded networks show (the zoo's but those
+without BatchNormalization in front): median |u| 0.15 to 2.3 (and 6.7 in MobileNetV1 0.25, half of
+whose 8 kernels are dead), of which TAU and its spread are about centre and deviation of the
+logarithm; median of s response_o 0.17 to 1.6 and 0.02 in ESPNet, the same. With each network
+left out in turn, ``bench/conventions.py`` takes centre and deviation of the others, and says what
+becomes of the answers.
 """
 
 from collections.abc import Sequence
