@@ -18,6 +18,7 @@ from spiq.passes.bounds import merge_bounds
 from spiq.passes.canonical import dense_heads, pool_means, split_sums
 from spiq.passes.cleanup import drop_noops, explicit_pads, plain_constants, plain_resizes
 from spiq.passes.constants import resolve_shapes
+from spiq.passes.einsum import einsum_products
 from spiq.passes.frozen import frozen_norms
 from spiq.passes.gates import plain_gates
 from spiq.passes.gemm import canonical_gemm
@@ -40,6 +41,7 @@ PASSES = (
     split_sums,
     merge_bounds,
     plain_gates,
+    einsum_products,
     scale_products,
     token_layers,
     canonical_gemm,

@@ -27,6 +27,7 @@ import onnx_ir as ir
 from spiq.graph.extents import Extent
 from spiq.graph.query import data_inputs, dims, is_float32, weight_nodes
 from spiq.passes.prepare import Prepared
+from spiq.planning.placement.values import is_product
 from spiq.runtime.expose import Exposed, expose
 from spiq.runtime.images import Shown
 from spiq.runtime.pictures import KINDS
@@ -207,15 +208,17 @@ def _observable(graph: ir.Graph) -> list[ir.Value]:
 
 
 def _behind_no_rule(graph: ir.Graph, known: set[ir.Value]) -> list[ir.Value]:
-    """Return what convolutions read that no rule would tell even if ``known`` were observed."""
+    """Return what layers and products read that no rule would tell if ``known`` were observed."""
     reached, found, axes = set(known), [], channel_axes(graph)
+    read = {value for node in weight_nodes(graph) for value in node.inputs[:1]}
+    read |= {value for node in graph if is_product(node) for value in node.inputs}
+    read |= {n.inputs[0] for n in graph if n.op_type in _MAPS and n.domain == ""}
     for node in graph:
         ruled = node.domain == "" and node.op_type in RULES
         if ruled and all(value in reached for value in data_inputs(node)):
             reached.update(node.outputs)
         for value in node.outputs:
-            is_map = any(n.op_type in _MAPS and n.inputs[0] is value for n in value.consumers())
-            if value not in reached and is_map and is_float32(value) and value in axes:
+            if value not in reached and value in read and is_float32(value) and value in axes:
                 reached.add(value)
                 found.append(value)
     return found
