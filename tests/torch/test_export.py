@@ -12,7 +12,7 @@ from spiq.errors import ConfigError, ModelError, UnsupportedError
 from spiq.graph.query import dims
 from spiq.io.write import serialize
 from spiq.runtime.session import session
-from spiq.torch.export import exported
+from spiq.torch.export import NOTE, exported
 
 
 def run(model: ir.Model, *inputs: torch.Tensor) -> list[np.ndarray]:
@@ -185,14 +185,48 @@ def test_inputs_that_do_not_fit_end_in_one_line() -> None:
     assert "\n" not in str(caught.value)
 
 
-def test_a_branch_on_numbers_ends_in_one_line() -> None:
-    class Branch(nn.Module):
-        def forward(self, x: torch.Tensor) -> torch.Tensor:
-            return x if x.sum() > 0 else -x
+class Branch(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = block(3, 4)
 
-    with pytest.raises(UnsupportedError, match=r"Branch: torch\.export cannot follow") as caught:
-        exported(Branch().eval(), image())
-    assert "\n" not in str(caught.value)
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = self.body(x)
+        return y if x.sum() > 0 else -y
+
+
+def test_what_torch_export_cannot_follow_is_traced_and_that_is_said(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    module = trained(Branch())
+    model = exported(module, image().abs())
+    assert "Branch is traced by PyTorch's older exporter" in model.meta[NOTE]
+    assert "\n" not in model.meta[NOTE]
+    assert [node.name for node in model.graph if node.op_type == "Conv"] == ["body.0"]
+    assert operators(model)["BatchNormalization"] == 1
+    same(model, module, image().abs())
+    assert capfd.readouterr() == ("", "")
+
+
+def test_sizes_that_are_to_be_open_are_not_traced() -> None:
+    with pytest.raises(UnsupportedError, match=r"Branch: torch\.export cannot follow"):
+        exported(trained(Branch()), image(2), dynamic_shapes=({0: torch.export.Dim.AUTO},))
+
+
+@pytest.mark.parametrize("shape", [(2, 3, 4, 5, 6), (3, 5, 6)], ids=["five axes", "three axes"])
+@pytest.mark.parametrize("mask", ["none", "causal", "bool", "float"])
+def test_attention_of_any_rank(shape: tuple[int, ...], mask: str) -> None:
+    class Attention(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            masks = {"bool": torch.ones(5, 5, dtype=torch.bool).tril(), "float": torch.eye(5)}
+            return nn.functional.scaled_dot_product_attention(
+                x, 2 * x, x + 1, attn_mask=masks.get(mask), is_causal=mask == "causal"
+            )
+
+    x = torch.randn(shape, generator=torch.Generator().manual_seed(0))
+    model = exported(Attention().eval(), x)
+    assert NOTE not in model.meta
+    same(model, Attention(), x)
 
 
 def test_older_weight_norm_can_be_copied() -> None:

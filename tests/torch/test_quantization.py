@@ -8,7 +8,7 @@ import onnx
 import pytest
 
 import spiq
-from small_modules import image, plain, residual, torch
+from small_modules import image, nn, plain, residual, torch
 from spiq import Config, Quantized
 
 
@@ -44,6 +44,21 @@ def test_options_name_modules() -> None:
 def test_an_open_batch_stays_open(result: Quantized) -> None:
     size = onnx.load_from_string(result.model).graph.input[0].type.tensor_type.shape.dim[0]
     assert size.dim_param == "batch"
+
+
+def test_a_trace_is_among_the_notes() -> None:
+    class Branch(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.body = plain()
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            y = self.body(x)
+            return y if x.sum() > 0 else -y
+
+    report = spiq.torch.quantize(Branch().eval(), image().abs()).report
+    assert report.quantized_layers == 3
+    assert report.notes[-1].startswith("warning: Branch is traced by PyTorch's older exporter")
 
 
 @pytest.mark.process

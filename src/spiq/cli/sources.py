@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from spiq.cli import output
 from spiq.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -49,9 +50,12 @@ def network(model: Path, *, allow_import: bool, size: tuple[int, int] | None) ->
     if not is_function(model) and not is_program(model):
         return model
     given = _given(model, allow_import=allow_import, size=size)
-    from spiq.torch import exported
+    from spiq.torch.export import NOTE, exported
 
-    return exported(*given)
+    exported_model = exported(*given)
+    if NOTE in exported_model.meta:
+        output.warn(exported_model.meta[NOTE])
+    return exported_model
 
 
 def statistics(model: Path, *, allow_import: bool, size: tuple[int, int] | None) -> "Statistics":

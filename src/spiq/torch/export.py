@@ -6,11 +6,14 @@ PyTorch's ONNX exporter folds BatchNorm in its optimizer, which is left out: wha
 (constants, no-ops) spiq does itself. An ``ONNXProgram`` still holds the program that it was made
 from, and is exported again. The model is handed over in memory.
 
+What torch.export cannot follow is traced by the older exporter (:mod:`spiq.torch.older`), and that
+is said.
+
 Where nothing is said of dynamic sizes the first axis of every input is left open, if the network
 allows that. A size of 1 is taken for fixed by torch.export, so such examples are given twice.
 """
 
-import warnings
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -23,13 +26,21 @@ from torch.onnx import ONNXProgram
 from torch.utils._pytree import tree_leaves, tree_map_only
 
 from spiq.errors import ConfigError, SpiqError, UnsupportedError
+from spiq.torch.attention import plain_attention
 from spiq.torch.check import check, unwrapped
 from spiq.torch.copying import copied, plain
 from spiq.torch.names import name_by_modules
+from spiq.torch.older import traced
+from spiq.torch.quiet import quiet
 from spiq.torch.tidy import drop_zero_biases
 
 OPSET = 20
 """Of the exported graph: the exporter's own default, whose operators are the best tested."""
+
+NOTE = "spiq.note"
+"""Where an exported graph keeps what there is to say of its export, in ``meta``."""
+
+_log = logging.getLogger(__name__)
 
 Network: TypeAlias = nn.Module | ExportedProgram | ONNXProgram
 
@@ -72,16 +83,34 @@ def exported(
                 f"an {type(network).__name__} has its inputs and sizes already: leave out "
                 "example_inputs, kwargs and dynamic_shapes"
             )
-        program: ExportedProgram | ONNXProgram = network
+        model = _again(network) if isinstance(network, ONNXProgram) else _to_onnx(network)
     else:
         module = unwrapped(network)
         example = _example(module, example_inputs, kwargs)
         check(module)
-        program = _traced(copied(module), example, dynamic_shapes)
-    model = _again(program) if isinstance(program, ONNXProgram) else _to_onnx(program)
+        model = _of_module(copied(module), example, dynamic_shapes)
     name_by_modules(model)
     drop_zero_biases(model)
     return model
+
+
+def _of_module(module: nn.Module, example: Example, dynamic_shapes: Any) -> ir.Model:
+    try:
+        return _to_onnx(_traced(module, example, dynamic_shapes))
+    except UnsupportedError as error:
+        if dynamic_shapes is not None:
+            raise
+        try:
+            model = traced(module, example.args, example.kwargs)
+        except Exception as other:  # the first exporter's reason says more
+            _log.info("nor can the older exporter: %s", _first_line(other))
+            raise error from other
+        model.meta[NOTE] = (
+            f"{type(module).__name__} is traced by PyTorch's older exporter, since torch.export "
+            f"cannot follow it ({_first_line(error)}): sizes, and branches that depend on numbers, "
+            "are those of the example inputs"
+        )
+        return model
 
 
 def _example(module: nn.Module, given: Any, kwargs: Mapping[str, Any] | None) -> Example:
@@ -122,8 +151,7 @@ def _twice(example: Example) -> Example:
 def _trace(module: nn.Module, example: Example, dynamic_shapes: Any) -> ExportedProgram:
     name = type(module).__name__
     try:
-        with warnings.catch_warnings(), torch.no_grad():
-            warnings.simplefilter("ignore")
+        with quiet(), torch.no_grad():
             return torch.export.export(
                 module, example.args, dict(example.kwargs), dynamic_shapes=dynamic_shapes
             )
@@ -149,10 +177,13 @@ def _is_open(program: ExportedProgram) -> bool:
 
 def _to_onnx(program: ExportedProgram) -> ir.Model:
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with quiet():
             made = torch.onnx.export(
-                program, dynamo=True, optimize=False, verbose=False, opset_version=OPSET
+                plain_attention(program),
+                dynamo=True,
+                optimize=False,
+                verbose=False,
+                opset_version=OPSET,
             )
     except Exception as error:  # an operator without a translation, or an error of the exporter
         raise UnsupportedError(

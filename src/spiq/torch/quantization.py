@@ -4,17 +4,18 @@ Or keep what BatchNorm says of its layers, for the network as someone else expor
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from spiq.analysis import Progress
 from spiq.config import Config
-from spiq.errors import ModelError
+from spiq.errors import WARNING, ModelError
 from spiq.io.read import read
 from spiq.passes.prepare import prepare
 from spiq.pipeline import quantize as _quantize
 from spiq.quantized import Quantized
 from spiq.stats.sidecar import Statistics, collect
-from spiq.torch.export import Network, exported
+from spiq.torch.export import NOTE, Network, exported
 
 
 def quantize(
@@ -60,7 +61,11 @@ def quantize(
     if progress is not None:
         progress("export")
     model = exported(network, example_inputs, kwargs=kwargs, dynamic_shapes=dynamic_shapes)
-    return _quantize(model, config, statistics=statistics, progress=progress)
+    result = _quantize(model, config, statistics=statistics, progress=progress)
+    if NOTE not in model.meta:
+        return result
+    notes = (*result.report.notes, WARNING + model.meta[NOTE])
+    return replace(result, report=replace(result.report, notes=notes))
 
 
 def statistics(
