@@ -116,6 +116,13 @@ def test_it_is_a_module_like_any_other(result: Quantized) -> None:
     assert meta(image().to("meta")).shape == expected.shape
 
 
+def test_autocast_changes_nothing(result: Quantized) -> None:
+    network = result.to_torch()
+    expected = network(image())
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert torch.equal(network(image()), expected)
+
+
 def test_gradients_pass_straight_through_where_asked(result: Quantized) -> None:
     x = image().requires_grad_()
     result.to_torch()(x).sum().backward()

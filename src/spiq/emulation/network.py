@@ -6,7 +6,8 @@ round in other places now and then (in pools, or where they look sigmoids up): w
 within two steps.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import onnx_ir as ir
@@ -20,6 +21,7 @@ from spiq.emulation.step import Step, step_of, tensor_of
 from spiq.errors import ConfigError, UnsupportedError
 
 _COMPUTED = {**OPERATORS, FUSED: integer_layer}
+_AUTOCAST = ("cpu", "cuda")
 _INNER = (ir.AttributeType.GRAPH, ir.AttributeType.GRAPHS)
 _LISTED = 5
 """Nodes that an error names."""
@@ -88,9 +90,10 @@ class Network(nn.Module):  # type: ignore[misc]
             ConfigError: There are more or fewer of them than the network has inputs.
         """
         values: dict[str, Any] = dict(self._given(inputs, named))
+        device = next((given.device.type for given in values.values()), "cpu")
         values |= self._sizes
         values |= {name: getattr(self, place) for name, place in self._places.items()}
-        with _exact():
+        with _exact(device):
             for step, gone in zip(self._steps, self._last, strict=True):
                 read = [None if name is None or not name else values[name] for name in step.inputs]
                 found = _COMPUTED[step.operator](step, read)
@@ -140,11 +143,19 @@ def _last_uses(steps: tuple[Step, ...], kept: Iterable[str]) -> tuple[tuple[str,
     return tuple(reversed(gone))
 
 
-def _exact() -> Any:
-    """Return a context in which a GPU computes convolutions in full single precision."""
-    return torch.backends.cudnn.flags(
-        enabled=torch.backends.cudnn.enabled,
-        benchmark=torch.backends.cudnn.benchmark,
-        deterministic=torch.backends.cudnn.deterministic,
-        allow_tf32=False,
-    )
+@contextmanager
+def _exact(device: str) -> Iterator[None]:
+    """Compute in full single precision: neither TF32 on a GPU nor autocast."""
+    flags = torch.backends.cudnn
+    with ExitStack() as stack:
+        stack.enter_context(
+            flags.flags(
+                enabled=flags.enabled,
+                benchmark=flags.benchmark,
+                deterministic=flags.deterministic,
+                allow_tf32=False,
+            )
+        )
+        if device in _AUTOCAST:
+            stack.enter_context(torch.autocast(device, enabled=False))
+        yield
