@@ -56,6 +56,13 @@ def test_quantized_modules_are_named() -> None:
         assert "'1' is quantized already" in refused(module, UnsupportedError)
 
 
+def test_a_module_that_is_ready_to_be_quantized_is_float() -> None:
+    from torch.ao.nn.quantized import FloatFunctional
+    from torch.ao.quantization import DeQuantStub, QuantStub
+
+    check(nn.Sequential(QuantStub(), FloatFunctional(), DeQuantStub()).eval())
+
+
 @pytest.mark.parametrize("given", [{"weight": 1}, None, "model.pt"])
 def test_no_module(given: object) -> None:
     with pytest.raises(ConfigError, match=r"is an nn\.Module"):

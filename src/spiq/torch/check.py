@@ -4,7 +4,6 @@ from collections.abc import Iterator
 
 import torch
 from torch import nn
-from torch.ao.quantization import FakeQuantizeBase, ObserverBase
 from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.dropout import _DropoutNd
 from torch.nn.parameter import is_lazy
@@ -12,9 +11,14 @@ from torch.nn.parameter import is_lazy
 from spiq.errors import ConfigError, ModelError, UnsupportedError
 
 _QUANTIZED = ("torch.ao.nn.quantized", "torch.ao.nn.intrinsic.quantized", "torch.ao.nn.qat",
-              "torch.ao.nn.intrinsic.qat", "torch.ao.nn.quantizable", "torchao.", "bitsandbytes.",
-              "quanto.", "optimum.quanto.", "brevitas.")  # fmt: skip
+              "torch.ao.nn.intrinsic.qat", "torchao.", "bitsandbytes.", "quanto.",
+              "optimum.quanto.", "brevitas.")  # fmt: skip
 """Where classes come from whose weights, or whose activations, are rounded already."""
+
+_OBSERVERS = {"FakeQuantizeBase", "ObserverBase"}
+_FLOAT = {"FloatFunctional", "FXFloatFunctional"}
+"""By name, since torch.ao is on its way out: what watches or rounds activations, and sums in float
+that a quantizer may replace."""
 
 _INTEGERS = (torch.qint8, torch.quint8, torch.qint32)
 
@@ -80,8 +84,11 @@ def _tensors(part: nn.Module) -> Iterator[torch.Tensor]:
 
 
 def _is_quantized(part: nn.Module) -> bool:
-    if isinstance(part, FakeQuantizeBase | ObserverBase):
+    bases = {kind.__name__ for kind in type(part).__mro__}
+    if bases & _OBSERVERS:
         return True
+    if bases & _FLOAT:
+        return False
     kinds = (type(part), *(type(tensor) for tensor in _tensors(part)))
     rounded = any(kind.__module__.startswith(_QUANTIZED) for kind in kinds)
     return rounded or any(tensor.dtype in _INTEGERS for tensor in _tensors(part))
