@@ -24,7 +24,7 @@ from onnx_ir.passes.common import LiftConstantsToInitializersPass
 
 from spiq.errors import ConfigError, ModelError
 from spiq.graph.skeleton import constants_are_no_inputs, swapped
-from spiq.io import archives, checks, functions, opset, schema, sizes, weight_tensors
+from spiq.io import archives, checks, functions, limits, opset, schema, sizes, weight_tensors
 
 Source = str | os.PathLike[str] | bytes | onnx.ModelProto | ir.Model
 
@@ -74,10 +74,10 @@ def read(source: Source) -> ir.Model:
         checks.inference_mode,
         checks.finite,
         schema.inputs,
-        sizes.counts,
+        limits.counts,
         schema.settle,
         sizes.sizes,
-        sizes.extents,
+        limits.extents,
         checks.variances,
         sizes.magnitudes,
     ):

@@ -29,9 +29,9 @@ class Moments:
     """Mean and variance per channel, shape (C,), as a normalization layer states them.
 
     ``source`` is ``synthetic`` where they were observed on synthetic images instead, ``data`` where
-    on real ones, too. ``doubt``, of
-    one shape with the mean or a single number, is the spread of the logarithm of the deviation.
-    ``layout`` has the sizes of the axes that channels lie along; None where it is the second.
+    on real ones, too. ``doubt``, of one shape with the mean or a single number, is the spread of
+    the logarithm of the deviation. ``layout`` has the sizes of the axes that channels lie along;
+    None where it is the second.
     """
 
     mean: Array
