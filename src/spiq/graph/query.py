@@ -104,13 +104,9 @@ def ints(node: ir.Node, name: str, default: list[int]) -> list[int]:
 
 def layer_nodes(graph: ir.Graph) -> list[ir.Node]:
     """Return what a user calls the layers, also those whose weight is computed at run time."""
-    return [
-        node
-        for node in graph
-        if node.domain == ""
-        and node.op_type in ("Conv", "ConvTranspose", "Gemm", "MatMul")
-        and len(node.inputs) > 1
-    ]
+    kinds = ("Conv", "ConvTranspose", "Gemm", "MatMul")
+    plain = (node for node in graph if node.domain == "" and node.op_type in kinds)
+    return [node for node in plain if len(node.inputs) > 1]
 
 
 def weight_nodes(graph: ir.Graph) -> list[ir.Node]:

@@ -56,10 +56,7 @@ def counterpart(name: str, other: Names, reference: Names) -> str | None:
     for spelled in (f"{name}_real", f"{name}_dequantized"):
         if spelled in other.writers and spelled not in reference.writers:
             return spelled
-    stored = _stored(name, other, reference)
-    if stored is not None:
-        return stored
-    return name if name in other.writers else None
+    return _stored(name, other, reference) or (name if name in other.writers else None)
 
 
 def unmatched_layers(reference: Names, matched: Collection[str]) -> tuple[str, ...]:

@@ -52,14 +52,8 @@ class Sums:
         )
 
     def __add__(self, more: "Sums") -> "Sums":
-        return Sums(
-            self.r + more.r,
-            self.rr + more.rr,
-            self.rq + more.rq,
-            self.qq + more.qq,
-            self.noise + more.noise,
-            self.n + more.n,
-        )
+        pairs = zip(vars(self).values(), vars(more).values(), strict=True)
+        return Sums(*(own + other for own, other in pairs))
 
     def comparison(self, name: str, node: onnx.NodeProto, *, fitted: bool) -> TensorComparison:
         """Return SNR and cosine; ``fitted`` by the gain of each channel that fits best."""

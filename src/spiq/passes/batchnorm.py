@@ -184,9 +184,7 @@ def _per_channel(array: np.ndarray | None, data: ir.Value) -> Array | None:
     channels = data.shape[1]
     if not isinstance(channels, int) or array.ndim > size or array.dtype.kind != "f":
         return None
-    if not (
-        np.abs(array.astype(np.float64)) <= LARGEST
-    ).all():  # a mask, which is to stay what it is
+    if not (np.abs(array.astype(np.float64)) <= LARGEST).all():  # a mask stays what it is
         return None
     aligned = array.reshape((1,) * (size - array.ndim) + array.shape)
     if aligned.size not in (1, channels) or aligned.shape[1] not in (aligned.size, channels):

@@ -202,8 +202,8 @@ def _network(path: Path) -> str:
     except (DecodeError, OSError):
         return _file(path)
     places = {x.value for w in weights for x in w.external_data if x.key == "location"}
-    files = [path.parent / place for place in sorted(places)]
-    return _hash(_file(path), *(_file(file) for file in files if file.is_file()))
+    files = (path.parent / place for place in sorted(places))
+    return _hash(_file(path), *map(_file, filter(Path.is_file, files)))
 
 
 @cache

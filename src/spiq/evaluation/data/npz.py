@@ -6,6 +6,7 @@ another in the order of their names. Labels may be in a file of their own, for a
 """
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -86,25 +87,29 @@ def array(part: Path, key: str) -> Array:
     Raises:
         CardError: The file cannot be read or lacks the array.
     """
-    try:
-        with part.open("rb") as stream, np.load(stream, allow_pickle=False) as stored:
-            if key not in stored:
-                raise CardError(f"{part}: it has no array {key!r}, only {', '.join(stored)}")
-            read: Array = stored[key]
-    except UNREADABLE as error:
-        raise CardError(f"{part}: not a readable .npz file: {error}") from error
+    with _reading(part), part.open("rb") as stream, np.load(stream, allow_pickle=False) as stored:
+        if key not in stored:
+            raise CardError(f"{part}: it has no array {key!r}, only {', '.join(stored)}")
+        read: Array = stored[key]
     return read
 
 
 def _length(part: Path, key: str) -> int:
     """The first dimension, from the array's header."""
+    with _reading(part):
+        try:
+            shape = header(part, key).shape
+        except KeyError as error:
+            raise CardError(f"{part}: it has no array {key!r}, only {error.args[0]}") from error
+    return shape[0] if shape else 0
+
+
+@contextmanager
+def _reading(part: Path) -> Iterator[None]:
     try:
-        shape = header(part, key).shape
-    except KeyError as error:
-        raise CardError(f"{part}: it has no array {key!r}, only {error.args[0]}") from error
+        yield
     except UNREADABLE as error:
         raise CardError(f"{part}: not a readable .npz file: {error}") from error
-    return shape[0] if shape else 0
 
 
 def _part(part: Path, card: Card, shared: Array | None) -> Iterator[tuple[Array, Any]]:

@@ -183,10 +183,8 @@ class Segmentation:
         least = self.card.decode.min_pixels
         which = confusion.counted(sums, least)
         if not which.any():
-            raise CardError(
-                f"{self.card.path}: no class has a labelled pixel (min_pixels = {least}): the "
-                "mean IoU is of no class"
-            )
+            none = f"no class has a labelled pixel (min_pixels = {least})"
+            raise CardError(f"{self.card.path}: {none}: the mean IoU is of no class")
         return which
 
     def _classes(self, sums: confusion.Counts, which: Bools) -> tuple[ClassIoU, ...]:

@@ -92,8 +92,7 @@ def _near(truth: Truth, found: Detections) -> npt.NDArray[np.bool_]:
     shared = overlap(found.boxes[:, None], truth.boxes.astype(np.float32))
     # What lies within a crowd may overlap little of it.
     close = (shared > THRESHOLDS[0] - _ROUNDING) | truth.crowd
-    result: npt.NDArray[np.bool_] = (close & (found.labels[:, None] == truth.labels)).any(axis=1)
-    return result
+    return np.asarray((close & (found.labels[:, None] == truth.labels)).any(axis=1))
 
 
 def _run(
