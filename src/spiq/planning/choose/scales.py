@@ -48,10 +48,11 @@ def _settled(group: Group, alpha: float) -> Grids:
     errors = group.errors(grid_steps(every, sigma, group.grids), sigma, zero_points, {})
     common = dict.fromkeys(widths, int(np.sum(list(errors.values()), axis=0).argmin()))
 
-    # a width for each grid; and once more where that moves zero points or widths
-    widths = _own_widths(group, alpha, zero_points, common, every)
+    # a width for each grid; and once more where that moves zero points or channel scales
+    scaled = alpha > 0  # or else they are 1 whatever the widths, and errors what they were
+    widths = _least(errors) if not scaled else _own_widths(group, alpha, zero_points, common, every)
     suited = _zero_points(group, alpha, widths)
-    if (suited, widths) != (zero_points, common):
+    if suited != zero_points or (scaled and widths != common):
         zero_points, every = suited, group.needs(suited, None)
         widths = _own_widths(group, alpha, zero_points, widths, every)
     return Grids(alpha, zero_points, widths, {})
@@ -71,7 +72,12 @@ def _own_widths(
     needs = group.needs(zero_points, widths)
     sigma = group.spread(group.sigma(needs, alpha), wide=True)
     errors = group.errors(grid_steps(every, sigma, group.grids), sigma, zero_points, {})
-    return {grid: int(errors[grid].argmin()) for grid in widths}
+    return _least(errors)
+
+
+def _least(errors: Mapping[int, Array]) -> dict[int, int]:
+    """Return the width of each grid with the least error."""
+    return {grid: int(error.argmin()) for grid, error in errors.items()}
 
 
 def _zero_points(group: Group, alpha: float, widths: Mapping[int, int]) -> dict[int, int]:
