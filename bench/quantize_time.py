@@ -1,7 +1,8 @@
 """Seconds and memory that it takes to quantize, in a fresh process each time.
 
-spiq needs the network alone; quantize_static also needs 100 images, which are in memory before its
-clock starts. Neither clock counts imports. Memory is the largest resident size: of the whole
+spiq needs the network alone, with its BatchNorm and, for some, with BatchNorm folded away and no
+option given; quantize_static also needs 100 images, which are in memory before its clock starts.
+Neither clock counts imports. Memory is the largest resident size: of the whole
 process, and what of it came after the imports (the images, too).
 
 Usage: python bench/quantize_time.py [NETWORK...] [--repeats 5]
@@ -24,6 +25,8 @@ import numpy as np
 
 import common
 import peers
+from folded import folded
+from spiq import pipeline
 
 NETWORKS = (
     "mobilenetv1-0.25",
@@ -36,22 +39,29 @@ NETWORKS = (
 )
 WITH_PEER = ("mobilenetv1-0.25", "resnet50")
 """Networks for which quantize_static is timed, too; it takes the longest."""
+FOLDED = ("mobilenetv2", "resnet50")
+"""Networks that are timed with BatchNorm folded away, too."""
 
 ONCE = "once"
 """First argument of the process that quantizes a single time."""
 
 
-def once(row: str, name: str, models: Path, images: Path) -> dict[str, float]:
-    """Quantize in this process: seconds, and the largest resident size before and after, in MB."""
+def once(row: str, name: str, models: Path, given: Path) -> dict[str, float]:
+    """Quantize in this process: seconds, and the largest resident size before and after, in MB.
+
+    Given are the images of quantize_static, or the folded network.
+    """
     (network,) = common.select(common.everything(models), [name])
     before = _peak()
-    calibration = np.load(images) if images.exists() else None
+    calibration = np.load(given / "images.npy") if row in peers.CALIBRATED else None
     with tempfile.TemporaryDirectory() as folder:
         start = time.perf_counter()
-        if calibration is None:
-            common.quantize(network, row, Path(folder))
-        else:
+        if calibration is not None:
             peers.CALIBRATED[row](network.path, Path(folder) / "model.onnx", calibration)
+        elif row == "spiq_folded":
+            pipeline.quantize(given / "folded.onnx").save(Path(folder) / "model.onnx")
+        else:
+            common.quantize(network, row, Path(folder))
         seconds = time.perf_counter() - start
     return {"seconds": seconds, "peak_mb": _peak(), "beyond_mb": _peak() - before}
 
@@ -69,10 +79,11 @@ def repeat(row: str, network: common.Network, models: Path, repeats: int) -> dic
     """Medians of `once` over fresh processes."""
     runs = []
     with tempfile.TemporaryDirectory() as folder:
-        images = Path(folder) / "images.npy"  # preprocessed here, so that it costs no memory there
-        if row in peers.CALIBRATED:
-            np.save(images, network.images(peers.IMAGES))
-        command = [sys.executable, __file__, ONCE, row, network.name, str(models), str(images)]
+        if row in peers.CALIBRATED:  # preprocessed here, so that it costs no memory there
+            np.save(Path(folder) / "images.npy", network.images(peers.IMAGES))
+        if row == "spiq_folded":
+            folded(network, Path(folder))
+        command = [sys.executable, __file__, ONCE, row, network.name, str(models), folder]
         for _ in range(repeats):
             done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
             runs.append(json.loads(done.stdout.splitlines()[-1]))
@@ -85,8 +96,10 @@ def main() -> None:
     arguments = parser.parse_args()
     names = arguments.networks or NETWORKS
     for network in common.select(common.everything(arguments.models), names):
-        rows = {}
-        for row in ("spiq", "ort_static") if network.name in WITH_PEER else ("spiq",):
+        rows, wanted = {}, ["spiq"]
+        wanted += ["spiq_folded"] * (network.name in FOLDED)
+        wanted += ["ort_static"] * (network.name in WITH_PEER)
+        for row in wanted:
             rows[row] = repeat(row, network, arguments.models, arguments.repeats)
             print(f"{network.name:24} {row:12} {rows[row]}", flush=True)
         entry = {"repeats": arguments.repeats, "rows": rows, "stamp": common.stamp()}

@@ -146,12 +146,15 @@ def latency_section(latency: dict[str, Any]) -> str:
     )
 
 
+FOLDED_AWAY = {"spiq_folded": "spiq (no data), BatchNorm folded"}
+
+
 def time_section(times: dict[str, Any]) -> str:
     """Seconds and memory per network and tool."""
     body = [
         [
             name,
-            TITLES[row],
+            (TITLES | FOLDED_AWAY)[row],
             *(
                 f"{found[key]:.{digits}f}"
                 for key, digits in zip(found_keys, (2, 0, 0), strict=True)
