@@ -52,6 +52,7 @@ FREE = per_channel([-1.0, 0.0, 0.5, 2.0], [1.0, 0.5, 2.0, 0.7])
 WIDE = per_channel([-1.0, 0.0, 0.5, 2.0], [1.0, 0.5, 2.0, 0.7], -9.0, [9.0, 4.0, 12.0, 7.0])
 CENTRED = per_channel(0.0, [1.0, 0.5, 2.0, 0.7], -12.0, 12.0)
 ABOVE = per_channel([4.0, 5.0, 12.0, 3.0], [1.0, 0.5, 2.0, 0.7], 0.2, [9.0, 9.0, 30.0, 9.0])
+FAR = per_channel([4.0, 5.0, 12.0, 30.0], [0.5, 0.5, 1.0, 2.0], 1.0, 99.0)
 CALM = per_channel([-1.0, 0.0, 0.5, 2.0], 0.3, -9.0, 9.0)
 LOGITS = (IMAGES, 100, 1, 1)
 LOGIT = per_channel(np.linspace(-2, 2, 100), 0.7, -9.0, 9.0)
@@ -139,7 +140,10 @@ ACTIVATIONS = [
     activation("y = LeakyRelu<alpha=-0.1>(x)"),
     layer("linear", "y = Neg(x)"),
     activation("y = PRelu(x, slope)", slope=floats(0.3, -0.5, 0, 1.2).reshape(4, 1, 1)),
+    activation("y = Pow(x, p)", p=np.array(2, np.float32)),
+    activation("y = Pow(x, p)", ABOVE, p=floats(0.5)),
     activation("y = Relu(x)"),
+    activation("y = Log(x)", ABOVE),
     activation("y = Sigmoid(x)"),
     activation("y = Softplus(x)"),
     activation("y = Sqrt(x)", per_channel([0.5, 1, 2, 9], [0.3, 0.2, 2, 1], 0, 20)),
@@ -165,6 +169,7 @@ ARITHMETIC = [
         5e-3,
         8e-3,
     ),
+    Case("away from 0", "y = Reciprocal(x)", {"x": (POINTS, FAR)}, 1e-2, 0.1),
     Case("two tensors", "y = Max(x, z)", PAIR, 1e-2, 2e-2),
     Case("two tensors", "y = Min(x, z)", PAIR, 1e-2, 2e-2),
     Case(
@@ -363,6 +368,19 @@ POOLING = [
         {"x": (IMAGE, WIDE)},
         correlation=FAR_CORRELATION,
         opset=17,
+    ),
+    Case(
+        "pixels",
+        "y = ReduceSum<keepdims=0>(x, a)",
+        {"x": (IMAGE, WIDE)},
+        correlation=FAR_CORRELATION,
+        constants={"a": whole(2, 3)},
+    ),
+    Case(
+        "channels",
+        "y = ReduceSum<keepdims=1>(x, a)",
+        {"x": (POINTS, WIDE)},
+        constants={"a": whole(1)},
     ),
     layer("nearest", "y = Resize(x, , s)", s=floats(1, 1, 2, 2)),
     # Interpolation averages neighbours; the rule takes pixels as they are.

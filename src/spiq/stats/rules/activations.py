@@ -119,6 +119,20 @@ def _hard_sigmoid(node: ir.Node) -> Function:
     return lambda x: np.clip(alpha * x + beta, 0, 1)
 
 
+def _power(node: ir.Node) -> Function | None:
+    """Return x to a constant power: whole, or of what is not below 0."""
+    array = constant(node.inputs[1]) if len(node.inputs) > 1 else None
+    if array is None or array.size != 1 or (array.ndim > 0 and array.shape != (1,)):
+        return None
+    exponent = float(array.reshape(-1)[0])
+    if exponent == round(exponent) and 0 < exponent <= _MOST_POWER:
+        return lambda x: x ** round(exponent)
+    return (lambda x: np.maximum(x, 0) ** exponent) if 0 < exponent < 1 else None
+
+
+_MOST_POWER = 8
+
+
 def _elu(node: ir.Node) -> Function:
     alpha = node.attributes.get_float("alpha", 1.0)
     return lambda x: np.where(x < 0, alpha * np.expm1(np.minimum(x, 0)), x)
@@ -174,9 +188,11 @@ FUNCTIONS: dict[str, Callable[[ir.Node], Function | None]] = {
     "HardSigmoid": _hard_sigmoid,
     "HardSwish": _always(lambda x: x * np.clip(x / 6 + 0.5, 0, 1)),
     "LeakyRelu": _leaky,
+    "Log": _always(lambda x: np.log(np.maximum(x, 1e-30))),
     "Mish": _always(lambda x: x * np.tanh(np.logaddexp(0, x))),
     "Neg": _always(np.negative),
     "PRelu": _prelu,
+    "Pow": _power,
     "Relu": _always(lambda x: np.maximum(x, 0)),
     "Selu": _selu,
     "Sigmoid": _always(sigmoid),
@@ -196,6 +212,7 @@ DIPS = {
     "LeakyRelu": 0.0,
     "Mish": -1.1924312,
     "PRelu": 0.0,
+    "Pow": 0.0,
 }
 """Where a function that may fall and rise again has its minimum."""
 

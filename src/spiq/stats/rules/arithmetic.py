@@ -11,7 +11,7 @@ import numpy as np
 import onnx_ir as ir
 
 from spiq.graph.query import rank
-from spiq.stats.channel import Array, ChannelStats, stats
+from spiq.stats.channel import Array, ChannelStats, of_constant, stats
 from spiq.stats.maps import crowded
 from spiq.stats.rules.activations import (
     SILU_DIP,
@@ -74,6 +74,11 @@ def _div(a: ChannelStats, b: ChannelStats) -> ChannelStats:
         away = (b.low > 0) | (b.high < 0)
         low, high = np.where(away, 1 / b.high, -np.inf), np.where(away, 1 / b.low, np.inf)
     return stats(mean, var, *_corners(a, low, high))
+
+
+def reciprocal(node: ir.Node, inputs: Inputs) -> list[ChannelStats] | None:
+    """Reciprocal: one over it."""
+    return None if inputs[0] is None else [_div(of_constant(np.ones(inputs[0].layout)), inputs[0])]
 
 
 def _corners(a: ChannelStats, low: Array, high: Array) -> tuple[Array, Array]:
@@ -154,5 +159,6 @@ ARITHMETIC: dict[str, Rule] = {
     "Div": _binary(_div),
     "Max": _binary(_max),
     "Min": _binary(_min),
+    "Reciprocal": reciprocal,
     "Where": choose,
 }

@@ -72,6 +72,17 @@ def reduce_mean(node: ir.Node, inputs: Inputs) -> list[ChannelStats] | None:
     return [stats(mean, var, low, high)]
 
 
+def reduce_sum(node: ir.Node, inputs: Inputs) -> list[ChannelStats] | None:
+    """ReduceSum: as often the mean as there are terms."""
+    mean, shape, axes = reduce_mean(node, inputs), dims(node.inputs[0]), reduced_axes(node)
+    sizes = [shape[axis] for axis in axes] if shape is not None and axes is not None else [None]
+    known = [size for size in sizes if size is not None]
+    if mean is None or len(known) < len(sizes):
+        return None
+    x, count = mean[0], float(np.prod(known))
+    return [stats(x.mean * count, x.var * count**2, x.low * count, x.high * count)]
+
+
 def reduced_axes(node: ir.Node) -> tuple[int, ...] | None:
     """Return the axes that a reduction is over, in order; None where they are not constant."""
     given = constant(node.inputs[1]) if len(node.inputs) > 1 else None
@@ -155,5 +166,6 @@ POOLING: dict[str, Rule] = {
     "LRN": local_response,
     "MaxPool": max_pool,
     "ReduceMean": reduce_mean,
+    "ReduceSum": reduce_sum,
     "Resize": resize,
 }
