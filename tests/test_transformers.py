@@ -33,6 +33,12 @@ def test_layers_on_tokens_run_on_integers(
     assert snr_db(expected, found) > least
 
 
+def test_layers_over_patches_run_on_integers_in_a_batch_of_one() -> None:
+    """Channels become rows there: each row meets the same columns."""
+    result = quantize(mixer(batch="1"), RANGE)
+    assert len(result.plan.layers) == 6
+
+
 def test_channels_are_told_apart_behind_shifted_windows() -> None:
     plan = quantize(windows(), RANGE).plan
     (tensor,) = (plan.tensors[name] for name in plan.tensors if name.startswith("r_rows"))

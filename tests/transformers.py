@@ -83,7 +83,7 @@ def transformer(channels: int = 32, heads: int = 4) -> onnx.ModelProto:
     )
 
 
-def mixer(channels: int = 24) -> onnx.ModelProto:
+def mixer(channels: int = 24, batch: str = "N") -> onnx.ModelProto:
     """Layers over the patches, then over the channels, then the mean of all."""
     body = (
         "[p] p = Conv<strides=[4,4]>(x, wp, bp) [f] f = Reshape(p, flat) "
@@ -96,7 +96,7 @@ def mixer(channels: int = 24) -> onnx.ModelProto:
     )
     return build(
         body,
-        inputs="float[N,3,16,16] x",
+        inputs=f"float[{batch},3,16,16] x",
         opset=20,
         wp=(channels, 3, 4, 4),
         bp=(channels,),
