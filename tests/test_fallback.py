@@ -116,23 +116,3 @@ def test_messages_show_shapes_as_the_network_states_them() -> None:
                   w1=(4, 3, 1, 1), w2=(4, 9, 1, 1))  # fmt: skip
     with pytest.raises(ModelError, match=r"for an input of shape \[N, 4, \?, 16\]"):
         quantize(model)
-
-
-def test_a_product_by_a_stack_of_matrices_is_no_layer() -> None:
-    """Attention with constant keys: each head has a matrix of its own."""
-    body = (
-        "[c1] c = Conv<pads=[1,1,1,1]>(x, w1) [r] r = Relu(c) [m] m = MatMul(r, keys) "
-        "[s] z = Softmax(m) [c2] y = Conv(r, w2)"
-    )
-    keys = 0.3 * np.random.default_rng(0).standard_normal((4, 8, 6))
-    model = build(body, inputs="float[1,3,16,8] x", outputs="y, z", w1=(4, 3, 3, 3),
-                  w2=(2, 4, 1, 1), keys=keys.astype(np.float32))  # fmt: skip
-    result = quantize(model)
-    assert {layer.name: layer.reason for layer in result.report.float_layers} == {
-        "m": "its weight is a stack of matrices"
-    }
-    feed = {"x": np.random.default_rng(0).uniform(-2, 2, (1, 3, 16, 8)).astype(np.float32)}
-    assert snr_db(run(model, feed)["y"], run(result.model, feed)["y"]) > 15
-    alone = build("[m] y = MatMul(x, keys)", inputs="float[1,4,16,8] x", keys=(1, 4, 8, 6))
-    with pytest.raises(UnsupportedError, match="nothing to quantize"):
-        quantize(alone)

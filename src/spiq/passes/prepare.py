@@ -11,7 +11,7 @@ import onnx_ir as ir
 
 from spiq.errors import UnsupportedError
 from spiq.graph.edit import remove_unused
-from spiq.graph.query import weight_nodes
+from spiq.graph.query import layer_nodes
 from spiq.graph.shapes import take_stated
 from spiq.passes.batchnorm import Moments, Norm, fold_batchnorm
 from spiq.passes.bounds import merge_bounds
@@ -26,6 +26,7 @@ from spiq.passes.hoist import hoist_steps
 from spiq.passes.pads import fold_pads
 from spiq.passes.products import scale_products
 from spiq.passes.sequences import plain_splits
+from spiq.passes.stacks import stacks_as_tensors
 from spiq.passes.tokens import token_layers
 
 PASSES = (
@@ -46,6 +47,7 @@ PASSES = (
     token_layers,
     canonical_gemm,
     hoist_steps,
+    stacks_as_tensors,
 )
 
 
@@ -90,7 +92,7 @@ def prepare(model: ir.Model) -> Prepared:
 
 
 def _refuse_without_layers(graph: ir.Graph) -> None:
-    if not weight_nodes(graph):
+    if not layer_nodes(graph):
         raise UnsupportedError(
             f"{graph.name or 'the model'}: nothing to quantize: it holds no Conv, Gemm or MatMul "
             "with a constant weight that an output depends on"

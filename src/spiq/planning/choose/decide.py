@@ -9,7 +9,7 @@ import onnx_ir as ir
 
 from spiq.config import Config
 from spiq.errors import ConfigError, UnsupportedError
-from spiq.graph.query import data_inputs, weight_nodes, where
+from spiq.graph.query import data_inputs, layer_nodes, where
 from spiq.methods import METHODS, Method
 from spiq.planning.choose.bits import Bits, choose_bits
 from spiq.planning.choose.group import Group, Scaled, Sum
@@ -23,7 +23,7 @@ from spiq.planning.errors.tensor_error import Channels
 from spiq.planning.placement.groups import groups
 from spiq.planning.placement.place import place
 from spiq.planning.placement.place_dynamic import place_dynamic
-from spiq.planning.placement.values import LAYERS, Placement, is_layer
+from spiq.planning.placement.values import LAYERS, Placement, is_layer, is_product
 from spiq.planning.plan.entries import LayerPlan, TensorPlan
 from spiq.planning.plan.values import Plan
 from spiq.stats.channel import Array
@@ -132,8 +132,8 @@ def make_plan(
     """
     placement, method = chosen.placement, METHODS[config.method]
     if not has_layers(placement):
-        reasons = sorted(set(placement.reasons.values()))
-        raise UnsupportedError(f"nothing to quantize: every layer stays in float ({reasons[0]})")
+        why = min(placement.reasons.values(), default="weights are computed at run time")
+        raise UnsupportedError(f"nothing to quantize: every layer stays in float ({why})")
     made = Plan(
         model_hash=model_hash,
         version=version,
@@ -148,7 +148,9 @@ def make_plan(
         notes=(*notes, *_said(placement)),
         input_size=config.input_size,
     )
-    return mix_bits(graph, made, placement, measured, config) if config.mixed else made
+    return (
+        mix_bits(graph, made, placement, measured, config) if config.mixed and made.layers else made
+    )
 
 
 def _said(placement: Placement) -> list[str]:
@@ -162,7 +164,7 @@ def _said(placement: Placement) -> list[str]:
 
 def has_layers(placement: Placement) -> bool:
     """Return whether any layer runs on integers."""
-    return any(is_layer(node) for node in placement.integer)
+    return any(is_layer(node) or is_product(node) for node in placement.integer)
 
 
 def placed(
@@ -184,7 +186,7 @@ def excluded(graph: ir.Graph, patterns: Sequence[str]) -> dict[str, str]:
     Raises:
         ConfigError: A pattern matches none; the message names layers that come close.
     """
-    names = [str(node.name) for node in weight_nodes(graph)]
+    names = [str(node.name) for node in layer_nodes(graph)]
     reasons: dict[str, str] = {}
     for pattern in patterns:
         matching = [name for name in names if fnmatchcase(name, pattern)]

@@ -41,6 +41,8 @@ def uniform(graph: ir.Graph, placement: Placement, config: Config) -> Config:
         return config
     nodes = weighted(placement)
     counts = {str(node.name): _count(node) for node in nodes}
+    if not counts:  # nothing to share out
+        return replace(config, bits_per_weight=None, max_bytes=None)
     mean = _budget(graph, nodes, counts, {}, config) / sum(counts.values())
     bits = min(max(round(mean), FEWEST), 8)
     return replace(config, bits_per_weight=None, max_bytes=None, weight_bits=bits)

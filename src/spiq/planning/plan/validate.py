@@ -139,7 +139,7 @@ def _check_layers(nodes: Mapping[str, ir.Node], plan: Plan, placement: Placement
     on_integers = [
         node for node in placement.integer if node.op_type in _WEIGHTED and not is_product(node)
     ]
-    if not any(is_layer(node) for node in on_integers):
+    if not any(is_layer(node) or is_product(node) for node in placement.integer):
         _refuse("it leaves every layer in float, and nothing to quantize")
     for node in on_integers:
         name = str(node.name)

@@ -9,6 +9,8 @@ Rows of a softmax add up to 1, so that y lies between the least and the largest 
 most, their variance.
 """
 
+from dataclasses import replace
+
 import numpy as np
 import onnx_ir as ir
 
@@ -79,4 +81,12 @@ def _summed(a: ChannelStats, b: ChannelStats, count: int) -> list[ChannelStats] 
     return [stats(mean, squares - left(a.mean**2) @ right(b.mean**2))]
 
 
-PRODUCTS: dict[str, Rule] = {"MatMul": product}
+def shown(node: ir.Node, inputs: Inputs) -> list[ChannelStats] | None:
+    """Identity: of a stack of matrices, what its columns look like."""
+    known = operand(node, inputs, 0)
+    if known is None or inputs[0] is not None:
+        return None if known is None else [known]
+    return [replace(merged(known, tuple(range(known.mean.ndim - 1))), source="constant")]
+
+
+PRODUCTS: dict[str, Rule] = {"Identity": shown, "MatMul": product}

@@ -149,6 +149,8 @@ def render_compared(result: "CompareResult") -> RenderableType:
 
 
 def _bits(result: "QuantizeResult") -> str:
+    if not result.bits_per_weight:  # products of tensors alone
+        return f"A{result.activation_bits}"
     same = result.bits_per_weight == result.weight_bits
     weights = str(result.weight_bits) if same else f"{result.bits_per_weight:.2f}"
     return f"W{weights}A{result.activation_bits}"
