@@ -82,6 +82,7 @@ def _spread(node: ir.Node, entry: Map) -> _Spread | None:
         first = made.take([0], axis + len(lost))
         made = first if (made == first).all() else made
     varied = [axis for axis in pixels if axis > 1 and made.shape[axis + len(lost)] > 1]
-    if node.op_type == "Reshape" and len(after) == 2 < len(before) and made.shape[len(lost)] > 1:
+    to_rows = node.op_type == "Reshape" and len(after or ()) == 2 < len(before)
+    if to_rows and made.shape[len(lost)] > 1:
         varied = [0, *varied]  # rows of a matrix, and its columns are channels
     return _Spread(made, len(lost), [*range(len(lost)), *(axis + len(lost) for axis in varied)])
