@@ -269,7 +269,7 @@ def _rewrite(decided: _Decided, resolved: Resolved, tell: Progress) -> None:
         emit_dynamic(model.graph, unstored)
     else:
         stored = round_stored(model.graph, resolved, inputs, target.dense_groups)
-        gates = gates_as_convolutions(model.graph, resolved)
+        gates = gates_as_convolutions(model.graph, resolved, target.weight_bits)
         tell("emit")
         emit(model.graph, gates.resolved, stored | gates.rounded)
         gates_as_sums(model.graph, resolved)

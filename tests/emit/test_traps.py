@@ -111,7 +111,7 @@ ROWS = (
             f"{SCALAR}DequantizeLinear PRelu QuantizeLinear", sl=(8, 1, 1), snr=20, **STATIC),
     between("Sigmoid", "Sigmoid(n1)", f"{TWO}QLinearSigmoid"),
     row("SiLU", f"{BRANCH}[sg] sg = Sigmoid(n1) [m] m = Mul(n1, sg) {HEAD}",
-        f"{TWO}QLinearSigmoid QLinearMul"),
+        f"{TWO}QLinearConv QLinearSigmoid QLinearMul"),
     row("an output that is read on", f"{STEM}[o] y = Conv(r, wo)", f"{TWO}{READ}",
         outputs="y, r"),
     # ONNX Runtime moves a Transpose to where it leaves a pair of them behind.
@@ -157,7 +157,7 @@ ROWS = (
     between("nearest Resize", f"Resize{NEAREST}(r, , up)", f"{TWO}Resize", up=floats(1, 1, 2, 2)),
     between("linear Resize", 'Resize<mode="linear">(r, , up)', f"{TWO}{ISLAND}Resize",
             up=floats(1, 1, 2, 2)),
-    between("HardSwish", "HardSwish(n1)", f"{TWO}QLinearAdd QLinearMul"),
+    between("HardSwish", "HardSwish(n1)", f"{TWO}QLinearConv QLinearMul"),
     between("LeakyRelu", "LeakyRelu<alpha=0.2>(n1)", f"{TWO}QLinearLeakyRelu"),
     between("ConvTranspose", "ConvTranspose<strides=[2,2]>(r, wt)",
             f"{TWO}DequantizeLinear Mul ConvTranspose QuantizeLinear", wt=(8, 8, 2, 2)),

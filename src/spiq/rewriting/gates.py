@@ -27,8 +27,8 @@ from spiq.rewriting.fold_scales import channel_scale
 from spiq.rewriting.round_weights import RoundedLayer
 from spiq.stats.channel import Array
 
-_MOST, _MOST_BIAS = 127, 2.0**30
-"""The integers that a weight is, and that a bias may be."""
+_MOST_BIAS = 2.0**30
+"""The integer that a bias may be."""
 
 
 _SIGMOID = Grid(bits=8, step=1 / 16, zero_point=128)
@@ -48,8 +48,14 @@ class Gates:
     resolved: Resolved
 
 
-def gates_as_convolutions(graph: ir.Graph, resolved: Resolved) -> Gates:
-    """Put convolutions for, or before, gates on integers that read folded tensors, in place."""
+def gates_as_convolutions(graph: ir.Graph, resolved: Resolved, weight_bits: int = 8) -> Gates:
+    """Put convolutions for, or before, gates on integers that read folded tensors, in place.
+
+    Args:
+        graph: The network, scales folded.
+        resolved: What is stored and how.
+        weight_bits: The most bits that a weight may have.
+    """
     rounded, integer, tensors = {}, [*resolved.integer], dict(resolved.tensors)
     for node in list(graph):
         if node.op_type not in ("HardSigmoid", "Sigmoid") or node.name not in resolved.integer:
@@ -58,7 +64,7 @@ def gates_as_convolutions(graph: ir.Graph, resolved: Resolved) -> Gates:
         sigma = channel_scale(source)
         if sigma is None:
             continue
-        convolution, layer = _convolution(node, sigma, source.grid.step)
+        convolution, layer = _convolution(node, sigma, source.grid.step, weight_bits)
         rounded[convolution] = layer
         if node.op_type == "Sigmoid":
             unfolded = _put_before(graph, node, convolution)
@@ -82,13 +88,16 @@ def saturates(tensor: StoredTensor) -> bool:
     return low >= 0 and high <= 1 + 1e-5
 
 
-def _convolution(node: ir.Node, sigma: Array, step: float) -> tuple[ir.Node, RoundedLayer]:
+def _convolution(
+    node: ir.Node, sigma: Array, step: float, bits: int
+) -> tuple[ir.Node, RoundedLayer]:
     alpha, beta = _slope(node)
     weight = alpha * sigma
     shape = (-1, 1) + (1,) * (len(node.inputs[0].shape or ()) - 2)  # type: ignore[union-attr]
 
     # a step per channel makes the weight an integer, unless the bias would not be one then
-    steps = np.maximum(np.abs(weight) / _MOST, abs(beta) / (step * _MOST_BIAS)).astype(np.float32)
+    most = 2 ** (bits - 1) - 1
+    steps = np.maximum(np.abs(weight) / most, abs(beta) / (step * _MOST_BIAS)).astype(np.float32)
     layer = RoundedLayer(
         np.rint(weight / steps).astype(np.int8).reshape(shape),
         steps,

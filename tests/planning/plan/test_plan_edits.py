@@ -415,12 +415,12 @@ def test_grid_that_stands_for_relu6_may_end_before_6(clipped: onnx.ModelProto) -
     assert grid(edited(clipped, edit), "k")[0] * 255 <= 5 * (1 + 1e-6)
 
 
-def test_scale_of_what_a_sigmoid_writes_is_1() -> None:
+def test_scale_of_what_a_sigmoid_reads_is_1() -> None:
     body = (
         "[c1] c1 = Conv(x, w1) [r] r = Relu(c1) [c2] c2 = Conv(r, w2) [s] s = Sigmoid(c2) "
         "[c3] y = Conv(s, w3)"
     )
     model = build(body, w1=(8, 3, 3, 3), w2=(8, 8, 1, 1), w3=(4, 8, 1, 1))
-    edit = both(without("tensors", "s", "alpha"), saying("tensors", "s", channel_scale=2))
-    with pytest.raises(PlanError, match="'s' is read in real units: its channel_scale must be 1"):
+    edit = both(without("tensors", "c2", "alpha"), saying("tensors", "c2", channel_scale=2))
+    with pytest.raises(PlanError, match="'c2' is read in real units: its channel_scale must be 1"):
         edited(model, edit)

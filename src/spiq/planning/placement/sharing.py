@@ -110,8 +110,18 @@ def _pinned_by(
     if node.op_type not in GATES and (node.op_type != "Mul" or _gate(node, placement) is not None):
         return []
     given, made = data_inputs(node), [placement.stored_output(value) for value in node.outputs]
-    folds = node.op_type in GATES and _has_channels(classes[given[0]].shape)
+    folds = node.op_type in GATES and _may_fold(node, classes[given[0]].shape)
     return made if folds else [*given, *made]
+
+
+def _may_fold(gate: ir.Node, layout: tuple[int, ...]) -> bool:
+    """Return whether a gate may read a folded tensor: a convolution gives its channels back.
+
+    What a Sigmoid reads is rounded once more by that, which is for what others read, too.
+    """
+    source = gate.inputs[0]
+    alone = source is not None and len(source.consumers()) == 1
+    return _has_channels(layout) and not (gate.op_type == "Sigmoid" and alone)
 
 
 def _keeps_columns(node: ir.Node, arrays: Mapping[ir.Value, Ids]) -> bool:
