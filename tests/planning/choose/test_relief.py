@@ -6,8 +6,12 @@ import pytest
 
 from small_networks import bn, build, images_for, norm, planned, run, trained
 from spiq.config import Config
+from spiq.methods import Method
 from spiq.pipeline import apply, plan, quantize
+from spiq.planning.choose import decide as module
+from spiq.planning.choose.group import Group, Scaled
 from spiq.planning.choose.relief import Cost, Read, relieved
+from spiq.planning.choose.scales import decide
 
 LAYERS = 30
 
@@ -77,3 +81,22 @@ def test_a_layer_alone_is_spared_where_little_is_left_of_its_output() -> None:
     found = relieved(graph, placement, [*costs[:-1], Cost([], 1.0, reads)])
     assert list(found) == ["c5"]
     assert "18 dB" in found["c5"]
+
+
+def test_only_what_it_changes_is_decided_again(
+    model: onnx.ModelProto, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And what is kept is what would have been decided."""
+    count = []
+
+    def counted(group: Group, method: Method) -> Scaled:
+        count.append(group)
+        return decide(group, method)
+
+    monkeypatch.setattr(module, "decide", counted)
+    made = plan(model)
+    first = len(count)
+    alone = plan(model, Config(exclude=("c1",)))
+    again = len(count) - first
+    assert first < 1.2 * again
+    assert made.tensors == alone.tensors

@@ -1,20 +1,22 @@
 """Make the plan: place, choose ranges and scales group by group, and write all of it down."""
 
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from types import MappingProxyType
 
 import onnx_ir as ir
 
 from spiq.config import Config
 from spiq.errors import ConfigError, UnsupportedError
-from spiq.graph.query import data_inputs, layer_nodes, where
+from spiq.graph.query import layer_nodes, where
 from spiq.methods import METHODS, Method
 from spiq.planning.choose.bits import Bits, choose_bits
-from spiq.planning.choose.group import Group, Scaled, Sum
+from spiq.planning.choose.facts import facts
+from spiq.planning.choose.group import Group, Scaled, sums_within
 from spiq.planning.choose.mixed import mix_bits, uniform
-from spiq.planning.choose.relief import Costs, cost_of, relieved
+from spiq.planning.choose.relief import Cost, Costs, cost_of, relieved
 from spiq.planning.choose.scales import decide
 from spiq.planning.choose.worth import worth
 from spiq.planning.errors.importance import importance_of
@@ -30,6 +32,9 @@ from spiq.stats.channel import Array
 from spiq.stats.propagate import Measured
 from spiq.targets import TARGETS, Target
 
+_Decided = tuple[Mapping[str, TensorPlan], Cost]
+"""What the plan says of the tensors of a group, by name, and the error expected of them."""
+
 
 @dataclass(frozen=True)
 class Choices:
@@ -38,14 +43,22 @@ class Choices:
     Attributes:
         placement: What runs on integers.
         bits: How many each tensor and each layer has.
-        tensors: What the plan says of each stored tensor, by name.
-        costs: What each group of tensors that were decided together is expected to cost.
+        decided: What was decided of each group of tensors, by all that it depends on.
     """
 
     placement: Placement
     bits: Bits
-    tensors: Mapping[str, TensorPlan]
-    costs: Costs
+    decided: Mapping[Hashable, _Decided]
+
+    @property
+    def tensors(self) -> dict[str, TensorPlan]:
+        """What the plan says of each stored tensor, by name."""
+        return {name: plan for plans, _ in self.decided.values() for name, plan in plans.items()}
+
+    @property
+    def costs(self) -> Costs:
+        """The error expected of each group of tensors that were decided together."""
+        return [cost for _, cost in self.decided.values()]
 
 
 def choose(
@@ -79,7 +92,9 @@ def choose(
     if not METHODS[config.method].relieves or not has_layers(found.placement):
         return found
     spared = relieved(graph, found.placement, found.costs)
-    return _chosen(graph, measured, config, exclude | spared, importance) if spared else found
+    if not spared:
+        return found
+    return _chosen(graph, measured, config, exclude | spared, importance, found.decided)
 
 
 def _chosen(
@@ -88,21 +103,28 @@ def _chosen(
     config: Config,
     exclude: Mapping[str, str],
     importance: Importance,
+    before: Mapping[Hashable, _Decided] = MappingProxyType({}),
 ) -> Choices:
-    """Decide everything with the layers in ``exclude`` in float."""
+    """Decide everything with the layers in ``exclude`` in float.
+
+    A group of which nothing else was decided ``before`` stays as it was.
+    """
     method = METHODS[config.method]
     placement = placed(graph, measured, TARGETS[config.target], method, exclude)
     bits = choose_bits(graph, placement, uniform(graph, placement, config))
     errors = network_errors(graph, measured, placement, method.widths, importance)
 
-    tensors: dict[str, TensorPlan] = {}
-    costs = []
+    decided: dict[Hashable, _Decided] = {}
     for values in groups(placement):
+        same = facts(values, placement, bits)
+        if same in before:
+            decided[same] = before[same]
+            continue
         group = _group(values, errors, bits)
         scaled = decide(group, method)
-        tensors |= _planned_tensors(group, scaled, placement)
-        costs.append(cost_of(values, group, scaled, errors))
-    return Choices(placement, bits, tensors, costs)
+        plans = _planned_tensors(group, scaled, placement)
+        decided[same] = plans, cost_of(values, group, scaled, errors)
+    return Choices(placement, bits, decided)
 
 
 def make_plan(
@@ -130,7 +152,7 @@ def make_plan(
         UnsupportedError: No layer can be quantized; the message says why.
         ConfigError: No bits are few enough for ``bits_per_weight`` or ``max_bytes``.
     """
-    placement, method = chosen.placement, METHODS[config.method]
+    placement, tensors, method = chosen.placement, chosen.tensors, METHODS[config.method]
     if not has_layers(placement):
         why = min(placement.reasons.values(), default="weights are computed at run time")
         raise UnsupportedError(f"nothing to quantize: every layer stays in float ({why})")
@@ -142,7 +164,7 @@ def make_plan(
         activation_bits=config.activation_bits,
         weight_bits=min(config.weight_bits, TARGETS[config.target].weight_bits),
         inputs=_inputs(graph, measured),
-        tensors={str(value.name): chosen.tensors[str(value.name)] for value in placement.grids},
+        tensors={str(value.name): tensors[str(value.name)] for value in placement.grids},
         layers=_planned_layers(placement, chosen.bits, method),
         left_in_float={str(node.name): reason for node, reason in placement.reasons.items()},
         notes=(*notes, *_said(placement)),
@@ -258,7 +280,7 @@ def _group(values: Sequence[ir.Value], errors: NetworkErrors, bits: Bits) -> Gro
             for node in value.consumers()
             if node in placement.integer and is_layer(node)
         ],
-        sums=_sums(values, placement),
+        sums=sums_within(values, placement),
         pinned=placement.pinned,
         bits={placement.grids[value]: bits.tensors[value] for value in values},
         worth=worth(values, placement),
@@ -268,17 +290,6 @@ def _group(values: Sequence[ir.Value], errors: NetworkErrors, bits: Bits) -> Gro
 def _short(number: float) -> float:
     """Return a number to six digits: what is written into a plan is what people will read."""
     return float(f"{number:.6g}")
-
-
-def _sums(group: Sequence[ir.Value], placement: Placement) -> list[Sum]:
-    """Return the Adds on integers within a group."""
-    members, sums = set(group), []
-    for node in placement.integer:
-        operands = data_inputs(node) if node.op_type == "Add" else []
-        if len(operands) == 2 and members.issuperset(operands):
-            result = placement.stored_output(node.outputs[0])
-            sums.append(tuple(placement.grids[value] for value in (*operands, result)))
-    return sums  # type: ignore[return-value]
 
 
 def _step_of(t: Channels, scaled: Scaled, members: Sequence[Channels]) -> str | None:

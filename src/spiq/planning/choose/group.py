@@ -13,10 +13,13 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+import onnx_ir as ir
 
+from spiq.graph.query import data_inputs
 from spiq.planning.choose.worth import ANY
 from spiq.planning.errors.tensor_error import Channels
 from spiq.planning.errors.weight_error import WeightError
+from spiq.planning.placement.values import Placement
 from spiq.planning.plan.derive import Ids, channel_scales, grid_steps, least_step
 from spiq.stats.channel import Array
 
@@ -165,3 +168,14 @@ class Group:
             channel_scales=by_name,
             cost=cost,
         )
+
+
+def sums_within(group: Sequence[ir.Value], placement: Placement) -> list[Sum]:
+    """Return the Adds on integers within a group."""
+    members, sums = set(group), []
+    for node in placement.integer:
+        operands = data_inputs(node) if node.op_type == "Add" else []
+        if len(operands) == 2 and members.issuperset(operands):
+            result = placement.stored_output(node.outputs[0])
+            sums.append(tuple(placement.grids[value] for value in (*operands, result)))
+    return sums  # type: ignore[return-value]
