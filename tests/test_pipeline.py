@@ -406,7 +406,7 @@ def test_excluding_what_is_not_there() -> None:
         (lambda: build("[r] y = Relu(x)"), "no Conv, Gemm or MatMul"),
         (
             lambda: build("[m] y = MatMul(x, w)", inputs="float[N,5,4] x", w=(1, 4, 3)),
-            "no Conv, Gemm",
+            "no weight is a constant matrix",
         ),
     ],
     ids=["no layer", "a stack of matrices"],

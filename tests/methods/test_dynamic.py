@@ -120,7 +120,7 @@ def test_transposed_convolution_stays_in_float_with_a_reason() -> None:
 
 def test_weight_that_is_no_matrix_stays_in_float_with_a_reason() -> None:
     model = build("[m] y = MatMul(x, w)", inputs="float[4,5,6] x", w=(4, 6, 3))
-    with pytest.raises(UnsupportedError, match="no matrix"):
+    with pytest.raises(UnsupportedError, match="no weight is a constant matrix"):
         quantize(model, config())
 
 

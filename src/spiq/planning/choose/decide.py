@@ -154,7 +154,7 @@ def make_plan(
     """
     placement, tensors, method = chosen.placement, chosen.tensors, METHODS[config.method]
     if not has_layers(placement):
-        why = min(placement.reasons.values(), default="weights are computed at run time")
+        why = min(placement.reasons.values(), default="no weight is a constant matrix")
         raise UnsupportedError(f"nothing to quantize: every layer stays in float ({why})")
     made = Plan(
         model_hash=model_hash,
