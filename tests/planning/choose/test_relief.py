@@ -1,5 +1,7 @@
 """Layers stay in float where one tensor brings much of the error and its readers do little."""
 
+from functools import partial
+
 import numpy as np
 import onnx
 import pytest
@@ -74,10 +76,11 @@ def test_not_where_errors_are_alike(model: onnx.ModelProto) -> None:
 def test_a_layer_alone_is_spared_where_little_is_left_of_its_output() -> None:
     _, placement, graph = planned(network(), Config(method="static"))
     layers = [node for node in placement.integer if node.op_type == "Conv"]
-    reads = [Read(node, 0.1, 18.0 if node.name == "c5" else 30.0) for node in layers]
+    left = {node: 18.0 if node.name == "c5" else 30.0 for node in layers}
+    reads = [Read(node, 0.1, partial(left.__getitem__, node)) for node in layers]
     costs = [Cost([value], 1.0) for value in placement.grids] + [Cost([], 1.0, reads)]
     assert list(relieved(graph, placement, costs)) == []
-    reads = [Read(one.node, 1.0, one.snr_db) for one in reads]
+    reads = [Read(one.node, 1.0, one.left) for one in reads]
     found = relieved(graph, placement, [*costs[:-1], Cost([], 1.0, reads)])
     assert list(found) == ["c5"]
     assert "18 dB" in found["c5"]

@@ -7,6 +7,7 @@ import onnx_ir as ir
 
 from spiq.planning.choose.bits import Bits
 from spiq.planning.placement.values import Placement
+from spiq.planning.plan.derive import held_at_one
 
 
 def facts(values: Sequence[ir.Value], placement: Placement, bits: Bits) -> Hashable:
@@ -21,7 +22,7 @@ def facts(values: Sequence[ir.Value], placement: Placement, bits: Bits) -> Hasha
         tuple(values),
         tuple(bits.tensors[value] for value in values),
         np.unique(classes, return_inverse=True)[1].tobytes(),
-        np.isin(classes, list(placement.pinned)).tobytes(),
+        held_at_one(classes, placement.pinned).tobytes(),
         np.unique(grids, return_inverse=True)[1].tobytes(),
         tuple(
             (node, node in placement.integer, node in placement.absorbed, bits.layers.get(node))

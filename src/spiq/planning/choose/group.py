@@ -20,7 +20,13 @@ from spiq.planning.choose.worth import ANY
 from spiq.planning.errors.tensor_error import Channels
 from spiq.planning.errors.weight_error import WeightError
 from spiq.planning.placement.values import Placement
-from spiq.planning.plan.derive import Ids, channel_scales, grid_steps, least_step
+from spiq.planning.plan.derive import (
+    Ids,
+    channel_scales,
+    grid_steps,
+    held_at_one,
+    least_step,
+)
 from spiq.stats.channel import Array
 
 Sum = tuple[int, int, int]
@@ -97,7 +103,7 @@ class Group:
     @cached_property
     def held(self) -> np.ndarray:
         """Whether the scale of each class is 1."""
-        return np.isin(self.names, list(self.pinned))
+        return held_at_one(self.names, self.pinned)
 
     @cached_property
     def grids(self) -> list[int]:

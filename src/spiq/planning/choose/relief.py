@@ -15,7 +15,7 @@ more than that of its multiplications.
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -45,12 +45,12 @@ class Read:
     Attributes:
         node: The layer.
         error: What arrives at the network's outputs by it.
-        snr_db: What is left of its own output, in dB.
+        left: Works out what is left of its own output, in dB.
     """
 
     node: ir.Node
     error: float
-    snr_db: float
+    left: Callable[[], float]
 
 
 @dataclass(frozen=True)
@@ -95,13 +95,19 @@ def cost_of(values: Sequence[ir.Value], group: Group, scaled: Scaled, known: Net
 
 def _read(node: ir.Node, error: Array, known: NetworkErrors) -> Read:
     """Return what a layer makes of an error of its input: white noise, and what counts behind."""
-    result, measured = node.outputs[0], known.measured
-    var = measured.stats[result].var
-    counts = through_layer(node, known.importance[result], measured)
-    passed = through_layer(node, np.ones(var.shape), measured, likeness=0.0)
-    noise = float(passed.reshape(-1) @ error)
-    ratio = max(float(var.sum()), 1e-300) / max(noise, 1e-300)
-    return Read(node, float(counts.reshape(-1) @ error), 10 * math.log10(ratio))
+    source, result, measured = node.inputs[0], node.outputs[0], known.measured
+    assert source is not None
+    counts = known.importance[source]
+    if len(source.consumers()) > 1 or source.is_graph_output():
+        counts = through_layer(node, known.importance[result], measured)
+
+    def left() -> float:
+        var = measured.stats[result].var
+        passed = through_layer(node, np.ones(var.shape), measured, likeness=0.0)
+        noise = float(passed.reshape(-1) @ error)
+        return 10 * math.log10(max(float(var.sum()), 1e-300) / max(noise, 1e-300))
+
+    return Read(node, float(counts.reshape(-1) @ error), left)
 
 
 def relieved(graph: ir.Graph, placement: Placement, costs: Costs) -> dict[str, str]:
@@ -138,8 +144,8 @@ def _candidates(
             reason = f"rounding its input would bring {share} of the error expected of all"
             yield one.error, readers, reason
         for read in one.reads:
-            if read.error > MATTERS * total and read.snr_db < POOR:
-                reason = f"rounding its input would leave {read.snr_db:.0f} dB of what it computes"
+            if read.error > MATTERS * total and (left := read.left()) < POOR:
+                reason = f"rounding its input would leave {left:.0f} dB of what it computes"
                 yield read.error, [read.node], reason
 
 

@@ -12,7 +12,7 @@ shared, gives every channel its own range.
 Functions take any number of trailing axes, so that several widths of the ranges are one call.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -28,6 +28,12 @@ def least_step(low: Array, high: Array, zero_point: Array | int, qmax: int) -> A
     """Return the least step at which [low, high] fits on the grid; ``zero_point`` broadcasts."""
     up = high / np.maximum(qmax - zero_point, 1e-9)
     return np.maximum(up, -low / np.maximum(zero_point, 1e-9))
+
+
+def held_at_one(names: Ids, pinned: Collection[int]) -> npt.NDArray[np.bool_]:
+    """Return which of the classes ``names`` are among the pinned ones, of which there are many."""
+    found = map(pinned.__contains__, names.reshape(-1).tolist())
+    return np.fromiter(found, np.bool_, names.size).reshape(names.shape)
 
 
 def channel_scales(

@@ -12,7 +12,7 @@ import onnx_ir as ir
 
 from spiq.planning.placement.groups import groups
 from spiq.planning.placement.values import Placement, is_product
-from spiq.planning.plan.derive import Ids, channel_scales, grid_steps, least_step
+from spiq.planning.plan.derive import Ids, channel_scales, grid_steps, held_at_one, least_step
 from spiq.planning.plan.entries import LayerPlan, TensorPlan
 from spiq.planning.plan.grid import Grid
 from spiq.planning.plan.values import Plan
@@ -80,7 +80,7 @@ def _resolve_group(
     names = np.unique(np.concatenate(classes))
     index: list[Ids] = [np.searchsorted(names, ids) for ids in classes]
     needs = [_need(entry) for entry in entries]
-    held = np.isin(names, list(placement.pinned))
+    held = held_at_one(names, placement.pinned)
     sigma = _by_class(entries, needs, grids, index, held)
     scales = [sigma[place] for place in index]
     steps = grid_steps(needs, scales, grids, _shared(plan, group, placement))
