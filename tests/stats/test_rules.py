@@ -557,3 +557,8 @@ def test_forms_outside_a_rule_are_unknown(body: str, size: str) -> None:
 def test_axes_of_a_tensor_of_unknown_rank_are_unknown() -> None:
     node = ir.node("ReduceMean", [ir.Value(name="x")], {"axes": [-1]})
     assert reduced_axes(node) is None
+
+
+def test_axes_that_stand_twice_count_once() -> None:
+    node = ir.node("ReduceMean", [ir.Value(name="x", shape=ir.Shape([1, 2, 3]))], {"axes": [2, -1]})
+    assert reduced_axes(node) == (2,)

@@ -94,7 +94,7 @@ def reduced_axes(node: ir.Node) -> tuple[int, ...] | None:
         return None
     if not axes and node.attributes.get_int("noop_with_empty_axes", 0) == 1:
         return None
-    return tuple(sorted(axis % size for axis in axes)) if axes else tuple(range(size))
+    return tuple(sorted({axis % size for axis in axes})) if axes else tuple(range(size))
 
 
 def _keeps_channels(node: ir.Node) -> bool:
