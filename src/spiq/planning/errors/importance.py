@@ -112,7 +112,8 @@ def _backward(
     maps = route(node, layouts)
     if maps is not None:
         parts = [
-            scatter(entry, array, layouts) for entry, array in zip(maps, outputs, strict=False)
+            scatter(entry, _reduced(array, entry.shape), layouts)
+            for entry, array in zip(maps, outputs, strict=False)
         ]
         return [np.sum(shares, axis=0) for shares in zip(*parts, strict=True)]
     mixed = mixture(node, layouts)

@@ -42,7 +42,7 @@ def output_importance(value: ir.Value, measured: Measured) -> Array:
 def _power_of_parts(value: ir.Value, measured: Measured, deep: int) -> Array:
     """Return the mean variance of the part that each entry of a tensor's layout comes from."""
     known = measured.stats[value]
-    own = np.full(known.layout, known.var.mean())
+    own = np.full(known.layout, known.var.mean() if known.var.size else 0.0)
     node, deep = value.producer(), deep - 1
     sources = data_inputs(node) if node is not None and deep else []
     if node is None or not sources or any(source not in measured.stats for source in sources):

@@ -86,7 +86,8 @@ def _carried(
         return None
     first = ranges[inputs[0]]
     if node.op_type in _KEEPS:
-        return first
+        own = measured.stats[node.outputs[0]].layout  # a pool along channels mixes them
+        return first if first[0].shape[:-1] == own else None
     joined = composed(node) if gated(node) is None else None
     if joined is not None and joined[0] in ranges:
         return over(joined[1], *ranges[joined[0]])
