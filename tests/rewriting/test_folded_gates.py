@@ -62,6 +62,20 @@ def test_a_sigmoid_of_a_folded_tensor_reads_what_a_convolution_unfolds() -> None
     assert found["QuantizeLinear"] == found["DequantizeLinear"] == 1
 
 
+def test_what_a_sigmoid_reads_is_stored_finely_enough() -> None:
+    """Steps of 1/8 would leave 0.0103, and of 1/32, which end at 4, 0.0081."""
+    model = gated(spread=30, gate=SOFT)
+    made, feed = quantize(model).model, images_for(model)
+    exact = run(model, feed, outputs=["gs"])["gs"]
+    found = run(made, feed, outputs=["gs_dequantized"], optimize=False)["gs_dequantized"]
+    assert np.sqrt(np.mean((found - exact) ** 2)) < 0.009
+
+
+def test_channels_that_are_alike_are_not_worth_a_convolution() -> None:
+    found = optimized(quantize(gated(spread=1.5)).model)
+    assert (found["QLinearConv"], found["QLinearAdd"]) == (3, 2)
+
+
 @pytest.mark.parametrize("gate", [HARD, SOFT])
 def test_channel_scales_of_gated_tensors_are_worth_it(gate: str) -> None:
     model = gated(spread=100, gate=gate)
