@@ -18,6 +18,7 @@ import onnx_ir as ir
 from spiq import __version__
 from spiq.analysis import Analysis, Progress, analyse, silent
 from spiq.config import Config
+from spiq.emit.channel_padding import pad_channels
 from spiq.emit.dynamic import emit_dynamic
 from spiq.emit.gates import gates_as_sums
 from spiq.emit.products import scales_into_products
@@ -275,6 +276,7 @@ def _rewrite(decided: _Decided, resolved: Resolved, tell: Progress) -> None:
         gates_as_sums(model.graph, resolved)
         scales_into_products(model.graph, resolved)
         fold_factors(model.graph)
+        pad_channels(model.graph, target.channel_multiple)
 
     if target.slow_prelu:
         prelu_as_max(model.graph)

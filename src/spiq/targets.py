@@ -25,6 +25,7 @@ class Target:
         weight_bits: The most bits that a weight may have. On x86 CPUs without VNNI, products of
             uint8 and 8-bit weights saturate their 16-bit sums; 7 bits do not.
         dense_groups: Grouped convolutions with at most so many weights per tap are faster dense.
+        channel_multiple: Kernels are made for multiples of so many channels, and others are padded.
         slow_prelu: PRelu is slower than the products and the maximum that it stands for.
     """
 
@@ -33,10 +34,11 @@ class Target:
     float_output: frozenset[str] = frozenset({"Gemm", "MatMul"})
     weight_bits: int = 8
     dense_groups: int = 0
+    channel_multiple: int = 0
     slow_prelu: bool = False
 
 
-ONNXRUNTIME = Target(name="onnxruntime", dense_groups=640, slow_prelu=True)
+ONNXRUNTIME = Target(name="onnxruntime", dense_groups=640, channel_multiple=16, slow_prelu=True)
 PORTABLE = Target(name="portable", weight_bits=7)
 
 TARGETS = {target.name: target for target in (ONNXRUNTIME, PORTABLE)}

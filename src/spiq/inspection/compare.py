@@ -141,10 +141,20 @@ def _compared(first: _Opened, second: _Opened, pairs: Mapping[str, str]) -> dict
         expected = _run(first, list(pairs), feed)
         actual = _run(second, list(dict.fromkeys(pairs.values())), feed)
         for name, match in pairs.items():
-            if expected[name].size == actual[match].size:
-                added = Sums.of(expected[name], actual[match].reshape(expected[name].shape))
+            found = _without_padding(actual[match], expected[name].shape)
+            if expected[name].size == found.size:
+                added = Sums.of(expected[name], found.reshape(expected[name].shape))
                 sums[name] = sums[name] + added if name in sums else added
     return sums
+
+
+def _without_padding(
+    array: npt.NDArray[np.generic], shape: tuple[int, ...]
+) -> npt.NDArray[np.generic]:
+    """Return a tensor without channels that were added to it, if it has any."""
+    is_wider = array.ndim == len(shape) > 1 and array.shape[1] > shape[1]
+    others_fit = array.shape[:1] + array.shape[2:] == shape[:1] + shape[2:]
+    return array[:, : shape[1]] if is_wider and others_fit else array
 
 
 def _pairs(first: _Opened, second: _Opened) -> dict[str, str]:
