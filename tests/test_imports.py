@@ -41,8 +41,11 @@ MAY_IMPORT: dict[str, set[str]] = {
     "inspection": CHOICES | {"io", "runtime", "analysis"},
     "emulation": {"errors"},
     "quantized": CHOICES | {"io", "runtime", "inspection", "emulation"},
+    "rewrite": CHOICES | {"rewriting", "emit", "runtime", "analysis"},
+    "speed": {"planning.choose", "runtime", "quantized"},
     "pipeline": CHOICES
-    | {"io", "rewriting", "emit", "runtime", "analysis", "run", "inspection", "quantized"},
+    | {"io", "rewriting", "runtime", "analysis", "run", "inspection", "quantized"}
+    | {"rewrite", "speed"},
     "torch": CHOICES | {"io", "analysis", "quantized", "pipeline"},
     "evaluation": BASE | {"io", "runtime"},
     "sweep": BASE | {"io", "runtime", "pipeline", "evaluation"},

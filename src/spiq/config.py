@@ -47,6 +47,10 @@ class Config:
         images: A few images without labels, if there are any: a folder of image files, or an
             ``.npz`` file with an array ``images`` (see :mod:`spiq.io.images`).
 
+        timing: Whether to time the result beside the float network, about a second, and (at 8
+            bits) to give back to float what is faster there. What is given back depends on the
+            machine; without, the same options give the same bytes everywhere.
+
     Raises:
         ConfigError: A value is out of range, or two of them contradict each other.
     """
@@ -65,6 +69,7 @@ class Config:
     input_size: int | tuple[int, int] | None = None
     input_order: str = "RGB"
     images: str | os.PathLike[str] | None = None
+    timing: bool = True
 
     def __post_init__(self) -> None:
         _one_of("method", self.method, METHODS)
@@ -114,6 +119,12 @@ class Config:
     def mixed(self) -> bool:
         """Whether each layer gets bits of its own."""
         return self.bits_per_weight is not None or self.max_bytes is not None
+
+    @property
+    def gives_back(self) -> bool:
+        """Whether layers that are faster in float may stay there: fewer bits are not for speed."""
+        at_full_bits = self.weight_bits == self.activation_bits == 8 and not self.mixed
+        return at_full_bits and METHODS[self.method].relieves
 
     @property
     def extent(self) -> tuple[int, int] | None:

@@ -1,16 +1,15 @@
 """The way through the house: from a model without data to a quantized model.
 
-    read -> prepare -> measure -> place and plan -> rewrite -> emit -> verify
+    read -> prepare -> measure -> place and plan -> rewrite -> emit -> verify -> time
 
 :func:`plan` is the first half, :func:`apply` the second, :func:`quantize` both.
 """
 
-import hashlib
-import json
 import os
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import onnx_ir as ir
@@ -18,13 +17,7 @@ import onnx_ir as ir
 from spiq import __version__
 from spiq.analysis import Analysis, Progress, analyse, silent
 from spiq.config import Config
-from spiq.emit.channel_padding import pad_channels
-from spiq.emit.dynamic import emit_dynamic
-from spiq.emit.gates import gates_as_sums
-from spiq.emit.products import scales_into_products
-from spiq.emit.qdq import emit
 from spiq.errors import WARNING, VerificationError
-from spiq.graph.edit import remove_unused
 from spiq.graph.fingerprint import fingerprint
 from spiq.inspection.layers import layer_results
 from spiq.io.read import beside
@@ -32,20 +25,18 @@ from spiq.io.write import serialize
 from spiq.methods import METHODS
 from spiq.planning.choose.decide import choose, make_plan, placed
 from spiq.planning.choose.mixed import bits_per_weight, packed_bytes
+from spiq.planning.choose.structure import structure_of
 from spiq.planning.errors.importance import importance_of
 from spiq.planning.placement.values import Placement
-from spiq.planning.plan.resolve import Resolved, resolve
+from spiq.planning.plan.resolve import resolve
 from spiq.planning.plan.validate import check_fits, check_hash, check_settings
 from spiq.planning.plan.values import Plan
 from spiq.quantized import Quantized, QuantizeResult
-from spiq.rewriting.float_layers import fold_factors
-from spiq.rewriting.gates import gates_as_convolutions
-from spiq.rewriting.prelu import prelu_as_max
-from spiq.rewriting.round_layers import layer_inputs, round_stored, round_unstored
-from spiq.rewriting.rounding import ROUNDINGS, needs_correlation
+from spiq.rewrite import rewrite
+from spiq.rewriting.rounding import ROUNDINGS
 from spiq.run import Run, begun
-from spiq.runtime.correlations import observe_correlations
 from spiq.runtime.verify import verify
+from spiq.speed import Made, no_slower
 from spiq.stats.sidecar import Statistics
 from spiq.targets import TARGETS
 
@@ -54,7 +45,7 @@ if TYPE_CHECKING:
 
     Source = str | os.PathLike[str] | bytes | onnx.ModelProto | ir.Model
 
-STEPS = ("read", "prepare", "measure", "plan", "rewrite", "emit", "verify")
+STEPS = ("read", "prepare", "measure", "plan", "rewrite", "emit", "verify", "time")
 
 
 def quantize(
@@ -87,20 +78,30 @@ def quantize(
         ConfigError: The options or the statistics do not fit the model.
         VerificationError: The result fails its check in the runtime.
     """
-    config, kept = config or Config(), dict[str, str]()
+    config = config or Config()
     with begun(model, progress or silent, statistics) as run:
-        for _ in range(_TRIES - 1):
-            try:
-                return _quantized(run, config, kept)
-            except VerificationError as error:
-                more = {name: why for name, why in error.nodes.items() if name not in kept}
-                if not more:
-                    raise
-                kept |= more
-        return _quantized(run, config, kept)
+        made = _quantized(run, config, {})
+        if not config.timing:
+            return made.quantized
+        run.tell("time")
+        again = partial(_quantized, run, config) if config.gives_back else None
+        return no_slower(run.original[0], made, again)
 
 
-def _quantized(run: Run, config: Config, kept: Mapping[str, str]) -> Quantized:
+def _quantized(run: Run, config: Config, kept: Mapping[str, str]) -> Made:
+    """Quantize with the nodes in ``kept`` in float, and those besides that the runtime refuses."""
+    for _ in range(_TRIES - 1):
+        try:
+            return _tried(run, config, kept)
+        except VerificationError as error:
+            more = {name: why for name, why in error.nodes.items() if name not in kept}
+            if not more:
+                raise
+            kept = {**kept, **more}
+    return _tried(run, config, kept)
+
+
+def _tried(run: Run, config: Config, kept: Mapping[str, str]) -> Made:
     model_hash, analysis = _learn(run, config)
     run.compare(analysis)
     return _carry_out(_decide(run, config, model_hash, analysis, kept), run)
@@ -170,7 +171,7 @@ def apply(
         target, method = TARGETS[plan.target], METHODS[plan.method]
         placement = placed(analysis.graph, analysis.measured, target, method, plan.left_in_float)
         followed = check_fits(analysis.graph, plan, placement)
-        return _carry_out(_Decided(followed, placement, analysis), run)
+        return _carry_out(_Decided(followed, placement, analysis), run).quantized
 
 
 @dataclass(frozen=True)
@@ -218,15 +219,15 @@ def _decide(
     return _Decided(made, chosen.placement, analysis)
 
 
-def _carry_out(decided: _Decided, run: Run) -> Quantized:
+def _carry_out(decided: _Decided, run: Run) -> Made:
     """Take the second half of the way: rewrite, emit and verify."""
     plan, resolved = decided.plan, resolve(decided.plan, decided.placement)
+    structure = structure_of(decided.model.graph, decided.placement)
     layers = layer_results(decided.model.graph, decided.analysis.measured, plan)
     mean_bits = bits_per_weight(decided.model.graph, plan)
     packed = packed_bytes(decided.model.graph, plan)
 
-    _rewrite(decided, resolved, run.tell)
-    _sign(decided.model, plan)
+    rewrite(decided.analysis, plan, resolved, run.tell)
     quantized = serialize(decided.model)
 
     run.tell("verify")
@@ -249,50 +250,5 @@ def _carry_out(decided: _Decided, run: Run) -> Quantized:
         no_snr=verified.no_snr,
         notes=(*plan.notes, *(WARNING + doubt for doubt in verified.warnings)),
     )
-    return Quantized(quantized, plan, report, original if isinstance(original, str) else None)
-
-
-def _rewrite(decided: _Decided, resolved: Resolved, tell: Progress) -> None:
-    """Fold, round and write integers, in place."""
-    model, target = decided.model, TARGETS[decided.plan.target]
-    stats = decided.analysis.measured.stats
-
-    tell("rewrite")
-    coarse = [name for name, layer in resolved.layers.items() if needs_correlation(layer)]
-    correlations = observe_correlations(
-        model, coarse, stats, decided.analysis.images, size=decided.analysis.sizes.quick
-    )
-    inputs = layer_inputs(model.graph, resolved, stats, correlations)
-
-    if METHODS[decided.plan.method].dynamic:
-        unstored = round_unstored(model.graph, resolved, inputs, target.dense_groups)
-        tell("emit")
-        emit_dynamic(model.graph, unstored)
-    else:
-        stored = round_stored(model.graph, resolved, inputs, target.dense_groups)
-        gates = gates_as_convolutions(model.graph, resolved, target.weight_bits)
-        tell("emit")
-        emit(model.graph, gates.resolved, stored | gates.rounded)
-        gates_as_sums(model.graph, resolved)
-        scales_into_products(model.graph, resolved)
-        fold_factors(model.graph)
-        pad_channels(model.graph, target.channel_multiple)
-
-    if target.slow_prelu:
-        prelu_as_max(model.graph)
-    remove_unused(model.graph)
-
-
-def _sign(model: ir.Model, made: Plan) -> None:
-    """Write method, version and options into the model's metadata."""
-    model.metadata_props["spiq.version"] = made.version
-    model.metadata_props["spiq.method"] = made.method
-    options = {
-        "target": made.target,
-        "weight_bits": made.weight_bits,
-        "activation_bits": made.activation_bits,
-        "model_hash": made.model_hash,
-        "plan_hash": hashlib.sha256(made.to_json().encode()).hexdigest(),
-        "notes": made.notes,
-    }
-    model.metadata_props["spiq.options"] = json.dumps(options, sort_keys=True)
+    source = original if isinstance(original, str) else None
+    return Made(Quantized(quantized, plan, report, source), structure, decided.analysis.sizes)

@@ -14,6 +14,7 @@ from spiq.inspection.layers import LayerResult
 from spiq.io.write import write
 from spiq.planning.plan.values import Plan
 from spiq.runtime.session import session
+from spiq.runtime.timing import Latency
 
 if TYPE_CHECKING:
     from spiq.emulation import Network
@@ -42,6 +43,9 @@ class QuantizeResult:
     """What it may be: nine of ten outputs lie between the ends."""
     no_snr: dict[str, str] = field(default_factory=dict)
     """Why an output that is not listed there has none."""
+    latency: Latency | None = None
+    """Its time beside the float network's; None where neither was timed, or both take no time to
+    speak of."""
     notes: tuple[str, ...] = field(default=())
     """Assumptions that were made and things worth knowing, a sentence each; those that cast doubt
     on the result begin with ``WARNING``."""

@@ -11,6 +11,7 @@ import pytest
 from running import CARD, Capture, content, done, refused
 
 import spiq
+from spiq import speed
 from spiq.cli import main
 from spiq.demo import model_path
 from spiq.planning.plan.values import Plan
@@ -182,7 +183,7 @@ def test_progress_only_on_a_terminal(model: Path) -> None:
     import pty
 
     main_end, terminal = pty.openpty()
-    command = [sys.executable, "-m", "spiq", "quantize", str(model)]
+    command = [sys.executable, "-m", "spiq", "quantize", str(model), "--no-timing"]
     environment = {**os.environ, "TERM": "xterm"}
     ended = subprocess.run(command, stdout=subprocess.PIPE, stderr=terminal, env=environment)
     os.close(terminal)
@@ -191,3 +192,17 @@ def test_progress_only_on_a_terminal(model: Path) -> None:
     assert ended.returncode == 0
     assert "verify" in seen
     assert "layers" in ended.stdout.decode()
+
+
+def test_latency_is_measured_and_said(
+    model: Path, tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(speed, "_TINY_MS", 0.0)
+    out = tmp_path / "timed.onnx"
+    shown = done(capsys, "quantize", model, "-o", out, "--timing")
+    assert "of float's" in shown
+    report = json.loads(done(capsys, "quantize", model, "-o", out, "--timing", "--json"))
+    found = report["latency"]
+    assert found["low"] <= found["ratio"] <= found["high"]
+    silent = json.loads(done(capsys, "quantize", model, "-o", out, "--no-timing", "--json"))
+    assert silent["latency"] is None

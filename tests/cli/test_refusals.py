@@ -11,7 +11,7 @@ import pytest
 from onnx import numpy_helper
 from running import CARD, Capture, content, refused
 
-from spiq import pipeline
+from spiq import pipeline, rewrite
 from spiq.cli import main
 from spiq.demo import model_path
 from spiq.io.atomic import Pending
@@ -193,7 +193,7 @@ def test_interruption_leaves_nothing(
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(pipeline, "emit", interrupted)
+    monkeypatch.setattr(rewrite, "emit", interrupted)
     before = content()
     assert main(["quantize", str(model)]) == 130
     assert content() == before

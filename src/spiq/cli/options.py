@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 QUANTIZATION = (
     "method", "weight_bits", "activation_bits", "first_last_bits", "bits_per_weight", "max_bytes",
     "target", "exclude", "input_range", "input_mean", "input_std",
-    "input_size", "input_order", "images", "card",
+    "input_size", "input_order", "images", "card", "timing",
 )  # fmt: skip
 """Names of the options that say how to quantize; :func:`config` reads them."""
 
@@ -29,6 +29,16 @@ Models = Annotated[list[Path], typer.Argument(metavar="MODEL.onnx...", show_defa
 AllowImport = Annotated[
     bool,
     typer.Option("--allow-import", help="Let MODEL be package.module:function, and run its code."),
+]
+
+Timing = Annotated[
+    bool | None,
+    typer.Option(
+        "--timing/--no-timing",
+        help="Time the result, and give back to float what is faster there, on this machine "
+        "(the default).",
+        show_default=False,
+    ),
 ]
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for machines.")]
@@ -178,6 +188,7 @@ def config(context: typer.Context) -> "Config":
         input_size=extent(options["input_size"]),
         input_order=seen_as.input_order,
         images=options["images"],
+        **({} if options.get("timing") is None else {"timing": options["timing"]}),
     )
 
 

@@ -52,6 +52,7 @@ def quantize(
         ),
     ] = None,
     allow_import: options.AllowImport = False,
+    timing: options.Timing = None,
     save_plan: Annotated[
         Path | None, typer.Option(metavar="PLAN.json", help="Write what was decided, too.")
     ] = None,

@@ -1,22 +1,15 @@
 """Latency of several networks, measured in one interleaved run.
 
-A machine's speed drifts, so times taken one after the other do not compare. Here round r times
-every network once, in an order that rotates with r:
-
-    A B C | B C A | C A B | ...
-
-and a network is so many *times as fast* as the first,
+Rounds are those of :mod:`spiq.runtime.timing`. A network is so many *times as fast* as the first,
 
     median over the rounds of the first's time / median over the same rounds of its own,
 
 above 1 where it is faster, with a bootstrap interval over the rounds: both medians are of the same
-draws. A network that takes less than SAMPLE_SECONDS is called several times per round. One call
-before each sample is not timed: it waits out the previous network's threads, which spin on for a
-while, and warms the caches.
+draws.
 """
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,16 +21,7 @@ from spiq.errors import ConfigError, ModelError
 from spiq.evaluation.estimates import Estimate, bootstrapped
 from spiq.evaluation.runners import Model, fits, names, shape_text
 from spiq.runtime.session import call, session
-
-SAMPLE_SECONDS = 0.002
-WARM_UP_CALLS = 5
-MIN_ROUNDS = 5
-RESAMPLES = 2000
-
-Times = npt.NDArray[np.float64]
-Run = Callable[[], object]
-Clock = Callable[[], float]
-Progress = Callable[[int, int], None]
+from spiq.runtime.timing import Progress, Run, Times, measure, plan, ratios
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,45 +95,9 @@ def compare(
     )
 
 
-def plan(
-    runs: Sequence[Run], *, rounds: int, seconds: float, clock: Clock = time.perf_counter
-) -> tuple[tuple[int, ...], int]:
-    """Warm up; return the calls per round of each network, and the number of rounds."""
-    calls, round_seconds = [], 0.0
-    for run in runs:
-        run()
-        call = min(_timed(run, 1, clock) for _ in range(WARM_UP_CALLS))
-        calls.append(max(1, int(np.ceil(SAMPLE_SECONDS / max(call, 1e-7)))))
-        round_seconds += call * (calls[-1] + 1)
-    fitting = int(seconds / max(round_seconds, 1e-7))
-    return tuple(calls), min(rounds, max(MIN_ROUNDS, fitting))
-
-
-def measure(
-    runs: Sequence[Run],
-    *,
-    calls: Sequence[int],
-    rounds: int,
-    progress: Progress | None = None,
-    clock: Clock = time.perf_counter,
-) -> Times:
-    """Return seconds per call, (rounds, networks)."""
-    times = np.empty((rounds, len(runs)))
-    for r in range(rounds):
-        for position in range(len(runs)):
-            i = (r + position) % len(runs)
-            runs[i]()
-            times[r, i] = _timed(runs[i], calls[i], clock) / calls[i]
-        if progress is not None:
-            progress(r + 1, rounds)
-    return times
-
-
 def times_as_fast(times: Times, first: Times) -> Estimate:
     """Median of ``first`` over that of ``times``, both (rounds,); above 1 is faster."""
-    drawn = np.random.default_rng(0).integers(len(times), size=(RESAMPLES, len(times)))
-    samples = np.median(first[drawn], axis=1) / np.median(times[drawn], axis=1)
-    return bootstrapped(float(np.median(first) / np.median(times)), samples)
+    return bootstrapped(float(np.median(first) / np.median(times)), ratios(times, first))
 
 
 def _score(name: str, i: int, calls: int, times: Times) -> LatencyScore:
@@ -160,13 +108,6 @@ def _score(name: str, i: int, calls: int, times: Times) -> LatencyScore:
         calls_per_round=calls,
         times_as_fast=times_as_fast(times[:, i], times[:, 0]) if i else None,
     )
-
-
-def _timed(run: Run, calls: int, clock: Clock) -> float:
-    begin = clock()
-    for _ in range(calls):
-        run()
-    return clock() - begin
 
 
 def _runner(

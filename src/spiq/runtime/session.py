@@ -20,6 +20,7 @@ def session(
     optimize: bool = True,
     lean: bool = False,
     optimized_path: str | os.PathLike[str] | None = None,
+    profile: str | os.PathLike[str] | None = None,
     name: str = "the model",
 ) -> ort.InferenceSession:
     """Open ``model`` (a path or serialized bytes) for the CPU.
@@ -32,6 +33,7 @@ def session(
         lean: Give memory back at once, instead of keeping it for the next tensor: half of it for
             large images, but slower for small ones.
         optimized_path: Where to write the graph as the runtime optimized it, if anywhere.
+        profile: How the name of the file begins that gets the time of every kernel, if any does.
         name: What messages call a network that is given as bytes.
 
     Raises:
@@ -49,6 +51,8 @@ def session(
         options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     if optimized_path is not None:
         options.optimized_model_filepath = os.fspath(optimized_path)
+    if profile is not None:
+        options.enable_profiling, options.profile_file_prefix = True, os.fspath(profile)
     source = model if isinstance(model, bytes) else os.fspath(Path(model))
     if isinstance(source, str) and not Path(source).exists():
         raise ModelError(f"{source!r}: there is no such file: check the path")

@@ -84,6 +84,7 @@ class Cell:
             weight_bits=self.bits.weight,
             activation_bits=self.bits.activation,
             input_range=input_range(card.input),
+            timing=False,
         )
 
 

@@ -50,6 +50,7 @@ def render_quantized(
             ("size", f"{cells.size(before)} → {cells.size(after)}, {_times(before, after)}"),
             *_packed(result),
             ("time", f"{result.seconds:.2f} s"),
+            *_latency(result),
             *([("SNR", snr)] if snr else []),
         ),
         *_notes(result.notes),
@@ -163,6 +164,24 @@ def _packed(result: "QuantizeResult") -> list[tuple[str, object]]:
         return []
     spread = f"{min(bits)} to {max(bits)}" if min(bits) < max(bits) else str(min(bits))
     return [("packed", f"{cells.size(result.packed_bytes)} at {spread} bits; the file stores 8")]
+
+
+def _latency(result: "QuantizeResult") -> list[tuple[str, object]]:
+    """Say how long one call takes, and how long in float."""
+    found = result.latency
+    if found is None:
+        return []
+    style = "green" if found.ratio < 1 else "yellow"
+    return [
+        (
+            "latency",
+            Text.assemble(
+                f"{found.int8_ms:.3g} ms, ",
+                (f"{found.ratio:.2f} of float's", style),
+                (f" ({found.low:.2f} to {found.high:.2f}; one thread, here)", "dim"),
+            ),
+        )
+    ]
 
 
 def _times(before: int, after: int) -> str:

@@ -1,0 +1,78 @@
+"""The second half of the way, up to the file: fold, round and write integers."""
+
+import hashlib
+import json
+
+import onnx_ir as ir
+
+from spiq.analysis import Analysis, Progress, silent
+from spiq.emit.channel_padding import pad_channels
+from spiq.emit.dynamic import emit_dynamic
+from spiq.emit.gates import gates_as_sums
+from spiq.emit.products import scales_into_products
+from spiq.emit.qdq import emit
+from spiq.graph.edit import remove_unused
+from spiq.methods import METHODS
+from spiq.planning.plan.resolve import Resolved
+from spiq.planning.plan.values import Plan
+from spiq.rewriting.float_layers import fold_factors
+from spiq.rewriting.gates import gates_as_convolutions
+from spiq.rewriting.prelu import prelu_as_max
+from spiq.rewriting.round_layers import layer_inputs, round_stored, round_unstored
+from spiq.rewriting.rounding import needs_correlation
+from spiq.runtime.correlations import observe_correlations
+from spiq.targets import TARGETS
+
+
+def rewrite(analysis: Analysis, plan: Plan, resolved: Resolved, tell: Progress = silent) -> None:
+    """Make the prepared network the quantized one, in place.
+
+    Args:
+        analysis: What is known of the network.
+        plan: What is to be done.
+        resolved: The same, worked out on the network.
+        tell: Told the name of each step as it begins.
+    """
+    model, target = analysis.prepared.model, TARGETS[plan.target]
+    stats = analysis.measured.stats
+
+    tell("rewrite")
+    coarse = [name for name, layer in resolved.layers.items() if needs_correlation(layer)]
+    correlations = observe_correlations(
+        model, coarse, stats, analysis.images, size=analysis.sizes.quick
+    )
+    inputs = layer_inputs(model.graph, resolved, stats, correlations)
+
+    if METHODS[plan.method].dynamic:
+        unstored = round_unstored(model.graph, resolved, inputs, target.dense_groups)
+        tell("emit")
+        emit_dynamic(model.graph, unstored)
+    else:
+        stored = round_stored(model.graph, resolved, inputs, target.dense_groups)
+        gates = gates_as_convolutions(model.graph, resolved, target.weight_bits)
+        tell("emit")
+        emit(model.graph, gates.resolved, stored | gates.rounded)
+        gates_as_sums(model.graph, resolved)
+        scales_into_products(model.graph, resolved)
+        fold_factors(model.graph)
+        pad_channels(model.graph, target.channel_multiple)
+
+    if target.slow_prelu:
+        prelu_as_max(model.graph)
+    remove_unused(model.graph)
+    _sign(model, plan)
+
+
+def _sign(model: ir.Model, made: Plan) -> None:
+    """Write method, version and options into the model's metadata."""
+    model.metadata_props["spiq.version"] = made.version
+    model.metadata_props["spiq.method"] = made.method
+    options = {
+        "target": made.target,
+        "weight_bits": made.weight_bits,
+        "activation_bits": made.activation_bits,
+        "model_hash": made.model_hash,
+        "plan_hash": hashlib.sha256(made.to_json().encode()).hexdigest(),
+        "notes": made.notes,
+    }
+    model.metadata_props["spiq.options"] = json.dumps(options, sort_keys=True)

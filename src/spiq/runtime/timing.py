@@ -1,0 +1,198 @@
+"""How long networks take, in one interleaved run, and how long each of their kernels takes.
+
+A machine's speed drifts, so times taken one after the other do not compare. Here round r times
+every network once, in an order that rotates with r:
+
+    A B C | B C A | C A B | ...
+
+A network that takes less than SAMPLE_SECONDS is called several times per round. One call before
+each sample is not timed: it waits out the previous network's threads, which spin on for a while,
+and warms the caches.
+"""
+
+import json
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from spiq.runtime.session import call, session
+from spiq.runtime.synthetic import Tensors
+
+SAMPLE_SECONDS = 0.002
+WARM_UP_CALLS = 5
+MIN_ROUNDS = 5
+RESAMPLES = 2000
+
+Times = npt.NDArray[np.float64]
+Run = Callable[[], object]
+Clock = Callable[[], float]
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Latency:
+    """The time of a quantized network beside that of the float one: one thread, one batch.
+
+    Attributes:
+        float_ms: Time of one call of the float network: the mean of the faster half.
+        int8_ms: The same of the quantized one.
+        ratio: Its time over the float network's; below 1 it is faster.
+        low: Lower end of the 95 % interval of the ratio.
+        high: Upper end.
+    """
+
+    float_ms: float
+    int8_ms: float
+    ratio: float
+    low: float
+    high: float
+
+
+def plan(
+    runs: Sequence[Run],
+    *,
+    rounds: int,
+    seconds: float,
+    clock: Clock = time.perf_counter,
+) -> tuple[tuple[int, ...], int]:
+    """Warm up; return the calls per round of each network, and the number of rounds."""
+    calls, round_seconds = [], 0.0
+    for run in runs:
+        run()
+        call = min(timed(run, 1, clock) for _ in range(WARM_UP_CALLS))
+        calls.append(max(1, int(np.ceil(SAMPLE_SECONDS / max(call, 1e-7)))))
+        round_seconds += call * (calls[-1] + 1)
+    fitting = int(seconds / max(round_seconds, 1e-7))
+    return tuple(calls), min(rounds, max(MIN_ROUNDS, fitting))
+
+
+def measure(
+    runs: Sequence[Run],
+    *,
+    calls: Sequence[int],
+    rounds: int,
+    progress: Progress | None = None,
+    clock: Clock = time.perf_counter,
+) -> Times:
+    """Return seconds per call, (rounds, networks)."""
+    times = np.empty((rounds, len(runs)))
+    for r in range(rounds):
+        for position in range(len(runs)):
+            i = (r + position) % len(runs)
+            runs[i]()
+            times[r, i] = timed(runs[i], calls[i], clock) / calls[i]
+        if progress is not None:
+            progress(r + 1, rounds)
+    return times
+
+
+def timed(run: Run, calls: int, clock: Clock = time.perf_counter) -> float:
+    """Return the seconds of so many calls."""
+    begin = clock()
+    for _ in range(calls):
+        run()
+    return clock() - begin
+
+
+def ratios(times: Times, first: Times) -> Times:
+    """Return medians of ``first`` over those of ``times``, both (rounds,), over the same draws."""
+    drawn = np.random.default_rng(0).integers(len(times), size=(RESAMPLES, len(times)))
+    return np.asarray(np.median(first[drawn], axis=1) / np.median(times[drawn], axis=1))
+
+
+def race(networks: Sequence[bytes | str], feeds: Tensors, *, seconds: float) -> tuple[Latency, ...]:
+    """Time networks beside the first, the float one, on one thread.
+
+    Args:
+        networks: Paths or bytes; all take the same inputs.
+        feeds: The inputs.
+        seconds: As many rounds as fit, but at least 3.
+
+    Returns:
+        The latency of each but the first.
+    """
+    sessions = [session(network, threads=1) for network in networks]
+    runs = [lambda one=one: call(one, None, feeds, where="the network") for one in sessions]
+    once = [min(timed(run, 1), timed(run, 1)) for run in runs]
+    calls = [max(1, int(np.ceil(SAMPLE_SECONDS / each))) for each in once]
+    round_seconds = sum(each * (count + 1) for each, count in zip(once, calls, strict=True))
+    rounds = int(np.clip(seconds / round_seconds, _FEWEST, _MOST))
+    times = measure(runs, calls=calls, rounds=rounds)
+    return tuple(_latency(times[:, i], times[:, 0]) for i in range(1, len(networks)))
+
+
+_FEWEST, _MOST = 3, 100
+"""Rounds, or runs."""
+
+
+def _latency(times: Times, first: Times) -> Latency:
+    drawn = np.random.default_rng(0).integers(len(times), size=(RESAMPLES, len(times)))
+    samples = _faster_half(times[drawn]) / _faster_half(first[drawn])
+    in_float, on_integers = float(_faster_half(first)), float(_faster_half(times))
+    low, high = np.quantile(samples, (0.025, 0.975))
+    return Latency(
+        float_ms=1e3 * in_float,
+        int8_ms=1e3 * on_integers,
+        ratio=on_integers / in_float,
+        low=float(low),
+        high=float(high),
+    )
+
+
+def _faster_half(times: Times) -> Times:
+    """Return the mean of the faster half along the last axis, when nobody else was busy."""
+    return np.asarray(np.sort(times)[..., : (times.shape[-1] + 1) // 2].mean(-1))
+
+
+@dataclass(frozen=True)
+class KernelTime:
+    """What one kernel of the network, as the runtime optimized it, takes.
+
+    Attributes:
+        seconds: Of one call: the mean of the faster half.
+        elements: Of its first output.
+    """
+
+    seconds: float
+    elements: int
+
+
+def kernel_times(network: bytes | str, feeds: Tensors, *, seconds: float) -> dict[str, KernelTime]:
+    """Return what each kernel of a network takes, by its name in the optimized graph.
+
+    Args:
+        network: Path or bytes.
+        feeds: Its inputs.
+        seconds: For about so long it is run, at least 3 and at most 100 times.
+    """
+    with tempfile.TemporaryDirectory(prefix="spiq-") as folder:
+        opened = session(network, threads=1, profile=Path(folder) / "profile")
+        once = timed(lambda: call(opened, None, feeds, where="the network"), 1)
+        for _ in range(int(np.clip(seconds / once, _FEWEST, _MOST))):
+            call(opened, None, feeds, where="the network")
+        events = json.loads(Path(opened.end_profiling()).read_text())
+    found: dict[str, list[float]] = {}
+    elements: dict[str, int] = {}
+    for event in events:
+        name = event["name"].removesuffix(_KERNEL)
+        if event.get("cat") == "Node" and name != event["name"]:
+            found.setdefault(name, []).append(event["dur"] * 1e-6)
+            elements[name] = _elements(event["args"].get("output_type_shape"))
+    return {
+        name: KernelTime(float(_faster_half(np.array(taken))), elements[name])
+        for name, taken in found.items()
+    }
+
+
+_KERNEL = "_kernel_time"
+"""Ends the name of an event that is the run of a kernel."""
+
+
+def _elements(shapes: Sequence[Mapping[str, Sequence[int]]] | None) -> int:
+    first = next(iter((shapes or [{}])[0].values()), ())
+    return int(np.prod(first)) if first else 0

@@ -1,0 +1,36 @@
+"""Networks are timed beside each other, and kernel by kernel."""
+
+import numpy as np
+import pytest
+
+from small_networks import build
+from spiq.runtime import timing
+from spiq.runtime.timing import kernel_times, race
+
+NETWORK = build(
+    "[c] c = Conv<pads=[1,1,1,1]>(x, w) [p] y = MaxPool<kernel_shape=[2,2], strides=[2,2]>(c)",
+    w=(16, 3, 3, 3),
+).SerializeToString()
+FEEDS = {"x": np.zeros((1, 3, 16, 16), np.float32)}
+
+
+def test_kernels_have_names_times_and_sizes() -> None:
+    found = kernel_times(NETWORK, FEEDS, seconds=0.01)
+    conv = next(kernel for name, kernel in found.items() if name.startswith("c"))
+    pool = next(kernel for name, kernel in found.items() if name.startswith(("p", "y")))
+    assert (conv.elements, pool.elements) == (16 * 16 * 16, 16 * 8 * 8)
+    assert conv.seconds > 0 and pool.seconds > 0
+
+
+def test_each_network_is_timed_beside_the_first() -> None:
+    found = race([NETWORK, NETWORK, NETWORK], FEEDS, seconds=0.02)
+    assert len(found) == 2
+    for one in found:
+        assert one.ratio == pytest.approx(one.int8_ms / one.float_ms)
+        assert 0 < one.low <= one.ratio <= one.high
+
+
+def test_a_busy_machine_counts_for_nothing_up_to_half_of_the_rounds() -> None:
+    first = np.array([1.0, 1.0, 1.0, 9.0, 1.0, 9.0])
+    times = np.array([2.0, 7.0, 2.0, 2.0, 8.0, 2.0])
+    assert timing._latency(times, first).ratio == 2.0

@@ -1,0 +1,111 @@
+"""The result is timed, and what is faster in float goes back; the faster one is taken."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import numpy as np
+import onnx
+import pytest
+
+import spiq
+from small_networks import bn, build, norm, trained
+from spiq import speed
+from spiq.config import Config
+from spiq.planning.choose.give_back import Measured
+from spiq.planning.choose.structure import Structure
+from spiq.runtime.timing import Latency
+
+SIDE = 64
+
+
+def network() -> onnx.ModelProto:
+    body = (
+        "[a] a = Conv<pads=[1,1,1,1]>(x, wa) " + bn("a", "n") + "r = Relu(n) "
+        "[b] b = Conv<pads=[1,1,1,1]>(r, wb) " + bn("b", "m") + "s = Relu(m) "
+        "[c] y = Conv(s, wc)"
+    )
+    weights = {"wa": (16, 3, 3, 3), "wb": (32, 16, 3, 3), "wc": (8, 32, 1, 1)}
+    side = f"float[1,3,{SIDE},{SIDE}] x"
+    return trained(build(body, inputs=side, **weights, **norm("n", 16), **norm("m", 32)))
+
+
+def raced(*milliseconds: float) -> tuple[Latency, ...]:
+    return tuple(
+        Latency(float_ms=1.0, int8_ms=ms, ratio=ms, low=ms, high=ms) for ms in milliseconds
+    )
+
+
+@pytest.fixture
+def a_is_slow(monkeypatch: pytest.MonkeyPatch) -> list[Measured]:
+    """Kernels of layer a take longer on integers, whatever the machine."""
+    asked: list[Measured] = []
+
+    def answer(structure: Structure, measured: Measured) -> list[str]:
+        asked.append(measured)
+        return ["a"]
+
+    monkeypatch.setattr(speed, "given_back", answer)
+    return asked
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "left"), [(1.2, 0.8, {"a": speed.REASON}), (0.9, 0.95, {})]
+)
+def test_the_faster_one_is_taken(
+    first: float,
+    second: float,
+    left: Mapping[str, str],
+    a_is_slow: list[Measured],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    answers = iter([raced(first), raced(first, second)])
+    monkeypatch.setattr(speed, "race", lambda *args, **options: next(answers))
+    result = spiq.quantize(network(), Config(timing=True))
+    assert result.plan.left_in_float == left
+    assert result.report.latency == raced(min(first, second))[0]
+    # both were measured: every layer, in float and on integers
+    assert {"a", "b", "c"} <= set(a_is_slow[0].on_integers)
+    assert len(a_is_slow[0].in_float) >= 3
+    assert max(a_is_slow[0].elements.values()) >= 16 * SIDE * SIDE
+
+
+def test_a_large_gain_is_not_questioned(
+    a_is_slow: list[Measured], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(speed, "race", lambda *args, **options: raced(0.3))
+    result = spiq.quantize(network(), Config(timing=True))
+    assert not a_is_slow and not result.plan.left_in_float
+
+
+def test_other_methods_are_timed_as_they_are(
+    a_is_slow: list[Measured], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(speed, "race", lambda *args, **options: raced(1.5))
+    result = spiq.quantize(network(), Config(timing=True, method="static"))
+    assert not a_is_slow and result.report.latency == raced(1.5)[0]
+
+
+def test_the_plan_holds_what_was_given_back(
+    a_is_slow: list[Measured], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers = iter([raced(1.2), raced(1.2, 0.8)])
+    monkeypatch.setattr(speed, "race", lambda *args, **options: next(answers))
+    proto = network()
+    result = spiq.quantize(proto, Config(timing=True))
+    assert spiq.apply(proto, result.plan).model == result.model
+
+
+def test_without_timing_nothing_is_timed() -> None:
+    result = spiq.quantize(network(), Config(timing=False))
+    assert result.report.latency is None
+
+
+def test_the_real_thing_runs() -> None:
+    result = spiq.quantize(network(), Config(timing=True))
+    latency = result.report.latency
+    assert latency is not None and latency.ratio == pytest.approx(
+        latency.int8_ms / latency.float_ms
+    )
+    image = np.zeros((1, 3, SIDE, SIDE), np.float32)
+    assert result.run({"x": image})["y"].shape == (1, 8, SIDE, SIDE)
+    assert replace(result.report, latency=None).quantized_layers >= 1
