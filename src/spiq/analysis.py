@@ -27,6 +27,7 @@ from spiq.stats.channel import Array, ChannelStats
 from spiq.stats.consistency import range_doubts, statistics_doubts
 from spiq.stats.contradicted import said
 from spiq.stats.inputs import Ends, input_stats, judge, widened
+from spiq.stats.lost_norms import may_have_had_batchnorm
 from spiq.stats.propagate import Measured, measure
 from spiq.stats.sidecar import Statistics, restore
 
@@ -105,7 +106,7 @@ def analyse(
     mostly = len(prepared.stated) >= len(missing)
     doubts = _doubts(prepared, measured, inputs, config, stated=mostly)
     if missing:
-        notes += _observed(len(missing), stated=len(prepared.stated))
+        notes.append(_observed(prepared, len(missing)))
         prepared = observe(prepared, missing, pictured, size=sizes.observe, images=images)
         measured = measure(prepared, inputs)
     notes += doubts
@@ -167,20 +168,19 @@ def _inputs(
     return _Inputs(pictured, widened(pictured, verdicts, known_ends), notes, images)
 
 
-def _observed(missing: int, *, stated: int) -> list[str]:
+def _observed(prepared: Prepared, missing: int) -> str:
     """Say what was observed."""
-    notes = []
-    if missing and stated:
-        notes = [
+    stated = len(prepared.stated)
+    if stated:
+        return (
             f"{missing} tensors of which no BatchNorm tells ({stated} are told) were observed on "
             "synthetic images"
-        ]
-    elif missing:
-        notes = [
-            "the file holds no BatchNorm statistics to speak of: moments were observed on "
-            "synthetic images instead; export with BatchNorm kept for better ranges"
-        ]
-    return notes
+        )
+    advice = "; export with BatchNorm kept for better ranges"
+    return (
+        "the file holds no BatchNorm statistics to speak of: moments were observed on synthetic "
+        f"images instead{advice * may_have_had_batchnorm(prepared.model.graph)}"
+    )
 
 
 def _doubts(

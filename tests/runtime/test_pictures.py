@@ -56,3 +56,13 @@ def test_batches_of_soft_pictures_are_all_different() -> None:
     opened = session(model.SerializeToString())
     batches = [soft_pictures(opened, number=number)["x"] for number in range(len(SOFT_KINDS))]
     assert len({one.tobytes() for batch in batches for one in batch}) == 4 * len(batches[0])
+
+
+def test_a_picture_without_a_batch_is_drawn_too() -> None:
+    model = build("[y] y = Relu(x)", inputs="float[3,32,h] x", outputs="float[3,32,h] y")
+    opened = session(model.SerializeToString())
+    ranges = {"x": (np.zeros((3, 1, 1)), np.full((3, 1, 1), 4.0))}
+    drawn = synthetic_pictures(opened, ranges, number=0, size=(48, 40))["x"]
+    assert drawn.shape == (3, 32, 40) and drawn.min() >= 0 and drawn.max() > 1
+    rough = float(np.abs(np.diff(drawn, axis=2)).mean() / drawn.std())
+    assert rough < 0.8  # of noise: 1.13

@@ -197,3 +197,15 @@ def test_kernels_that_sum_to_zero_tell_no_mean() -> None:
     model = build("c = Conv(x, w) " + bn("c", "y"), w=weight, **norm("y", 8))
     prepared = prepare(read(model))
     assert infer_moments(prepared.model.graph.inputs[0], prepared) is None
+
+
+def test_a_picture_without_a_batch_has_its_channels_first() -> None:
+    """As torchvision's detectors take them, in a list."""
+    body = "[u] u = Unsqueeze(x, first) " + BODY.replace("(x, w1)", "(u, w1)")
+    model = build(
+        body, inputs="float[3,48,48] x", w1=smooth(0), first=np.array([0]), **norm("n1", 24)
+    )
+    found, note, _ = known(model, Config(input_range=((0, 1), (0, 2), (0, 3))))
+    assert found.layout == (3, 1, 1) and found.high.reshape(-1).tolist() == [1, 2, 3]
+    assert "as given" in note
+    assert "assumed" in known(model)[1] and known(model)[0].layout == (3, 1, 1)

@@ -390,7 +390,41 @@ POOLING = [
     Case("space", "y = Softmax<axis=3>(x)", {"x": (IMAGE, CALM)}, 1e-3, 0.14, correlation=0),
 ]
 
-CASES = [*ACTIVATIONS, *ARITHMETIC, *LAYERS, *MOVEMENT, *NORMS, *POOLING, *PRODUCTS]
+SPACE = {"a": whole(2, 3)}
+PLACES = (
+    "g = Slice(x, zero, two, one) t = Transpose<perm=[0,2,3,1]>(g) p = Clip(t, lo, hi) "
+    'y = GridSample<mode="{}", padding_mode="border">(x, p)'
+)
+CUTS = {
+    **{"zero": whole(0), "two": whole(2), "one": whole(1)},
+    **{"lo": np.array(-1, np.float32), "hi": np.array(1, np.float32)},
+}
+BOXES = np.tile(floats(0, 0, 5, 5), (256, 1))
+ROWS_FIRST = "t = Transpose<perm=[2,0,1,3]>(x) g = Gather<axis=0>(t, g0) u = Neg(g) "
+ELEMENTS = np.tile(whole(1, 4), (256, CHANNELS, SIZE, 1))
+
+SELECTION = [
+    Case("space", "y = ReduceMax(x, a)", {"x": (IMAGE, FREE)}, 4e-2, 7e-2, 0, constants=SPACE),
+    Case("a row", "y = ReduceMax<keepdims=0>(x, a)", {"x": (IMAGE, FREE)}, 4e-2, 7e-2, 0,
+         constants={"a": whole(-1)}),
+    Case("space", "y = ReduceMin(x, a)", {"x": (IMAGE, FREE)}, 4e-2, 7e-2, 0, constants=SPACE),
+    Case("largest", "y, z = TopK<axis=2>(x, k)", {"x": (IMAGE, FREE)}, 4e-2, 7e-2, 0,
+         constants={"k": whole(3)}),
+    Case("smallest", "y, z = TopK<axis=3, largest=0>(x, k)", {"x": (IMAGE, FREE)}, 4e-2, 7e-2, 0,
+         constants={"k": whole(2)}),
+    layer("nearest", PLACES.format("nearest"), **CUTS, mean=0.1, std=0.1),
+    layer("linear", PLACES.format("linear"), **CUTS, mean=0.1, std=0.3),
+    layer("boxes", "y = RoiAlign<output_height=6, output_width=6>(x, b, k)", b=BOXES,
+          k=np.arange(256), mean=0.2, std=0.3),
+    layer("rows", ROWS_FIRST + "y = ScatterND(t, i, u)", g0=whole(1, 4),
+          i=whole(0, 2).reshape(2, 1)),
+    layer("zeros", "u = Mul(x, z) y = ScatterElements<axis=3>(x, i, n)", CENTRED, i=ELEMENTS,
+          n=np.zeros(ELEMENTS.shape, np.float32), z=floats(0), mean=0.01, std=0.3),
+]  # fmt: skip
+
+CASES = [
+    *ACTIVATIONS, *ARITHMETIC, *LAYERS, *MOVEMENT, *NORMS, *POOLING, *PRODUCTS, *SELECTION
+]  # fmt: skip
 
 
 def draws(case: Case) -> dict[str, np.ndarray]:

@@ -1,6 +1,7 @@
 """How large a network's tensors become for inputs of a given size, before it is run."""
 
 import math
+from collections.abc import Sequence
 
 import onnx
 import onnx_ir as ir
@@ -14,6 +15,20 @@ Extent = tuple[int, int]
 
 _FIRST = 2
 """Axes, batch and channels, that come before those of space."""
+
+
+_COLOURS, _LEAST = 3, 16
+"""What one picture without a batch is told by: as many colours first, and sides from this on."""
+
+
+def is_one_picture(shape: Sequence[object]) -> bool:
+    """Return whether a shape is that of a picture without a batch, as detectors take in a list.
+
+    >>> is_one_picture([3, 320, None]), is_one_picture([1, 197, 192])
+    (True, False)
+    """
+    sides = [size for size in shape[1:] if isinstance(size, int)]
+    return len(shape) == 3 and shape[0] == _COLOURS and all(size >= _LEAST for size in sides)
 
 
 def largest(model: ir.Model, size: Extent) -> int:

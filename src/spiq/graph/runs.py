@@ -1,5 +1,7 @@
 """Two shapes of one tensor, before and after a Reshape, split into runs of equal size."""
 
+import math
+
 Sizes = list[int | None]
 
 
@@ -47,7 +49,26 @@ def _with_equal_ends(
         return [(before, after)]
     else:
         groups.append((old, new))
+    _join_unequal(groups)
     return [*groups, *(([size], [size]) for size in before[len(before) - equal :])]
+
+
+def _join_unequal(groups: list[tuple[Sizes, Sizes]]) -> None:
+    """Join the last run, if its sizes are known not to be equal, to those before, in place.
+
+    Then what was taken for one unknown size is two, as where windows or heads become images:
+    ``(B h, 64, 256)`` and ``(B, 64 h, 16, 16)``.
+    """
+    old, new = groups[-1]
+    if None in (*old, *new) or _product(old) == _product(new):
+        return
+    while len(groups) > 1 and None not in groups[-1][0]:
+        (*_, (before, after)), (old, new) = groups[:-1], groups[-1]
+        groups[-2:] = [(before + old, after + new)]
+
+
+def _product(sizes: Sizes) -> int:
+    return math.prod(size for size in sizes if size is not None)
 
 
 def _run(before: Sizes, after: Sizes) -> tuple[int, int] | None:

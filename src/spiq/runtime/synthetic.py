@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime as ort
 
-from spiq.graph.extents import Extent
+from spiq.graph.extents import Extent, is_one_picture
 from spiq.runtime.pictures import KINDS, SOFT_KINDS, leaves, picture, soft_picture
 
 Images = npt.NDArray[np.float32]
@@ -165,7 +165,8 @@ def _shapes(opened: ort.InferenceSession, size: Extent) -> dict[str, list[int]]:
     """Return the shape of each input, sizes that it leaves open filled in."""
     shapes = {}
     for node in opened.get_inputs():
-        first = 1 if len(node.shape) == 4 and _has_channels_last(node.shape) else 2
+        last = len(node.shape) == 4 and _has_channels_last(node.shape)
+        first = 1 if last or is_one_picture(node.shape) else 2
         given = [size[int(axis > first)] for axis in range(len(node.shape))]
         fixed = [one if isinstance(one, int) else None for one in node.shape]
         shapes[node.name] = [given[axis] if n is None else n for axis, n in enumerate(fixed)]
@@ -186,9 +187,10 @@ def _filled(
         if node.name not in shapes:
             continue
         shape = shapes[node.name]
+        alone = is_one_picture(node.shape)
         if shape and not isinstance(node.shape[0], int):
             shape[0] = batch
-        if node.type in ("tensor(float)", "tensor(uint8)") and len(shape) == 4:
+        if node.type in ("tensor(float)", "tensor(uint8)") and (len(shape) == 4 or alone):
             low, high = (ranges or {}).get(node.name, (np.array(-2.0), np.array(2.0)))
             kind = np.float32 if node.type == "tensor(float)" else np.uint8
             tensors[node.name] = (low + (high - low) * _first(draw, shape)).astype(kind)
@@ -201,7 +203,9 @@ def _filled(
 
 
 def _first(draw: Callable[[Sequence[int]], Images], shape: Sequence[int]) -> Images:
-    """Draw with channels first or last, as ``shape`` has them."""
+    """Draw with channels first or last, as ``shape`` has them, and with a batch or without."""
+    if len(shape) == 3:
+        return np.asarray(draw((1, *shape))[0], np.float32)
     if not _has_channels_last(shape):
         return draw(shape)
     count, height, width, channels = shape

@@ -25,7 +25,7 @@ import onnx
 import onnx_ir as ir
 import onnxruntime as ort
 
-from spiq.graph.extents import Extent
+from spiq.graph.extents import Extent, is_one_picture
 from spiq.graph.query import dims, is_float32, rank, weight_nodes
 from spiq.io.write import serialize
 from spiq.passes.batchnorm import weight_and_bias
@@ -163,6 +163,8 @@ def _captured(node: onnx.NodeProto) -> set[str]:
 def _pictures(value: ir.Value, open_size: Extent) -> Images:
     """Return pictures of values from 0 to 1, as the input has them."""
     shape, axis = dims(value) or [], channel_axis(value)
+    if is_one_picture(shape):
+        shape, axis = [1, *shape], 1
     sides = [size for index, size in enumerate(shape) if index not in (0, axis)]
     given = (*open_size[:1] * (len(sides) - 1), open_size[1])
     sizes = [side or size for side, size in zip(sides, given, strict=False)]
@@ -179,8 +181,10 @@ def _pictures(value: ir.Value, open_size: Extent) -> Images:
 
 
 def _scaled(convention: Convention, picture: Images, value: ir.Value) -> Images:
-    """Return one picture as a batch, in a convention's numbers."""
+    """Return one picture, as a batch where there is one, in a convention's numbers."""
     scaled = convention.low + (convention.high - convention.low) * picture[None]
+    if is_one_picture(dims(value) or []):
+        return np.asarray(scaled[0], np.float32)
     batch = (dims(value) or [1])[0] or 1
     return np.repeat(scaled, batch, axis=0).astype(np.float32)
 

@@ -20,6 +20,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import onnx_ir as ir
 
+from spiq.graph.extents import is_one_picture
 from spiq.graph.query import constant, dims, ints, is_constant, weight_nodes
 from spiq.passes.batchnorm import Moments, batchnorm_affine, weight_and_bias
 from spiq.passes.cleanup import kernel_shape
@@ -224,9 +225,12 @@ def channel_axis(value: ir.Value) -> int:
     """Return where an input's channels are.
 
     That is the axis which Transposes in front of the first layers make the second one, behind
-    Casts and arithmetic or not; and the second one where there is none.
+    Casts and arithmetic or not; and the second one where there is none, but the first one of a
+    picture without a batch.
     """
     rank = len(dims(value) or [])
+    if is_one_picture(dims(value) or []):
+        return 0
     orders, ends = {value: tuple(range(rank))}, set[int]()
     waiting = [value]
     while waiting:

@@ -16,6 +16,7 @@ import onnx_ir as ir
 
 from spiq.config import Config
 from spiq.errors import WARNING, ConfigError
+from spiq.graph.extents import is_one_picture
 from spiq.graph.query import dims, is_float32
 from spiq.passes.prepare import Prepared
 from spiq.stats.channel import Array, ChannelStats, stats
@@ -61,7 +62,9 @@ def _origin(model: ir.Model) -> str:
 
 def _is_picture(value: ir.Value) -> bool:
     shape = dims(value)
-    return shape is not None and len(shape) in (4, 5) and shape[channel_axis(value)] in _COLOURS
+    if shape is None or len(shape) not in (4, 5):
+        return is_one_picture(shape or [])
+    return shape[channel_axis(value)] in _COLOURS
 
 
 def input_stats(

@@ -73,10 +73,10 @@ def _spread(node: ir.Node, entry: Map) -> _Spread | None:
             shape += [size for size in new if size is not None]
             own = [size for size in old if size is not None]
         spread += own
-    if math.prod(spread) > _MOST:
-        return None
-    full = np.broadcast_to(entry, spread)
     front = [spread[axis] for axis in lost]
+    if math.prod(spread) > _MOST or math.prod(spread) != math.prod(front + shape):
+        return None  # too large, or an unknown size is not what it was taken for
+    full = np.broadcast_to(entry, spread)
     made = np.moveaxis(full, lost, range(len(lost))).reshape(front + shape)
     for axis in pixels:
         first = made.take([0], axis + len(lost))

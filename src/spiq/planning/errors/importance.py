@@ -10,8 +10,8 @@ they grow alike where the signal is alike. In ResNet-20, white noise would under
 input a thousand times against one at the end. Rounded pixels of the input are the exception: their
 errors are white, while images are not.)
 
-What an operator without statistics reads - attention, Pow, TopK, LSTM, the body of an If - counts
-as an output of the network: an error there is taken relative to the power of what is read. Nobody
+What an operator without statistics reads - NonMaxSuppression, LSTM, the body of an If - counts as
+an output of the network: an error there is taken relative to the power of what is read. Nobody
 knows what the operator makes of it, but without that all before it would seem not to matter.
 """
 
@@ -65,7 +65,8 @@ def importance_of(
     return importance
 
 
-_MIXES = frozenset({"MatMul", "Softmax"})
+_MIXES = frozenset({"GridSample", "MatMul", "ReduceMax", "ReduceMin", "RoiAlign", "ScatterElements",
+                    "ScatterND", "Softmax", "TopK"})  # fmt: skip
 """Operators through which errors are taken to pass as the signal does, though they have a rule."""
 
 _SIZES = frozenset({"Shape", "Size"})

@@ -14,6 +14,7 @@ from spiq.stats.rules.movement import MOVEMENT
 from spiq.stats.rules.norms import NORMS
 from spiq.stats.rules.pooling import POOLING
 from spiq.stats.rules.products import PRODUCTS
+from spiq.stats.rules.selection import SELECTION
 from spiq.stats.rules.types import Rule
 
 RULES: dict[str, Rule] = {
@@ -24,5 +25,6 @@ RULES: dict[str, Rule] = {
     **NORMS,
     **POOLING,
     **PRODUCTS,
+    **SELECTION,
     **MASKS,  # of operators that have a rule above, for what masks
 }

@@ -1,0 +1,27 @@
+"""Heads of attention that lie beside the batch, as in BoTNet: end to end with an open batch."""
+
+import numpy as np
+import pytest
+
+from small_networks import bn, build, images_for, norm, run, trained, whole
+from spiq import Config, quantize
+from spiq.runtime.snr import snr_db
+
+
+@pytest.mark.end_to_end
+def test_maps_are_cut_into_heads_and_joined_again() -> None:
+    """(B, 4 x 8, 16, 16) -> (4 B, 8, 256) -> (B, 4 x 8, 16, 16), of unknown B."""
+    body = (
+        f"[c] c = Conv<pads=[1,1,1,1]>(x, w1) {bn('c', 'n')}[r] r = Relu(n) "
+        "[h] h = Reshape(r, heads) [t] t = Transpose<perm=[0,2,1]>(h) "
+        "[l] l = MatMul(t, h) [s] s = Softmax<axis=-1>(l) [v] v = MatMul(s, t) "
+        "[u] u = Transpose<perm=[0,2,1]>(v) [m] m = Reshape(u, maps) [y] y = Conv(m, w2)"
+    )
+    heads, maps = whole(-1, 8, 256), whole(-1, 32, 16, 16)
+    weights = {"w1": (32, 3, 3, 3), "w2": (8, 32, 1, 1), **norm("n", 32)}
+    model = trained(build(body, heads=heads, maps=maps, **weights))
+    result = quantize(model, Config(input_range=((-2.118, 2.640),)))
+    assert not [layer.name for layer in result.report.float_layers if layer.parameters]
+    feed = images_for(model)
+    assert snr_db(run(model, feed)["y"], run(result.model, feed)["y"]) > 20
+    assert np.isfinite(result.report.snr_db["y"])
