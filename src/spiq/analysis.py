@@ -14,6 +14,7 @@ import onnx_ir as ir
 
 from spiq.config import Config
 from spiq.errors import WARNING as WARNING
+from spiq.graph.query import weight_nodes
 from spiq.io.images import listed
 from spiq.methods import METHODS
 from spiq.passes.equalize import equalize
@@ -114,7 +115,7 @@ def analyse(
     if METHODS[config.method].equalizes:
         prepared = equalize(prepared)
         measured = measure(prepared, inputs)
-    noted = (*notes, *_gaps(measured))
+    noted = (*notes, *_gaps(prepared.model.graph, measured))
     return Analysis(prepared, measured, told.ends, noted, images, sizes)
 
 
@@ -199,13 +200,16 @@ def _doubts(
     return [WARNING + doubt for doubt in doubts]
 
 
-def _gaps(measured: Measured) -> list[str]:
-    """Say behind which operators nothing is known."""
+def _gaps(graph: ir.Graph, measured: Measured) -> list[str]:
+    """Say behind which operators nothing is known, or no more than what was observed."""
     unknown = measured.unknown
     if not unknown:
         return []
     more = " and others" if len(unknown) > _LISTED else ""
-    return [
-        f"no statistics rule for {', '.join(unknown[:_LISTED])}{more}: layers behind it stay in "
-        "float until the next BatchNorm"
-    ]
+    ended = any(node.inputs[0] not in measured.stats for node in weight_nodes(graph))
+    result = (
+        "layers behind it stay in float until the next BatchNorm"
+        if ended
+        else "what layers behind it read was observed"
+    )
+    return [f"no statistics rule for {', '.join(unknown[:_LISTED])}{more}: {result}"]

@@ -238,6 +238,10 @@ TOKENS = {"x": ((IMAGES, 100), TOKEN)}
 STEPS = {"a": np.linspace(-1, 3, 100, dtype=np.float32), "b": weights(100)}
 
 NORMS = [
+    layer("maps", "y = MeanVarianceNormalization<axes=[0,2,3]>(x)"),
+    Case(
+        "channels", "y = MeanVarianceNormalization<axes=[1]>(x)", {"x": (LOGITS, LOGIT)}, 0.05, 0.05
+    ),
     layer("a map", "y = InstanceNormalization(x, a, b)", a=floats(1, 2, 0, -1), b=weights(4)),
     # The deviation of all is taken as a constant, which holds for many.
     Case("rows", "y = LayerNormalization(x, a, b)", TOKENS, 0.07, 0.07, constants=STEPS),
@@ -343,6 +347,8 @@ MOVEMENT = [
     layer("space", "y = Unsqueeze(x, a)", FLAT_ROWS, ROWS, a=whole(-1, -2)),
 ]
 
+SPACE = {"a": whole(2, 3)}
+
 POOLING = [
     layer("2x2", "y = AveragePool<kernel_shape=[2,2], strides=[2,2]>(x)"),
     layer("padding left out", "y = AveragePool<kernel_shape=[3,3], pads=[1,1,1,1]>(x)"),
@@ -382,6 +388,23 @@ POOLING = [
         {"x": (POINTS, WIDE)},
         constants={"a": whole(1)},
     ),
+    Case(
+        "channels",
+        "y = ReduceL2(x, a)",
+        {"x": (LOGITS, LOGIT)},
+        2e-2,
+        2e-2,
+        constants={"a": whole(1)},
+    ),
+    Case(
+        "space",
+        "y = ReduceL2<keepdims=0>(x, a)",
+        {"x": (IMAGE, WIDE)},
+        0.05,
+        0.05,
+        constants=SPACE,
+        correlation=FAR_CORRELATION,
+    ),
     layer("nearest", "y = Resize(x, , s)", s=floats(1, 1, 2, 2)),
     # Interpolation averages neighbours; the rule takes pixels as they are.
     layer("linear", 'y = Resize<mode="linear">(x, , s)', s=floats(1, 1, 2, 2), std=0.2),
@@ -390,7 +413,6 @@ POOLING = [
     Case("space", "y = Softmax<axis=3>(x)", {"x": (IMAGE, CALM)}, 1e-3, 0.14, correlation=0),
 ]
 
-SPACE = {"a": whole(2, 3)}
 PLACES = (
     "g = Slice(x, zero, two, one) t = Transpose<perm=[0,2,3,1]>(g) p = Clip(t, lo, hi) "
     'y = GridSample<mode="{}", padding_mode="border">(x, p)'

@@ -90,6 +90,7 @@ def settled(model: ir.Model, *, where: str) -> ir.Model:
     Raises:
         UnsupportedError: The converter fails, or what it made computes something else.
     """
+    _state_axes(model)
     version = model.opset_imports[""]
     wanted = min(max(version, WANTED), NEWEST)
     if version == wanted:
@@ -116,6 +117,13 @@ def settled(model: ir.Model, *, where: str) -> ir.Model:
     if not _RELIABLE <= version <= NEWEST:
         _compare(model, newer, where)
     return newer
+
+
+def _state_axes(model: ir.Model) -> None:
+    """Write out the default of an attribute without which onnx's own shape inference fails."""
+    for node in model.graph.all_nodes():
+        if node.op_type == "MeanVarianceNormalization" and not node.domain:
+            node.attributes.setdefault("axes", ir.AttrInt64s("axes", [0, 2, 3]))
 
 
 def _state_places(model: ir.Model) -> None:

@@ -2,7 +2,8 @@
 
 Images have them second, tokens last, heads of attention in two axes. Conv, Gemm and batch
 normalization have them second, a matrix product where its right operand has them; Transpose and
-Reshape move them, an operator on single numbers keeps those of whatever it reads.
+Reshape move them, an operator on single numbers keeps those of whatever it reads. Where what makes
+a tensor does not tell (a branch, a loop), what reads it does.
 """
 
 from collections.abc import Callable, Sequence
@@ -27,7 +28,10 @@ def channel_axes(graph: ir.Graph) -> dict[ir.Value, Axes]:
         for value in node.outputs:
             size = rank(value)
             axes = _axes_of(node, known) if size is not None and size > 1 else None
-            if axes is not None and all(axis < (size or 0) for axis in axes):
+            if axes is not None and any(axis >= (size or 0) for axis in axes):
+                axes = None
+            axes = _as_read(value) if axes is None else axes
+            if axes is not None:
                 found[value] = axes
     return found
 
@@ -48,6 +52,19 @@ def _axes_of(node: ir.Node, known: list[Axes | None]) -> Axes | None:
     if rule is not None:
         return None if first is None else rule(node, first)
     return _of_all(node, known)
+
+
+def _as_read(value: ir.Value) -> Axes | None:
+    """Return the axes along which a convolution or a matrix takes channels of this tensor."""
+    size = rank(value)
+    for node in value.consumers():
+        if node.domain != "" or node.inputs[0] is not value:
+            continue
+        if node.op_type in ("Conv", "ConvTranspose"):
+            return (1,)
+        if node.op_type == "MatMul" and is_constant(node.inputs[1]) and size and size > 1:
+            return (size - 1,)
+    return None
 
 
 def _transposed(node: ir.Node, axes: Axes) -> Axes:

@@ -65,8 +65,8 @@ def importance_of(
     return importance
 
 
-_MIXES = frozenset({"GridSample", "MatMul", "ReduceMax", "ReduceMin", "RoiAlign", "ScatterElements",
-                    "ScatterND", "Softmax", "TopK"})  # fmt: skip
+_MIXES = frozenset({"GridSample", "MatMul", "ReduceL2", "ReduceMax", "ReduceMin", "RoiAlign",
+                    "ScatterElements", "ScatterND", "Softmax", "TopK"})  # fmt: skip
 """Operators through which errors are taken to pass as the signal does, though they have a rule."""
 
 _SIZES = frozenset({"Shape", "Size"})

@@ -15,7 +15,7 @@ import math
 import numpy as np
 import onnx_ir as ir
 
-from spiq.graph.query import constant, dims, rank
+from spiq.graph.query import constant, dims, ints, rank
 from spiq.stats.channel import Array, ChannelStats, stats
 from spiq.stats.rules.types import Inputs, Rule, times
 
@@ -104,6 +104,15 @@ def instance_norm(node: ir.Node, inputs: Inputs) -> list[ChannelStats] | None:
     return [stats(b, a**2)]
 
 
+def standardized(node: ir.Node, inputs: Inputs) -> list[ChannelStats] | None:
+    """MeanVarianceNormalization: N(0, 1) whatever comes in, over all that is taken together."""
+    x = inputs[0]
+    if x is None:
+        return None
+    axes = tuple(axis % x.mean.ndim for axis in ints(node, "axes", [0, 2, 3]))
+    return [normalized(x, axes, _count(node, axes))]
+
+
 def unit_length(node: ir.Node, inputs: Inputs) -> list[ChannelStats] | None:
     """LpNormalization along one axis: no element is further from 0 than 1."""
     x = inputs[0]
@@ -122,5 +131,6 @@ NORMS: dict[str, Rule] = {
     "InstanceNormalization": instance_norm,
     "LayerNormalization": layer_norm,
     "LpNormalization": unit_length,
+    "MeanVarianceNormalization": standardized,
     "RMSNormalization": layer_norm,
 }

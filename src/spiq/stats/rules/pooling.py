@@ -4,6 +4,8 @@ The mean of n pixels of pairwise correlation r has variance v ((1 - r)/n + r). T
 such pixels is taken as that of n normal ones of variance (1 - r) v around a common part r v.
 """
 
+import math
+
 import numpy as np
 import onnx_ir as ir
 
@@ -81,6 +83,32 @@ def reduce_sum(node: ir.Node, inputs: Inputs) -> list[ChannelStats] | None:
         return None
     x, count = mean[0], float(np.prod(known))
     return [stats(x.mean * count, x.var * count**2, x.low * count, x.high * count)]
+
+
+def reduce_norm(node: ir.Node, inputs: Inputs) -> list[ChannelStats] | None:
+    """ReduceL2: the root of s, a sum of x^2 over n pixels of correlation r, and over channels.
+
+    Of normal x, Cov[x_i^2, x_j^2] = 2 r^2 Var[x]^2 + 4 r E[x]^2 Var[x]. To second order sqrt(s) has
+    the mean m = sqrt(E[s] - Var[s]/(4 E[s])) and the variance E[s] - m^2.
+    """
+    x, shape, axes = inputs[0], dims(node.inputs[0]), reduced_axes(node)
+    if x is None or shape is None or axes is None or len(shape) != x.mean.ndim:
+        return None
+    sizes = [shape[axis] for axis in axes if x.layout[axis] == 1]
+    n = float(math.prod(size for size in sizes if size is not None))
+    if None in sizes:
+        return None
+    r, keep = FAR_CORRELATION, node.attributes.get_int("keepdims", 1) == 1
+    far = np.maximum(np.abs(x.low), np.abs(x.high)) ** 2
+    near = np.where(x.low * x.high > 0, np.minimum(np.abs(x.low), np.abs(x.high)), 0.0) ** 2
+    spread = 2 * x.var**2 * (1 + (n - 1) * r**2) + 4 * x.mean**2 * x.var * (1 + (n - 1) * r)
+
+    s, var, low, high = (
+        np.asarray(n * array.sum(axes, keepdims=keep))
+        for array in (x.second_moment, spread, near, far)
+    )
+    centre = np.maximum(s - var / (4 * np.maximum(s, 1e-300)), 0.0)
+    return [stats(np.sqrt(centre), s - centre, np.sqrt(low), np.sqrt(high))]
 
 
 def reduced_axes(node: ir.Node) -> tuple[int, ...] | None:
@@ -165,6 +193,7 @@ POOLING: dict[str, Rule] = {
     "GlobalMaxPool": max_pool,
     "LRN": local_response,
     "MaxPool": max_pool,
+    "ReduceL2": reduce_norm,
     "ReduceMean": reduce_mean,
     "ReduceSum": reduce_sum,
     "Resize": resize,
