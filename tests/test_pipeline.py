@@ -542,7 +542,7 @@ def test_the_float_model_is_not_overwritten_by_accident(tmp_path: Path) -> None:
 
 
 def test_behind_an_operator_without_a_rule_tensors_are_observed() -> None:
-    model = plain(body=STEM + "[odd] s = Sin(r) " + TAIL.replace("(r,", "(s,"))
+    model = plain(body=STEM + "[odd] s = Asinh(r) " + TAIL.replace("(r,", "(s,"))
     report = good(model, layers=2).report
     assert any("observed on synthetic images" in note for note in report.notes)
     assert not report.float_layers

@@ -189,9 +189,9 @@ def test_stated_shapes_count_only_where_nothing_is_known() -> None:
     for name in ("a", "b"):
         info = helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, ["N", 7, 7, 7])
         model.graph.value_info.append(info)
-    graph = read(model).graph
-    take_stated(graph)
-    values = {value.name: value for node in graph for value in node.outputs}
+    made = read(model)
+    take_stated(made)
+    values = {value.name: value for node in made.graph for value in node.outputs}
     assert list(values["a"].shape or ())[1:] == [16, 6, 6]
     assert list(values["b"].shape or ())[1:] == [7, 7, 7]
 

@@ -56,7 +56,7 @@ def test_the_graph_is_left_as_it_was() -> None:
 
 def test_a_network_is_observed_behind_an_operator_without_a_rule() -> None:
     """Statistics used to end there until the next BatchNorm, and its layers stayed in float."""
-    body = f"c = Conv(x, w) {bn('c', 'n')} e = Sin(n) r = Relu(e) y = Conv(r, v)"
+    body = f"c = Conv(x, w) {bn('c', 'n')} e = Asinh(n) r = Relu(e) y = Conv(r, v)"
     model = build(body, w=(8, 3, 3, 3), v=(4, 8, 3, 3), **norm("n", 8))
     assert {value.name for value in missing(prepare(read(model)))} == {"r", "y"}
     result = spiq.quantize(model, Config(input_range=((-2, 2),)))

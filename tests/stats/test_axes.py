@@ -20,6 +20,9 @@ IMAGE = "float[1,6,4,4] x"
         ("f = Reshape(x, flat) t = Transpose<perm=[0,2,1]>(f) y = Reshape(t, heads)", (2, 3)),
         ("y = Reshape(x, groups)", (1,)),
         ("g = Reshape(x, groups) n = Relu(g) y = Reshape(n, back)", (1,)),
+        ("g = Reshape(x, one) n = Mul(g, g) y = Reshape(n, back)", (1,)),
+        ("u = Unsqueeze(x, second) y = Squeeze(u, second)", (1,)),
+        ("u = Unsqueeze(x, second) y = Relu(u)", (2,)),
         ("t = Transpose<perm=[0,2,3,1]>(x) y = MatMul(t, w)", (3,)),
         ("t = Transpose<perm=[0,2,3,1]>(x) y = LayerNormalization(t, six)", (3,)),
         ("t = Transpose<perm=[0,2,3,1]>(x) y = Add(t, six)", (3,)),
@@ -33,12 +36,46 @@ IMAGE = "float[1,6,4,4] x"
 def test_axes_of_channels(body: str, axes: tuple[int, ...]) -> None:
     known = {
         "flat": whole(1, 6, 16), "heads": whole(1, 16, 2, 3), "w": (6, 5), "space": whole(1, 2),
-        "groups": whole(1, 2, 48), "back": whole(1, 6, 4, 4),
+        "groups": whole(1, 2, 48), "one": whole(1, 1, 96), "second": whole(1),
+        "back": whole(1, 6, 4, 4),
         "six": floats(*range(6)), "first": np.array(0, np.int64),
     }  # fmt: skip
     used = {name: value for name, value in known.items() if f" {name})" in body}
     graph = read(build(body, inputs=IMAGE, opset=18, **used)).graph
     assert channel_axes(graph).get(graph.outputs[0]) == axes
+
+
+OPEN = "float[N,8,16,16] x"
+
+
+@pytest.mark.parametrize(
+    ("body", "axes"),
+    [
+        ("g = Reshape(x, heads) y = Transpose<perm=[0,1,3,2]>(g)", (1, 3)),
+        ("g = Reshape(x, heads) t = Transpose<perm=[0,1,3,2]>(g) y = Reshape(t, maps)", (3,)),
+        ("g = Reshape(x, stack) y = Relu(g)", None),
+        ("g = Reshape(x, stack) y = Reshape(g, back)", (1,)),
+        ("k = Less(x, zero) z = Cast<to=1>(k) y = Conv(z, v)", (1,)),
+    ],
+)
+def test_heads_beside_an_open_batch_are_alike(body: str, axes: tuple[int, ...] | None) -> None:
+    known = {
+        "heads": whole(0, 2, 4, 256), "maps": whole(-1, 16, 16, 4), "stack": whole(-1, 4, 256),
+        "back": whole(-1, 8, 16, 16), "zero": floats(0), "v": (4, 8, 1, 1),
+    }  # fmt: skip
+    used = {name: value for name, value in known.items() if f" {name})" in body}
+    graph = read(build(body, inputs=OPEN, opset=18, **used)).graph
+    assert channel_axes(graph).get(graph.outputs[0]) == axes
+
+
+def test_what_a_branch_makes_is_told_by_what_reads_it() -> None:
+    then = "a () => (float[1,8,16,16] p) { p = Relu(x) }"
+    other = "b () => (float[1,8,16,16] q) { q = Neg(x) }"
+    body = f"o = If(k) <then_branch = {then}, else_branch = {other}> y = Conv(o, v)"
+    inputs = "float[1,8,16,16] x, bool k"
+    graph = read(build(body, inputs=inputs, v=(4, 8, 1, 1), opset=18)).graph
+    axes = {value.name: own for value, own in channel_axes(graph).items()}
+    assert axes["o"] == (1,)
 
 
 def test_rows_of_an_embedding_are_tokens() -> None:

@@ -7,6 +7,7 @@ the passes are done, for sizes that nothing else tells.
 """
 
 import logging
+from collections.abc import Mapping
 
 import onnx
 import onnx_ir as ir
@@ -106,21 +107,43 @@ def _set_aside(graph: ir.Graph) -> None:
     """Keep what the file states of each value beside it, once; its rank stays."""
     if _STATED in graph.meta:
         return
-    stated: dict[str | None, ir.Shape] = {}
+    stated: dict[str, ir.Shape] = {}
     for value in (value for node in graph for value in node.outputs):
         if value.shape:
-            stated[value.name] = value.shape
+            stated[value.name or ""] = value.shape
             value.shape = ir.Shape([None] * len(value.shape))
     graph.meta[_STATED] = stated
 
 
-def take_stated(graph: ir.Graph) -> None:
-    """Let what the file states stand for sizes that are not inferred, in place."""
-    stated = graph.meta.pop(_STATED, {})
+def take_stated(model: ir.Model) -> None:
+    """Let what the file states stand for sizes that are not inferred, in place.
+
+    And what follows from it: exporters state the result of an operation, and not of each node that
+    it is made of.
+    """
+    stated = model.graph.meta.pop(_STATED, {})
+    taken = _filled(model.graph, stated)
+    if not taken:
+        return
+    try:
+        found = inferred(skeleton(model)).graph.value_info
+    except _FAILURES as error:  # what is stated contradicts itself
+        _log.info("nothing follows from what is stated: %s", error)
+        return
+    shapes = {info.name: ir.serde.deserialize_type_proto_for_shape(info.type) for info in found}
+    _filled(model.graph, {name: shape for name, shape in shapes.items() if shape is not None})
+
+
+def _filled(graph: ir.Graph, shapes: Mapping[str, ir.Shape]) -> int:
+    """Fill unknown sizes of values by these shapes, in place; return how many values changed."""
+    changed = 0
     for value in (value for node in graph for value in node.outputs):
-        shape = stated.get(value.name)
+        shape = shapes.get(value.name or "")
         if shape is not None and value.shape is not None and len(shape) == len(value.shape):
-            value.shape = ir.Shape([_size(*pair) for pair in zip(value.shape, shape, strict=True)])
+            sizes = [_size(*pair) for pair in zip(value.shape, shape, strict=True)]
+            changed += sizes != list(value.shape)
+            value.shape = ir.Shape(sizes)
+    return changed
 
 
 def _size(inferred: Size, stated: Size) -> Size:

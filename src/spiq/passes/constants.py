@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
 
-from spiq.graph.edit import initializer, remove_unused
+from spiq.graph.edit import initializer, remove_unused, replace
 from spiq.graph.query import constant, dims, is_constant, where
 from spiq.graph.shapes import infer
 
@@ -41,11 +41,31 @@ def resolve_shapes(model: ir.Model) -> int:
     nothing changes.
     """
     total = 0
-    while changed := fold_constants(model) + static_reshapes(model):
+    while changed := fold_constants(model) + static_reshapes(model) + sizes_in_lists(model):
         total += changed
         remove_unused(model.graph)
         infer(model)
     return total
+
+
+def sizes_in_lists(model: ir.Model) -> int:
+    """Write a Reshape of one size to a list of it as Unsqueeze.
+
+    ONNX's inference follows sizes through that and not through a Reshape; PyTorch's exporter makes
+    its lists of sizes so, and all behind an open batch would be unknown.
+    """
+    changed = 0
+    for node in model.graph:
+        if node.op_type != "Reshape" or node.domain != "" or dims(node.inputs[0]) != []:
+            continue
+        target, size = constant(node.inputs[1]), node.inputs[0]
+        if target is None or size is None or size.dtype != ir.DataType.INT64:
+            continue
+        if target.shape == (1,):
+            axes = initializer(model.graph, f"{node.outputs[0].name}_axes", np.zeros(1, np.int64))
+            replace(node, ir.node("Unsqueeze", [size, axes], name=node.name))
+            changed += 1
+    return changed
 
 
 def static_reshapes(model: ir.Model) -> int:

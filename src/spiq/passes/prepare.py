@@ -28,11 +28,13 @@ from spiq.passes.products import scale_products
 from spiq.passes.sequences import plain_splits
 from spiq.passes.stacks import stacks_as_tensors
 from spiq.passes.tokens import token_layers
+from spiq.passes.turns import plain_turns
 
 PASSES = (
     frozen_norms,
     resolve_shapes,
     plain_splits,
+    plain_turns,
     plain_constants,
     drop_noops,
     explicit_pads,
@@ -80,7 +82,7 @@ def prepare(model: ir.Model) -> Prepared:
     norms = fold_batchnorm(model, lambda value, stated: moments.append((value, stated)))
     dense_heads(model)
     remove_unused(model.graph)
-    take_stated(model.graph)
+    take_stated(model)
     _refuse_without_layers(model.graph)
     stated = {
         value.name: found

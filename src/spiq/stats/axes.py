@@ -17,6 +17,11 @@ Axes = tuple[int, ...]
 Size = int | None
 
 _SECOND = frozenset({"BatchNormalization", "Conv", "ConvTranspose", "Gemm"})
+_KEEPS_PLACES = frozenset({"Add", "Cast", "InstanceNormalization", "LayerNormalization", "Mul",
+                           "RMSNormalization", "Sub"})  # fmt: skip
+_STEPS = 6
+"""Operators whose output is laid out as what they read first, and how many are looked past."""
+
 _NORMS = frozenset({"LayerNormalization", "RMSNormalization"})
 
 
@@ -28,6 +33,8 @@ def channel_axes(graph: ir.Graph) -> dict[ir.Value, Axes]:
         for value in node.outputs:
             size = rank(value)
             axes = _axes_of(node, known) if size is not None and size > 1 else None
+            if node.op_type == "Reshape" and (origin := _restored(node)) is not None:
+                axes = found.get(origin, axes)
             if axes is not None and any(axis >= (size or 0) for axis in axes):
                 axes = None
             axes = _as_read(value) if axes is None else axes
@@ -52,6 +59,25 @@ def _axes_of(node: ir.Node, known: list[Axes | None]) -> Axes | None:
     if rule is not None:
         return None if first is None else rule(node, first)
     return _of_all(node, known)
+
+
+def _restored(node: ir.Node) -> ir.Value | None:
+    """Return the tensor whose shape a Reshape restores, behind another one and steps in between.
+
+    As of a GroupNorm, which sees (N, C, H, W) as (N, G, C H W / G): channels are where they were.
+    """
+    value, after = node.inputs[0], dims(node.outputs[0])
+    for _ in range(_STEPS):
+        producer = value.producer() if value is not None else None
+        if producer is None or producer.domain != "":
+            return None
+        if producer.op_type == "Reshape":
+            before = producer.inputs[0]
+            return before if dims(before) == after and (after or [0]).count(None) <= 1 else None
+        if producer.op_type not in _KEEPS_PLACES:
+            return None
+        value = producer.inputs[0]
+    return None
 
 
 def _as_read(value: ir.Value) -> Axes | None:
@@ -80,13 +106,18 @@ def _reshaped(node: ir.Node, axes: Axes) -> Axes | None:
         return None
     found: list[int] = []
     old = new = 0
+    lost = False
     for theirs, ours in groups:
         inside = [axis - old for axis in axes if old <= axis < old + len(theirs)]
         wide = [place for place, size in enumerate(ours) if size != 1]
-        if any(theirs[axis] != 1 for axis in inside):
+        if not any(theirs[axis] != 1 for axis in inside):
+            pass
+        elif old == 0 and theirs[0] is None:  # beside an open batch, as heads: all alike from here
+            lost = True
+        else:
             found += [new + place for place in (wide[:1] if _led(theirs, ours, inside) else wide)]
         old, new = old + len(theirs), new + len(ours)
-    return tuple(found)
+    return None if lost and not found else tuple(found)
 
 
 def _led(theirs: Sequence[Size], ours: Sequence[Size], inside: Sequence[int]) -> bool:
@@ -151,8 +182,29 @@ def _of_all(node: ir.Node, known: list[Axes | None]) -> Axes | None:
     return tuple(sorted(found)) if any(axes is not None for axes in known) else None
 
 
+def _without(node: ir.Node, axes: Axes) -> Axes | None:
+    """Squeeze, by axes that are given."""
+    gone, size = constant(node.inputs[1]) if len(node.inputs) > 1 else None, rank(node.inputs[0])
+    if gone is None or size is None:
+        return _reshaped(node, axes)
+    lost = {int(axis) % size for axis in gone.reshape(-1)}
+    return tuple(axis - sum(other < axis for other in lost) for axis in axes if axis not in lost)
+
+
+def _with_more(node: ir.Node, axes: Axes) -> Axes | None:
+    """Unsqueeze, by axes that are given."""
+    new, size = constant(node.inputs[1]), rank(node.outputs[0])
+    if new is None or size is None:
+        return _reshaped(node, axes)
+    added = {int(axis) % size for axis in new.reshape(-1)}
+    old = [axis for axis in range(size) if axis not in added]
+    return tuple(old[axis] for axis in axes)
+
+
 _RULES: dict[str, Callable[[ir.Node, Axes], Axes | None]] = {
-    **dict.fromkeys(("Flatten", "Reshape", "Squeeze", "Unsqueeze"), _reshaped),
+    **dict.fromkeys(("Flatten", "Reshape"), _reshaped),
     "Gather": _gathered,
+    "Squeeze": _without,
     "Transpose": _transposed,
+    "Unsqueeze": _with_more,
 }

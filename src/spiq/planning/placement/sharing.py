@@ -160,7 +160,5 @@ def _joined(node: ir.Node, ids: dict[ir.Value, Ids], placement: Placement) -> li
     maps = route(node, layouts) or mixture(node, layouts)
     assert maps is not None
     flat = np.concatenate([array.reshape(-1) for array in inputs])
-    return [
-        (flat[entry[entry != ZERO]], np.broadcast_to(array, entry.shape)[entry != ZERO])
-        for entry, array in zip(maps, outputs, strict=True)
-    ]
+    pairs = [np.broadcast_arrays(*both) for both in zip(maps, outputs, strict=True)]
+    return [(flat[entry[entry != ZERO]], array[entry != ZERO]) for entry, array in pairs]

@@ -246,8 +246,17 @@ def negated(x: ChannelStats) -> ChannelStats:
     return stats(-x.mean, x.var, -x.high, -x.low)
 
 
+def wave(node: ir.Node, inputs: Inputs) -> list[ChannelStats] | None:
+    """Sin and Cos, which rise and fall: never beyond 1."""
+    if inputs[0] is None:
+        return None
+    mean, var = expectation(np.sin if node.op_type == "Sin" else np.cos, inputs[0])
+    return [stats(mean, var, -1.0, 1.0)]
+
+
 ACTIVATIONS: dict[str, Rule] = {
     **dict.fromkeys(FUNCTIONS, elementwise),
+    **dict.fromkeys(("Cos", "Sin"), wave),
     "Neg": negate,
     "Softmax": softmax,
 }

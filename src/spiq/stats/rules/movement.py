@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import onnx_ir as ir
 
-from spiq.graph.query import constant, dims
+from spiq.graph.query import constant, dims, is_float
 from spiq.stats.channel import ChannelStats, stats
 from spiq.stats.maps import Map
 from spiq.stats.movers import MOVERS, space_from
@@ -98,4 +98,12 @@ def cast(node: ir.Node, inputs: Inputs) -> list[ChannelStats] | None:
     return [replace(known)] if known is not None and to in (1, 10, 11, 16) else None
 
 
-MOVEMENT: dict[str, Rule] = {**dict.fromkeys(MOVERS, move), "Pad": pad, "Cast": cast}
+def cast_like(node: ir.Node, inputs: Inputs) -> list[ChannelStats] | None:
+    """CastLike, to another float type: as Cast."""
+    known = inputs[0]
+    return [replace(known)] if known is not None and is_float(node.outputs[0]) else None
+
+
+MOVEMENT: dict[str, Rule] = {
+    **dict.fromkeys(MOVERS, move), "Pad": pad, "Cast": cast, "CastLike": cast_like
+}  # fmt: skip
