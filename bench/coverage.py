@@ -5,6 +5,9 @@
     readme    torch.onnx.export with optimize=False, which keeps it
     static    onnxruntime's quantize_static of the default file, 32 pictures, for comparison
 
+The two in the middle are left out where there is no BatchNorm; of each of torchvision's families
+one member is measured every way, the others by spiq.torch alone.
+
 Per network and way: kernels and share of multiply-accumulates on integers, as the runtime's
 profile has them; signal-to-noise ratio of the worst output on 16 pictures that nothing was chosen
 by, the mean over pictures removed; seconds of CPU; peak memory of the process; or what it ended
@@ -28,7 +31,7 @@ import sys
 import time
 import traceback
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -43,6 +46,10 @@ from coverage_networks import CALIBRATION, MEASURED, Built, Network
 
 NAME = "coverage"
 WAYS = ("torch", "default", "readme", "static")
+FOLDING = ("default", "readme")
+"""Ways that differ only where there is a BatchNorm to fold."""
+
+NOT_KEPT = ("readme", "spiq_readme", "spiq_default")
 PATIENCE = 420.0
 """Seconds that a network may take."""
 
@@ -67,7 +74,7 @@ class Measurement:
         (self.folder / "entry.json").write_text(json.dumps(self.entry))
 
 
-def child(network: Network, folder: Path, ways: Iterable[str]) -> None:
+def child(network: Network, folder: Path, ways: Sequence[str]) -> None:
     """Measure a network; what is known lies in `folder`/entry.json after each step."""
     import torch
 
@@ -83,21 +90,23 @@ def child(network: Network, folder: Path, ways: Iterable[str]) -> None:
 
     steps: dict[str, Callable[[Measurement], Row]] = {
         "torch": _by_module,
-        "readme": _by_readme,
         "default": _by_default,
+        "readme": _by_readme,
         "static": _static,
     }
-    with_files = any(way != "torch" for way in ways)
-    for way in ("torch", *(["export"] if with_files else []), *("default", "readme", "static")):
-        if way not in ways and way != "export":
-            continue
+    if not coverage_networks.has_batchnorm(built.module):
+        ways = [way for way in ways if way not in FOLDING]
+    for way in (x for x in steps if x in ways):
+        if way != "torch" and "export" not in entry:
+            entry["at"] = "export"
+            found.write()
+            entry["export"] = _export(found)
         entry["at"] = way
         found.write()
-        if way == "export":
-            entry["export"] = _export(found)
-        else:
-            entry["ways"][way] = _guarded(steps[way], found)
-        found.write()
+        entry["ways"][way] = _guarded(steps[way], found)
+    for name in NOT_KEPT:
+        for path in folder.glob(f"{name}.onnx*"):
+            path.unlink()
     entry["at"] = "end"
     found.write()
 
@@ -316,7 +325,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("networks", nargs="*", metavar="NETWORK", help="parts of names")
     parser.add_argument("--models", type=Path, default=common.MODELS / NAME)
-    parser.add_argument("--ways", nargs="+", choices=WAYS, default=WAYS)
+    parser.add_argument("--ways", nargs="+", choices=WAYS, default=list(WAYS))
     parser.add_argument("--again", action="store_true", help="also what is there already")
     parser.add_argument("--latency", action="store_true", help="time what was made")
     parser.add_argument("--child", type=Path, help=argparse.SUPPRESS)
@@ -337,7 +346,8 @@ def main() -> None:
         elif there and not options.again:
             continue
         else:
-            entry = measure(network, options.models, options.ways)
+            ways = options.ways if network.full else ["torch"]
+            entry = measure(network, options.models, ways)
             print(line(network.key, entry), flush=True)
         common.record(NAME, network.key, entry)
 

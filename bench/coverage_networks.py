@@ -4,14 +4,16 @@ Nothing is downloaded. Weights are normal with rows of unequal norm, gammas spre
 and, of LayerNorm and its like, one in 64 five times as large, as trained transformers have them;
 betas, biases, tokens and tables of positions are normal, factors of residual branches neither 0
 nor 1e-6. Then the statistics of every BatchNorm are made true: the network is shown dead leaves
-with nothing but BatchNorm in training mode. Weights that a norm or a softmax makes of it are not
-those of a trained network; a trained one is easier or harder to quantize by some decibels.
+with nothing but BatchNorm in training mode. A random network with BatchNorm in front of a ReLU is
+chaotic, it multiplies errors by pi / (pi - 1) a layer (Yang et al., "A Mean Field Theory of Batch
+Normalization", ICLR 2019), and trained ones are not: so betas lie around 0.6 and not 0. Even so,
+ratios to the error tell two ways of quantizing apart, and not how good a trained network would be.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -43,9 +45,9 @@ SMALL = (
     "levit_128s", "lowformer_b0", "mambaout_femto", "maxvit_rmlp_pico_rw_256",
     "maxxvit_rmlp_nano_rw_256", "mixer_s32_224", "mixnet_s", "mnasnet_small", "mobilenetv2_035",
     "mobilenetv3_small_050", "mobilenetv4_conv_small_035", "mobileone_s0", "mobilevit_xxs",
-    "mobilevitv2_050", "mvitv2_tiny", "naflexvit_base_patch16_gap", "nest_tiny",
+    "mobilevitv2_050", "mvitv2_tiny", "nest_tiny",
     "nextvit_small", "nf_regnet_b0", "nf_resnet26", "nfnet_l0", "pit_ti_224",
-    "poolformerv2_s12", "pvt_v2_b0", "qwen3_vit_88m", "rdnet_tiny", "regnetx_002",
+    "poolformerv2_s12", "pvt_v2_b0", "rdnet_tiny", "regnetx_002",
     "regnety_002", "repghostnet_050", "repvgg_a0", "repvit_m0_9", "res2net50_14w_8s",
     "resmlp_12_224", "resnest14d", "resnet10t", "resnetv2_18", "resnetv2_50x1_bit",
     "rexnet_100", "selecsls42b", "sequencer2d_s", "shvit_s1", "skresnet18", "starnet_s050",
@@ -58,7 +60,27 @@ SMALL = (
 )  # fmt: skip
 """Small members of timm's families."""
 
+FULL = frozenset(
+    {
+        *("alexnet", "convnext_tiny", "deeplabv3_mobilenet_v3_large", "densenet121"),
+        *("efficientnet_b0", "efficientnet_v2_s", "fcn_resnet50", "googlenet", "inception_v3"),
+        *("lraspp_mobilenet_v3_large", "maxvit_t", "mnasnet0_5", "mobilenet_v2", "r3d_18"),
+        *("mobilenet_v3_small", "regnet_x_400mf", "regnet_y_400mf", "resnet18", "vgg11"),
+        *("resnext50_32x4d", "shufflenet_v2_x0_5", "squeezenet1_1", "swin3d_t", "swin_t"),
+        *("swin_v2_t", "vgg11_bn", "vit_b_32", "wide_resnet50_2"),
+    }
+)
+"""Members of torchvision's families that are measured every way; others by spiq.torch alone."""
+
 LEFT_OUT = {
+    "convnext_large": "198 million weights",
+    "efficientnet_v2_l": "119 million weights",
+    "regnet_x_32gf": "108 million weights",
+    "regnet_y_32gf": "145 million weights",
+    "vgg13": "as VGG-11 and VGG-19, 133 million weights",
+    "vgg16": "as VGG-11 and VGG-19, 138 million weights",
+    "vit_l": "304 million weights",
+    "wide_resnet101_2": "127 million weights",
     "regnet_y_128gf": "645 million weights",
     "vit_h_14": "633 million weights",
     "quantized": "quantized already",
@@ -70,16 +92,20 @@ LEFT_OUT = {
 
 @dataclass(frozen=True)
 class Network:
-    """One network: where it comes from, and what its input is."""
+    """One network: where it comes from, and its name there."""
 
     source: str
     name: str
-    options: dict[str, Any] = field(default_factory=dict)
 
     @property
     def key(self) -> str:
         """Its name in the results."""
         return f"{self.source}/{self.name}"
+
+    @property
+    def full(self) -> bool:
+        """Whether it is measured every way."""
+        return self.source == "timm" or self.name in FULL
 
 
 @dataclass(frozen=True)
@@ -148,7 +174,7 @@ def _timm(name: str) -> Built:
     module = timm.create_model(name, pretrained=False).eval()
     known = module.pretrained_cfg
     size = known["input_size"]
-    if not known.get("fixed_input_size") and _has_batchnorm(module):
+    if not known.get("fixed_input_size") and has_batchnorm(module):
         try:
             with torch.no_grad():
                 module(torch.zeros(2, 3, CONV_SIZE, CONV_SIZE))
@@ -187,7 +213,8 @@ def _detector(builder: Any, name: str) -> Built:
     return Built(module, (3, size, size), (0.0,) * 3, (1.0,) * 3, listed=True)
 
 
-def _has_batchnorm(module: nn.Module) -> bool:
+def has_batchnorm(module: nn.Module) -> bool:
+    """Whether exporters have anything to fold."""
     return any(isinstance(x, nn.modules.batchnorm._BatchNorm) for x in module.modules())
 
 
@@ -208,17 +235,18 @@ def _spread(module: nn.Module, generator: torch.Generator) -> None:
             if not isinstance(part, nn.modules.batchnorm._BatchNorm):
                 weight[torch.randperm(len(weight), generator=generator)[: len(weight) // 64]] *= 5
             bias_spread = 0.3
+            centre = 0.6 if isinstance(part, nn.modules.batchnorm._BatchNorm) else 0.0
         elif isinstance(part, nn.Linear | nn.Conv1d | nn.Conv2d | nn.Conv3d):
             taps = weight[0].numel()
             rows = torch.exp(0.2 * torch.randn(len(weight), generator=generator))
             gain = 2**0.5 if weight.ndim > 2 else 1.0
             rows = rows.reshape(-1, *[1] * (weight.ndim - 1))
             weight.copy_(gain / taps**0.5 * normal(weight) * rows)
-            bias_spread = 0.1
+            bias_spread, centre = 0.1, 0.0
         else:
             continue
         if bias is not None:
-            bias.copy_(bias_spread * normal(bias))
+            bias.copy_(centre + bias_spread * normal(bias))
         done |= {id(x) for x in (weight, bias)}
     for name, other in module.named_parameters():
         if id(other) not in done:
