@@ -50,6 +50,8 @@ class Config:
         timing: Whether to time the result beside the float network, about a second, and (at 8
             bits) to give back to float what is faster there. What is given back depends on the
             machine; without, the same options give the same bytes everywhere.
+        prefer: ``speed``, ``balanced`` or ``accuracy``: how much time may be paid, 0, 3 or 30 % of
+            the least, to give back to float what loses most.
 
     Raises:
         ConfigError: A value is out of range, or two of them contradict each other.
@@ -70,10 +72,12 @@ class Config:
     input_order: str = "RGB"
     images: str | os.PathLike[str] | None = None
     timing: bool = True
+    prefer: str = "balanced"
 
     def __post_init__(self) -> None:
         _one_of("method", self.method, METHODS)
         _one_of("target", self.target, TARGETS)
+        _one_of("prefer", self.prefer, ("speed", "balanced", "accuracy"))
         _between("weight_bits", self.weight_bits, 2, 8)
         _between("activation_bits", self.activation_bits, 3, 8)
         if self.first_last_bits is not None:

@@ -8,7 +8,7 @@
 import os
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -26,6 +26,7 @@ from spiq.methods import METHODS
 from spiq.planning.choose.decide import choose, make_plan, placed
 from spiq.planning.choose.mixed import bits_per_weight, packed_bytes
 from spiq.planning.choose.structure import structure_of
+from spiq.planning.errors.expected import ExpectedError, expected_errors
 from spiq.planning.errors.importance import importance_of
 from spiq.planning.placement.values import Placement
 from spiq.planning.plan.resolve import resolve
@@ -36,7 +37,7 @@ from spiq.rewrite import rewrite
 from spiq.rewriting.rounding import ROUNDINGS
 from spiq.run import Run, begun
 from spiq.runtime.verify import verify
-from spiq.speed import Made, no_slower
+from spiq.speed import SLACK, Made, no_slower
 from spiq.stats.sidecar import Statistics
 from spiq.targets import TARGETS
 
@@ -80,31 +81,40 @@ def quantize(
     """
     config = config or Config()
     with begun(model, progress or silent, statistics) as run:
-        made = _quantized(run, config, {})
-        if not config.timing:
-            return made.quantized
-        run.tell("time")
-        again = partial(_quantized, run, config) if config.gives_back else None
-        return no_slower(run.original[0], made, again)
+        if config.timing:
+            timed = _timed(run, config)
+            if timed is not None:
+                return timed
+        return _quantized(run, config, {}).quantized
 
 
-def _quantized(run: Run, config: Config, kept: Mapping[str, str]) -> Made:
+def _timed(run: Run, config: Config) -> Quantized | None:
+    """Quantize what is faster, or little slower and more exact; None where that cannot be told."""
+    gives_back = config.gives_back
+    made = _quantized(run, config, {}, relieve=not gives_back)
+    run.tell("time")
+    again = partial(_quantized, run, config, relieve=False) if gives_back else None
+    return no_slower(run.original[0], made, again, SLACK[config.prefer])
+
+
+def _quantized(run: Run, config: Config, kept: Mapping[str, str], *, relieve: bool = True) -> Made:
     """Quantize with the nodes in ``kept`` in float, and those besides that the runtime refuses."""
     for _ in range(_TRIES - 1):
         try:
-            return _tried(run, config, kept)
+            return _tried(run, config, kept, relieve)
         except VerificationError as error:
             more = {name: why for name, why in error.nodes.items() if name not in kept}
             if not more:
                 raise
             kept = {**kept, **more}
-    return _tried(run, config, kept)
+    return _tried(run, config, kept, relieve)
 
 
-def _tried(run: Run, config: Config, kept: Mapping[str, str]) -> Made:
+def _tried(run: Run, config: Config, kept: Mapping[str, str], relieve: bool) -> Made:
     model_hash, analysis = _learn(run, config)
     run.compare(analysis)
-    return _carry_out(_decide(run, config, model_hash, analysis, kept), run)
+    decided = _decide(run, config, model_hash, analysis, kept, relieve=relieve)
+    return _carry_out(decided, run)
 
 
 _TRIES = 4
@@ -176,11 +186,15 @@ def apply(
 
 @dataclass(frozen=True)
 class _Decided:
-    """What is to be done to a network: the plan, the placement that it is for, what is known."""
+    """What is to be done to a network: the plan, the placement that it is for, and what is known.
+
+    Where it matters, what each layer is expected to lose, too.
+    """
 
     plan: Plan
     placement: Placement
     analysis: Analysis
+    errors: Mapping[str, ExpectedError] = field(default_factory=dict)
 
     @property
     def model(self) -> ir.Model:
@@ -201,12 +215,14 @@ def _decide(
     model_hash: str,
     analysis: Analysis,
     kept: Mapping[str, str] | None = None,
+    *,
+    relieve: bool = True,
 ) -> _Decided:
     """Place and plan, with the nodes in ``kept`` in float."""
     run.tell("plan")
     graph, measured = analysis.graph, analysis.measured
     importance = importance_of(graph, measured)
-    chosen = choose(graph, measured, config, kept, importance)
+    chosen = choose(graph, measured, config, kept, importance, relieve=relieve)
     made = make_plan(
         graph,
         measured,
@@ -216,13 +232,17 @@ def _decide(
         version=__version__,
         notes=analysis.notes,
     )
+    if not relieve:
+        errors = expected_errors(graph, measured, made, chosen.placement, importance)
+        return _Decided(made, chosen.placement, analysis, errors)
     return _Decided(made, chosen.placement, analysis)
 
 
 def _carry_out(decided: _Decided, run: Run) -> Made:
     """Take the second half of the way: rewrite, emit and verify."""
     plan, resolved = decided.plan, resolve(decided.plan, decided.placement)
-    structure = structure_of(decided.model.graph, decided.placement)
+    expected = {name: error.total for name, error in decided.errors.items()}
+    structure = structure_of(decided.model.graph, decided.placement, expected)
     layers = layer_results(decided.model.graph, decided.analysis.measured, plan)
     mean_bits = bits_per_weight(decided.model.graph, plan)
     packed = packed_bytes(decided.model.graph, plan)

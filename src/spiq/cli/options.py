@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 QUANTIZATION = (
     "method", "weight_bits", "activation_bits", "first_last_bits", "bits_per_weight", "max_bytes",
     "target", "exclude", "input_range", "input_mean", "input_std",
-    "input_size", "input_order", "images", "card", "timing",
+    "input_size", "input_order", "images", "card", "timing", "prefer",
 )  # fmt: skip
 """Names of the options that say how to quantize; :func:`config` reads them."""
 
@@ -38,6 +38,15 @@ Timing = Annotated[
         help="Time the result, and give back to float what is faster there, on this machine "
         "(the default).",
         show_default=False,
+    ),
+]
+
+Prefer = Annotated[
+    str,
+    typer.Option(
+        metavar="NAME",
+        help="speed, balanced or accuracy: how much time, 0, 3 or 30 %, may go to layers in float "
+        "that lose most on integers.",
     ),
 ]
 
@@ -188,6 +197,7 @@ def config(context: typer.Context) -> "Config":
         input_size=extent(options["input_size"]),
         input_order=seen_as.input_order,
         images=options["images"],
+        prefer=options.get("prefer", "balanced"),
         **({} if options.get("timing") is None else {"timing": options["timing"]}),
     )
 

@@ -53,6 +53,7 @@ def quantize(
     ] = None,
     allow_import: options.AllowImport = False,
     timing: options.Timing = None,
+    prefer: options.Prefer = "balanced",
     save_plan: Annotated[
         Path | None, typer.Option(metavar="PLAN.json", help="Write what was decided, too.")
     ] = None,

@@ -1,6 +1,6 @@
 """What is faster in float goes back to float, conversions counted."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import product
 
@@ -16,12 +16,12 @@ TO_INTEGERS, TO_FLOAT = 9 + 0.52e-3 * ELEMENTS, 6 + 0.73e-3 * ELEMENTS
 """Microseconds to quantize and to dequantize a tensor of these networks."""
 
 
-def chain(*weights: int) -> Structure:
-    """Layers in a row, of so many weights: a, b, c, ..."""
+def chain(*weights: int, errors: Sequence[float] = ()) -> Structure:
+    """Layers in a row, of so many weights and so much expected error: a, b, c, ..."""
     names = "abcdefgh"[: len(weights)]
     operators = tuple(
-        Operator(name, True, True, count, (f"{name}_out",))
-        for name, count in zip(names, weights, strict=True)
+        Operator(name, True, True, count, error, (f"{name}_out",))
+        for name, count, error in zip(names, weights, errors or weights, strict=True)
     )
     last = len(names) - 1
     between = (Tensor(n, (n + 1,), False, ELEMENTS) for n in range(last))
@@ -50,6 +50,15 @@ def test_an_island_stays_on_integers_where_conversions_cost_more_than_it_loses()
     assert given_back(structure, times(structure, [900, 10, 900], [50, 10 + lost, 50])) == []
     lost = 1.1 * (TO_INTEGERS + TO_FLOAT) + 10
     assert given_back(structure, times(structure, [900, 10, 900], [50, 10 + lost, 50])) == ["b"]
+
+
+def test_what_loses_most_goes_back_where_that_costs_little() -> None:
+    structure = chain(10, 10, 10, 1000, errors=(0.90, 0.02, 0.05, 0.03))
+    measured = times(structure, [60, 60, 60, 60], [50, 50, 50, 50])
+    now = 4 * 50 + TO_INTEGERS + TO_FLOAT
+    assert given_back(structure, measured, slack=9 / now) == []
+    assert given_back(structure, measured, slack=11 / now) == ["a"]
+    assert given_back(structure, measured, slack=31 / now) == ["a", "b", "c"]
 
 
 def test_half_of_the_weights_stay_however_slow() -> None:
@@ -87,7 +96,7 @@ def test_the_cut_is_the_best_of_all_choices(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_what_one_kernel_does_together_moves_together() -> None:
     layers = chain(10, 1000)
-    relu = Operator("r", True, False, 0, ("r_out",))
+    relu = Operator("r", True, False, 0, 0.0, ("r_out",))
     operators = (layers.operators[0], relu, layers.operators[1])
     ends = [(None, (0,), False), (0, (1,), False), (1, (2,), False), (2, (), True)]
     structure = Structure(operators, tuple(Tensor(*end, ELEMENTS) for end in ends))

@@ -67,6 +67,8 @@ def choose(
     config: Config,
     kept: Mapping[str, str] | None = None,
     importance: Importance | None = None,
+    *,
+    relieve: bool = True,
 ) -> Choices:
     """Decide what runs on integers, and how each tensor is stored.
 
@@ -79,6 +81,7 @@ def choose(
         config: The options.
         kept: Names of nodes that have to stay in float besides, and why.
         importance: That of the network's tensors, where it is worked out already.
+        relieve: Whether layers may be left in float for accuracy.
 
     Raises:
         ConfigError: A pattern of ``exclude`` matches no layer, or no bits are few enough for
@@ -89,10 +92,8 @@ def choose(
         importance = importance_of(graph, measured)
 
     found = _chosen(graph, measured, config, exclude, importance)
-    if not METHODS[config.method].relieves or not has_layers(found.placement):
-        return found
-    spared = relieved(graph, found.placement, found.costs)
-    if not spared:
+    relieve = relieve and METHODS[config.method].relieves and has_layers(found.placement)
+    if not relieve or not (spared := relieved(graph, found.placement, found.costs)):
         return found
     return _chosen(graph, measured, config, exclude | spared, importance, found.decided)
 

@@ -9,7 +9,8 @@ is a minimum cut: integers on the side of the source, float on that of the sink,
     each reader -> b, b -> operator                the tensor is quantized
 
 where an edge without a time cannot be cut, nor can that of an operator that has to stay in float.
-Operators that one kernel does together are one.
+Operators that one kernel does together are one. What an operator on integers adds to the error at
+the outputs has a price in time: the highest at which the network takes no longer than is allowed.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,8 +21,8 @@ import numpy as np
 from spiq.planning.choose.structure import Structure
 from spiq.planning.placement.components import Ids, components
 
-WORTH = 0.95
-"""What counts as faster at all."""
+WORTH, BETTER = 0.95, 0.8
+"""What counts as faster at all, and as less error."""
 
 _KEPT = 0.5
 """Part of the weights that stay on integers, largest layers first: a small file is wanted, too."""
@@ -41,15 +42,39 @@ class Measured:
     elements: Mapping[str, int]
 
 
-def given_back(structure: Structure, measured: Measured) -> list[str]:
-    """Return the layers that are to go back to float, by name; none if that is no faster.
+def given_back(structure: Structure, measured: Measured, slack: float = 0.0) -> list[str]:
+    """Return the layers that are to go back to float, by name; none where that gains nothing.
 
     At least half of the weights stay on integers.
+
+    Args:
+        structure: How the network hangs together.
+        measured: What its operators take.
+        slack: How much of the least time may be paid for accuracy.
     """
     network = _network(structure, measured)
-    chosen = network.cut()
+    chosen = _within(network, (1 + slack) * network.seconds(network.cut()))
     faster = network.seconds(chosen) < WORTH * network.seconds(network.now)
-    return network.changed(chosen) if faster else []
+    better = network.error(chosen) < BETTER * network.error(network.now)
+    return network.changed(chosen) if faster or better else []
+
+
+def _within(network: "_Network", seconds: float) -> frozenset[int]:
+    """Return the choice that costs the least error of those that take no longer than that."""
+    best, low, high = network.cut(), 0.0, _DEAREST * seconds
+    for _ in range(_HALVINGS):
+        price = (low + high) / 2
+        chosen = network.cut(price)
+        if network.seconds(chosen) <= seconds:
+            best, low = chosen, price
+        else:
+            high = price
+    return best
+
+
+_DEAREST, _HALVINGS = 8.0, 14
+"""All error expected is worth so many times the whole network's time at most; and steps of the
+search for what it is worth."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +85,7 @@ class _Unit:
     in_float: float
     on_integers: float
     weights: int
+    error: float
     movable: bool
 
 
@@ -114,15 +140,21 @@ class _Network:
         )
         return sum(kernels) + sum(_conversions(one, chosen) for one in self.crossings)
 
-    def cut(self) -> frozenset[int]:
-        """Return the choice of least time."""
+    def error(self, chosen: frozenset[int]) -> float:
+        """Return what of the error expected so far would be left."""
+        total = sum(unit.error for unit in self.units) or 1.0
+        return sum(self.units[number].error for number in chosen) / total
+
+    def cut(self, price: float = 0.0) -> frozenset[int]:
+        """Return the choice of least time, where all error expected costs ``price`` seconds."""
         import networkx as nx  # type: ignore[import-untyped]  # a fifth of a second
 
         kept, graph = self.kept, nx.DiGraph()
         graph.add_nodes_from((_INTEGER, _FLOAT))
         for number, unit in enumerate(self.units):
             in_float = {} if number in kept else {"capacity": _whole(unit.in_float)}
-            on_integers = {"capacity": _whole(unit.on_integers)} if unit.movable else {}
+            cost = unit.on_integers + price * self.error(frozenset([number]))
+            on_integers = {"capacity": _whole(cost)} if unit.movable else {}
             graph.add_edge(_INTEGER, number, **in_float)
             graph.add_edge(number, _FLOAT, **on_integers)
         for number, one in enumerate(self.crossings):
@@ -182,8 +214,9 @@ def _unit(structure: Structure, measured: Measured, members: tuple[int, ...]) ->
         # a kernel whose name tells nothing: neither side is to win by that
         in_float = on_integers = max(in_float, on_integers)
     weights = sum(one.weights for one in operators)
+    error = sum(one.error for one in operators)
     movable = all(one.on_integers for one in operators)
-    return _Unit(members, in_float, on_integers, weights, movable)
+    return _Unit(members, in_float, on_integers, weights, error, movable)
 
 
 def _crossings(

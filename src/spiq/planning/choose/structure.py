@@ -6,7 +6,7 @@ they write.
 
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import onnx_ir as ir
@@ -24,6 +24,7 @@ class Operator:
         on_integers: Whether it runs on integers, or is absorbed.
         is_layer: Whether it can be left in float by name.
         weights: How many it multiplies by.
+        error: What it is expected to add at the outputs on integers, beside their signal.
         outputs: Names of what it writes.
     """
 
@@ -31,6 +32,7 @@ class Operator:
     on_integers: bool
     is_layer: bool
     weights: int
+    error: float
     outputs: tuple[str, ...]
 
 
@@ -59,8 +61,14 @@ class Structure:
     tensors: tuple[Tensor, ...]
 
 
-def structure_of(graph: ir.Graph, placement: Placement) -> Structure:
-    """Note how a prepared network hangs together, before it is rewritten."""
+def structure_of(graph: ir.Graph, placement: Placement, errors: Mapping[str, float]) -> Structure:
+    """Note how a prepared network hangs together, before it is rewritten.
+
+    Args:
+        graph: The network.
+        placement: What runs on integers.
+        errors: What layers are expected to add at the outputs, by name.
+    """
     numbers = {node: number for number, node in enumerate(graph)}
     operators = tuple(
         Operator(
@@ -68,6 +76,7 @@ def structure_of(graph: ir.Graph, placement: Placement) -> Structure:
             node in placement.integer or node in placement.absorbed,
             node in placement.integer and (is_layer(node) or is_product(node)),
             _weights(node),
+            errors.get(str(node.name), 0.0),
             tuple(str(value.name) for value in node.outputs),
         )
         for node in graph
