@@ -101,11 +101,11 @@ def parser(description: str) -> argparse.ArgumentParser:
     return made
 
 
-def quantize(network: Network, row: str, models: Path) -> Path:
+def quantize(network: Network, row: str, models: Path, *, timing: bool = True) -> Path:
     """Quantize with spiq, always anew; the path of the model."""
     path = models / network.name / f"{row}.onnx"
     path.parent.mkdir(parents=True, exist_ok=True)
-    config = Config(method=METHODS[row], input_range=network.input_range())
+    config = Config(method=METHODS[row], input_range=network.input_range(), timing=timing)
     pipeline.quantize(network.path, config).save(path)
     return path
 

@@ -64,13 +64,14 @@ def mutant(seed: int, index: int, given: list[victims.Victim]) -> mutations.Muta
 def attempt(damaged: victims.Victim, folder: Path) -> tuple[str, str]:
     """Quantize one file here; return how it ended, and the message or where it was raised."""
     from spiq import pipeline
+    from spiq.config import Config
     from spiq.errors import SpiqError
 
     path = victims.stored(damaged, folder)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error")
-            pipeline.quantize(path)
+            pipeline.quantize(path, Config(timing=False))
     except SpiqError as error:
         message = str(error)
         return ("refused" if message and "\n" not in message else "message"), message

@@ -64,6 +64,7 @@ def main() -> None:
     weight_bits, activation_bits = map(int, re.fullmatch(r"W(\d)A(\d)", arguments.bits).groups())
     for network in common.select(common.zoo(), arguments.networks or DEFAULT):
         config = Config(
+            timing=False,
             weight_bits=weight_bits,
             activation_bits=activation_bits,
             input_range=network.input_range(),
