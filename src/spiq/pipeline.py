@@ -242,7 +242,8 @@ def _carry_out(decided: _Decided, run: Run) -> Made:
     """Take the second half of the way: rewrite, emit and verify."""
     plan, resolved = decided.plan, resolve(decided.plan, decided.placement)
     expected = {name: error.total for name, error in decided.errors.items()}
-    structure = structure_of(decided.model.graph, decided.placement, expected)
+    following = decided.analysis.prepared.next_names
+    structure = structure_of(decided.model.graph, decided.placement, expected, following)
     layers = layer_results(decided.model.graph, decided.analysis.measured, plan)
     mean_bits = bits_per_weight(decided.model.graph, plan)
     packed = packed_bytes(decided.model.graph, plan)

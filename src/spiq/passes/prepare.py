@@ -4,14 +4,15 @@ The function of the network stays as it is. What each BatchNormalization states 
 and output is recorded before the node is folded away.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from types import MappingProxyType
 
 import onnx_ir as ir
 
 from spiq.errors import UnsupportedError
 from spiq.graph.edit import remove_unused
-from spiq.graph.query import layer_nodes
+from spiq.graph.query import layer_nodes, sole_consumer
 from spiq.graph.shapes import take_stated
 from spiq.passes.batchnorm import Moments, Norm, fold_batchnorm
 from spiq.passes.bounds import merge_bounds
@@ -61,11 +62,14 @@ class Prepared:
         model: The network, BatchNormalization folded.
         stated: Moments per channel that normalization layers state, by value name.
         norms: The BatchNormalizations as they were before folding, those whose input is left.
+        next_names: What came next of each tensor that one operator read, by name, as the network
+            was given: some of these operators are gone.
     """
 
     model: ir.Model
     stated: MappingProxyType[str, Moments]
     norms: tuple[Norm, ...] = ()
+    next_names: Mapping[str, str] = field(default_factory=dict)
 
 
 def prepare(model: ir.Model) -> Prepared:
@@ -75,6 +79,7 @@ def prepare(model: ir.Model) -> Prepared:
         UnsupportedError: The network has no layer that could be quantized.
     """
     _name_nodes(model.graph)
+    following = _next_names(model.graph)
     for step in PASSES:
         step(model)
     _refuse_without_layers(model.graph)
@@ -90,7 +95,16 @@ def prepare(model: ir.Model) -> Prepared:
         if value.name is not None and value.graph is model.graph
     }
     left = tuple(norm for norm in norms if norm.value.graph is model.graph)
-    return Prepared(model, MappingProxyType(stated), left)
+    return Prepared(model, MappingProxyType(stated), left, following)
+
+
+def _next_names(graph: ir.Graph) -> dict[str, str]:
+    return {
+        str(value.name): str(after.outputs[0].name)
+        for node in graph
+        for value in node.outputs
+        if (after := sole_consumer(value)) is not None and after.outputs
+    }
 
 
 def _refuse_without_layers(graph: ir.Graph) -> None:

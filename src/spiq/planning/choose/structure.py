@@ -7,7 +7,7 @@ they write.
 import math
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import onnx_ir as ir
 
@@ -55,19 +55,34 @@ class Tensor:
 
 @dataclass(frozen=True)
 class Structure:
-    """How a network hangs together, and what of it runs on integers."""
+    """How a network hangs together, and what of it runs on integers.
+
+    Attributes:
+        operators: Its operators, in order.
+        tensors: What lies between them.
+        next_names: For tensors of the network as it was given that one operator reads, the name of
+            what that writes: preparing takes operators away, and the runtime may name a kernel
+            after one of them.
+    """
 
     operators: tuple[Operator, ...]
     tensors: tuple[Tensor, ...]
+    next_names: Mapping[str, str] = field(default_factory=dict)
 
 
-def structure_of(graph: ir.Graph, placement: Placement, errors: Mapping[str, float]) -> Structure:
+def structure_of(
+    graph: ir.Graph,
+    placement: Placement,
+    errors: Mapping[str, float],
+    next_names: Mapping[str, str],
+) -> Structure:
     """Note how a prepared network hangs together, before it is rewritten.
 
     Args:
         graph: The network.
         placement: What runs on integers.
         errors: What layers are expected to add at the outputs, by name.
+        next_names: Those of :class:`spiq.passes.prepare.Prepared`.
     """
     numbers = {node: number for number, node in enumerate(graph)}
     operators = tuple(
@@ -91,7 +106,7 @@ def structure_of(graph: ir.Graph, placement: Placement, errors: Mapping[str, flo
         )
         for value in values
     )
-    return Structure(operators, tensors)
+    return Structure(operators, tensors, next_names)
 
 
 def _weights(node: ir.Node) -> int:
@@ -117,10 +132,20 @@ def owners(structure: Structure, kernels: Iterable[str]) -> dict[str, str]:
     """
     written = {name: one.name for one in structure.operators for name in one.outputs}
     named = written | {one.name: one.name for one in structure.operators}
-    found = {}
-    for kernel in kernels:
+
+    def owner(kernel: str) -> str | None:
         plain = _NUMBERED.sub("", kernel)
-        owner = named.get(plain) or named.get(_ENDINGS.sub("", plain))
-        if owner is not None:
-            found[kernel] = owner
-    return found
+        if plain in named:
+            return named[plain]
+        name: str | None = _ENDINGS.sub("", plain)
+        for _ in range(_GONE):
+            if name is None or name in named:
+                break
+            name = structure.next_names.get(name)
+        return None if name is None else named.get(name)
+
+    return {kernel: found for kernel in kernels if (found := owner(kernel)) is not None}
+
+
+_GONE = 4
+"""Operators in a row that preparing may take away."""
