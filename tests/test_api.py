@@ -24,6 +24,7 @@ def test_names_are_sorted_and_all_there_are() -> None:
         "compare",
         "evaluate",
         "inspect",
+        "pareto",
         "plan",
         "quantize",
     ]

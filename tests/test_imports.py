@@ -52,7 +52,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "demo": BASE | {"pipeline", "evaluation"},
     "cli": BASE
     | {"io", "stats", "planning.plan", "runtime", "analysis", "inspection", "quantized"}
-    | {"pipeline", "torch", "evaluation", "sweep", "demo"},
+    | {"speed", "pipeline", "torch", "evaluation", "sweep", "demo"},
 }
 
 

@@ -11,6 +11,7 @@ import spiq
 from small_networks import bn, build, norm, trained
 from spiq import speed
 from spiq.config import Config
+from spiq.errors import ConfigError
 from spiq.planning.choose.give_back import Measured
 from spiq.planning.choose.structure import Structure
 from spiq.runtime.timing import Latency
@@ -111,3 +112,19 @@ def test_the_real_thing_runs() -> None:
     image = np.zeros((1, 3, SIDE, SIDE), np.float32)
     assert result.run({"x": image})["y"].shape == (1, 8, SIDE, SIDE)
     assert replace(result.report, latency=None).quantized_layers >= 1
+
+
+def test_pareto_trades_time_for_accuracy() -> None:
+    found = spiq.pareto(network())
+    assert found.on_integers.in_float == () and found.on_integers.error == pytest.approx(1)
+    errors = [point.error for point in found.points]
+    assert errors == sorted(errors, reverse=True)
+    least = found.points[0].ms
+    for point in found.points:
+        assert point.ms <= (1 + point.slack) * least * 1.0001
+        assert set(point.in_float) < {"a", "b", "c"}
+
+
+def test_pareto_is_for_eight_bits() -> None:
+    with pytest.raises(ConfigError, match="at 8 bits"):
+        spiq.pareto(network(), Config(weight_bits=4))

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from spiq.evaluation import evaluate
     from spiq.inspection.compare import compare
     from spiq.inspection.inspect import inspect
-    from spiq.pipeline import apply, plan, quantize
+    from spiq.pipeline import apply, pareto, plan, quantize
     from spiq.planning.plan.values import Plan
     from spiq.quantized import Quantized
     from spiq.stats.sidecar import Statistics
@@ -35,6 +35,7 @@ __all__ = [
     "compare",
     "evaluate",
     "inspect",
+    "pareto",
     "plan",
     "quantize",
 ]
@@ -49,6 +50,7 @@ _HOMES = {
     "compare": "spiq.inspection.compare",
     "evaluate": "spiq.evaluation",
     "inspect": "spiq.inspection.inspect",
+    "pareto": "spiq.pipeline",
     "plan": "spiq.pipeline",
     "quantize": "spiq.pipeline",
 }

@@ -17,7 +17,7 @@ import onnx_ir as ir
 from spiq import __version__
 from spiq.analysis import Analysis, Progress, analyse, silent
 from spiq.config import Config
-from spiq.errors import WARNING, VerificationError
+from spiq.errors import WARNING, ConfigError, VerificationError
 from spiq.graph.fingerprint import fingerprint
 from spiq.inspection.layers import layer_results
 from spiq.io.read import beside
@@ -37,7 +37,8 @@ from spiq.rewrite import rewrite
 from spiq.rewriting.rounding import ROUNDINGS
 from spiq.run import Run, begun
 from spiq.runtime.verify import verify
-from spiq.speed import SLACK, Made, no_slower
+from spiq.speed import SLACK, Made, ParetoResult, no_slower
+from spiq.speed import pareto as costs_of_accuracy
 from spiq.stats.sidecar import Statistics
 from spiq.targets import TARGETS
 
@@ -184,12 +185,35 @@ def apply(
         return _carry_out(_Decided(followed, placement, analysis), run).quantized
 
 
+def pareto(
+    model: "Source",
+    config: Config | None = None,
+    *,
+    statistics: Statistics | None = None,
+    progress: Progress | None = None,
+) -> ParetoResult:
+    """Work out what accuracy costs in time on this machine: arguments as for :func:`quantize`.
+
+    >>> import spiq
+    >>> from spiq.demo import model_path
+    >>> spiq.pareto(model_path()).points[0].slack
+    0.0
+
+    Raises:
+        ConfigError: The options are not those of 8 bits by method ``spiq``.
+    """
+    config = config or Config()
+    if not config.gives_back:
+        raise ConfigError("what is better in float is worked out for the method spiq at 8 bits")
+    with begun(model, progress or silent, statistics) as run:
+        made = _quantized(run, config, {}, relieve=False)
+        run.tell("time")
+        return costs_of_accuracy(run.original[0], made)
+
+
 @dataclass(frozen=True)
 class _Decided:
-    """What is to be done to a network: the plan, the placement that it is for, and what is known.
-
-    Where it matters, what each layer is expected to lose, too.
-    """
+    """What is to be done to a network, what is known of it, and at times what layers may lose."""
 
     plan: Plan
     placement: Placement

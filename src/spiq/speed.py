@@ -9,7 +9,7 @@ again so. What comes out is timed, too, and taken unless it is clearly slower.
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
-from spiq.planning.choose.give_back import Measured, given_back
+from spiq.planning.choose.give_back import Measured, Point, front, given_back
 from spiq.planning.choose.structure import Structure, owners
 from spiq.quantized import Quantized
 from spiq.runtime.session import session
@@ -60,12 +60,13 @@ def no_slower(
             stay as it is.
         slack: How much of the least time may be paid for accuracy.
     """
-    opened = session(network, optimize=False)
-    feeds = synthetic_inputs(opened, images=1, size=made.sizes.compare)
+    feeds = _one_image(network, made)
     found, results = race([network, made.quantized.model], feeds, seconds=SECONDS), [made]
     if found[0].float_ms < _TINY_MS:
         return None
-    back = _slower_on_integers(network, made, feeds, slack) if again is not None else []
+    back = []
+    if again is not None:
+        back = given_back(made.structure, _measured(network, made, feeds), slack)
     if again is not None and back:
         results.append(again(dict.fromkeys(back, REASON)))
         files = [one.quantized.model for one in results]
@@ -77,19 +78,56 @@ def no_slower(
     return replace(chosen, report=replace(chosen.report, latency=found[best]))
 
 
-def _slower_on_integers(
-    network: bytes | str, made: Made, feeds: Tensors, slack: float
-) -> list[str]:
-    """Return the layers that are better in float, by name."""
+@dataclass(frozen=True, kw_only=True)
+class ParetoResult:
+    """What accuracy costs: choices of what runs on integers, the fastest first.
+
+    Attributes:
+        float_ms: The time of the float network, of its kernels alone.
+        on_integers: All on integers.
+        points: The most exact choice for each share of the least time that may be paid.
+    """
+
+    float_ms: float
+    on_integers: Point
+    points: tuple[Point, ...]
+
+
+SLACKS = (0.0, 0.03, 0.1, 0.2, 0.3, 0.5, 1.0)
+"""How much of the least time may be paid."""
+
+
+def pareto(network: bytes | str, made: Made) -> ParetoResult:
+    """Work out what accuracy costs, from the time of every kernel, in float and on integers.
+
+    Args:
+        network: The float network.
+        made: What was made of it, all on integers.
+    """
+    measured = _measured(network, made, _one_image(network, made))
+    all_of_it, points = front(made.structure, measured, SLACKS)
+    return ParetoResult(
+        float_ms=1e3 * sum(measured.in_float.values()),
+        on_integers=all_of_it,
+        points=tuple(points),
+    )
+
+
+def _one_image(network: bytes | str, made: Made) -> Tensors:
+    opened = session(network, optimize=False)
+    return synthetic_inputs(opened, images=1, size=made.sizes.compare)
+
+
+def _measured(network: bytes | str, made: Made, feeds: Tensors) -> Measured:
+    """Time every kernel of both networks."""
     structure = made.structure
     in_float = kernel_times(network, feeds, seconds=SECONDS)
     on_integers = kernel_times(made.quantized.model, feeds, seconds=SECONDS)
-    measured = Measured(
+    return Measured(
         _by_operator(structure, in_float),
         _by_operator(structure, on_integers),
         _elements(structure, in_float) | _elements(structure, on_integers),
     )
-    return given_back(structure, measured, slack)
 
 
 def _by_operator(structure: Structure, kernels: Mapping[str, KernelTime]) -> dict[str, float]:

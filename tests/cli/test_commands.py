@@ -206,3 +206,10 @@ def test_latency_is_measured_and_said(
     assert found["low"] <= found["ratio"] <= found["high"]
     silent = json.loads(done(capsys, "quantize", model, "-o", out, "--no-timing", "--json"))
     assert silent["latency"] is None
+
+
+def test_pareto_names_what_is_preferred(model: Path, capsys: Capture) -> None:
+    page = done(capsys, "pareto", model)
+    assert all(name in page for name in ("all on integers", "speed", "balanced", "accuracy"))
+    found = json.loads(done(capsys, "pareto", model, "--json"))
+    assert found["points"][0]["slack"] == 0 and found["on_integers"]["in_float"] == []

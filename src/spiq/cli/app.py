@@ -14,6 +14,7 @@ from spiq.cli.demo import demo
 from spiq.cli.evaluate import evaluate
 from spiq.cli.inspect import inspect
 from spiq.cli.output import complain, drop_stdout, one_line
+from spiq.cli.pareto import pareto
 from spiq.cli.plan import app as plan
 from spiq.cli.quantize import quantize
 from spiq.cli.streams import FAILED, UNPRINTED
@@ -37,6 +38,7 @@ app.command("inspect")(inspect)
 app.command("eval")(evaluate)
 app.command("bench")(bench)
 app.command("sweep")(sweep)
+app.command("pareto")(pareto)
 app.command("demo")(demo)
 app.add_typer(plan, name="plan")
 app.add_typer(card, name="card")

@@ -13,7 +13,7 @@ Operators that one kernel does together are one. What an operator on integers ad
 the outputs has a price in time: the highest at which the network takes no longer than is allowed.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -57,6 +57,44 @@ def given_back(structure: Structure, measured: Measured, slack: float = 0.0) -> 
     faster = network.seconds(chosen) < WORTH * network.seconds(network.now)
     better = network.error(chosen) < BETTER * network.error(network.now)
     return network.changed(chosen) if faster or better else []
+
+
+@dataclass(frozen=True, kw_only=True)
+class Point:
+    """A choice of what runs on integers.
+
+    Attributes:
+        slack: How much of the least time is paid for accuracy.
+        ms: The time that it is expected to take, of the kernels alone.
+        error: What is left of the error that is expected with all on integers.
+        in_float: Layers that go back to float, by name.
+    """
+
+    slack: float
+    ms: float
+    error: float
+    in_float: tuple[str, ...]
+
+
+def front(
+    structure: Structure, measured: Measured, slacks: Iterable[float]
+) -> tuple[Point, list[Point]]:
+    """Return all on integers, and the most exact choice within each slack.
+
+    Args:
+        structure: How the network hangs together.
+        measured: What its operators take.
+        slacks: How much of the least time may be paid for accuracy.
+    """
+    network = _network(structure, measured)
+    least = network.seconds(network.cut())
+
+    def point(slack: float, chosen: frozenset[int]) -> Point:
+        seconds, left = network.seconds(chosen), tuple(network.changed(chosen))
+        return Point(slack=slack, ms=1e3 * seconds, error=network.error(chosen), in_float=left)
+
+    found = [point(slack, _within(network, (1 + slack) * least)) for slack in slacks]
+    return point(network.seconds(network.now) / least - 1, network.now), found
 
 
 def _within(network: "_Network", seconds: float) -> frozenset[int]:

@@ -1,5 +1,6 @@
 """What was quantized, the layers of a network, and where a quantized one leaves it."""
 
+import math
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from spiq.inspection.inspect import InspectResult
     from spiq.inspection.layers import LayerResult
     from spiq.quantized import QuantizeResult
+    from spiq.speed import ParetoResult
 
 _WORST = 5
 """Layers that are named for their error."""
@@ -164,6 +166,34 @@ def _packed(result: "QuantizeResult") -> list[tuple[str, object]]:
         return []
     spread = f"{min(bits)} to {max(bits)}" if min(bits) < max(bits) else str(min(bits))
     return [("packed", f"{cells.size(result.packed_bytes)} at {spread} bits; the file stores 8")]
+
+
+def render_pareto(result: "ParetoResult") -> RenderableType:
+    """Show what accuracy costs in time."""
+    table = cells.table("", "ms", "of float's", "error", "gain", "layers in float", left=1)
+    rows = [("all on integers", result.on_integers)]
+    rows += [(_PREFERRED.get(point.slack, f"{point.slack:+.0%}"), point) for point in result.points]
+    for name, point in rows:
+        table.add_row(
+            name,
+            f"{point.ms:.3g}",
+            f"{point.ms / result.float_ms:.2f}",
+            f"{100 * point.error:.1f} %",
+            f"{10 * math.log10(1 / min(max(point.error, 1e-6), 1)):.1f} dB",
+            str(len(point.in_float)),
+        )
+    return cells.page(
+        table,
+        Text(
+            "ms: kernels and conversions, one thread, less is better; error: of what is expected "
+            "to be lost with all on integers, less is better; --prefer takes a row by name; "
+            "+20% may take a fifth longer than the fastest",
+            style="dim",
+        ),
+    )
+
+
+_PREFERRED = {0.0: "speed", 0.03: "balanced", 0.3: "accuracy"}
 
 
 def _latency(result: "QuantizeResult") -> list[tuple[str, object]]:
