@@ -11,6 +11,7 @@ from spiq.emit.dynamic import emit_dynamic
 from spiq.emit.gates import gates_as_sums
 from spiq.emit.products import scales_into_products
 from spiq.emit.qdq import emit
+from spiq.emit.sink import sink_scales
 from spiq.graph.edit import remove_unused
 from spiq.methods import METHODS
 from spiq.planning.plan.resolve import Resolved
@@ -55,6 +56,7 @@ def rewrite(analysis: Analysis, plan: Plan, resolved: Resolved, tell: Progress =
         gates_as_sums(model.graph, resolved)
         scales_into_products(model.graph, resolved)
         fold_factors(model.graph)
+        sink_scales(model.graph)
         pad_channels(model.graph, target.channel_multiple)
 
     if target.slow_prelu:

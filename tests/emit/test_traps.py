@@ -307,6 +307,10 @@ BROKEN = {
     ),
 }
 GOOD = {
+    "AveragePool of ceil_mode that rounds nothing": (
+        "[p] p = AveragePool<kernel_shape=[2,2], strides=[2,2], ceil_mode=1, "
+        "count_include_pad=1>(r) "
+    ),
     "Resize of axes by factors": '[p] p = Resize<axes=[2,3], mode="nearest">(r, , twice) ',
     "Resize of axes to sizes": "[p] p = Resize<axes=[3,2]>(r, , , double) ",
 }

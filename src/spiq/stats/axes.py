@@ -16,7 +16,7 @@ from spiq.graph.runs import runs
 Axes = tuple[int, ...]
 Size = int | None
 
-_SECOND = frozenset({"BatchNormalization", "Conv", "ConvTranspose", "Gemm"})
+_SECOND = frozenset({"BatchNormalization", "Col2Im", "Conv", "ConvTranspose", "Gemm"})
 _KEEPS_PLACES = frozenset({"Add", "Cast", "InstanceNormalization", "LayerNormalization", "Mul",
                            "RMSNormalization", "Sub"})  # fmt: skip
 _STEPS = 6
@@ -37,7 +37,9 @@ def channel_axes(graph: ir.Graph) -> dict[ir.Value, Axes]:
                 axes = found.get(origin, axes)
             if axes is not None and any(axis >= (size or 0) for axis in axes):
                 axes = None
-            axes = _as_read(value) if axes is None else axes
+            read = _as_read(value)
+            if axes is None or (node.op_type == "MatMul" and {*(read or axes)} < {*axes}):
+                axes = read
             if axes is not None:
                 found[value] = axes
     return found
@@ -81,7 +83,10 @@ def _restored(node: ir.Node) -> ir.Value | None:
 
 
 def _as_read(value: ir.Value) -> Axes | None:
-    """Return the axes along which a convolution or a matrix takes channels of this tensor."""
+    """Return the axes along which a convolution or a matrix takes channels of this tensor.
+
+    Of a product of two tensors that is fewer than there are: rows of one, columns of the other.
+    """
     size = rank(value)
     for node in value.consumers():
         if node.domain != "" or node.inputs[0] is not value:

@@ -15,7 +15,18 @@ These stay in float, behind a node that both passes stop at (see :mod:`spiq.emit
 
 import onnx_ir as ir
 
-from spiq.graph.query import ints
+from spiq.graph.query import ints, spatial
+
+
+def _ends_exactly(node: ir.Node) -> bool:
+    """Return whether the windows of a pool end where its input does, so that nothing is rounded."""
+    size, kernel = spatial(node.inputs[0]), ints(node, "kernel_shape", [])
+    if size is None or node.attributes.get_string("auto_pad", "NOTSET") != "NOTSET":
+        return False
+    half = len(size)
+    pads, strides = ints(node, "pads", [0] * 2 * half), ints(node, "strides", [1] * half)
+    ends = zip(size, kernel, strides, pads[:half], pads[half:], strict=True)
+    return all((width + a + b - window) % step == 0 for width, window, step, a, b in ends)
 
 
 def broken_form(node: ir.Node) -> str:
@@ -26,7 +37,7 @@ def broken_form(node: ir.Node) -> str:
         if any(size != 1 for size in ints(node, "dilations", [])):
             return "ONNX Runtime has no integer AveragePool with dilations"
         counted = node.attributes.get_int("count_include_pad", 0)
-        if counted and node.attributes.get_int("ceil_mode", 0):
+        if counted and node.attributes.get_int("ceil_mode", 0) and not _ends_exactly(node):
             return "ONNX Runtime's integer AveragePool counts the padding of ceil_mode otherwise"
     if node.op_type == "Resize":
         if node.attributes.get_string("mode", "nearest") == "cubic":
