@@ -84,7 +84,12 @@ def child(network: Network, folder: Path, ways: Sequence[str]) -> None:
     pictures = list(built.pictures(PICTURES, MEASURED))
     expected = [_called(built, picture) for picture in pictures]
     parameters = sum(x.numel() for x in built.module.parameters())
-    entry = {"input": list(built.shape), "parameters": parameters, "ways": {}}
+    entry = {
+        "kind": "detector" if built.listed else coverage_networks.kind(built.module),
+        "input": list(built.shape),
+        "parameters": parameters,
+        "ways": {},
+    }
     found = Measurement(built, folder, pictures, expected, entry)
     entry["mb_before"] = _peak_mb()
 

@@ -218,6 +218,18 @@ def has_batchnorm(module: nn.Module) -> bool:
     return any(isinstance(x, nn.modules.batchnorm._BatchNorm) for x in module.modules())
 
 
+_OF_TOKENS = ("Affine", "Attention", "BottleneckAttn", "HaloAttn", "LambdaLayer", "LayerNorm",
+              "LayerScale", "MetaFormer", "Mixer", "RmsNorm")  # fmt: skip
+"""Parts of names of modules that only networks of tokens and their hybrids have."""
+
+
+def kind(module: nn.Module) -> str:
+    """Return ``convolutions``, or ``tokens`` of transformers, ConvNeXts, mixers and hybrids."""
+    names = {type(part).__name__ for part in module.modules()}
+    of_tokens = any(part in name for part in _OF_TOKENS for name in names)
+    return "tokens" if of_tokens else "convolutions"
+
+
 def _spread(module: nn.Module, generator: torch.Generator) -> None:
     """Draw weights as the module docstring tells."""
 

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import common
+import coverage_tables
 import networks
 import peers
 from spiq.sweep.summary import METRIC_DIGITS, SNR_DIGITS, best
@@ -348,6 +349,7 @@ def main() -> None:
     RESULTS_PAGE.parent.mkdir(exist_ok=True)
     _replace(RESULTS_PAGE, page(results))
     update_readme(tables)
+    coverage_tables.write()
 
 
 if __name__ == "__main__":
