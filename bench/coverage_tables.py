@@ -37,12 +37,12 @@ def _head(found: Entries) -> list[str]:
     cpu = next(iter(found.values()))["stamp"]["cpu"]
     return [
         "# Coverage",
-        "Written by `python bench/tables.py`, measured by `python bench/coverage.py`: torchvision's "
-        "builders and small members of timm's families, random weights, BatchNorm statistics made "
-        "true on dead leaves, small inputs (`bench/coverage_networks.py` has them, and what is "
-        "left out). SNR is of the worst output on 16 pictures that nothing was chosen by, without "
-        "its mean over the pictures: it tells ways of quantizing apart, and not how good a "
-        "trained network would be: random networks multiply errors. `quantize_static` is "
+        "Written by `python bench/tables.py`, measured by `python bench/coverage.py`: builders of "
+        "torchvision and small members of timm's families, random weights, BatchNorm statistics "
+        "made true on dead leaves, small inputs (`bench/coverage_networks.py` has them, and what "
+        "is left out). SNR is of the worst output on 16 pictures that nothing was chosen by, "
+        "without its mean over the pictures: it tells ways of quantizing apart, and not how good "
+        "a trained network would be: random networks multiply errors. `quantize_static` is "
         "calibrated on 32 such pictures; spiq sees none, and is told the range of the input.",
         f"On {cpu}, one thread; networks by commit of the sources: {made}.",
         _goals(found),

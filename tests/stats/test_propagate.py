@@ -180,6 +180,14 @@ def test_nothing_is_known_behind_an_unknown_input() -> None:
     assert result.unknown == ()
 
 
+def test_waves_of_places_lie_between_their_ends() -> None:
+    """Places are counted as the network runs, as for rotary embeddings: whatever they are."""
+    body = "k = Cast<to=7>(x) f = Cast<to=1>(k) s = Sin(f) y = Conv(s, w)"
+    found = measured(body, w=weights(6, 4, 3, 3))
+    (wave,) = (known for value, known in found.stats.items() if _operator(value) == "Sin")
+    assert (wave.low == -1).all() and (wave.high == 1).all() and wave.layout == (1, 1, 1, 1)
+
+
 def test_no_statistics_end_where_a_size_is_read() -> None:
     body = """
         c = Conv<pads=[1,1,1,1]>(x, w)

@@ -51,7 +51,8 @@ _VAGUE = 2
 _POOLS = frozenset({"GlobalAveragePool", "AveragePool"})
 _ARITHMETIC = frozenset({"Add", "Sub", "Mul"})
 _MIXES = frozenset({"Gelu", "LayerNormalization", "MatMul", "RMSNormalization"})
-_MAPS = frozenset({"Conv", "ConvTranspose"})
+_READS = frozenset({"Conv", "ConvTranspose", "Softmax"})
+"""What has to know what it reads; how sharp the shares of a softmax are, its scores tell best."""
 
 
 def unstated(prepared: Prepared, measured: Measured) -> list[ir.Value]:
@@ -212,7 +213,7 @@ def _behind_no_rule(graph: ir.Graph, known: set[ir.Value]) -> list[ir.Value]:
     reached, found, axes = set(known), [], channel_axes(graph)
     read = {value for node in weight_nodes(graph) for value in node.inputs[:1]}
     read |= {value for node in graph if is_product(node) for value in node.inputs}
-    read |= {n.inputs[0] for n in graph if n.op_type in _MAPS and n.domain == ""}
+    read |= {n.inputs[0] for n in graph if n.op_type in _READS and n.domain == ""}
     for node in graph:
         ruled = node.domain == "" and node.op_type in RULES
         if ruled and all(value in reached for value in data_inputs(node)):

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import onnx_ir as ir
 
-from spiq.graph.query import data_inputs, dims, is_constant, is_float, where
+from spiq.graph.query import data_inputs, dims, is_constant, is_float, rank, where
 from spiq.passes.batchnorm import Moments
 from spiq.passes.prepare import Prepared
 from spiq.stats.channel import ChannelStats, stats
@@ -23,6 +23,7 @@ from spiq.stats.doubt import with_doubt
 from spiq.stats.maps import ZERO, crowded
 from spiq.stats.routing import route_of_all
 from spiq.stats.rules import RULES
+from spiq.stats.rules.activations import function_of
 from spiq.stats.rules.arithmetic import gated
 from spiq.stats.rules.compositions import apply_composed, composed
 from spiq.stats.rules.types import merged
@@ -76,7 +77,7 @@ def measure(prepared: Prepared, inputs: Mapping[str, ChannelStats]) -> Measured:
             moments = stated.get(value.name or "")
             if moments is not None:
                 moments = _credible(moments, node, index, known, contradicted)
-                result = _with_moments(moments, result, value)
+                result = _with_moments(moments, result or _of_anything(node), value)
             elif result is not None and node.op_type == "Add":
                 result = corrected(value, result, stated)
             if result is not None:
@@ -131,6 +132,16 @@ def _apply_rule(
     return None
 
 
+def _of_anything(node: ir.Node) -> ChannelStats | None:
+    """Return what bounds an activation has whatever it reads: nothing else in it is true."""
+    size = rank(node.outputs[0])
+    if size is None or (function_of(node) is None and node.op_type != "Softmax"):
+        return None
+    anything = stats(np.zeros((1,) * size), 1.0, -np.inf, np.inf)
+    found = _apply_rule(node, {value: anything for value in data_inputs(node)}, {})
+    return found[0] if found else None
+
+
 def _fits(found: ChannelStats, value: ir.Value) -> bool:
     """Return whether statistics are finite, and laid out as the shape of ``value`` can be."""
     shape = dims(value)
@@ -145,8 +156,8 @@ def _fits(found: ChannelStats, value: ir.Value) -> bool:
 
 
 def _with_moments(moments: Moments, ruled: ChannelStats | None, value: ir.Value) -> ChannelStats:
-    rank = len(value.shape) if value.shape is not None else 4
-    layout = moments.layout or (1, -1) + (1,) * (rank - 2)
+    size = len(value.shape) if value.shape is not None else 4
+    layout = moments.layout or (1, -1) + (1,) * (size - 2)
     mean, var = moments.mean.reshape(layout), moments.var.reshape(layout)
     doubt = np.broadcast_to(moments.doubt, moments.mean.shape).reshape(layout)
     if ruled is None or ruled.mean.ndim != mean.ndim or not _is_within(ruled.layout, mean.shape):

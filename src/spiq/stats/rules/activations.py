@@ -12,7 +12,7 @@ from math import erf, sqrt
 import numpy as np
 import onnx_ir as ir
 
-from spiq.graph.query import constant, dims, is_constant
+from spiq.graph.query import constant, dims, is_constant, rank
 from spiq.stats.channel import Array, ChannelStats, stats
 from spiq.stats.rules.types import Inputs, Rule
 
@@ -247,9 +247,10 @@ def negated(x: ChannelStats) -> ChannelStats:
 
 
 def wave(node: ir.Node, inputs: Inputs) -> list[ChannelStats] | None:
-    """Sin and Cos, which rise and fall: never beyond 1."""
-    if inputs[0] is None:
-        return None
+    """Sin and Cos, which rise and fall: never beyond 1, whatever comes in."""
+    if inputs[0] is None:  # places, counted as the network runs
+        size = rank(node.outputs[0])
+        return None if size is None else [stats(np.zeros((1,) * size), 0.5, -1.0, 1.0)]
     mean, var = expectation(np.sin if node.op_type == "Sin" else np.cos, inputs[0])
     return [stats(mean, var, -1.0, 1.0)]
 
