@@ -7,7 +7,7 @@ from math import isfinite
 
 from spiq.errors import ConfigError
 from spiq.methods import METHODS
-from spiq.targets import TARGETS
+from spiq.targets import AUTO, TARGETS, bits_text, of_this_machine
 
 Range = tuple[float, float]
 
@@ -25,10 +25,11 @@ class Config:
 
     Attributes:
         method: One of :data:`spiq.methods.METHODS`.
-        target: ``onnxruntime`` or ``portable`` (7-bit weights: no 16-bit saturation on x86 CPUs
-            without VNNI; nothing rewritten for one runtime's speed).
+        target: One of :data:`spiq.targets.TARGETS`, such as ``onnxruntime`` or ``portable`` (7-bit
+            weights: no 16-bit saturation on x86 CPUs without VNNI; nothing rewritten for one
+            runtime's speed), or ``auto``: that of them that suits this machine's CPU.
         weight_bits: 2 to 8.
-        activation_bits: 3 to 8.
+        activation_bits: 3 to 8, or 16 where the target has them.
         first_last_bits: Bits of the first and the last layers, their weights and what they read;
             None for those of all others.
         bits_per_weight: Bits of weights on average, 2 to 8: each layer gets as many as do most
@@ -76,13 +77,16 @@ class Config:
 
     def __post_init__(self) -> None:
         _one_of("method", self.method, METHODS)
+        if self.target == AUTO:
+            object.__setattr__(self, "target", of_this_machine())
         _one_of("target", self.target, TARGETS)
         _one_of("prefer", self.prefer, ("speed", "balanced", "accuracy"))
         _between("weight_bits", self.weight_bits, 2, 8)
-        _between("activation_bits", self.activation_bits, 3, 8)
+        self._check_activation_bits()
         if self.first_last_bits is not None:
             _between("first_last_bits", self.first_last_bits, 3, 8)
         self._check_mixed()
+        self._check_dynamic()
         if isinstance(self.exclude, str):
             raise ConfigError(
                 f"exclude {self.exclude!r} is text: give a tuple, ({self.exclude!r},)"
@@ -106,6 +110,24 @@ class Config:
             if not low < high:
                 raise ConfigError(f"input_range {low},{high}: the low end must be the lesser one")
 
+    def _check_activation_bits(self) -> None:
+        if self.activation_bits == 16:
+            if 16 in TARGETS[self.target].grids.bits:
+                return
+            having = [name for name, target in TARGETS.items() if 16 in target.grids.bits]
+            raise ConfigError(
+                f"activation_bits is 16, and target {self.target} takes "
+                f"{bits_text(TARGETS[self.target].grids.bits)}: choose target {', '.join(having)}"
+            )
+        _between("activation_bits", self.activation_bits, 3, 8)
+
+    def _check_dynamic(self) -> None:
+        if METHODS[self.method].dynamic and not TARGETS[self.target].fuses_here:
+            raise ConfigError(
+                f"method {self.method} measures ranges as the network runs, which target "
+                f"{self.target} does not: choose another method, or target onnxruntime"
+            )
+
     def _check_mixed(self) -> None:
         if self.bits_per_weight is not None and not 2 <= self.bits_per_weight <= 8:
             raise ConfigError(f"bits_per_weight is {self.bits_per_weight}: it must be from 2 to 8")
@@ -128,7 +150,12 @@ class Config:
     def gives_back(self) -> bool:
         """Whether layers that are faster in float may stay there: fewer bits are not for speed."""
         at_full_bits = self.weight_bits == self.activation_bits == 8 and not self.mixed
-        return at_full_bits and METHODS[self.method].relieves
+        return at_full_bits and self.relieves and TARGETS[self.target].is_here
+
+    @property
+    def relieves(self) -> bool:
+        """Whether layers that lose much may stay in float."""
+        return METHODS[self.method].relieves and not TARGETS[self.target].whole
 
     @property
     def extent(self) -> tuple[int, int] | None:

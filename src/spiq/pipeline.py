@@ -82,7 +82,7 @@ def quantize(
     """
     config = config or Config()
     with begun(model, progress or silent, statistics) as run:
-        if config.timing:
+        if config.timing and TARGETS[config.target].is_here:
             timed = _timed(run, config)
             if timed is not None:
                 return timed
@@ -277,7 +277,7 @@ def _carry_out(decided: _Decided, run: Run) -> Made:
 
     run.tell("verify")
     original, size = run.original
-    verified = verify(run.reference(), quantized, resolved)
+    verified = verify(run.reference(), quantized, resolved, TARGETS[plan.target])
 
     report = QuantizeResult(
         method=plan.method,

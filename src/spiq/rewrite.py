@@ -7,11 +7,13 @@ import onnx_ir as ir
 
 from spiq.analysis import Analysis, Progress, silent
 from spiq.emit.channel_padding import pad_channels
+from spiq.emit.constants import store_constants
 from spiq.emit.dynamic import emit_dynamic
 from spiq.emit.gates import gates_as_sums
 from spiq.emit.products import scales_into_products
 from spiq.emit.qdq import emit
 from spiq.emit.sink import sink_scales
+from spiq.emit.sizes import fix_sizes
 from spiq.graph.edit import remove_unused
 from spiq.methods import METHODS
 from spiq.planning.plan.resolve import Resolved
@@ -49,18 +51,24 @@ def rewrite(analysis: Analysis, plan: Plan, resolved: Resolved, tell: Progress =
         tell("emit")
         emit_dynamic(model.graph, unstored)
     else:
-        stored = round_stored(model.graph, resolved, inputs, target.dense_groups)
-        gates = gates_as_convolutions(model.graph, resolved, target.weight_bits)
+        stored = round_stored(model.graph, resolved, inputs, target.dense_groups, target.weights)
+        gates = gates_as_convolutions(
+            model.graph, resolved, target.weights.bits, signed=target.grids.signed
+        )
         tell("emit")
-        emit(model.graph, gates.resolved, stored | gates.rounded)
+        emit(model.graph, gates.resolved, stored | gates.rounded, guards=target.fuses_here)
         gates_as_sums(model.graph, resolved)
         scales_into_products(model.graph, resolved)
         fold_factors(model.graph)
         sink_scales(model.graph)
         pad_channels(model.graph, target.channel_multiple)
+        if target.whole:
+            store_constants(model.graph)
 
     if target.slow_prelu:
         prelu_as_max(model.graph)
+    if target.static:
+        fix_sizes(model.graph, plan)
     remove_unused(model.graph)
     _sign(model, plan)
 

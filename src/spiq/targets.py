@@ -1,16 +1,80 @@
-"""What each runtime can take, as data: read by placement, never by an ``if`` on a name."""
+"""What each runtime takes, as data: read where it matters, never by an ``if`` on a name.
 
-from dataclasses import dataclass
+A target says which operators run on integers, what grids activations may be on, and what weights
+and biases look like. Sources, by target:
 
-_INTEGER = frozenset(
-    {
-        "Conv", "Gemm", "MatMul",
-        "Add", "BatchNormalization", "HardSigmoid", "Mul", "Sigmoid",
-        "Concat", "DepthToSpace", "Flatten", "Gather", "Pad", "Reshape", "Slice", "SpaceToDepth",
-        "Split", "Squeeze", "Transpose", "Unsqueeze",
-        "AveragePool", "GlobalAveragePool", "MaxPool", "LeakyRelu", "ResizeNearest",
-    }
-)  # fmt: skip
+    onnxruntime       ONNX Runtime 1.32 on x86-64 with VNNI, measured (docs/design.md)
+    portable          the same without VNNI
+    onnxruntime-arm   its MLAS: the symmetric kernels of ARM64 (``MlasSymmQgemm``) take int8
+                      activations with any zero point, and int8 weights with zero point 0
+    openvino          OpenVINO 2026.4 on the CPU, measured (docs/targets.md)
+    tensorrt          NVIDIA, "Working with quantized types": int8, zero point 0, one scale per
+                      activation and one per output channel of weights; Q/DQ in front of layers and
+                      of the shortcut of a sum, none behind a layer
+    qnn               ONNX Runtime's QNN quantizer (``get_qnn_qdq_config``): uint8 or uint16
+                      activations, int8 weights, everything between Q/DQ, sizes fixed
+    vitis             AMD, XINT8: int8, zero point 0, all scales powers of two, one per tensor,
+                      biases of 8 bits
+"""
+
+import os
+import platform
+from dataclasses import dataclass, field
+
+_LAYERS = frozenset({"Conv", "Gemm", "MatMul"})
+
+_MOVERS = frozenset({"Concat", "DepthToSpace", "Flatten", "Gather", "Pad", "Reshape", "Slice",
+                     "SpaceToDepth", "Split", "Squeeze", "Transpose", "Unsqueeze"})  # fmt: skip
+
+_INTEGER = (
+    _LAYERS
+    | _MOVERS
+    | {"Add", "BatchNormalization", "HardSigmoid", "Mul", "Sigmoid"}
+    | {"AveragePool", "GlobalAveragePool", "MaxPool", "LeakyRelu", "ResizeNearest"}
+)
+
+_POOLS = frozenset({"AveragePool", "GlobalAveragePool", "MaxPool"})
+
+_X86 = frozenset({"x86_64", "amd64"})
+_ARM = frozenset({"aarch64", "arm64"})
+
+_UP_TO_8 = tuple(range(2, 9))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Grids:
+    """The grids that activations may be on.
+
+    Attributes:
+        bits: Bits that they may have.
+        signed: Integers lie around 0 (int8) and not above it (uint8).
+        symmetric: 0 is in the middle of every grid: zero point 0, where grids are signed. A ReLU is
+            then kept in front of its grid, which does not end at 0.
+        powers_of_two: Every step is one.
+    """
+
+    bits: tuple[int, ...] = _UP_TO_8
+    signed: bool = False
+    symmetric: bool = False
+    powers_of_two: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Weights:
+    """What weights and biases look like: all are symmetric.
+
+    Attributes:
+        bits: The most bits that a weight may have. On x86 CPUs without VNNI, products of uint8 and
+            8-bit weights saturate their 16-bit sums; 7 bits do not.
+        per_channel: Each output channel has a step of its own.
+        powers_of_two: Every step is one, the bias's too.
+        bias_bits: 32, on the step of the sums, or 8, on a step of its own.
+    """
+
+    bits: int = 8
+    per_channel: bool = True
+    powers_of_two: bool = False
+    bias_bits: int = 32
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,26 +83,128 @@ class Target:
 
     Attributes:
         name: What the user calls it.
+        machines: Processors on which ONNX Runtime itself is the target; none where another runtime
+            is. Only there has every layer to end in one of its integer kernels, and is the network
+            to be kept from what its optimizer would do to operators in float.
         integer: Operators with an integer kernel. BatchNormalization stands for its integer form,
             a 1x1 depthwise convolution; ResizeNearest for Resize in mode ``nearest``.
         float_output: Layers whose integer kernel may end in float.
-        weight_bits: The most bits that a weight may have. On x86 CPUs without VNNI, products of
-            uint8 and 8-bit weights saturate their 16-bit sums; 7 bits do not.
+        grids: Of activations.
+        weights: Of layers.
+        bounds: Activations whose bound the end of a grid may stand for.
+        factors: Where float operators read or write tensors whose channels have scales of their
+            own, a Mul converts. Without, such tensors have one scale.
+        shortcuts: A sum takes the result of a layer in float and its other operand from integers.
+        whole: All that is known of is stored on integers, what float operators read and write too.
+        static: Sizes have to be fixed.
         dense_groups: Grouped convolutions with at most so many weights per tap are faster dense.
         channel_multiple: Kernels are made for multiples of so many channels, and others are padded.
         slow_prelu: PRelu is slower than the products and the maximum that it stands for.
     """
 
     name: str
+    machines: frozenset[str] = frozenset()
     integer: frozenset[str] = _INTEGER
     float_output: frozenset[str] = frozenset({"Gemm", "MatMul"})
-    weight_bits: int = 8
+    grids: Grids = field(default_factory=Grids)
+    weights: Weights = field(default_factory=Weights)
+    bounds: frozenset[str] = frozenset({"Clip", "Relu"})
+    factors: bool = True
+    shortcuts: bool = False
+    whole: bool = False
+    static: bool = False
     dense_groups: int = 0
     channel_multiple: int = 0
     slow_prelu: bool = False
 
+    @property
+    def fuses_here(self) -> bool:
+        """Whether ONNX Runtime is the target's runtime."""
+        return bool(self.machines)
 
-ONNXRUNTIME = Target(name="onnxruntime", dense_groups=640, channel_multiple=16, slow_prelu=True)
-PORTABLE = Target(name="portable", weight_bits=7)
+    @property
+    def is_here(self) -> bool:
+        """Whether this machine is one of the target's, so that times measured here count."""
+        return platform.machine().lower() in self.machines
 
-TARGETS = {target.name: target for target in (ONNXRUNTIME, PORTABLE)}
+
+ONNXRUNTIME = Target(
+    name="onnxruntime", machines=_X86, dense_groups=640, channel_multiple=16, slow_prelu=True
+)
+PORTABLE = Target(name="portable", machines=_X86 | _ARM, weights=Weights(bits=7))
+ONNXRUNTIME_ARM = Target(
+    name="onnxruntime-arm", machines=_ARM, grids=Grids(signed=True), slow_prelu=True
+)
+OPENVINO = Target(
+    name="openvino",
+    integer=_INTEGER - {"BatchNormalization", "HardSigmoid", "Mul", "Sigmoid"},
+    float_output=_LAYERS,
+    factors=False,
+)
+TENSORRT = Target(
+    name="tensorrt",
+    integer=_LAYERS | _MOVERS | _POOLS,
+    float_output=_LAYERS,
+    grids=Grids(signed=True, symmetric=True),
+    factors=False,
+    shortcuts=True,
+)
+VITIS = Target(
+    name="vitis",
+    integer=(_LAYERS - {"MatMul"}) | _MOVERS | _POOLS | {"Add", "ResizeNearest"},
+    grids=Grids(signed=True, symmetric=True, powers_of_two=True),
+    weights=Weights(per_channel=False, powers_of_two=True, bias_bits=8),
+    bounds=frozenset({"Relu"}),
+    factors=False,
+)
+QNN = Target(
+    name="qnn",
+    float_output=frozenset(),
+    grids=Grids(bits=(*_UP_TO_8, 16)),
+    factors=False,
+    whole=True,
+    static=True,
+)
+
+TARGETS = {
+    target.name: target
+    for target in (ONNXRUNTIME, PORTABLE, ONNXRUNTIME_ARM, OPENVINO, TENSORRT, QNN, VITIS)
+}
+
+AUTO = "auto"
+"""Stands for the target of the machine at hand."""
+
+
+def of_this_machine(machine: str | None = None, flags: str | None = None) -> str:
+    """Return the name of the target for ONNX Runtime on a CPU: this one's, if nothing is said.
+
+    >>> of_this_machine("x86_64", "fma avx2"), of_this_machine("x86_64", "avx2 avx_vnni")
+    ('portable', 'onnxruntime')
+
+    Args:
+        machine: The processor, as :func:`platform.machine` calls it.
+        flags: Its abilities, as Linux lists them; what is not known is taken as not there.
+    """
+    machine = (platform.machine() if machine is None else machine).lower()
+    if machine in ONNXRUNTIME_ARM.machines:
+        return ONNXRUNTIME_ARM.name
+    return (ONNXRUNTIME if "vnni" in (_flags() if flags is None else flags) else PORTABLE).name
+
+
+def _flags() -> str:
+    path = "/proc/cpuinfo"
+    if not os.path.exists(path):
+        return ""
+    with open(path, encoding="utf-8", errors="replace") as lines:
+        return next((line for line in lines if line.startswith("flags")), "")
+
+
+def bits_text(bits: tuple[int, ...]) -> str:
+    """Say which bits there are.
+
+    >>> bits_text((2, 3, 4)), bits_text((7, 8, 16))
+    ('2 to 4', '7 to 8 or 16')
+    """
+    close = [count for count in bits if count <= 8]
+    apart = [str(count) for count in bits if count > 8]
+    return " or ".join([f"{close[0]} to {close[-1]}", *apart])

@@ -42,7 +42,7 @@ def apart(quantized: bytes) -> dict[str, int]:
     proto = onnx.load_from_string(quantized)
     inputs = soft_pictures(session(quantized), ends(proto), number=0)
     stored = layerwise._expose_stored(proto)
-    actual = layerwise.stored_tensors(proto, stored, inputs, lean=False)
+    actual = layerwise.stored_tensors(proto, stored, inputs, {"lean": False, "signed": False})
     cut = Network(ir.serde.deserialize_model(layerwise._cut(proto, actual)))
     given = {**inputs, **{layerwise._entry(name): array for name, array in actual.items()}}
     found = cut(**{name: torch.from_numpy(array) for name, array in given.items()})

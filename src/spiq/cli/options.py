@@ -10,6 +10,7 @@ import typer
 
 from spiq.errors import ConfigError
 from spiq.methods import METHODS
+from spiq.targets import TARGETS
 
 if TYPE_CHECKING:
     from spiq.config import Config
@@ -60,7 +61,9 @@ Method = Annotated[
     ),
 ]
 WeightBits = Annotated[int, typer.Option(metavar="2..8")]
-ActivationBits = Annotated[int, typer.Option(metavar="3..8")]
+ActivationBits = Annotated[
+    int, typer.Option(metavar="3..8|16", help="16 only where the target has them: qnn.")
+]
 FirstLastBits = Annotated[
     int | None,
     typer.Option(metavar="3..8", help="Of the first and last layers and what they read."),
@@ -75,7 +78,11 @@ MaxBytes = Annotated[
 ]
 Target = Annotated[
     str,
-    typer.Option(metavar="onnxruntime|portable", help="portable: safe on CPUs without VNNI."),
+    typer.Option(
+        metavar="NAME",
+        help=f"The runtime, one of {', '.join(TARGETS)}, or auto: ONNX Runtime on this machine's "
+        "CPU. portable: safe on CPUs without VNNI.",
+    ),
 ]
 Exclude = Annotated[
     list[str] | None,

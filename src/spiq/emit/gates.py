@@ -39,9 +39,10 @@ def _replace(graph: ir.Graph, node: ir.Node, alpha: float, beta: float) -> None:
     assert back is not None
     step = back.inputs[1].const_value.numpy()  # type: ignore[union-attr]
     scaled = initializer(graph, f"{name}_step", (alpha * step).astype(np.float32))
-    number = initializer(graph, f"{name}_beta", np.array(_B, np.uint8))
+    kind = back.inputs[2].const_value.numpy().dtype  # type: ignore[union-attr]
+    number = initializer(graph, f"{name}_beta", np.array(_B, kind))
     its_step = initializer(graph, f"{name}_beta_step", np.array(beta / _B, np.float32))
-    zero = initializer(graph, f"{name}_beta_zero_point", np.array(0, np.uint8))
+    zero = initializer(graph, f"{name}_beta_zero_point", np.array(0, kind))
     terms = [
         _read(graph, node, [back.inputs[0], scaled, back.inputs[2]], f"{name}_scaled"),
         _read(graph, node, [number, its_step, zero], f"{name}_shift"),

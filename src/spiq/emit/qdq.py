@@ -25,6 +25,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import onnx_ir as ir
 
+from spiq.emit.wide import conversion_domain
 from spiq.graph.edit import initializer, unique_name
 from spiq.graph.query import is_constant
 from spiq.planning.plan.resolve import Resolved, StoredTensor
@@ -46,37 +47,47 @@ class _Emitter:
     graph: ir.Graph
     resolved: Resolved
     integer: frozenset[str]
-    grids: dict[tuple[float, int], tuple[ir.Value, ir.Value]] = field(default_factory=dict)
-    bounds: dict[int, ir.Value] = field(default_factory=dict)
+    guards: bool
+    grids: dict[tuple[float, int, str], tuple[ir.Value, ir.Value]] = field(default_factory=dict)
+    bounds: dict[tuple[int, str], ir.Value] = field(default_factory=dict)
 
     def grid(self, tensor: StoredTensor) -> tuple[ir.Value, ir.Value]:
         """Return scale and zero point of a tensor's grid, one pair of initializers per grid."""
-        key = (tensor.grid.step, tensor.grid.zero_point)
+        kind = tensor.grid.dtype
+        key = (tensor.grid.step, tensor.grid.zero_point, kind.name)
         if key not in self.grids:
             name = f"grid_{len(self.grids)}"
             self.grids[key] = (
                 initializer(self.graph, f"{name}_scale", np.array(key[0], np.float32)),
-                initializer(self.graph, f"{name}_zero_point", np.array(key[1], np.uint8)),
+                initializer(self.graph, f"{name}_zero_point", np.array(key[1], kind)),
             )
         return self.grids[key]
 
-    def bound(self, bound: int) -> ir.Value:
+    def bound(self, bound: int, kind: np.dtype[np.integer]) -> ir.Value:
         """Return an integer that grids end at, one initializer for each."""
-        if bound not in self.bounds:
-            made = initializer(self.graph, f"integer_{bound}", np.array(bound, np.uint8))
-            self.bounds[bound] = made
-        return self.bounds[bound]
+        key = (bound, kind.name)
+        if key not in self.bounds:
+            self.bounds[key] = initializer(self.graph, f"integer_{bound}", np.array(bound, kind))
+        return self.bounds[key]
 
 
-def emit(graph: ir.Graph, resolved: Resolved, rounded: Mapping[ir.Node, RoundedLayer]) -> None:
+def emit(
+    graph: ir.Graph,
+    resolved: Resolved,
+    rounded: Mapping[ir.Node, RoundedLayer],
+    *,
+    guards: bool = True,
+) -> None:
     """Turn a folded float graph into a quantized one, in place.
 
     Args:
         graph: The network, scales folded.
         resolved: What is stored and how.
         rounded: The integers of each quantized layer.
+        guards: Whether to keep operators in float from what ONNX Runtime's optimizer does to them.
     """
-    emitter = _Emitter(graph, resolved, frozenset(resolved.integer))
+    folded = frozenset({*resolved.integer, *resolved.absorbed})
+    emitter = _Emitter(graph, resolved, folded, guards)
     for node, integers in rounded.items():
         source = node.inputs[0]
         assert source is not None
@@ -85,7 +96,7 @@ def emit(graph: ir.Graph, resolved: Resolved, rounded: Mapping[ir.Node, RoundedL
     values.update({value.name: value for node in graph for value in node.outputs})
     for name, tensor in resolved.tensors.items():
         _emit_tensor(emitter, values[name], tensor)
-    for node in list(graph):
+    for node in list(graph) if guards else ():
         if node.name in emitter.integer or node.domain != "" or not node.inputs:
             continue
         if node.op_type in _WEIGHTED and _is_carried(node.inputs[0]):
@@ -132,18 +143,21 @@ def _emit_weight(
 ) -> None:
     graph, name = emitter.graph, str(node.inputs[1].name)  # type: ignore[union-attr]
     axis = 1 if node.op_type == "MatMul" else 0
-    scale = initializer(graph, f"{name}_scale", integers.step)
-    zeros = initializer(graph, f"{name}_zero_point", np.zeros(len(integers.step), np.int8))
+    steps = integers.step if integers.per_channel else integers.step[0]
+    scale = initializer(graph, f"{name}_scale", np.asarray(steps))
+    zeros = initializer(graph, f"{name}_zero_point", np.zeros_like(steps, np.int8))
     layer = emitter.resolved.layers.get(str(node.name))
     bits = 8 if layer is None else layer.bits  # of a gate there is no entry
     weight = initializer(graph, f"{name}_int{bits}", integers.weight)
     spent = list(node.inputs[1:3])
     _replace_input(emitter, node, 1, [weight, scale, zeros], axis)
     if node.op_type != "MatMul":
-        step = np.float32(source.grid.step) * integers.step
-        bias = initializer(graph, f"{name}_bias_int32", integers.bias)
-        bias_scale = initializer(graph, f"{name}_bias_scale", step)
-        bias_zero = initializer(graph, f"{name}_bias_zero_point", np.zeros(len(step), np.int32))
+        kind = integers.bias.dtype
+        own = integers.bias_step
+        step = np.float32(source.grid.step) * steps if own is None else own
+        bias = initializer(graph, f"{name}_bias_{kind}", integers.bias)
+        bias_scale = initializer(graph, f"{name}_bias_scale", np.asarray(step))
+        bias_zero = initializer(graph, f"{name}_bias_zero_point", np.zeros_like(step, kind))
         _replace_input(emitter, node, 2, [bias, bias_scale, bias_zero], 0)
     for value in spent:
         if value is not None and not value.uses():
@@ -158,7 +172,8 @@ def _replace_input(
         type=ir.TensorType(ir.DataType.FLOAT),
         shape=inputs[0].shape,
     )
-    back = ir.node("DequantizeLinear", inputs, {"axis": axis}, outputs=[output], name=output.name)
+    attributes = {"axis": axis} if inputs[1].shape else {}
+    back = ir.node("DequantizeLinear", inputs, attributes, outputs=[output], name=output.name)
     emitter.graph.insert_before(node, back)
     if len(node.inputs) <= index:
         node.resize_inputs(index + 1)
@@ -171,9 +186,9 @@ def _emit_tensor(emitter: _Emitter, value: ir.Value, tensor: StoredTensor) -> No
     producer, name = value.producer(), str(value.name)
     if producer is None or producer.name not in emitter.integer:
         stored = _emit_quantizer(emitter, value, tensor)
-        readers = [use for use in readers if use[0].name in emitter.integer]
+        readers = [use for use in readers if _reads_stored(emitter, use[0])]
         is_output = False
-    elif producer.op_type == "Pad":
+    elif producer.op_type == "Pad" and emitter.guards:
         stored = _emit_pad(emitter, producer)
     else:
         stored = _emit_quantizer(emitter, value, tensor)
@@ -181,7 +196,8 @@ def _emit_tensor(emitter: _Emitter, value: ir.Value, tensor: StoredTensor) -> No
     in_float = [
         use
         for use in readers
-        if use[0].name not in emitter.integer and (folded or use[0].op_type in _WEIGHTED)
+        if use[0].name not in emitter.integer
+        and (folded or (emitter.guards and use[0].op_type in _WEIGHTED))
     ]
     on_integers = [use for use in readers if use not in in_float]
     if on_integers or (is_output and not folded):
@@ -205,11 +221,13 @@ def _emit_quantizer(emitter: _Emitter, value: ir.Value, tensor: StoredTensor) ->
     if sigma is not None and (producer is None or producer.name not in emitter.integer):
         folded = _scaled(emitter, value, 1 / sigma, tensor, f"{name}_folded")
     inputs = [folded, *emitter.grid(tensor)]
-    stored = _append(emitter, "QuantizeLinear", inputs, f"{name}_quantized", ir.DataType.UINT8)
-    if tensor.grid.bits == 8:
+    kind = ir.DataType.from_numpy(tensor.grid.dtype)
+    stored = _append(emitter, "QuantizeLinear", inputs, f"{name}_quantized", kind)
+    if tensor.grid.is_full:
         return stored
-    bounds = [emitter.bound(end) for end in (tensor.grid.qmin, tensor.grid.qmax)]
-    return _append(emitter, "Clip", [stored, *bounds], f"{name}_clipped", ir.DataType.UINT8)
+    ends = (tensor.grid.qmin, tensor.grid.qmax)
+    bounds = [emitter.bound(end, tensor.grid.dtype) for end in ends]
+    return _append(emitter, "Clip", [stored, *bounds], f"{name}_clipped", kind)
 
 
 def _emit_pad(emitter: _Emitter, node: ir.Node) -> ir.Value:
@@ -220,10 +238,10 @@ def _emit_pad(emitter: _Emitter, node: ir.Node) -> ir.Value:
     if len(node.inputs) < 3:
         node.resize_inputs(3)
     node.replace_input_with(2, back.inputs[2])
+    value, stored = node.outputs[0], back.inputs[0]
+    value.type = stored.type if stored is not None else None
     if not back.outputs[0].uses() and not back.outputs[0].is_graph_output():
         emitter.graph.remove(back, safe=True)
-    value = node.outputs[0]
-    value.type = ir.TensorType(ir.DataType.UINT8)
     return value
 
 
@@ -254,13 +272,19 @@ def _append(
     """Put a node behind the producer of its first input; return its output."""
     name = unique_name(emitter.graph, name)
     output = ir.Value(name=name, type=ir.TensorType(dtype), shape=inputs[0].shape)
-    node = ir.node(operator, inputs, outputs=[output], name=name)
+    domain = conversion_domain(emitter.graph, inputs)
+    node = ir.node(operator, inputs, domain=domain, outputs=[output], name=name)
     producer = inputs[0].producer()
     if producer is not None:
         emitter.graph.insert_after(producer, node)
     else:
         emitter.graph.insert_before(emitter.graph[0], node)
     return output
+
+
+def _reads_stored(emitter: _Emitter, node: ir.Node) -> bool:
+    """Return whether a node reads the integers of a tensor that is there in float, too."""
+    return node.name in emitter.integer or node.name in emitter.resolved.shortcuts
 
 
 def _redirect(uses: list[tuple[ir.Node, int]], value: ir.Value) -> None:

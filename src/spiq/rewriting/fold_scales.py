@@ -6,13 +6,15 @@ With x' = x / sigma_in and y' = y / sigma_out, y = W x + b becomes
 
 Operators between layers are homogeneous and change nothing. A BatchNormalization that runs on
 integers is first written as what it is, a 1x1 depthwise convolution. Activations that the grid
-behind them stands for are removed.
+behind them stands for are removed; where that grid does not end at 0, a ReLU stays, and the other
+end of the grid is the bound.
 """
 
 import numpy as np
 import onnx_ir as ir
 
 from spiq.graph.edit import bypass, initializer, replace
+from spiq.graph.query import sole_consumer
 from spiq.passes.batchnorm import (
     batchnorm_affine,
     scale_columns,
@@ -28,13 +30,21 @@ def fold_scales(graph: ir.Graph, resolved: Resolved) -> list[ir.Node]:
     absorbed, integer = set(resolved.absorbed), set(resolved.integer)
     for node in list(graph):
         if node.name in absorbed:
-            bypass(node)
+            _absorb(node, resolved)
         elif node.name in integer and node.op_type == "BatchNormalization":
             replace(node, _depthwise(node, graph))
     layers = [node for node in graph if node.name in resolved.layers]
     for node in layers:
         _fold(node, resolved)
     return layers
+
+
+def _absorb(node: ir.Node, resolved: Resolved) -> None:
+    grid = resolved.tensors[str(node.outputs[0].name)].grid
+    if grid.zero_point == grid.qmin:
+        bypass(node)
+    elif node.op_type != "Relu":
+        replace(node, ir.node("Relu", node.inputs[:1], name=node.name))
 
 
 def _depthwise(node: ir.Node, graph: ir.Graph) -> ir.Node:
@@ -59,6 +69,9 @@ def _fold(node: ir.Node, resolved: Resolved) -> None:
     assert source is not None
     weight, bias = weight_and_bias(node)
     sigma_in = channel_scale(resolved.tensors.get(str(source.name)))
+    after = sole_consumer(result)
+    if after is not None and after.name in resolved.absorbed:
+        result = after.outputs[0]
     sigma_out = channel_scale(resolved.tensors.get(str(result.name)))
 
     if sigma_in is not None:

@@ -31,8 +31,9 @@ _MOST_BIAS = 2.0**30
 """The integer that a bias may be."""
 
 
-_SIGMOID = Grid(bits=8, step=1 / 16, zero_point=128)
-"""What a Sigmoid reads is stored on it."""
+def _sigmoid(*, signed: bool) -> Grid:
+    """Return the grid that what a Sigmoid reads is stored on."""
+    return Grid(bits=8, step=1 / 16, zero_point=0 if signed else 128, signed=signed)
 
 
 @dataclass(frozen=True)
@@ -48,13 +49,16 @@ class Gates:
     resolved: Resolved
 
 
-def gates_as_convolutions(graph: ir.Graph, resolved: Resolved, weight_bits: int = 8) -> Gates:
+def gates_as_convolutions(
+    graph: ir.Graph, resolved: Resolved, weight_bits: int = 8, *, signed: bool = False
+) -> Gates:
     """Put convolutions for, or before, gates on integers that read folded tensors, in place.
 
     Args:
         graph: The network, scales folded.
         resolved: What is stored and how.
         weight_bits: The most bits that a weight may have.
+        signed: Whether grids are.
     """
     rounded, integer, tensors = {}, [*resolved.integer], dict(resolved.tensors)
     for node in list(graph):
@@ -69,16 +73,16 @@ def gates_as_convolutions(graph: ir.Graph, resolved: Resolved, weight_bits: int 
         if node.op_type == "Sigmoid":
             unfolded = _put_before(graph, node, convolution)
             integer.append(str(convolution.name))
-            tensors[str(unfolded.name)] = _unfolded(source)
+            tensors[str(unfolded.name)] = _unfolded(source, _sigmoid(signed=signed))
         else:
             bounded = saturates(resolved.tensors[str(node.outputs[0].name)])
             _put(graph, node, convolution, bounded=bounded)
     return Gates(rounded, dataclasses.replace(resolved, integer=tuple(integer), tensors=tensors))
 
 
-def _unfolded(source: StoredTensor) -> StoredTensor:
+def _unfolded(source: StoredTensor, grid: Grid) -> StoredTensor:
     ones = (1.0,) * len(source.channel_scale)
-    return StoredTensor(grid=_SIGMOID, channel_scale=ones, layout=source.layout)
+    return StoredTensor(grid=grid, channel_scale=ones, layout=source.layout)
 
 
 def saturates(tensor: StoredTensor) -> bool:

@@ -12,6 +12,7 @@ from spiq.rewriting.round_dynamic import DynamicLayer, round_dynamic
 from spiq.rewriting.round_weights import RoundedLayer, round_layer
 from spiq.stats.channel import ChannelStats
 from spiq.stats.correlation import Correlation
+from spiq.targets import Weights
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,11 @@ def layer_inputs(
 
 
 def round_stored(
-    graph: ir.Graph, resolved: Resolved, inputs: LayerInputs, dense_groups: int
+    graph: ir.Graph,
+    resolved: Resolved,
+    inputs: LayerInputs,
+    dense_groups: int,
+    form: Weights | None = None,
 ) -> dict[ir.Node, RoundedLayer]:
     """Fold scales, in place, and round layers whose inputs are stored.
 
@@ -54,7 +59,9 @@ def round_stored(
         resolved: What is stored and how.
         inputs: What is known of layers' inputs.
         dense_groups: See :func:`spiq.rewriting.dense_groups.fill_groups`.
+        form: What weights and biases look like.
     """
+    form = form or Weights()
     folded = fold_scales(graph, resolved)
     fill_groups(folded, dense_groups)
     return {
@@ -64,6 +71,7 @@ def round_stored(
             resolved.tensors[str(node.inputs[0].name)],
             inputs.stats[str(node.name)],
             inputs.correlations.get(str(node.name)),
+            form,
         )
         for node in folded
         if node.inputs[0] is not None

@@ -6,6 +6,9 @@ output by E[x] dW; since E[x] is known, this is taken off the bias (analytic bia
 et al.: "Data-Free Quantization Through Weight Equalization and Bias Correction", ICCV 2019,
 eq. 17), zero padding included. Biases are stored as 32-bit integers on the step s_x s_o, so s_o is
 never so small that a bias would leave them (a row of zeros, say).
+
+Where a target wants one step per layer, the largest of s_o is that of all; where it wants powers of
+two, the next larger one. A bias of 8 bits has a step of its own, the least that holds it.
 """
 
 from dataclasses import dataclass
@@ -16,6 +19,7 @@ import onnx_ir as ir
 
 from spiq.errors import PlanError
 from spiq.passes.batchnorm import weight_and_bias
+from spiq.planning.plan.derive import next_power
 from spiq.planning.plan.entries import LayerPlan
 from spiq.planning.plan.resolve import StoredTensor
 from spiq.rewriting.fold_scales import channel_scale
@@ -24,6 +28,7 @@ from spiq.stats.channel import Array, ChannelStats
 from spiq.stats.correlation import Correlation, assumed
 from spiq.stats.rules.linear import grouped, over_taps, per_output, tap_shares
 from spiq.stats.rules.types import channels
+from spiq.targets import Weights as WeightForm
 
 _BIAS_LIMIT = 2.0**30
 
@@ -35,12 +40,16 @@ class RoundedLayer:
     Attributes:
         weight: int8, in the shape of the layer's weight.
         step: One per output channel, shape (O,), float32.
-        bias: int32, shape (O,), on the step ``step`` times the input's.
+        bias: int32, shape (O,), on the step ``step`` times the input's; or int8, on ``bias_step``.
+        bias_step: The step of a bias of 8 bits.
+        per_channel: Whether steps differ from channel to channel; all are the same if not.
     """
 
     weight: npt.NDArray[np.int8]
     step: npt.NDArray[np.float32]
-    bias: npt.NDArray[np.int32]
+    bias: npt.NDArray[np.int32] | npt.NDArray[np.int8]
+    bias_step: np.float32 | None = None
+    per_channel: bool = True
 
 
 def round_layer(
@@ -49,6 +58,7 @@ def round_layer(
     source: StoredTensor,
     known: ChannelStats,
     correlation: Correlation | None = None,
+    form: WeightForm | None = None,
 ) -> RoundedLayer:
     """Round the folded weight and bias of ``node``.
 
@@ -58,19 +68,44 @@ def round_layer(
         source: How the layer's input is stored.
         known: Statistics of the layer's input, before scales were folded.
         correlation: Correlation of the layer's input, if it was observed.
+        form: What the target wants weights and biases to look like.
     """
+    form = form or WeightForm()
     _, bias = weight_and_bias(node)
     least = np.abs(bias) / (source.grid.step * _BIAS_LIMIT)
     sigma = channel_scale(source)
     mean, var = channels(known.mean), channels(known.var)
     if sigma is not None:
         mean, var = mean / sigma, var / sigma**2
+    least = _least_steps(node, layer, form, least)
     integers, step = round_weight(node, layer, least, var=var, correlation=correlation)
     if layer.bias_correction:
         bias = bias - mean_shift(node, integers, step, mean)
+    if form.bias_bits == 8:
+        own, integers_of_bias = _narrow_bias(bias)
+        return RoundedLayer(integers, step, integers_of_bias, own, form.per_channel)
     stored = np.rint(bias / (source.grid.step * step.astype(np.float64)))
     limit = np.iinfo(np.int32)
-    return RoundedLayer(integers, step, np.clip(stored, limit.min, limit.max).astype(np.int32))
+    bounded = np.clip(stored, limit.min, limit.max).astype(np.int32)
+    return RoundedLayer(integers, step, bounded, per_channel=form.per_channel)
+
+
+def _least_steps(node: ir.Node, layer: LayerPlan, form: WeightForm, least: Array) -> Array:
+    """Return the least steps, with all that a target's form of weights makes of them."""
+    if form.per_channel and not form.powers_of_two:
+        return least
+    weight, _ = weight_and_bias(node)
+    peaks = np.abs(grouped(node, weight)).max(axis=(2, 3)).reshape(-1)
+    steps = np.maximum(peaks.astype(np.float64) / (2 ** (layer.bits - 1) - 1), least)
+    if not form.per_channel:
+        steps = np.full_like(steps, steps.max())
+    return next_power(steps) if form.powers_of_two else steps
+
+
+def _narrow_bias(bias: Array) -> tuple[np.float32, npt.NDArray[np.int8]]:
+    """Return the step, a power of two, and the integers of a bias of 8 bits."""
+    step = next_power(np.abs(bias).max(initial=0.0) / 127) or np.float64(1)
+    return np.float32(step), np.rint(bias / step).astype(np.int8)
 
 
 def round_weight(

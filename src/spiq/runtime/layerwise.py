@@ -12,7 +12,7 @@ import onnx
 
 from spiq.errors import VerificationError
 from spiq.runtime.expose import add_outputs
-from spiq.runtime.session import call, session
+from spiq.runtime.session import Opening, call, session
 from spiq.runtime.synthetic import Tensors
 
 STEPS_APART = 2
@@ -25,26 +25,26 @@ _ONE = "::one"
 _WHERE = "the quantized network"
 
 
-def check_layers(proto: onnx.ModelProto, inputs: Tensors, *, lean: bool) -> None:
+def check_layers(proto: onnx.ModelProto, inputs: Tensors, how: Opening) -> None:
     """Compare each stored tensor with what the graph says.
 
     Args:
         proto: The quantized network; its outputs become more.
         inputs: What to run it on.
-        lean: Whether memory counts for more than time.
+        how: How to open the network.
 
     Raises:
         VerificationError: A tensor is too far away; its node is named.
         ModelError: The runtime fails.
     """
     stored = _expose_stored(proto)
-    actual = stored_tensors(proto, stored, inputs, lean=lean)
+    actual = stored_tensors(proto, stored, inputs, how)
     cut = _cut(proto, actual)
     given = {**inputs, **{_entry(name): array for name, array in actual.items()}}
-    opened = session(cut.SerializeToString(), optimize=False, lean=lean)
+    opened = session(cut.SerializeToString(), optimize=False, lean=how["lean"])
     meant = dict(zip(stored, call(opened, stored, given, where=_WHERE), strict=True))
     for name in stored:
-        apart = np.abs(np.subtract(meant[name], actual[name], dtype=np.int16))
+        apart = np.abs(np.subtract(meant[name], actual[name], dtype=np.int32))
         if apart.max(initial=0) > STEPS_APART:
             raise VerificationError(
                 f"tensor '{name}': ONNX Runtime's integer kernel is {int(apart.max())} steps away "
@@ -54,10 +54,10 @@ def check_layers(proto: onnx.ModelProto, inputs: Tensors, *, lean: bool) -> None
 
 
 def stored_tensors(
-    proto: onnx.ModelProto, names: Sequence[str], inputs: Tensors, *, lean: bool
+    proto: onnx.ModelProto, names: Sequence[str], inputs: Tensors, how: Opening
 ) -> Tensors:
     """Return the stored tensors as the runtime's own kernels make them, by name."""
-    opened = session(proto.SerializeToString(), lean=lean)
+    opened = session(proto.SerializeToString(), **how)
     return dict(zip(names, call(opened, names, inputs, where=_WHERE), strict=True))
 
 
@@ -92,7 +92,9 @@ def _cut(proto: onnx.ModelProto, actual: Tensors) -> onnx.ModelProto:
                 node.input[index] = _entry(name) if name in actual else name
     _sum_in_float(cut.graph)
     cut.graph.input.extend(
-        onnx.helper.make_tensor_value_info(_entry(name), onnx.TensorProto.UINT8, array.shape)
+        onnx.helper.make_tensor_value_info(
+            _entry(name), onnx.helper.np_dtype_to_tensor_dtype(array.dtype), array.shape
+        )
         for name, array in actual.items()
     )
     return cut

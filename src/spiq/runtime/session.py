@@ -3,7 +3,7 @@
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 import numpy.typing as npt
@@ -13,12 +13,20 @@ from spiq.errors import ConfigError, ModelError
 from spiq.graph.query import shape_text
 
 
+class Opening(TypedDict):
+    """What else to say when a network is opened."""
+
+    lean: bool
+    signed: bool
+
+
 def session(
     model: bytes | str | os.PathLike[str],
     *,
     threads: int = 0,
     optimize: bool = True,
     lean: bool = False,
+    signed: bool = False,
     optimized_path: str | os.PathLike[str] | None = None,
     profile: str | os.PathLike[str] | None = None,
     name: str = "the model",
@@ -32,6 +40,7 @@ def session(
             executed in float, which is the reference that fused kernels are compared with.
         lean: Give memory back at once, instead of keeping it for the next tensor: half of it for
             large images, but slower for small ones.
+        signed: Leave int8 activations as they are, which ARM does, where x86 makes uint8 of them.
         optimized_path: Where to write the graph as the runtime optimized it, if anywhere.
         profile: How the name of the file begins that gets the time of every kernel, if any does.
         name: What messages call a network that is given as bytes.
@@ -47,6 +56,8 @@ def session(
     options.inter_op_num_threads = 1
     options.log_severity_level = 4
     options.enable_cpu_mem_arena = not lean
+    if signed:
+        options.add_session_config_entry("session.qdqisint8allowed", "1")
     if not optimize:
         options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     if optimized_path is not None:

@@ -9,12 +9,16 @@
    there is none.
 4. Layer by layer, what the kernels store is within two steps of what the graph means, see
    :mod:`spiq.runtime.layerwise`.
+
+Of a network for another runtime 1 and 3 hold, computed as it is written.
 """
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+import numpy as np
 import onnx
+import onnxruntime as ort
 
 from spiq.errors import ModelError, VerificationError
 from spiq.planning.plan.resolve import Resolved
@@ -23,8 +27,9 @@ from spiq.runtime.kernels import check_kernels
 from spiq.runtime.layerwise import check_layers
 from spiq.runtime.reference import Reference, is_finite, results
 from spiq.runtime.scratch import scratch_file
-from spiq.runtime.session import session
+from spiq.runtime.session import Opening, session
 from spiq.runtime.synthetic import Tensors
+from spiq.targets import ONNXRUNTIME, Target
 
 _SIZED_BY_DATA = frozenset({"Compress", "If", "Loop", "NonMaxSuppression", "NonZero", "Range",
                             "Scan", "Unique"})  # fmt: skip
@@ -51,13 +56,17 @@ class Verified:
         return doubtful(self.snr)
 
 
-def verify(float_network: Reference, quantized: bytes, resolved: Resolved) -> Verified:
+def verify(
+    float_network: Reference, quantized: bytes, resolved: Resolved, target: Target = ONNXRUNTIME
+) -> Verified:
     """Check ``quantized``; return the SNR of each float output, or why there is none.
 
     Args:
         float_network: What the float network makes of some pictures.
         quantized: The quantized one.
         resolved: What was done to it.
+        target: The runtime that it is for. If that is not ONNX Runtime, the network is computed as
+            it is written.
 
     Raises:
         VerificationError: It does not load, does not run, is not finite, lost an integer kernel,
@@ -67,10 +76,17 @@ def verify(float_network: Reference, quantized: bytes, resolved: Resolved) -> Ve
     proto = onnx.load_from_string(quantized)
     batches, expected, lean = float_network.inputs, float_network.outputs, float_network.lean
     try:
-        actual = _run_shipped(quantized, resolved, batches, lean=lean)
+        how = Opening(lean=lean, signed=target.grids.signed)
+        if target.fuses_here:
+            actual = _run_shipped(quantized, resolved, batches, how)
+        else:
+            opened = session(quantized, lean=lean, optimize=False, name=_WHERE)
+            take = _one_by_one if target.static else _at_once
+            actual = [take(opened, inputs) for inputs in batches]
         for wanted, found in zip(expected, actual, strict=True):
             _check_outputs(wanted, found, _open_sized(proto.graph))
-        check_layers(proto, batches[0], lean=lean)
+        if target.fuses_here:
+            check_layers(proto, batches[0], how)
     except ModelError as error:
         raise VerificationError(str(error), nodes=_suspects(str(error), resolved)) from error
     estimates = agreements(expected, actual)
@@ -81,13 +97,30 @@ def verify(float_network: Reference, quantized: bytes, resolved: Resolved) -> Ve
 
 
 def _run_shipped(
-    quantized: bytes, resolved: Resolved, batches: Iterable[Tensors], *, lean: bool
+    quantized: bytes, resolved: Resolved, batches: Iterable[Tensors], how: Opening
 ) -> list[Tensors]:
     """Open the very bytes as any user would, see that the kernels are integer ones, and run."""
     with scratch_file() as optimized:
-        opened = session(quantized, lean=lean, optimized_path=optimized, name=_WHERE)
+        opened = session(quantized, **how, optimized_path=optimized, name=_WHERE)
         check_kernels(optimized, resolved.layers, resolved.products)
     return [results(opened, inputs, where=_WHERE) for inputs in batches]
+
+
+def _at_once(opened: ort.InferenceSession, inputs: Tensors) -> Tensors:
+    return results(opened, inputs, where=_WHERE)
+
+
+def _one_by_one(opened: ort.InferenceSession, inputs: Tensors) -> Tensors:
+    """Run a network whose batch is fixed, as many times as the inputs have batches of that size."""
+    size = next((v.shape[0] for v in opened.get_inputs() if len(v.shape) > 1), 1)
+    count = next((len(array) for array in inputs.values() if array.ndim > 1), size)
+    if count == size or count % size:
+        return _at_once(opened, inputs)
+    parts = [
+        _at_once(opened, {k: a[start : start + size] for k, a in inputs.items()})
+        for start in range(0, count, size)
+    ]
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
 def _check_outputs(expected: Tensors, actual: Tensors, open_sized: frozenset[str]) -> None:

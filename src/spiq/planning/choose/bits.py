@@ -45,15 +45,15 @@ def choose_bits(graph: ir.Graph, placement: Placement, config: Config) -> Bits:
     """Give all layers the same bits, save the first and the last ones where the options say so.
 
     Activations are what layers and products of tensors read. Other stored tensors, the operands of
-    a sum for one, have 8 bits: where integers are narrower, they are accumulators on the way to the
-    next activation. So has the network's input, unless it is narrowed by ``first_last_bits``:
-    pixels come as 8 bits.
+    a sum for one, have at least 8 bits: where integers are narrower, they are accumulators on the
+    way to the next activation. So has the network's input, unless it is narrowed by
+    ``first_last_bits``: pixels come as 8 bits.
 
     A first layer reads an input of the network; from a last one no other layer is reached. With
     ``first_last_bits`` their weights and what they read have so many bits.
     """
     layers = weighted(placement)
-    most = TARGETS[config.target].weight_bits
+    most = TARGETS[config.target].weights.bits
     products = [node for node in placement.integer if is_product(node)]
     sources = [n.inputs[0] for n in layers] + [v for n in products for v in data_inputs(n)]
     read = {
@@ -62,7 +62,10 @@ def choose_bits(graph: ir.Graph, placement: Placement, config: Config) -> Bits:
         if source in placement.grids and not source.is_graph_input()
     }
     found = Bits(
-        {v: config.activation_bits if g in read else 8 for v, g in placement.grids.items()},
+        {
+            v: config.activation_bits if g in read else max(config.activation_bits, 8)
+            for v, g in placement.grids.items()
+        },
         dict.fromkeys(layers, min(config.weight_bits, most)),
         {n: config.activation_bits for n in layers if data_inputs(n)[0] not in placement.grids},
     )

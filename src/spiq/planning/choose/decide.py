@@ -2,7 +2,7 @@
 
 import difflib
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from types import MappingProxyType
 
@@ -92,7 +92,7 @@ def choose(
         importance = importance_of(graph, measured)
 
     found = _chosen(graph, measured, config, exclude, importance)
-    relieve = relieve and METHODS[config.method].relieves and has_layers(found.placement)
+    relieve = relieve and config.relieves and has_layers(found.placement)
     if not relieve or not (spared := relieved(graph, found.placement, found.costs)):
         return found
     return _chosen(graph, measured, config, exclude | spared, importance, found.decided)
@@ -110,8 +110,8 @@ def _chosen(
 
     A group of which nothing else was decided ``before`` stays as it was.
     """
-    method = METHODS[config.method]
-    placement = placed(graph, measured, TARGETS[config.target], method, exclude)
+    method, target = METHODS[config.method], TARGETS[config.target]
+    placement = placed(graph, measured, target, method, exclude)
     bits = choose_bits(graph, placement, uniform(graph, placement, config))
     errors = network_errors(graph, measured, placement, method.widths, importance)
 
@@ -121,7 +121,7 @@ def _chosen(
         if same in before:
             decided[same] = before[same]
             continue
-        group = _group(values, errors, bits)
+        group = replace(_group(values, errors, bits), form=target.grids)
         scaled = decide(group, method)
         plans = _planned_tensors(group, scaled, placement)
         decided[same] = plans, cost_of(values, group, scaled, errors)
@@ -163,7 +163,7 @@ def make_plan(
         method=config.method,
         target=config.target,
         activation_bits=config.activation_bits,
-        weight_bits=min(config.weight_bits, TARGETS[config.target].weight_bits),
+        weight_bits=min(config.weight_bits, TARGETS[config.target].weights.bits),
         inputs=_inputs(graph, measured),
         tensors={str(value.name): tensors[str(value.name)] for value in placement.grids},
         layers=_planned_layers(placement, chosen.bits, method),

@@ -9,7 +9,7 @@ with w_c the importance of the channel.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -28,6 +28,7 @@ from spiq.planning.plan.derive import (
     least_step,
 )
 from spiq.stats.channel import Array
+from spiq.targets import Grids as GridForm
 
 Sum = tuple[int, int, int]
 """Grids of the two operands of an Add on integers, and of its result."""
@@ -76,6 +77,7 @@ class Group:
         pinned: Classes whose channel scale is 1.
         bits: Bits of each grid, by its number.
         worth: See :func:`spiq.planning.choose.worth.worth`.
+        form: The grids that the target takes.
     """
 
     tensors: Sequence[Channels]
@@ -84,6 +86,7 @@ class Group:
     pinned: frozenset[int]
     bits: Mapping[int, int]
     worth: float = ANY
+    form: GridForm = field(default_factory=GridForm)
 
     @cached_property
     def qmax(self) -> dict[int, int]:
@@ -135,6 +138,16 @@ class Group:
         """Return the channel scale of each channel, for each tensor; ``wide`` has an axis more."""
         return [sigma[place, None] if wide else sigma[place] for place in self.index]
 
+    def steps(
+        self,
+        needs: Sequence[Array],
+        sigma: Sequence[Array],
+        shared: Mapping[int, int] | None = None,
+    ) -> dict[int, Array]:
+        """Return the step of each grid; ``shared`` numbers those that have one in common."""
+        powers = self.form.powers_of_two
+        return grid_steps(needs, sigma, self.grids, shared, powers_of_two=powers)
+
     def errors(
         self,
         steps: Mapping[int, Array],
@@ -161,7 +174,7 @@ class Group:
         needs = self.needs(chosen.zero_points, chosen.widths)
         by_class = self.sigma(needs, chosen.alpha)
         sigma = self.spread(by_class)
-        steps = grid_steps(needs, sigma, self.grids, chosen.shared)
+        steps = self.steps(needs, sigma, chosen.shared)
 
         by_name = {int(name): float(s) for name, s in zip(self.names, by_class, strict=True)}
         errors = self.errors(steps, sigma, chosen.zero_points, chosen.shared)

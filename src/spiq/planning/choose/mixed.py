@@ -77,7 +77,7 @@ def mix_bits(
     }
 
     # D_l(b) of each layer that is not held
-    tried = range(FEWEST, TARGETS[plan.target].weight_bits + 1)
+    tried = range(FEWEST, TARGETS[plan.target].weights.bits + 1)
     errors = {
         str(node.name): _errors(node, channel_scales, measured, importance, tried)
         for node in nodes

@@ -14,7 +14,7 @@ import numpy as np
 from spiq.methods.method import Method
 from spiq.planning.choose.group import Grids, Group, Scaled
 from spiq.planning.choose.shared_steps import share_steps
-from spiq.planning.plan.derive import grid_steps, least_step
+from spiq.planning.plan.derive import least_step
 from spiq.stats.channel import Array
 
 _ZERO_POINTS = 33
@@ -45,7 +45,7 @@ def _settled(group: Group, alpha: float) -> Grids:
     # the one width with the least error over all grids
     every = group.needs(zero_points, None)
     sigma = group.spread(group.sigma(every, alpha))
-    errors = group.errors(grid_steps(every, sigma, group.grids), sigma, zero_points, {})
+    errors = group.errors(group.steps(every, sigma), sigma, zero_points, {})
     common = dict.fromkeys(widths, int(np.sum(list(errors.values()), axis=0).argmin()))
 
     # a width for each grid; and once more where that moves zero points or channel scales
@@ -71,7 +71,7 @@ def _own_widths(
     """
     needs = group.needs(zero_points, widths)
     sigma = group.spread(group.sigma(needs, alpha), wide=True)
-    errors = group.errors(grid_steps(every, sigma, group.grids), sigma, zero_points, {})
+    errors = group.errors(group.steps(every, sigma), sigma, zero_points, {})
     return _least(errors)
 
 
@@ -87,8 +87,10 @@ def _zero_points(group: Group, alpha: float, widths: Mapping[int, int]) -> dict[
 
 def _zero_point(group: Group, grid: int, alpha: float, width: int) -> int:
     """Return the zero point of one grid with the least rounding error at one width."""
-    # where all is on one side, that end
+    # in the middle where the target wants it there; where all is on one side, that end
     tensors, qmax = [t for t in group.tensors if t.grid == grid], group.qmax[grid]
+    if group.form.symmetric:
+        return (qmax + 1) // 2
     low = np.concatenate([t.low[:, width] for t in tensors])
     if low.min() >= 0:
         return 0

@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from spiq.planning.choose.group import Grids, Group, Scaled, Sum
-from spiq.planning.plan.derive import grid_steps
 from spiq.stats.channel import Array
 
 _TRIES = 8
@@ -60,7 +59,7 @@ def share_steps(group: Group, scaled: Scaled) -> Scaled:
     """Let operands and results of sums share a step, one sum after the other, where it pays."""
     by_class = np.array([scaled.channel_scales[int(name)] for name in group.names])
     sigma = group.spread(by_class, wide=True)
-    every = grid_steps(group.needs(scaled.zero_points, None), sigma, group.grids)
+    every = group.steps(group.needs(scaled.zero_points, None), sigma)
     fixed = _Fixed(group, scaled, sigma, every)
 
     own = {grid: grid for grid in scaled.widths}

@@ -18,7 +18,7 @@ import onnx_ir as ir
 from spiq.graph.query import constant, data_inputs, is_float32, sole_consumer, weight_nodes
 from spiq.planning.placement.fitness import why_float
 from spiq.planning.placement.kernels import broken_form
-from spiq.planning.placement.sharing import shared_grids, shared_scales
+from spiq.planning.placement.sharing import pinned_by_floats, shared_grids, shared_scales
 from spiq.planning.placement.values import LAYERS, ROUNDS, Placement, is_product
 from spiq.stats.movers import MOVERS, rolled
 from spiq.stats.propagate import Measured
@@ -57,6 +57,13 @@ def place(
     demanded = {node.inputs[0] for node in layers if node.inputs[0] is not None}
     demanded |= {value for node in products for value in data_inputs(node)}
     demanded |= {source for value in demanded if (source := _carried_up(value, measured))}
+    if target.shortcuts:
+        beside = _shortcuts(graph, layers, measured)
+        demanded |= set(beside.values())
+        placement.shortcuts = dict.fromkeys(beside)
+    if target.whole:
+        demanded |= {value for value in measured.stats if is_float32(value)}
+        placement.shortcuts = {node: None for node in graph if node not in layers}
     stored: dict[ir.Value, None] = {value: None for value in graph.inputs if value in demanded}
 
     # 1 and 2: in the order of execution, whether a node runs on integers, and what is stored
@@ -77,7 +84,7 @@ def place(
             ends_in_float = node.op_type in target.float_output and not _is_fused(node)
             if not ends_in_float or _is_demanded(node, demanded):
                 stored.update(dict.fromkeys(node.outputs))
-        elif _is_absorbed(node, placement, stored) and node.outputs[0] in measured.stats:
+        elif _is_absorbed(node, placement, stored, target) and node.outputs[0] in measured.stats:
             placement.absorbed[node] = None
             del stored[node.inputs[0]]  # type: ignore[arg-type]
             stored[node.outputs[0]] = None
@@ -87,6 +94,8 @@ def place(
     # 3: what goes together
     placement.grids = shared_grids(placement, stored, measured)
     placement.classes, placement.pinned = shared_scales(placement, stored, measured)
+    if not target.factors:
+        placement.pinned |= pinned_by_floats(placement)
     return placement
 
 
@@ -121,6 +130,22 @@ def _products(
         and is_float32(node.outputs[0])
         and all(value in measured.stats for value in (*node.inputs, *node.outputs))
     }
+
+
+def _shortcuts(
+    graph: ir.Graph, layers: dict[ir.Node, None], measured: Measured
+) -> dict[ir.Node, ir.Value]:
+    """Return the sums that each end a layer, and their other operand, which is to be stored."""
+    found: dict[ir.Node, ir.Value] = {}
+    for node in graph:
+        operands = data_inputs(node)
+        if node.op_type != "Add" or node.domain != "" or len(operands) != 2:
+            continue
+        ends = [v.producer() in layers and sole_consumer(v) is node for v in operands]
+        shortcut = operands[1 if ends[0] and not ends[1] else 0]
+        if any(ends) and shortcut in measured.stats:
+            found[node] = shortcut
+    return found
 
 
 def _carried_up(value: ir.Value, measured: Measured) -> ir.Value | None:
@@ -181,6 +206,8 @@ def _needed(graph: ir.Graph, layers: set[ir.Node], target: Target) -> set[ir.Nod
     """Return the operators whose results reach a layer through operators with integer kernels."""
     needed = set(layers)
     for node in reversed(list(graph)):
+        if target.whole:
+            needed.add(node)
         if node.op_type in LAYERS and node not in layers:
             continue  # it stays in float, and what it reads need not be stored
         if _kind(node) in target.integer or _is_rectifier(node):
@@ -241,9 +268,13 @@ def _is_rectifier(node: ir.Node) -> bool:
     return low is not None and float(low) == 0 and high is not None and float(high) > 0
 
 
-def _is_absorbed(node: ir.Node, placement: Placement, stored: dict[ir.Value, None]) -> bool:
+def _is_absorbed(
+    node: ir.Node, placement: Placement, stored: dict[ir.Value, None], target: Target
+) -> bool:
     source = node.inputs[0] if node.inputs else None
     if source is None or source not in stored or not _is_rectifier(node):
+        return False
+    if node.op_type not in target.bounds:
         return False
     producer = source.producer()
     rounds = producer is not None and producer in placement.integer and producer.op_type in ROUNDS

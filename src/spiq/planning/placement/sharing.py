@@ -99,6 +99,19 @@ def shared_scales(
     return classes, frozenset(pinned)
 
 
+def pinned_by_floats(placement: Placement) -> frozenset[int]:
+    """Return the classes of tensors that float operators, inputs or outputs have to do with."""
+    integer, absorbed, found = placement.integer, placement.absorbed, set[int]()
+    for value, ids in placement.classes.items():
+        producer = value.producer()
+        if producer is not None and producer in absorbed:
+            producer = producer.inputs[0].producer()  # type: ignore[union-attr]
+        inside = producer is not None and producer in integer and not value.is_graph_output()
+        if not inside or any(node not in integer for node in value.consumers()):
+            found.update(ids.reshape(-1).tolist())
+    return frozenset(found)
+
+
 def _pinned_by(
     node: ir.Node, placement: Placement, classes: Mapping[ir.Value, Ids]
 ) -> list[ir.Value]:

@@ -43,6 +43,7 @@ class Placement:
             tensor's layout.
         pinned: Classes whose channel scale is 1.
         reasons: Why a layer stays in float, by node.
+        shortcuts: Operators in float that read what is stored as integers, and not as it was.
     """
 
     integer: dict[ir.Node, None] = field(default_factory=dict)
@@ -51,6 +52,7 @@ class Placement:
     classes: dict[ir.Value, Ids] = field(default_factory=dict)
     pinned: frozenset[int] = frozenset()
     reasons: dict[ir.Node, str] = field(default_factory=dict)
+    shortcuts: dict[ir.Node, None] = field(default_factory=dict)
 
     def stored_output(self, value: ir.Value) -> ir.Value:
         """Return the tensor that is stored for ``value``: behind an absorbed activation, if any."""

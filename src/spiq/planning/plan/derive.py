@@ -64,6 +64,8 @@ def grid_steps(
     sigma: Sequence[Array],
     grids: Sequence[int],
     shared: Mapping[int, int] | None = None,
+    *,
+    powers_of_two: bool = False,
 ) -> dict[int, Array]:
     """Return the step of each grid: what the neediest channel of its tensors asks for.
 
@@ -72,10 +74,23 @@ def grid_steps(
         sigma: Channel scale of each channel, for each tensor, of the same shape.
         grids: Number of each tensor's grid.
         shared: For grids that share a step, a number in common.
+        powers_of_two: Steps are the next larger powers of two.
     """
     shared = shared or {}
     joint: dict[int, Array] = {}
     for grid, need, scale in zip(grids, needs, sigma, strict=True):
         step, number = (need / scale).max(axis=0), shared.get(grid, grid)
         joint[number] = np.maximum(joint.get(number, 0.0), step)
+    if powers_of_two:
+        joint = {number: next_power(step) for number, step in joint.items()}
     return {grid: joint[shared.get(grid, grid)] for grid in grids}
+
+
+def next_power(step: Array) -> Array:
+    """Return the least power of two that is not below a step; 0 stays.
+
+    >>> next_power(np.array([0.3, 0.5, 0.0]))
+    array([0.5, 0.5, 0. ])
+    """
+    positive = np.maximum(step, 1e-30)
+    return np.where(step > 0, 2.0 ** np.ceil(np.log2(positive) - 1e-6), 0.0)

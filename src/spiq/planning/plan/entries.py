@@ -17,7 +17,7 @@ class TensorPlan:
     Of these, all but the first name one that says it; here they hold the same values, too.
 
     Attributes:
-        bits: Bits of the grid; storage is 8 bits.
+        bits: Bits of the grid; storage is 8 bits, or 16.
         zero: Where on the grid 0 lies: 0 at its lower end, 1 at its upper end.
         low: Low end of the range of each channel, in real units, in the order of ``layout``.
         high: High end of the same.

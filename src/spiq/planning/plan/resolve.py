@@ -17,6 +17,7 @@ from spiq.planning.plan.entries import LayerPlan, TensorPlan
 from spiq.planning.plan.grid import Grid
 from spiq.planning.plan.values import Plan
 from spiq.stats.channel import Array
+from spiq.targets import TARGETS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +46,7 @@ class Resolved:
         layers: How each quantized layer is rounded, by name.
         left_in_float: Names of the nodes that must not run on integers.
         products: Names of the products of two tensors among those on integers.
+        shortcuts: Names of the operators in float that read what is stored.
     """
 
     integer: tuple[str, ...]
@@ -53,6 +55,7 @@ class Resolved:
     layers: dict[str, LayerPlan]
     left_in_float: frozenset[str] = frozenset()
     products: tuple[str, ...] = ()
+    shortcuts: frozenset[str] = frozenset()
 
 
 def resolve(plan: Plan, placement: Placement) -> Resolved:
@@ -68,6 +71,7 @@ def resolve(plan: Plan, placement: Placement) -> Resolved:
         layers={name: plan.layers[name] for name in integer if name in plan.layers},
         left_in_float=frozenset(plan.left_in_float),
         products=tuple(str(node.name) for node in placement.integer if is_product(node)),
+        shortcuts=frozenset(str(node.name) for node in placement.shortcuts),
     )
 
 
@@ -83,10 +87,12 @@ def _resolve_group(
     held = held_at_one(names, placement.pinned)
     sigma = _by_class(entries, needs, grids, index, held)
     scales = [sigma[place] for place in index]
-    steps = grid_steps(needs, scales, grids, _shared(plan, group, placement))
+    form = TARGETS[plan.target].grids
+    shared = _shared(plan, group, placement)
+    steps = grid_steps(needs, scales, grids, shared, powers_of_two=form.powers_of_two)
     return {
         str(value.name): StoredTensor(
-            grid=Grid(entry.bits, float(steps[grid]) or 1.0, zero_point(entry)),
+            grid=_grid(entry, float(steps[grid]) or 1.0, signed=form.signed),
             channel_scale=tuple(float(s) for s in scale),
             layout=entry.layout,
         )
@@ -94,8 +100,16 @@ def _resolve_group(
     }
 
 
+def _grid(entry: TensorPlan, step: float, *, signed: bool) -> Grid:
+    unsigned = Grid(entry.bits, step, zero_point(entry))
+    if not signed:
+        return unsigned
+    half = 1 << (entry.bits - 1)
+    return Grid(entry.bits, step, unsigned.zero_point - half, signed=True)
+
+
 def zero_point(entry: TensorPlan) -> int:
-    """Return the integer that stands for 0."""
+    """Return the integer that stands for 0 where grids begin at 0."""
     share = min(max(entry.zero, 0.0), 1.0)  # a plan that is only shown may say anything
     return round(share * ((1 << entry.bits) - 1))
 

@@ -20,6 +20,7 @@ from spiq.methods import METHODS
 from spiq.planning.placement.groups import groups
 from spiq.planning.placement.values import LAYERS, Placement, is_layer, is_product
 from spiq.planning.plan.entries import LayerPlan, Numbers, TensorPlan
+from spiq.planning.plan.forms import form_problem
 from spiq.planning.plan.resolve import resolve, zero_point
 from spiq.planning.plan.values import Plan
 from spiq.targets import TARGETS
@@ -98,6 +99,8 @@ def check_fits(graph: ir.Graph, plan: Plan, placement: Placement) -> Plan:
                 "that was in float when the plan was made cannot be put on integers by hand"
             )
         _check_tensor(str(value.name), plan.tensors[str(value.name)], classes.shape)
+        if problem := form_problem(plan.tensors[str(value.name)], plan.target):
+            _refuse(f"tensor '{value.name}'{problem}")
         if value.is_graph_input():
             _check_input(str(value.name), plan)
 
@@ -150,7 +153,7 @@ def _check_layers(nodes: Mapping[str, ir.Node], plan: Plan, placement: Placement
 
 
 def _check_layer(name: str, layer: LayerPlan, plan: Plan) -> None:
-    most = TARGETS[plan.target].weight_bits
+    most = TARGETS[plan.target].weights.bits
     if layer.bits not in range(2, most + 1):
         whence = ", the plan's weight_bits" if layer.bits == plan.weight_bits else ""
         _refuse(
@@ -179,8 +182,6 @@ def _check_tensor(name: str, tensor: TensorPlan, layout: tuple[int, ...]) -> Non
                 f"{count}, one for each"
             )
 
-    if tensor.bits not in range(2, 9):
-        _refuse(f"tensor '{name}' has {tensor.bits} bits, not 2 to 8")
     if not 0 <= tensor.zero <= 1:
         _refuse(
             f"tensor '{name}': zero is {tensor.zero}, a share of the grid from 0 to 1; leave it "
