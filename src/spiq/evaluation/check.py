@@ -23,7 +23,7 @@ from spiq.evaluation.cards.read import Card, read
 from spiq.evaluation.data.datasets import Images
 from spiq.evaluation.data.preprocess import to_input
 from spiq.evaluation.runners import Model
-from spiq.evaluation.task import task_of
+from spiq.evaluation.task import labels_of, task_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,7 +92,8 @@ def _steps(path: str | os.PathLike[str], model: Model | None) -> Iterator[tuple[
         raise CardError(first.problem)
     yield "image", _image(first.name, first.image, card)
     yield "labels", ""
-    yield "labels", task.labels(first.label)
+    unlabelled = card.dataset.layout == "pictures"
+    yield "labels", "none" if unlabelled else task.labels(first.label)
 
     if model is None:
         yield _DOUBT, task.doubt(None)
@@ -102,7 +103,8 @@ def _steps(path: str | os.PathLike[str], model: Model | None) -> Iterator[tuple[
     yield "model", f"{runner.name}: input {runner.input!r} fits"
     yield "output", ""
     (answer,) = task.answers(runner, runner.run(to_input(first.image[None], card.input)))
-    yield "output", task.said(answer, first.label)
+    (label,) = labels_of(task, [first], [answer])
+    yield "output", task.said(answer, label)
     yield _DOUBT, task.doubt(answer)
 
 

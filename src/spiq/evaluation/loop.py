@@ -15,18 +15,24 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from typing import Any
 
 from spiq.errors import CardError, ConfigError
 from spiq.evaluation.cards.read import Card, read
 from spiq.evaluation.data.batches import Batch, batches
 from spiq.evaluation.runners import Floats, Model, batch_size, open_all
-from spiq.evaluation.task import Noise, Ran, Score, Task, task_of
+from spiq.evaluation.task import Noise, Ran, Score, Task, labels_of, task_of
 
 _WAITING = 2
 """Batches whose outputs wait to be taken in, at most."""
 
 _WAITING_VALUES = 1 << 24
 """Values of those outputs, at most, where there is more than one: bounds the memory."""
+
+_UNLABELLED = (
+    "the pictures have no labels: what the first network answers stands for them, so figures are "
+    "agreement with it, not accuracy"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,6 +108,10 @@ def evaluate(
         raise CardError(f"{card.path}: none of {total} images can be decoded; {run.skipped[0]}")
 
     scores = task.scores(run.ran)
+    if card.dataset.layout == "pictures":
+        run.doubts.append(_UNLABELLED)
+    elif doubt := task.hindsight(run.ran):
+        run.doubts.append(doubt)
     seconds = time.perf_counter() - begin
     return Result(
         card=card.name,
@@ -131,9 +141,11 @@ class _Run:
     def take_in(self, batch: Batch, outputs: Sequence[Sequence[Floats]]) -> int:
         """Tally a batch with each network's outputs; return how many images are done so far."""
         self.skipped += batch.skipped
-        labels, first = [sample.label for sample in batch.samples], None
+        labels, first = list[Any](), None
         for ran, given in zip(self.ran, outputs, strict=False):  # none: no image can be decoded
             answers = self.task.answers(ran.runner, given)
+            if first is None:
+                labels = labels_of(self.task, batch.samples, answers)
             ran.tally.add(answers, labels, first)
             if first is None:
                 first, named = answers, dict(zip(ran.runner.outputs, given, strict=True))

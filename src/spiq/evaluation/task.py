@@ -148,6 +148,20 @@ class Task(Protocol):
     def doubt(self, answer: Any | None) -> str:
         """Why the figures may mean nothing, with a network that answers so; "": no doubt."""
 
+    def hindsight(self, ran: Sequence[Ran]) -> str:
+        """Why the figures may mean nothing, by the answers to all images; "": no doubt."""
+
+    def stand_in(self, answer: Any, label: Any) -> Any:
+        """What stands for the label of a picture that has none, where this is the answer."""
+
+
+def labels_of(task: Task, samples: Sequence[Sample], answers: Sequence[Any]) -> list[Any]:
+    """The labels of a batch; where pictures have none, what the first network answers."""
+    labels = [sample.label for sample in samples]
+    if task.card.dataset.layout != "pictures":
+        return labels
+    return list(map(task.stand_in, answers, labels))
+
 
 def task_of(card: Card) -> Task:
     """The task of a card.

@@ -10,7 +10,7 @@ import heapq
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from spiq.evaluation.data.batches import batches
 from spiq.evaluation.data.datasets import Sample
 from spiq.evaluation.drawing import Panel
 from spiq.evaluation.runners import Model, names, open_all
-from spiq.evaluation.task import task_of
+from spiq.evaluation.task import labels_of, task_of
 from spiq.evaluation.tasks import segmentation
 from spiq.evaluation.tasks.detection import disagreement
 from spiq.evaluation.tasks.detection.boxes import Detections
@@ -138,7 +138,9 @@ def views(
             outputs = [runner.run(batch.inputs) for runner in runners]
             pairs = zip(runners, outputs, strict=True)
             answers = [task.answers(runner, given)[0] for runner, given in pairs]
-            yield Viewed(batch.samples[0], answers, [gap(answers[0], one) for one in answers])
+            (label,) = labels_of(task, batch.samples, answers[:1])
+            sample = replace(batch.samples[0], label=label)
+            yield Viewed(sample, answers, [gap(answers[0], one) for one in answers])
 
 
 def drawn(sample: Sample, card: Card) -> Detections:

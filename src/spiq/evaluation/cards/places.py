@@ -10,7 +10,9 @@ import os
 from pathlib import Path
 
 from spiq.errors import CardError
-from spiq.evaluation.cards.sections import Dataset, Decode
+from spiq.evaluation.cards.sections import Card, Dataset, Decode
+
+_TELL = "if you trust the card, write outside = true into its [dataset]"
 
 
 def find(dataset: Dataset, where: Path) -> Path:
@@ -47,12 +49,30 @@ def check(dataset: Dataset, decode: Decode, where: Path) -> None:
             raise _leads_out(where, key, name)
 
 
+def inside(card: Card, folder: Path, name: str) -> Path:
+    """The file that a list of the data set names, relative to ``folder``.
+
+    Raises:
+        CardError: It is out of the card's reach.
+    """
+    path = folder / name
+    if not reaches(card, path):
+        raise CardError(
+            f"{card.path}: {card.dataset.dir} lists {name!r}, which leads out of the data set's "
+            f"folder: {_TELL}"
+        )
+    return path
+
+
+def reaches(card: Card, path: Path) -> bool:
+    """Whether a file is within the card's reach."""
+    home = card.path.resolve().parent
+    return card.dataset.outside or _below(path, card.dataset.dir) or _below(path, home)
+
+
 def _below(path: Path, folder: Path) -> bool:
     return Path(os.path.normpath(path)).is_relative_to(os.path.normpath(folder))
 
 
 def _leads_out(where: Path, key: str, name: object) -> CardError:
-    return CardError(
-        f"{where}: {key} = {str(name)!r} leads out of the card's folder: if you trust the card, "
-        "write outside = true into its [dataset]"
-    )
+    return CardError(f"{where}: {key} = {str(name)!r} leads out of the card's folder: {_TELL}")

@@ -35,7 +35,7 @@ Line = Annotated[StrictStr, AfterValidator(_line)]
 Text = Annotated[StrictStr, AfterValidator(_text)]
 """Of control characters, which could do anything to a terminal, only the ends of lines."""
 
-Layout = Literal["npz", "imagenet", "voc", "cityscapes", "coco"]
+Layout = Literal["npz", "imagenet", "csv", "voc", "cityscapes", "masks", "coco", "yolo", "pictures"]
 Resize = Literal["exact", "shorter", "letterbox"]
 Interpolation = Literal["nearest", "box", "bilinear", "hamming", "bicubic", "lanczos"]
 
@@ -44,10 +44,14 @@ CHANNELS: dict[str, tuple[int, ...]] = {"RGB": (0, 1, 2), "BGR": (2, 1, 0), "GRA
 
 LAYOUTS: dict[str, tuple[tuple[str, ...], frozenset[str]]] = {
     "npz": ((), frozenset({"images", "labels", "annotations"})),
-    "imagenet": (("classification",), frozenset({"images", "class_list"})),
+    "imagenet": (("classification",), frozenset({"images", "class_list", "split"})),
+    "csv": (("classification",), frozenset({"labels", "class_list"})),
     "voc": (("detection", "segmentation"), frozenset({"split"})),
     "cityscapes": (("segmentation",), frozenset({"split"})),
+    "masks": (("segmentation",), frozenset({"images", "labels", "split", "mask_values"})),
     "coco": (("detection",), frozenset({"images", "annotations"})),
+    "yolo": (("detection",), frozenset({"annotations", "split"})),
+    "pictures": ((), frozenset({"images"})),
 }
 """The tasks of each layout ((): every one), and its keys beyond ``COMMON``."""
 
@@ -63,15 +67,19 @@ class Dataset:
     name: Line = ""
     layout: Layout = "npz"
     images: Line = ""
-    """npz: pattern of the parts ("": all); imagenet: of the pictures; coco: folder of them."""
+    """npz: pattern of the parts ("": all); imagenet, pictures: of the pictures; coco, masks: folder
+    of them."""
     n: Count | None = None
     """How many images belong to the task, from the first on; None: all."""
     labels: Line = ""
-    """File with all labels, where the parts have none."""
+    """npz, csv: file with all labels; masks: folder of them."""
     annotations: Line = ""
-    split: Line = "val"
+    split: Line = ""
+    """The part of the data set; "": ``val`` where a layout always has parts."""
     class_list: Line = ""
     """File with the class folders in the order of the classes; "": in the order of their names."""
+    mask_values: tuple[Byte, ...] = ()
+    """What the masks say for class 0, class 1 and so on; (): the class itself."""
     outside: StrictBool = False
     """Whether paths may lead out of the card's folder."""
 

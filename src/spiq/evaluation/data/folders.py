@@ -1,6 +1,10 @@
 """Where the image files of a data set are, in an order that does not change.
 
     imagenet     DIR/CLASS/PICTURE                        the class is the folder
+                 DIR/SPLIT/CLASS/PICTURE                  the folders of all parts are the classes
+    csv          a table of path and label                see :mod:`spiq.evaluation.data.table`
+    masks        DIR/images/ID.jpg, DIR/masks/ID.png      see :mod:`spiq.evaluation.data.masks`
+    pictures     DIR/PICTURE, or one file                 without labels
     voc          DIR/JPEGImages/ID.jpg                    DIR/SegmentationClass/ID.png
                  for each ID in DIR/ImageSets/Segmentation/SPLIT.txt
     cityscapes   DIR/leftImg8bit/SPLIT/CITY/ID_leftImg8bit.png
@@ -10,22 +14,21 @@ Pictures of imagenet folders come one of each class in turn, so that the first N
 Where the pictures of boxes are is read with the boxes, by :mod:`spiq.evaluation.tasks.detection`.
 """
 
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 
 from spiq.errors import CardError
 from spiq.evaluation.cards.read import Card
+from spiq.evaluation.data import masks, table
+from spiq.evaluation.data.class_names import CITYSCAPES_CLASSES, VOC_CLASSES
+from spiq.evaluation.data.entry import Entry
 from spiq.evaluation.files import lines, matching
 from spiq.io.images import SUFFIXES
 
+SPLITS = ("train", "training", "trainval", "val", "valid", "validation", "test", "testing")
+"""Usual names of the parts of a data set."""
 
-@dataclass(frozen=True, kw_only=True)
-class Entry:
-    """One picture."""
-
-    image: Path
-    label: int | Path
-    """Its class, or the file of its mask."""
+_NAMED = {"voc": ("background", *VOC_CLASSES), "cityscapes": CITYSCAPES_CLASSES}
 
 
 def entries(card: Card) -> list[Entry]:
@@ -34,7 +37,14 @@ def entries(card: Card) -> list[Entry]:
     Raises:
         CardError: The data set is not laid out as the card says.
     """
-    layouts = {"imagenet": _imagenet, "voc": _voc, "cityscapes": _cityscapes}
+    layouts = {
+        "imagenet": _imagenet,
+        "csv": table.entries,
+        "voc": _voc,
+        "cityscapes": _cityscapes,
+        "masks": masks.entries,
+        "pictures": _pictures,
+    }
     found = layouts[card.dataset.layout](card)
     if not found:
         raise CardError(f"{card.path}: no pictures in {card.dataset.dir}")
@@ -46,17 +56,15 @@ def class_folders(card: Card) -> list[str]:
 
     A list of classes has one folder per line, before any words that describe it. Classes of the
     list may lack a folder, where a data set holds some of the classes; none may be outside it.
+    Without one, the card's names of the classes say the order, where each folder has one of them.
 
     Raises:
         CardError: There are none, or a folder is not in the list.
     """
-    root = card.dataset.dir
-    present = sorted(path.name for path in root.iterdir() if path.is_dir())
-    if not present:
-        raise CardError(f"{card.path}: {root} has no folders, one for each class")
+    root, present = card.dataset.dir, _present(card)
+    known, named = set(present), card.decode.class_names
     if not card.dataset.class_list:
-        return present
-    known = set(present)
+        return list(named) if known <= set(named) else present
     entries = lines(root / card.dataset.class_list, "the class list")
     listed = [line if line in known else line.split()[0] for line in entries]
     for name in present:
@@ -67,8 +75,29 @@ def class_folders(card: Card) -> list[str]:
     return listed
 
 
+def _present(card: Card) -> list[str]:
+    """The class folders that there are, of all parts where the card names one."""
+    root, split = card.dataset.dir, card.dataset.split
+    if split and not (root / split).is_dir():
+        raise CardError(f"{card.path}: {root} has no folder {split!r}, [dataset] split")
+    parts = [root / name for name in dict.fromkeys((split, *SPLITS))] if split else [root]
+    present = sorted({name for part in parts if part.is_dir() for name in _folders(part)})
+    if not present:
+        raise CardError(f"{card.path}: {root / split} has no folders, one for each class")
+    if not split and set(present) <= set(SPLITS):
+        raise CardError(
+            f"{card.path}: {root} has the parts {', '.join(present)}: say with [dataset] split "
+            "which one"
+        )
+    return present
+
+
+def _folders(path: Path) -> list[str]:
+    return [folder.name for folder in path.iterdir() if folder.is_dir()]
+
+
 def doubt(card: Card, outputs: int | None) -> str:
-    """Say that folders which no list maps to classes are more or fewer than the classes.
+    """Say that names which no list maps to classes are more or fewer than the classes.
 
     Their order is then hardly that of the network's classes: 60 folders of a network with 1,000
     outputs would be taken for its first 60 classes.
@@ -77,30 +106,61 @@ def doubt(card: Card, outputs: int | None) -> str:
         card: A card.
         outputs: Classes that the network tells apart; None: not known.
     """
-    if card.dataset.layout != "imagenet" or card.dataset.class_list or outputs is None:
+    if card.dataset.class_list or outputs is None:
         return ""
-    found = len(class_folders(card))
-    if found == outputs:
+    if card.dataset.layout == "imagenet":
+        found, what = len(class_folders(card)), "class folders"
+    else:
+        found, what = len(names(card)), "names of classes"
+    if not found or found == outputs:
         return ""
     return (
-        f"{card.path}: {card.dataset.dir} has {found} class folders, but the network has {outputs} "
-        f"classes: the folders are taken for classes 0 to {found - 1} in the order of their names; "
-        "list the folders of all classes in a file, and name it with [dataset] class_list"
+        f"{card.path}: {card.dataset.dir} has {found} {what}, but the network has {outputs} "
+        f"classes: they are taken for classes 0 to {found - 1} in the order of their names; "
+        "list the names of all classes in a file, and name it with [dataset] class_list"
     )
 
 
+def named(card: Card) -> Card:
+    """The card with the names that the data set gives to the classes, where it has none itself."""
+    try:
+        found = () if card.decode.class_names else names(card)
+    except CardError:  # it is said where the data set is read
+        return card
+    return replace(card, decode=replace(card.decode, class_names=found)) if found else card
+
+
+def names(card: Card) -> tuple[str, ...]:
+    """The names that folders, a table or a benchmark give to the classes; (): none.
+
+    Raises:
+        CardError: The data set is not laid out as the card says.
+    """
+    if card.dataset.layout == "imagenet":
+        return tuple(class_folders(card))
+    if card.dataset.layout == "csv":
+        return table.named_classes(card) or ()
+    return _NAMED.get(card.dataset.layout, ())
+
+
 def _imagenet(card: Card) -> list[Entry]:
-    turns = []
+    turns, root = [], card.dataset.dir / card.dataset.split
     for label, name in enumerate(class_folders(card)):
-        found = matching(card.dataset.dir / name, card.dataset.images or "*")
+        found = matching(root / name, card.dataset.images or "*")
         pictures = [path for path in found if path.suffix.lower() in SUFFIXES]
         turns += [(turn, label, path) for turn, path in enumerate(pictures)]
     return [Entry(image=path, label=label) for _, label, path in sorted(turns)]
 
 
+def _pictures(card: Card) -> list[Entry]:
+    found = matching(card.dataset.dir, card.dataset.images or "*")
+    pictures = [path for path in found if path.suffix.lower() in SUFFIXES]
+    return [Entry(image=path, label=None) for path in pictures]
+
+
 def _voc(card: Card) -> list[Entry]:
     root = card.dataset.dir
-    listed = root / "ImageSets" / "Segmentation" / f"{card.dataset.split}.txt"
+    listed = root / "ImageSets" / "Segmentation" / f"{card.dataset.split or 'val'}.txt"
     return [
         Entry(
             image=root / "JPEGImages" / f"{name}.jpg",
@@ -111,7 +171,7 @@ def _voc(card: Card) -> list[Entry]:
 
 
 def _cityscapes(card: Card) -> list[Entry]:
-    root, split = card.dataset.dir, card.dataset.split
+    root, split = card.dataset.dir, card.dataset.split or "val"
     ending = "_leftImg8bit.png"
     found = []
     for image in sorted((root / "leftImg8bit" / split).glob(f"*/*{ending}")):

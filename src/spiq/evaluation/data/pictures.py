@@ -22,16 +22,15 @@ import numpy.typing as npt
 
 from spiq.evaluation.cards.read import CHANNELS, Card
 from spiq.evaluation.cards.sections import Input, Preprocess
-from spiq.evaluation.data.folders import Entry
-from spiq.io.images import DecodingError, open_picture, pillow
+from spiq.evaluation.data import masks
+from spiq.evaluation.data.entry import Entry
+from spiq.evaluation.data.masks import VOID
+from spiq.io.images import open_picture, pillow
 
 if TYPE_CHECKING:
     from PIL import Image
 
 Pixels = npt.NDArray[np.uint8]
-
-VOID = 255
-"""Label of pixels that count nowhere."""
 
 TRAIN_IDS = {
     **{7: 0, 8: 1, 11: 2, 12: 3, 13: 4, 17: 5, 19: 6, 20: 7, 21: 8, 22: 9, 23: 10, 24: 11, 25: 12},
@@ -67,8 +66,10 @@ def place(size: tuple[int, int], spec: Preprocess, target: Input) -> Placement:
     return Placement(width=width, height=height, left=left, top=top)
 
 
-def load(entry: Entry, card: Card) -> tuple[Pixels, int | Pixels]:
+def load(entry: Entry, card: Card) -> tuple[Pixels, int | Pixels | None]:
     """Read the picture, (height, width, channels), and its class or its mask, (height, width).
+
+    A picture without a label has None.
 
     Raises:
         DecodingError: A file cannot be decoded.
@@ -83,13 +84,11 @@ def load(entry: Entry, card: Card) -> tuple[Pixels, int | Pixels]:
     pixels = pixels.reshape(card.input.height, card.input.width, -1)
     if not isinstance(entry.label, Path):
         return pixels, entry.label
-    mask = open_picture(entry.label)
-    if mask.mode not in ("P", "L") or mask.size != picture.size:
-        raise DecodingError(
-            f"{entry.label}: a mask of mode {mask.mode} and size {mask.size}; its picture's size "
-            f"is {picture.size}, and one byte per pixel (P or L) must say the class"
-        )
-    labels = put(mask, placement, target, interpolation="nearest", fill=VOID)
+    values = masks.decoded(entry.label, picture.size)
+    if card.dataset.mask_values:
+        values = masks.as_classes(values, card.dataset.mask_values)
+    stored = pillow().fromarray(values)
+    labels = put(stored, placement, target, interpolation="nearest", fill=VOID)
     return pixels, _TRAIN_ID[labels] if entry.label.stem.endswith("_labelIds") else labels
 
 

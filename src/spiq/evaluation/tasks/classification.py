@@ -22,6 +22,7 @@ from spiq.evaluation.data import datasets, folders, npz
 from spiq.evaluation.estimates import Estimate
 from spiq.evaluation.runners import Floats, Runner
 from spiq.evaluation.task import Ran
+from spiq.evaluation.tasks import order
 
 Ints = npt.NDArray[np.intp]
 
@@ -130,6 +131,16 @@ class Classification:
         name = self.card.class_name
         return f"first image: {name(int(answer.argmax()))}; its label: {name(int(label))}"
 
+    def stand_in(self, answer: Floats, label: None) -> int:
+        """The class that a network answers."""
+        return int(answer.argmax())
+
+    def hindsight(self, ran: Sequence[Ran]) -> str:
+        """Whether the classes of the labels are in another order than the network's."""
+        first = ran[0].tally
+        found = order.mistaken(np.concatenate(first.labels), np.concatenate(first.best))
+        return f"{self.card.path}: {found.said(self.card.class_name)}" if found else ""
+
     def doubt(self, answer: Floats | None) -> str:
         """Whether folders that no list maps to classes are as many as the network's classes."""
         return folders.doubt(self.card, self._stated if answer is None else len(answer))
@@ -148,7 +159,9 @@ class Classification:
         return np.array([entry.label for entry in folders.entries(self.card)[: spec.n]])
 
 
-prepare = Classification
+def prepare(card: Card) -> Classification:
+    """The task of a card, its classes named by the data set where the card does not."""
+    return Classification(folders.named(card))
 
 
 @dataclass
@@ -156,6 +169,7 @@ class ClassificationTally:
     """What accumulates over the batches, for one network."""
 
     card: Card
+    labels: list[datasets.Labels] = field(default_factory=list)
     best: list[Ints] = field(default_factory=list)
     ranks: list[Ints] = field(default_factory=list)
 
@@ -163,6 +177,7 @@ class ClassificationTally:
         """Take in the logits of a batch."""
         classes = np.array(labels, np.int64)
         check_labels(classes, answers.shape[1], self.card)
+        self.labels.append(classes)
         self.best.append(answers.argmax(axis=1))
         self.ranks.append(ranks(answers, classes))
 

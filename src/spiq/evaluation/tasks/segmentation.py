@@ -15,8 +15,8 @@ import numpy.typing as npt
 
 from spiq.errors import CardError
 from spiq.evaluation.cards.read import Card
-from spiq.evaluation.data import datasets
-from spiq.evaluation.data.pictures import VOID
+from spiq.evaluation.data import datasets, folders, masks
+from spiq.evaluation.data.masks import VOID
 from spiq.evaluation.estimates import Estimate
 from spiq.evaluation.runners import Floats, Runner, fits, shape_text
 from spiq.evaluation.task import Ran
@@ -175,9 +175,17 @@ class Segmentation:
         share = right(answer, label, self.card)
         return f"first image: {share:.1f} % of the labelled pixels are right"
 
-    def doubt(self, answer: Answer | None) -> str:
-        """None: a label that is no class is refused."""
+    def stand_in(self, answer: Answer, label: None) -> Mask:
+        """The mask that a network answers."""
+        return answer.mask
+
+    def hindsight(self, ran: Sequence[Ran]) -> str:
+        """None: the classes' own figures tell."""
         return ""
+
+    def doubt(self, answer: Answer | None) -> str:
+        """Whether masks of black and white have a class beside the background."""
+        return masks.doubt(self.card)
 
     def _counted(self, sums: confusion.Counts) -> Bools:
         least = self.card.decode.min_pixels
@@ -199,7 +207,9 @@ class Segmentation:
         )
 
 
-prepare = Segmentation
+def prepare(card: Card) -> Segmentation:
+    """The task of a card, its classes named by the data set where the card does not."""
+    return Segmentation(folders.named(card))
 
 
 @dataclass

@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from spiq.errors import ConfigError
 from spiq.evaluation.tasks.detection.boxes import Detections, Ints, overlap
-from spiq.evaluation.tasks.detection.truth import Truth
+from spiq.evaluation.tasks.detection.labelled import Truth
 
 THRESHOLDS = np.linspace(0.5, 0.95, 10)
 

@@ -15,7 +15,7 @@ from spiq.evaluation.data import npz, pictures
 from spiq.evaluation.data.datasets import Sample
 from spiq.evaluation.tasks.detection import truth
 from spiq.evaluation.tasks.detection.boxes import Pair
-from spiq.evaluation.tasks.detection.truth import Truth
+from spiq.evaluation.tasks.detection.labelled import Truth
 from spiq.io.images import DecodingError, open_picture, pillow
 
 

@@ -4,7 +4,7 @@ Outputs are decoded to boxes relative to the network's input, and tallied in ori
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from statistics import fmean
@@ -21,9 +21,9 @@ from spiq.evaluation.tasks.detection import matching, precision, truth
 from spiq.evaluation.tasks.detection.boxes import Detections
 from spiq.evaluation.tasks.detection.decode import Decoder, decoder
 from spiq.evaluation.tasks.detection.disagreement import disagreement
+from spiq.evaluation.tasks.detection.labelled import Truth
 from spiq.evaluation.tasks.detection.samples import Placed, samples
 from spiq.evaluation.tasks.detection.settings import settings_of
-from spiq.evaluation.tasks.detection.truth import Truth
 
 SURE = 0.3
 """Boxes of lower score are neither drawn nor counted where a network is asked about one image."""
@@ -157,12 +157,44 @@ class Detection:
         found = f"{sure} boxes with a score of at least {SURE}, best: {best}"
         return f"first image: {found}; {len(label.truth.labels)} labelled"
 
+    def stand_in(self, answer: Detections, label: Placed) -> Placed:
+        """The boxes that a network is sure of, as if they were labelled."""
+        sure = answer.scores >= SURE
+        boxes = answer.mapped(label.scale, label.offset).boxes[sure]
+        none = np.zeros(int(sure.sum()), np.bool_)
+        found = replace(
+            label.truth,
+            boxes=boxes.astype(np.float64),
+            labels=answer.labels[sure],
+            crowd=none,
+            difficult=none,
+        )
+        return replace(label, truth=found)
+
+    def hindsight(self, ran: Sequence[Ran]) -> str:
+        """None: a class in the wrong place shows in its boxes."""
+        return ""
+
     def doubt(self, answer: Detections | None) -> str:
         """None: categories that are not the network's classes are refused."""
         return ""
 
 
-prepare = Detection
+def prepare(card: Card) -> Detection:
+    """The task of a card, its classes named by the data set where the card does not."""
+    return Detection(_named(card))
+
+
+def _named(card: Card) -> Card:
+    if card.decode.class_names:
+        return card
+    try:
+        names = truth.categories(card)
+    except CardError:  # it is said where the boxes are read
+        return card
+    if len(set(names)) != len(names) or card.decode.classes not in (None, len(names)):
+        return card
+    return replace(card, decode=replace(card.decode, class_names=names))
 
 
 @dataclass

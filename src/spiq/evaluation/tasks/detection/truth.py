@@ -3,6 +3,8 @@
     npz     [dataset] annotations: a COCO file; the i-th stored image is the i-th by id
     coco    the same, with the pictures in the folder ``images``
     voc     ImageSets/Main/SPLIT.txt names Annotations/ID.xml and JPEGImages/ID.jpg
+    yolo    a data.yaml, see :mod:`spiq.evaluation.tasks.detection.yolo_files`
+    pictures    image files without boxes
 
 Boxes are in pixels of the original picture, whatever size the stored image has. COCO's category
 ids become classes in the order of the ids, or by name where the card has ``class_names``. VOC's
@@ -11,50 +13,18 @@ pixels count from 1, and its last ones belong to the box: xmin - 1, ymin - 1, xm
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
-import numpy as np
-import numpy.typing as npt
-
 from spiq.errors import CardError
+from spiq.evaluation.cards import places
 from spiq.evaluation.cards.sections import Card
+from spiq.evaluation.data import folders
+from spiq.evaluation.data.class_names import VOC_CLASSES
 from spiq.evaluation.files import content, lines
+from spiq.evaluation.tasks.detection import yolo_files
+from spiq.evaluation.tasks.detection.labelled import Box, Truth, gathered
 from spiq.evaluation.tasks.detection.settings import class_count
-
-VOC_CLASSES = (
-    *("aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow"),
-    *("diningtable", "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa"),
-    *("train", "tvmonitor"),
-)
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Truth:
-    """The labelled boxes of one image."""
-
-    name: str
-    picture: Path | None
-    """None: the image is stored in an array."""
-    size: tuple[int, int] | None
-    """Width and height of the original picture; None: those of the file."""
-    boxes: npt.NDArray[np.float64]
-    """(n, 4): x1, y1, x2, y2 in pixels of the original picture."""
-    labels: npt.NDArray[np.intp]
-    crowd: npt.NDArray[np.bool_]
-    """Regions with many objects: what is found there counts neither as right nor as wrong."""
-    difficult: npt.NDArray[np.bool_]
-    """Objects that need not be found, and do not count if they are."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Box:
-    corners: tuple[float, ...]
-    label: int
-    crowd: bool = False
-    difficult: bool = False
 
 
 def read(card: Card, *, limit: int | None = None) -> list[Truth]:
@@ -63,8 +33,7 @@ def read(card: Card, *, limit: int | None = None) -> list[Truth]:
     Raises:
         CardError: The annotations cannot be read or are not as the card says.
     """
-    listed = _voc if card.dataset.layout == "voc" else _coco
-    everything = listed(card)
+    everything = _LISTED.get(card.dataset.layout, _coco)(card)
     expected = len(everything) if card.dataset.n is None else card.dataset.n
     if len(everything) < expected or not everything:
         raise CardError(
@@ -103,7 +72,9 @@ def _coco(card: Card) -> list[Callable[[], Truth]]:
             raise CardError(
                 f"{path}: image {name!r} lacks width and height: boxes are in original pixels"
             )
-        return _truth(name, None if folder is None else folder / name, size, found)
+        return gathered(
+            name, None if folder is None else places.inside(card, folder, name), size, found
+        )
 
     return [lambda image=image: describe(image) for image in images]  # type: ignore[misc]
 
@@ -126,19 +97,19 @@ def _coco_labels(categories: Sequence[Mapping[str, Any]], card: Card) -> dict[in
     return {category["id"]: index for index, category in enumerate(ordered)}
 
 
-def _coco_box(box: Mapping[str, Any], labels: Mapping[int, int]) -> _Box:
+def _coco_box(box: Mapping[str, Any], labels: Mapping[int, int]) -> Box:
     x, y, width, height = map(float, box["bbox"])
     label = labels.get(box["category_id"])
     if label is None:
         raise ValueError(f"category {box['category_id']} is none of the card's classes")
-    return _Box(
+    return Box(
         corners=(x, y, x + width, y + height), label=label, crowd=bool(box.get("iscrowd", 0))
     )
 
 
 def _voc(card: Card) -> list[Callable[[], Truth]]:
     root = card.dataset.dir
-    listed = root / "ImageSets" / "Main" / f"{card.dataset.split}.txt"
+    listed = root / "ImageSets" / "Main" / f"{card.dataset.split or 'val'}.txt"
     names = card.decode.class_names or VOC_CLASSES
     if len(names) != class_count(card):
         raise CardError(
@@ -149,18 +120,18 @@ def _voc(card: Card) -> list[Callable[[], Truth]]:
     known = {name: index for index, name in enumerate(names)}
 
     def describe(name: str) -> Truth:
-        path = root / "Annotations" / f"{name}.xml"
+        path = places.inside(card, root / "Annotations", f"{name}.xml")
         try:
             described = ElementTree.fromstring(content(path, "the annotations"))
             found = [_voc_box(entry, known) for entry in described.iter("object")]
         except (ElementTree.ParseError, ValueError) as error:
             raise CardError(f"{path}: not VOC annotations: {error}") from error
-        return _truth(f"{name}.jpg", root / "JPEGImages" / f"{name}.jpg", None, found)
+        return gathered(f"{name}.jpg", root / "JPEGImages" / f"{name}.jpg", None, found)
 
     return [lambda name=name: describe(name) for name in ids]  # type: ignore[misc]
 
 
-def _voc_box(entry: ElementTree.Element, labels: Mapping[str, int]) -> _Box:
+def _voc_box(entry: ElementTree.Element, labels: Mapping[str, int]) -> Box:
     name = entry.findtext("name", "").strip()
     if name not in labels:
         raise ValueError(f"class {name!r} is none of the card's")
@@ -168,18 +139,36 @@ def _voc_box(entry: ElementTree.Element, labels: Mapping[str, int]) -> _Box:
         float(entry.findtext(f"bndbox/{key}", "absent")) for key in ("xmin", "ymin", "xmax", "ymax")
     )
     difficult = entry.findtext("difficult", "0").strip() == "1"
-    return _Box(corners=(x1 - 1, y1 - 1, x2, y2), label=labels[name], difficult=difficult)
+    return Box(corners=(x1 - 1, y1 - 1, x2, y2), label=labels[name], difficult=difficult)
 
 
-def _truth(
-    name: str, picture: Path | None, size: tuple[int, int] | None, found: Sequence[_Box]
-) -> Truth:
-    return Truth(
-        name=name,
-        picture=picture,
-        size=size,
-        boxes=np.array([box.corners for box in found], np.float64).reshape(-1, 4),
-        labels=np.array([box.label for box in found], np.intp),
-        crowd=np.array([box.crowd for box in found], np.bool_),
-        difficult=np.array([box.difficult for box in found], np.bool_),
-    )
+def categories(card: Card) -> tuple[str, ...]:
+    """The names that the data set gives to the classes, in their order; (): none.
+
+    Raises:
+        CardError: The annotations cannot be read.
+    """
+    if card.dataset.layout == "voc":
+        return VOC_CLASSES
+    if card.dataset.layout == "yolo":
+        return yolo_files.names(card)
+    if not card.dataset.annotations:
+        return ()
+    path = card.dataset.dir / card.dataset.annotations
+    try:
+        found = json.loads(content(path, "the annotations"))["categories"]
+        ordered = sorted(found, key=lambda category: int(category["id"]))
+        return tuple(str(category["name"]) for category in ordered)
+    except (KeyError, ValueError, TypeError, RecursionError):  # said where the boxes are read
+        return ()
+
+
+def _unlabelled(card: Card) -> list[Callable[[], Truth]]:
+    found = [entry.image for entry in folders.entries(card)]
+    return [
+        lambda path=path: gathered(path.name, path, None, [])  # type: ignore[misc]
+        for path in found
+    ]
+
+
+_LISTED = {"voc": _voc, "yolo": yolo_files.listed, "pictures": _unlabelled}
