@@ -47,7 +47,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     | {"io", "rewriting", "runtime", "analysis", "run", "inspection", "quantized"}
     | {"rewrite", "speed"},
     "torch": CHOICES | {"io", "analysis", "quantized", "pipeline"},
-    "evaluation": BASE | {"io", "runtime"},
+    "evaluation": BASE | {"io", "passes", "stats", "runtime"},
     "sweep": BASE | {"io", "runtime", "pipeline", "evaluation"},
     "demo": BASE | {"pipeline", "evaluation"},
     "cli": BASE

@@ -83,3 +83,21 @@ def test_view(capsys: Capture) -> None:
     assert data["models"][1]["comparison"]["agreement"] == 100
     assert "is not empty" in refused(capsys, *command, "--view=pictures")
     assert "file" in refused(capsys, *command, "--view=card.toml")
+
+
+def test_what_leads_out_of_the_folder_must_be_allowed(model: Path, capsys: Capture) -> None:
+    Path("cards").mkdir()
+    text = card_path().read_text().replace('dir = "."', 'dir = "../data"')
+    Path("cards/card.toml").write_text(text)
+    Path("data").mkdir()
+    Path("data/digits.npz").write_bytes(card_path().with_name("digits.npz").read_bytes())
+    command = ("eval", model, "--card=cards/card.toml", "--limit=8")
+    error = refused(capsys, *command)
+    assert (
+        "[dataset] dir = '../data' leads out of the card's folder: if you trust the card" in error
+    )
+    assert "allow it with --outside" in error
+    assert "8 images" in done(capsys, *command, "--outside")
+    assert "797 images" in done(capsys, "card", "check", "cards/card.toml", "--outside")
+    # What a quantization takes from a card opens none of its files.
+    done(capsys, "inspect", model, "--card=cards/card.toml", "--json")

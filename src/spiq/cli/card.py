@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from spiq.cli import options, output
-from spiq.errors import CardError, OutputError
+from spiq.errors import CardError, ConfigError, OutputError
 
 app = typer.Typer(help="Check a task card, or write one to start from.")
 
@@ -24,13 +24,14 @@ def check(
         Path | None,
         typer.Option(metavar="MODEL.onnx", help="See whether it fits, too.", show_default=False),
     ] = None,
+    outside: options.Outside = False,
     json: options.Json = False,
 ) -> None:
     """Say what is wrong with a card, its data set and its network, in seconds."""
     from spiq.cli.render.tables.evaluation import render_check
     from spiq.evaluation import check as checks
 
-    result = checks.check(card, model=model)
+    result = checks.check(card, model=model, outside=outside)
     output.result(result, render_check, json=json)
     for doubt in result.warnings:
         output.warn(doubt)
@@ -40,20 +41,66 @@ def check(
 
 @app.command("init")
 def init(
-    task: Annotated[str, typer.Option(metavar="classification|detection|segmentation")],
+    model: Annotated[
+        Path | None,
+        typer.Argument(metavar="[MODEL.onnx", help="With DATA: guess.", show_default=False),
+    ] = None,
+    data: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="DATA]", help="Folder of a data set, or a file of it.", show_default=False
+        ),
+    ] = None,
+    task: Annotated[
+        str | None,
+        typer.Option(metavar="classification|detection|segmentation", show_default=False),
+    ] = None,
+    split: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Part of DATA. Default: val.", show_default=False),
+    ] = None,
+    input_size: options.InputSize = None,
     out: Annotated[
         Path | None,
         typer.Option("-o", "--output", metavar="CARD.toml", help="Default: print it."),
     ] = None,
 ) -> None:
-    """Write a card with comments, to be filled in."""
-    from spiq.evaluation.cards.templates import template
+    """Write a card that fits a network and its data, or with --task alone one to be filled in."""
     from spiq.io.write import check_output, write
 
-    text = template(task)
+    if out is not None and check_output(out).exists():
+        raise OutputError(f"{str(out)!r} is there already: choose another name")
+    text = _text(model, data, task, split, options.extent(input_size), out)
     if out is None:
         print(text, end="")
-        return
-    if check_output(out).exists():
-        raise OutputError(f"{str(out)!r} is there already: choose another name")
-    write(text.encode(), out)
+    else:
+        write(text.encode(), out)
+
+
+def _text(
+    model: Path | None,
+    data: Path | None,
+    task: str | None,
+    split: str | None,
+    extent: tuple[int, int] | None,
+    out: Path | None,
+) -> str:
+    """A guessed card, or one to be filled in."""
+    if model is None and task is not None:
+        from spiq.evaluation.cards.templates import template
+
+        return template(task)
+    if model is None or data is None:
+        raise ConfigError(
+            "give a network and its data, `spiq card init MODEL.onnx DATA`, or --task for a card "
+            "to be filled in"
+        )
+    from spiq.evaluation.guess.card import guess
+
+    size = None if extent is None else (extent[1], extent[0])
+    made = guess(model, data, where=out or Path("card.toml"), task=task, split=split, size=size)
+    for line in made.said:
+        output.note(line)
+    for doubt in made.warnings:
+        output.warn(doubt)
+    return made.text

@@ -21,6 +21,7 @@ def evaluate(
         Path | None,
         typer.Option(metavar="DIR", help="Draw masks or boxes of the images that differ most."),
     ] = None,
+    outside: options.Outside = False,
     json: options.Json = False,
 ) -> None:
     """Measure accuracy; several networks are compared with the first."""
@@ -28,7 +29,7 @@ def evaluate(
     from spiq.cli.render.tables.evaluation import render_evaluation
     from spiq.evaluation import view as pictures
 
-    read = evaluation.read(card)
+    read = evaluation.read(card, outside=outside)
     if view is not None:
         pictures.check_folder(view, read)
     with output.counting("images") as tell:

@@ -132,6 +132,11 @@ Card = Annotated[
 ]
 
 
+Outside = Annotated[
+    bool, typer.Option("--outside", help="Let the card name files outside its folder.")
+]
+
+
 def numbers(option: str, text: str | None) -> tuple[float, ...] | None:
     """Return numbers separated by commas; None for None.
 
@@ -234,7 +239,7 @@ def preprocessing(context: typer.Context) -> "Config":
     from spiq.evaluation.cards.read import read
     from spiq.evaluation.data.preprocess import input_range
 
-    card = read(options["card"])
+    card = read(options["card"], outside=True)  # none of its files is opened
     order = "BGR" if card.input.channels == "BGR" else "RGB"
     return Config(input_range=input_range(card.input), input_order=order)
 

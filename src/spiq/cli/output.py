@@ -104,6 +104,11 @@ def warn(message: str) -> None:
     complain(f"spiq: warning: {one_line(message)}")
 
 
+def note(message: str) -> None:
+    """Print a line of what was assumed to stderr."""
+    complain(f"spiq: {one_line(message)}")
+
+
 def complain(line: str) -> None:
     """Print a line to stderr; where that takes none, the exit code says enough."""
     with suppress(OSError):

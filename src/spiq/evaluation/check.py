@@ -48,15 +48,19 @@ class CheckResult:
     """Why figures may mean nothing although all steps went well, a line each."""
 
 
-def check(path: str | os.PathLike[str], *, model: Model | None = None) -> CheckResult:
+def check(
+    path: str | os.PathLike[str], *, model: Model | None = None, outside: bool = False
+) -> CheckResult:
     """Check the card at ``path``, and that ``model`` fits it where one is given.
+
+    ``outside`` lets it name files outside its folder.
 
     What is wrong is in the result; nothing is raised for it.
     """
     findings, doubts = [], []
     step = "card"
     try:
-        for step, text in _steps(path, model):
+        for step, text in _steps(path, model, outside):
             if step == _DOUBT:
                 doubts.append(text)
             elif text:
@@ -74,9 +78,11 @@ def check(path: str | os.PathLike[str], *, model: Model | None = None) -> CheckR
 _DOUBT = "doubt"
 
 
-def _steps(path: str | os.PathLike[str], model: Model | None) -> Iterator[tuple[str, str]]:
+def _steps(
+    path: str | os.PathLike[str], model: Model | None, outside: bool
+) -> Iterator[tuple[str, str]]:
     """Announce each step with no words before it, then say what it found."""
-    card = read(path)
+    card = read(path, outside=outside)
     task = task_of(card)
     yield "card", f"{card.name}, {card.task}"
 

@@ -2,8 +2,8 @@
 
 A card comes from elsewhere as easily as a network does, so it names files of its own folder, and a
 data set by a name that is looked for in ``data/`` of the folders above, too. What leads out of
-there, such as an absolute path, is refused until the card says ``outside = true``. Links are
-followed: whoever makes one in the folder means it.
+there, such as an absolute path, is refused until whoever runs the command, or the card itself, says
+``outside``. Links are followed: whoever makes one in the folder means it.
 """
 
 import os
@@ -12,7 +12,7 @@ from pathlib import Path
 from spiq.errors import CardError
 from spiq.evaluation.cards.sections import Card, Dataset, Decode
 
-_TELL = "if you trust the card, write outside = true into its [dataset]"
+_TELL = "if you trust the card, allow it with --outside, or outside = true in its [dataset]"
 
 
 def find(dataset: Dataset, where: Path) -> Path:

@@ -37,7 +37,7 @@ from spiq.evaluation.cards.sections import (
 )
 from spiq.evaluation.files import content
 
-__all__ = ["CHANNELS", "LAYOUTS", "TASKS", "Card", "Dataset", "Decode", "Input", "read"]
+__all__ = ["CHANNELS", "LAYOUTS", "TASKS", "Card", "Dataset", "Decode", "Input", "card_of", "read"]
 
 TASKS: dict[str, str] = {
     "classification": "spiq.evaluation.tasks.classification",
@@ -51,8 +51,12 @@ _LONGEST = 1 << 16
 """Bytes of a card; parsing takes the square of the length of a key."""
 
 
-def read(path: str | os.PathLike[str]) -> Card:
+def read(path: str | os.PathLike[str], *, outside: bool = False) -> Card:
     """Read the card at ``path``.
+
+    Args:
+        path: The file.
+        outside: Let it name files outside its folder, as ``outside = true`` in the card does.
 
     Raises:
         CardError: The file cannot be read, a key is unknown, missing or of the wrong kind, or the
@@ -60,22 +64,25 @@ def read(path: str | os.PathLike[str]) -> Card:
     """
     where = Path(path)
     try:
-        return _read(where)
+        return card_of(_parsed(where), where, outside=outside)
     except RecursionError as error:  # while it is parsed, or shown in a message
         raise CardError(f"{where}: the tables are nested too deeply: write a flat card") from error
 
 
-def _read(where: Path) -> Card:
-    card = _checked(_parsed(where), where)
+def card_of(table: dict[str, Any], where: Path, *, outside: bool = False) -> Card:
+    """The card that says what ``table`` does, and is at ``where``.
+
+    Raises:
+        CardError: As for :func:`read`.
+    """
+    card = _checked(table, where)
     _known((card.task,), TASKS, f"{where}: unknown task")
     card = dataclasses.replace(card, input=_complete(card.input, where))
 
-    if card.task != "detection" and card.decode.kind != "argmax":
-        raise CardError(
-            f"{where}: [decode] kind = {card.decode.kind!r}: {card.task} has only 'argmax'"
-        )
+    _check_kind(card.task, card.decode, where)
     _check_resize(card.preprocess, card.dataset.layout, card.input, where)
-    dataset = dataclasses.replace(card.dataset, dir=places.find(card.dataset, where))
+    told = dataclasses.replace(card.dataset, outside=outside or card.dataset.outside)
+    dataset = dataclasses.replace(told, dir=places.find(told, where))
     places.check(dataset, card.decode, where)
     return dataclasses.replace(card, dataset=dataset)
 
@@ -126,6 +133,20 @@ def _known(names: Collection[str], allowed: Collection[str], what: str) -> None:
                 f"did you mean {close[0]!r}?" if close else f"known: {', '.join(sorted(allowed))}"
             )
             raise CardError(f"{what} {name!r}: {hint}")
+
+
+_KINDS = {"classification": ("argmax",), "segmentation": ("argmax", "threshold")}
+
+
+def _check_kind(task: str, decode: Decode, where: Path) -> None:
+    kinds = _KINDS.get(task)
+    if kinds and decode.kind not in kinds:
+        has = " and ".join(map(repr, kinds))
+        raise CardError(f"{where}: [decode] kind = {decode.kind!r}: {task} has only {has}")
+    if (decode.kind == "threshold") != (decode.threshold is not None):
+        raise CardError(
+            f"{where}: [decode] threshold belongs to kind = 'threshold': give both or neither"
+        )
 
 
 def _complete(spec: Input, where: Path) -> Input:

@@ -139,6 +139,8 @@ class Decode:
     anchors: tuple[tuple[Number, ...], ...] = ()
     scale_x_y: tuple[Number, ...] = ()
     multi_label: StrictBool = False
+    threshold: Number | None = None
+    """Segmentation with one channel: pixels above it are of class 1."""
     score_threshold: Number | None = None
     nms_iou: Number | None = None
     max_detections: Count | None = None

@@ -3,7 +3,8 @@
 A network gives logits, (images, channels, height, width), as large as its input; the class of a
 pixel is the channel with the greatest one. The card says which labels are void (``ignore_labels``,
 else all that are not below ``classes``); a channel that is not below ``classes`` is an error
-wherever it wins. See :mod:`spiq.evaluation.tasks.confusion` for the scores.
+wherever it wins. With ``kind = "threshold"`` there is one channel, and pixels above the threshold
+are of class 1. See :mod:`spiq.evaluation.tasks.confusion` for the scores.
 """
 
 from collections.abc import Iterator, Sequence
@@ -115,13 +116,16 @@ class Segmentation:
         """
         (output,) = outputs
         spec, decode = self.card.input, self.card.decode
-        channels = decode.outputs if isinstance(decode.outputs, int) else "C"
+        alone = decode.threshold is not None
+        channels = 1 if alone else decode.outputs if isinstance(decode.outputs, int) else "C"
         wanted = (channels, spec.height, spec.width)
         if not fits(output.shape, ("N", *wanted)):
             raise CardError(
                 f"{runner.name}: its output has shape {shape_text(output.shape)}, but "
                 f"{self.card.path} needs {shape_text(('N', *wanted))}: logits as large as the input"
             )
+        if decode.threshold is not None:
+            return [Answer((row[0] > decode.threshold).astype(np.uint8), 2) for row in output]
         if (decode.classes or 0) > output.shape[1]:
             raise CardError(
                 f"{runner.name}: it has {output.shape[1]} channels, but {self.card.path} says "

@@ -88,6 +88,14 @@ def yolov8(outputs, image, **options):
     return found
 
 
+def yolov5(outputs, image, **options):
+    found = []
+    for x, y, width, height, obj, *cls in outputs[0][image]:
+        scores = [obj * value for value in cls]
+        found += answers(x / WIDTH, y / HEIGHT, width / WIDTH, height / HEIGHT, scores, **options)
+    return found
+
+
 PRIORS = tuple(tuple(row) for row in np.random.default_rng(0).uniform(0.1, 0.9, (7, 4)))
 
 
@@ -118,6 +126,7 @@ CASES = {
     ),
     "fastestdet": (fastestdet, {"strides": (2,)}, normal((1, 4, 6), (4, 4, 6), (3, 4, 6))),
     "yolov8": (yolov8, {}, [np.abs(output) / 3 for output in normal((7, 9))]),
+    "yolov5": (yolov5, {}, [np.abs(output) / 2 for output in normal((9, 8))]),
     "ssd": (ssd, {"priors": PRIORS}, normal((7, 4), (7, 4))),
 }
 
@@ -172,7 +181,7 @@ def test_ssd_without_background():
 @pytest.mark.parametrize(
     ("kind", "spec", "message"),
     [
-        ("yolov4", {}, "kind 'yolov4' is unknown; known: yolov3, yolov8, fastestdet, ssd"),
+        ("yolov4", {}, "kind 'yolov4' is unknown; known: yolov3, yolov8, yolov5, "),
         ("yolov3", {"strides": (4, 2)}, "kind 'yolov3' needs 'anchors'"),
         ("yolov3", {"strides": (4,), "anchors": ANCHORS}, "anchors has 2 entries, but strides"),
         ("yolov3", {"strides": (4,), "anchors": ((1.0,),)}, "anchors of a head are width, height"),

@@ -9,7 +9,8 @@ FastestDet, outputs obj (N, 1, H, W), reg (N, 4, H, W) and cls (N, C, H, W), cel
 https://github.com/dog-qiuqiu/FastestDet
 
 YOLOv8, one output (N, 4 + C, A) or its transpose (N, A, 4 + C): x, y, w, h in input pixels and C
-scores, all decoded in the graph as its exporter leaves them.
+scores, all decoded in the graph as its exporter leaves them. YOLOv5, YOLOv7 and their kin, one
+output (N, A, 5 + C), have the score of an object before those of the classes; they are multiplied.
 https://github.com/ultralytics/ultralytics
 """
 
@@ -82,6 +83,25 @@ def yolov8(outputs: Sequence[Floats], settings: Settings) -> list[Candidates]:
             f"(N, {channels}, cells) or (N, cells, {channels}): the card belongs to another network"
         )
     rows = found if found.shape[1] != channels else found.transpose(0, 2, 1)
+    return _decoded(rows, settings)
+
+
+def yolov5(outputs: Sequence[Floats], settings: Settings) -> list[Candidates]:
+    """Decode the output of YOLOv5 and its kin; one entry."""
+    channels, card = 5 + settings.classes, settings.card
+    found = outputs[0]
+    if len(outputs) != 1 or found.ndim != 3 or found.shape[2] != channels:
+        raise CardError(
+            f"its outputs are {shapes_of(outputs)}, but {card.path} needs one output of shape "
+            f"(N, cells, {channels}): the card belongs to another network"
+        )
+    scores: Floats = found[..., 4:5] * found[..., 5:]
+    return _decoded(np.concatenate([found[..., :4], scores], axis=2), settings)
+
+
+def _decoded(rows: Floats, settings: Settings) -> list[Candidates]:
+    """Boxes from centres, sizes and scores, (N, A, 4 + C)."""
+    card = settings.card
     # A copy of few rows is cheaper than a transposed copy of all.
     image, cell = np.nonzero(rows[..., 4:].max(axis=2) > settings.threshold)
     picked = rows[image, cell]

@@ -24,6 +24,7 @@ class Kind:
 KINDS: dict[str, Kind] = {
     "yolov3": Kind(decode=anchored.yolov3, check=anchored.check_yolov3),
     "yolov8": Kind(decode=anchor_free.yolov8, check=lambda card: None),
+    "yolov5": Kind(decode=anchor_free.yolov5, check=lambda card: None),
     "fastestdet": Kind(decode=anchor_free.fastestdet, check=anchor_free.check_fastestdet),
     "ssd": Kind(decode=anchored.ssd, check=anchored.check_ssd),
 }
