@@ -77,7 +77,7 @@ def in_a_child(model: str, number: int, kind: str, what: str) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         try:
             (at_step if kind == "step" else at_call)(what, number)
-            os._exit(main(["quantize", model, "-o", str(OUT / "net.onnx")]))
+            os._exit(main(["quantize", model, "-o", str(OUT / "net.onnx"), "--force"]))
         except BaseException:  # to end as usual, the runtime waits for threads left in the parent
             traceback.print_exc()
             os._exit(1)
@@ -98,7 +98,7 @@ if __name__ == "__main__":
     if moments[0][0] in ("import", "exit"):
         if moments[0][0] == "exit":
             atexit.register(os.kill, os.getpid(), numbers[0])
-        sys.argv = ["spiq", "quantize", model, "-o", str(OUT / "net.onnx")]
+        sys.argv = ["spiq", "quantize", model, "-o", str(OUT / "net.onnx"), "--force"]
         sys.exit(main())
     from spiq import pipeline  # noqa: F401
     from spiq.cli.render.tables import quantization  # noqa: F401

@@ -201,10 +201,11 @@ def test_latency_is_measured_and_said(
     out = tmp_path / "timed.onnx"
     shown = done(capsys, "quantize", model, "-o", out, "--timing")
     assert "of float's" in shown
-    report = json.loads(done(capsys, "quantize", model, "-o", out, "--timing", "--json"))
+    report = json.loads(done(capsys, "quantize", model, "-o", out, "--timing", "--json", "--force"))
     found = report["latency"]
     assert found["low"] <= found["ratio"] <= found["high"]
-    silent = json.loads(done(capsys, "quantize", model, "-o", out, "--no-timing", "--json"))
+    options = ("--no-timing", "--json", "--force")
+    silent = json.loads(done(capsys, "quantize", model, "-o", out, *options))
     assert silent["latency"] is None
 
 

@@ -113,9 +113,9 @@ def test_plan_without_a_command_is_help(capsys: Capture) -> None:
 
 def test_report_names_the_plan(path: Path, model: Path, capsys: Capture) -> None:
     assert re.search(r"plan +plan\.json", done(capsys, "quantize", model, "--plan", path))
-    report = json.loads(done(capsys, "quantize", model, "--plan", path, "--json"))
+    report = json.loads(done(capsys, "quantize", model, "--plan", path, "--json", "--force"))
     assert report["plan"] == "plan.json"
-    page = done(capsys, "quantize", model)
+    page = done(capsys, "quantize", model, "--force")
     assert "plan.json" not in page
 
 
@@ -202,7 +202,9 @@ def test_bits_per_weight(model: Path, capsys: Capture) -> None:
     page = done(capsys, "quantize", model, "--bits-per-weight=5")
     assert "W5.00A8" in page or "W4.99A8" in page
     assert "packed" in page and "the file stores 8" in page
-    report = json.loads(done(capsys, "quantize", model, "--bits-per-weight", 4.5, "--json"))
+    report = json.loads(
+        done(capsys, "quantize", model, "--bits-per-weight=4.5", "--json", "--force")
+    )
     assert 4.4 < report["bits_per_weight"] <= 4.5
     assert len({layer["bits"] for layer in report["layers"]}) > 2
 

@@ -108,7 +108,7 @@ def test_an_output_that_is_replaced_keeps_its_mode(
     out = tmp_path / "out.onnx"
     out.write_bytes(b"old")
     out.chmod(0o640)
-    done(capsys, "quantize", model, "-o", out)
+    done(capsys, "quantize", model, "-o", out, "--force")
     assert out.stat().st_size > 3
     assert stat.S_IMODE(out.stat().st_mode) == 0o640
 

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from spiq.cli import options, output
+from spiq.cli import files, options, output
 
 
 def bench(
@@ -24,7 +24,7 @@ def bench(
 
     with output.counting("rounds") as tell:
         result = compare(
-            models,
+            files.all_given(models),
             threads=threads,
             batch=batch,
             seconds=seconds,

@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
-from spiq.cli import options, output
-from spiq.errors import CardError, ConfigError, OutputError
+from spiq.cli import files, options, output
+from spiq.errors import CardError, ConfigError
 
 app = typer.Typer(help="Check a task card, or write one to start from.")
 
@@ -64,17 +64,13 @@ def init(
         Path | None,
         typer.Option("-o", "--output", metavar="CARD.toml", help="Default: print it."),
     ] = None,
+    force: options.Force = False,
 ) -> None:
     """Write a card that fits a network and its data, or with --task alone one to be filled in."""
-    from spiq.io.write import check_output, write
-
-    if out is not None and check_output(out).exists():
-        raise OutputError(f"{str(out)!r} is there already: choose another name")
+    if out is not None:
+        files.checked(out, force=force)
     text = _text(model, data, task, split, options.extent(input_size), out)
-    if out is None:
-        print(text, end="")
-    else:
-        write(text.encode(), out)
+    files.put(text.encode(), out or files.STREAM, force=force)
 
 
 def _text(

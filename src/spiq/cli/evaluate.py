@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from spiq.cli import options, output
+from spiq.cli import files, options, output
 
 
 def evaluate(
@@ -29,16 +29,17 @@ def evaluate(
     from spiq.cli.render.tables.evaluation import render_evaluation
     from spiq.evaluation import view as pictures
 
+    networks = files.all_given(models)
     read = evaluation.read(card, outside=outside)
     if view is not None:
         pictures.check_folder(view, read)
     with output.counting("images") as tell:
         result = evaluation.evaluate(
-            models, read, limit=limit, threads=threads, batch=batch, progress=tell
+            networks, read, limit=limit, threads=threads, batch=batch, progress=tell
         )
     if view is not None:
         with output.counting("pictures") as tell:
-            pictures.write(models, read, view, limit=limit, threads=threads, progress=tell)
+            pictures.write(networks, read, view, limit=limit, threads=threads, progress=tell)
     output.result(result, render_evaluation, json=json)
 
     for doubt in result.warnings:

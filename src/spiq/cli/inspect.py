@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from spiq.cli import options, output
+from spiq.cli import files, options, output
 from spiq.errors import ConfigError
 
 
@@ -46,11 +46,12 @@ def inspect(
         images=images,
     )
     if quantized is None:
-        layers = inspect.inspect(model, config)
+        layers = inspect.inspect(files.given(model), config)
         output.result(layers, tables.render_inspected, json=json)
         for warning in tables.warnings(layers):
             output.warn(warning)
         return
     if config != Config():
         raise ConfigError("options of a quantization mean nothing for two models: leave them out")
-    output.result(compare.compare(model, quantized), tables.render_compared, json=json)
+    found = compare.compare(*files.all_given([model, quantized]))
+    output.result(found, tables.render_compared, json=json)

@@ -24,8 +24,13 @@ QUANTIZATION = (
 
 _UNITS = {"": 1, "K": 1000, "M": 1000_000, "G": 1000_000_000}
 
-Model = Annotated[Path, typer.Argument(metavar="MODEL.onnx", show_default=False)]
-Models = Annotated[list[Path], typer.Argument(metavar="MODEL.onnx...", show_default=False)]
+Model = Annotated[
+    Path, typer.Argument(metavar="MODEL.onnx", help="- reads it from stdin.", show_default=False)
+]
+Models = Annotated[
+    list[Path],
+    typer.Argument(metavar="MODEL.onnx...", help="- reads one from stdin.", show_default=False),
+]
 
 AllowImport = Annotated[
     bool,
@@ -49,6 +54,10 @@ Prefer = Annotated[
         help="speed, balanced or accuracy: how much time, 0, 3 or 30 %, may go to layers in float "
         "that lose most on integers.",
     ),
+]
+
+Force = Annotated[
+    bool, typer.Option("--force", help="Replace what is there, the model that is read included.")
 ]
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for machines.")]

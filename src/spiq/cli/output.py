@@ -94,6 +94,12 @@ def said_last(text: str, *, written: str) -> int:
     return 0
 
 
+def aside(text: str) -> None:
+    """Print a result to stderr, where stdout takes what was made."""
+    with suppress(OSError):
+        print(text, end="", file=sys.stderr, flush=True)
+
+
 def drop_stdout() -> None:
     """Take it that nobody reads stdout, not even what is still to be flushed."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

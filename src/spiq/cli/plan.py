@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from spiq.cli import options, output
+from spiq.cli import files, options, output
 
 app = typer.Typer(help="Make a plan to edit, or show one; `spiq quantize --plan` follows it.")
 
@@ -39,20 +39,17 @@ def make(
     input_order: options.InputOrder = "RGB",
     images: options.Images = None,
     card: options.Card = None,
+    force: options.Force = False,
 ) -> None:
     """Decide how to quantize a network, and write down what was decided."""
     from spiq import pipeline
-    from spiq.io.write import check_output, write
 
     config = options.config(context)
     if out is not None:
-        check_output(out, source=model)
+        files.checked(out, source=model, force=force)
     with output.steps(pipeline.STEPS) as tell:
-        made = pipeline.plan(model, config, progress=tell)
-    if out is None:
-        print(made.to_json(), end="")
-    else:
-        write(made.to_json().encode(), out, source=model)
+        made = pipeline.plan(files.given(model), config, progress=tell)
+    files.put(made.to_json().encode(), out or files.STREAM, source=model, force=force)
 
 
 @app.command("show")

@@ -1,11 +1,12 @@
 """``spiq quantize``."""
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from spiq.cli import options, output, sources
+from spiq.cli import files, options, output, sources
 from spiq.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -22,7 +23,9 @@ def quantize(
     model: options.Model,
     out: Annotated[
         Path | None,
-        typer.Option("-o", "--output", metavar="OUT.onnx", help="Default: MODEL.int8.onnx."),
+        typer.Option(
+            "-o", "--output", metavar="OUT.onnx", help="Default: MODEL.int8.onnx; - for stdout."
+        ),
     ] = None,
     plan: Annotated[
         Path | None,
@@ -57,7 +60,7 @@ def quantize(
     save_plan: Annotated[
         Path | None, typer.Option(metavar="PLAN.json", help="Write what was decided, too.")
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Allow to overwrite the model.")] = False,
+    force: options.Force = False,
     json: options.Json = False,
 ) -> None:
     """Quantize a network to int8, without data, or with a few images."""
@@ -68,6 +71,9 @@ def quantize(
         )
     how = options.config(context) if plan is None else _load(plan)
     written = out or sources.result(model)
+    if written == files.STREAM and (json or sys.stdout.isatty()):
+        taken = "is a terminal" if sys.stdout.isatty() else "takes --json"
+        raise ConfigError(f"-: stdout {taken}: give -o a file")
     _check_outputs(model, plan, written, save_plan, force)
     kept = None if stats is None else _statistics(stats)
     network = sources.network(model, allow_import=allow_import, size=options.extent(input_size))
@@ -82,8 +88,13 @@ def quantize(
     page = output.rendered(made.report, tables.render_quantized, json=json, **names)
     warnings = tables.warnings(made.report)
 
-    _write(made, model, written, save_plan, force)
-    code = output.said_last(page, written=str(written))
+    beside = {} if save_plan is None else {str(save_plan): made.plan.to_json().encode()}
+    files.put(made.model, written, source=model, force=force, beside=beside)
+    if written == files.STREAM:
+        output.aside(page)
+        code = 0
+    else:
+        code = output.said_last(page, written=str(written))
     for warning in warnings:
         output.warn(warning)
     if code:
@@ -106,20 +117,18 @@ def _check_outputs(
     model: Path, plan: Path | None, written: Path, save_plan: Path | None, force: bool
 ) -> None:
     """Check where to write, before the work that takes time."""
-    from spiq.io.write import check_output
-
-    target = check_output(written, source=model, force=force)
-    wanted = None if save_plan is None else check_output(save_plan, source=model)
+    read = plan.resolve() if plan is not None else None
+    for path in (written, save_plan):
+        if path is not None and path.resolve() == read:
+            raise ConfigError(f"{str(path)!r} is the plan that is read: choose another name")
+    target = files.checked(written, source=model, force=force)
+    wanted = None if save_plan is None else files.checked(save_plan, source=model, force=force)
     if wanted == target:
         raise ConfigError(f"--save-plan {save_plan} is the output too: choose another name")
-    read = plan.resolve() if plan is not None else None
-    for path in (target, wanted):
-        if path is not None and path == read:
-            raise ConfigError(f"{str(path)!r} is the plan that is read: choose another name")
 
 
 def _quantized(
-    network: "Path | ir.Model", how: "Config | Plan", kept: "Statistics | None"
+    network: "Path | bytes | ir.Model", how: "Config | Plan", kept: "Statistics | None"
 ) -> "Quantized":
     from spiq import pipeline
     from spiq.config import Config
@@ -128,13 +137,3 @@ def _quantized(
         if isinstance(how, Config):
             return pipeline.quantize(network, how, statistics=kept, progress=tell)
         return pipeline.apply(network, how, statistics=kept, progress=tell)
-
-
-def _write(
-    made: "Quantized", model: Path, written: Path, save_plan: Path | None, force: bool
-) -> None:
-    """Write the network and, if wanted, its plan: both or none."""
-    from spiq.io.write import write
-
-    beside = {} if save_plan is None else {str(save_plan): made.plan.to_json().encode()}
-    write(made.model, written, source=model, force=force, beside=beside)

@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from spiq.cli import output
+from spiq.cli import files, output
 from spiq.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -29,14 +29,18 @@ def is_program(model: Path) -> bool:
 
 def result(model: Path) -> Path:
     """Return where the quantized form of MODEL goes where nothing is said."""
+    if model == files.STREAM:
+        return model
     if is_function(model):
         return Path(f"{str(model).rpartition(':')[2]}.int8.onnx")
     ending = model.suffix if is_program(model) else ".onnx"
     return model.parent / f"{model.name.removesuffix(ending)}.int8.onnx"
 
 
-def network(model: Path, *, allow_import: bool, size: tuple[int, int] | None) -> "Path | ir.Model":
-    """Return the network that MODEL names: the path of an ONNX file, or a graph in memory.
+def network(
+    model: Path, *, allow_import: bool, size: tuple[int, int] | None
+) -> "Path | bytes | ir.Model":
+    """Return the network that MODEL names: the path of an ONNX file, its content, or a graph.
 
     Args:
         model: As it stands on the command line.
@@ -48,7 +52,7 @@ def network(model: Path, *, allow_import: bool, size: tuple[int, int] | None) ->
         SpiqError: The network cannot be read or exported.
     """
     if not is_function(model) and not is_program(model):
-        return model
+        return files.given(model)
     given = _given(model, allow_import=allow_import, size=size)
     from spiq.torch.export import NOTE, exported
 

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from spiq.cli import options, sources
+from spiq.cli import files, options, sources
 from spiq.errors import ConfigError
 
 app = typer.Typer(help="Keep what BatchNorm says of a PyTorch network before it is folded away.")
@@ -26,21 +26,17 @@ def stats(
     ] = None,
     input_size: options.InputSize = None,
     allow_import: options.AllowImport = False,
+    force: options.Force = False,
 ) -> None:
     """Write the statistics of each layer, for `spiq quantize MODEL.onnx --stats STATS.json`."""
-    from spiq.io.write import check_output, write
-
     if not sources.is_program(model) and not sources.is_function(model):
         raise ConfigError(
             f"{str(model)!r} is no .pt2 file: save the module with torch.export.save, before it is "
             "fused"
         )
     if out is not None:
-        check_output(out, source=model)
+        files.checked(out, source=model, force=force)
     found = sources.statistics(
         model, allow_import=allow_import, size=options.extent(input_size)
     ).to_json()
-    if out is None:
-        print(found, end="")
-    else:
-        write(found.encode(), out, source=model)
+    files.put(found.encode(), out or files.STREAM, source=model, force=force)

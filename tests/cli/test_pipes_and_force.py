@@ -1,0 +1,104 @@
+"""What is there is replaced only where that is said; networks come in and go out by pipes, too."""
+
+import io
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from running import CARD, Capture, done, refused
+
+import spiq
+from spiq.cli import main
+from spiq.demo import model_path
+
+
+@pytest.mark.parametrize(
+    ("command", "name"),
+    [
+        (("quantize", "model.onnx"), "model.int8.onnx"),
+        (("quantize", "model.onnx", "-o", "out.onnx"), "out.onnx"),
+        (("quantize", "model.onnx", "--save-plan", "plan.json"), "plan.json"),
+        (("plan", "make", "model.onnx", "-o", "plan.json"), "plan.json"),
+        (("card", "init", "--task=detection", "-o", "card.toml"), "card.toml"),
+    ],
+)
+def test_what_is_there_stays_without_force(
+    model: Path, command: tuple[str, ...], name: str, capsys: Capture
+) -> None:
+    Path(name).write_text("old")
+    Path(name).chmod(0o600)
+    said = refused(capsys, *command)
+    assert f"{name!r} is there already: replace it with --force, or choose another name" in said
+    done(capsys, *command, "--force")
+    assert Path(name).read_bytes() != b"old"
+    assert Path(name).stat().st_mode & 0o777 == 0o600
+
+
+class Stream(io.TextIOWrapper):
+    """A standard stream that takes bytes, too."""
+
+    def __init__(self, content: bytes = b"") -> None:
+        super().__init__(io.BytesIO(content), encoding="utf-8", write_through=True)
+
+    def content(self) -> bytes:
+        self.flush()
+        return self.buffer.getvalue()  # type: ignore[attr-defined, no-any-return]
+
+
+def piped(monkeypatch: pytest.MonkeyPatch) -> Stream:
+    """The network comes in on stdin; returns stdout."""
+    out = Stream()
+    monkeypatch.setattr(sys, "stdin", Stream(model_path().read_bytes()))
+    monkeypatch.setattr(sys, "stdout", out)
+    return out
+
+
+def test_a_network_through_pipes(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    out = piped(monkeypatch)
+    assert main(["quantize", "-", "--no-timing"]) == 0
+    made = spiq.quantize(model_path(), spiq.Config(timing=False)).model
+    assert out.content() == made
+    assert "23 of 23 quantized" in capsys.readouterr().err
+
+
+def test_a_network_from_a_pipe_into_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    out = piped(monkeypatch)
+    assert main(["quantize", "-", "-o", "out.onnx"]) == 0
+    assert Path("out.onnx").is_file()
+    assert b"23 of 23 quantized" in out.content()
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("inspect", "-", "--json"),
+        ("eval", "-", CARD, "--limit=8", "--json"),
+        ("bench", "-", "--seconds=0.05", "--json"),
+        ("plan", "make", "-", "-o", "-"),
+    ],
+)
+def test_other_commands_read_from_a_pipe(
+    command: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = piped(monkeypatch)
+    assert main(list(command)) == 0
+    assert isinstance(json.loads(out.content()), dict)
+
+
+def test_what_pipes_cannot(model: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "takes --json" in refused(capsys, "quantize", model, "-o", "-", "--json")
+    assert "- is given twice" in refused(capsys, "bench", "-", "-")
+    monkeypatch.setattr(sys, "stdin", Stream())
+    assert "nothing comes in on stdin" in refused(capsys, "inspect", "-")
+    monkeypatch.setattr(sys, "stdin", Stream(b"no network"))
+    assert "spiq: error" in refused(capsys, "quantize", "-", "-o", "out.onnx")
+
+
+@pytest.mark.process
+def test_a_real_pipe(model: Path) -> None:
+    program = [sys.executable, "-m", "spiq", "quantize", "-", "--no-timing"]
+    ended = subprocess.run(program, input=model.read_bytes(), capture_output=True)
+    assert ended.returncode == 0
+    assert ended.stdout == spiq.quantize(model_path(), spiq.Config(timing=False)).model
