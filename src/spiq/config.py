@@ -36,7 +36,10 @@ class Config:
             good. In place of ``weight_bits``.
         max_bytes: Bytes that all weights may take, each packed to its bits, with biases and scales:
             the same, in place of ``weight_bits``.
-        exclude: Glob patterns of layer names that stay in float.
+        exclude: Glob patterns of names of layers that stay in float; of other operators where no
+            layer has such a name.
+        exclude_type: Operator types that stay in float, such as ``Sigmoid``.
+        exclude_between: Pairs of tensors, or of operators, between which all stays in float.
         input_range: ``((low, high),)`` for the whole input, or one pair per channel.
         input_mean: Mean per channel of the usual preprocessing, ``(pixel - mean) / std``.
         input_std: Standard deviation per channel of the same. Where all of them are at most 1 and
@@ -66,6 +69,8 @@ class Config:
     bits_per_weight: float | None = None
     max_bytes: int | None = None
     exclude: tuple[str, ...] = ()
+    exclude_type: tuple[str, ...] = ()
+    exclude_between: tuple[tuple[str, str], ...] = ()
     input_range: tuple[Range, ...] | None = None
     input_mean: tuple[float, ...] | None = None
     input_std: tuple[float, ...] | None = None
@@ -87,9 +92,12 @@ class Config:
             _between("first_last_bits", self.first_last_bits, 3, 8)
         self._check_mixed()
         self._check_dynamic()
-        if isinstance(self.exclude, str):
+        for name in ("exclude", "exclude_type"):
+            if isinstance(given := getattr(self, name), str):
+                raise ConfigError(f"{name} {given!r} is text: give a tuple, ({given!r},)")
+        if not all(_is_pair(pair) for pair in self.exclude_between):
             raise ConfigError(
-                f"exclude {self.exclude!r} is text: give a tuple, ({self.exclude!r},)"
+                f"exclude_between {self.exclude_between}: give pairs of tensors' names"
             )
         if self.input_range is not None:
             _pairs(self.input_range)
@@ -162,6 +170,10 @@ class Config:
         """``input_size`` as height and width."""
         size = self.input_size
         return (size, size) if isinstance(size, int) else size
+
+
+def _is_pair(pair: object) -> bool:
+    return isinstance(pair, tuple | list) and len(pair) == 2 and isinstance(pair[0], str)
 
 
 def _pairs(spans: Sequence[Sequence[float]]) -> None:

@@ -20,6 +20,8 @@ def inspect(
     ] = None,
     target: options.Target = "onnxruntime",
     exclude: options.Exclude = None,
+    exclude_type: options.ExcludeType = None,
+    exclude_between: options.ExcludeBetween = None,
     input_range: options.InputRange = None,
     input_mean: options.InputMean = None,
     input_std: options.InputStd = None,
@@ -38,6 +40,8 @@ def inspect(
     config = Config(
         target=target,
         exclude=tuple(exclude or ()),
+        exclude_type=tuple(exclude_type or ()),
+        exclude_between=options.pairs("--exclude-between", exclude_between),
         input_range=seen_as.input_range,
         input_mean=seen_as.input_mean,
         input_std=seen_as.input_std,

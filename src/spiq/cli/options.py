@@ -17,8 +17,9 @@ if TYPE_CHECKING:
 
 QUANTIZATION = (
     "method", "weight_bits", "activation_bits", "first_last_bits", "bits_per_weight", "max_bytes",
-    "target", "exclude", "input_range", "input_mean", "input_std",
-    "input_size", "input_order", "images", "card", "timing", "prefer",
+    "target", "exclude", "exclude_type", "exclude_between",
+    "input_range", "input_mean", "input_std", "input_size", "input_order", "images", "card",
+    "timing", "prefer",
 )  # fmt: skip
 """Names of the options that say how to quantize; :func:`config` reads them."""
 
@@ -96,6 +97,17 @@ Target = Annotated[
 Exclude = Annotated[
     list[str] | None,
     typer.Option(metavar="GLOB", help="Keep layers of that name in float; repeatable."),
+]
+ExcludeType = Annotated[
+    list[str] | None,
+    typer.Option(metavar="TYPE", help="Keep operators of that type in float; repeatable."),
+]
+ExcludeBetween = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="FROM,TO",
+        help="Keep all between two tensors or operators in float; repeatable.",
+    ),
 ]
 InputRange = Annotated[
     list[str] | None,
@@ -179,6 +191,19 @@ def ranges(option: str, texts: list[str] | None) -> tuple[tuple[float, float], .
     return tuple(zip(ends[::2], ends[1::2], strict=True))
 
 
+def pairs(option: str, texts: list[str] | None) -> tuple[tuple[str, str], ...]:
+    """Return pairs of names from texts like ``FROM,TO``.
+
+    Raises:
+        ConfigError: A text has another form.
+    """
+    split = [text.split(",") for text in texts or ()]
+    for text, parts in zip(texts or (), split, strict=True):
+        if len(parts) != 2 or not all(parts):
+            raise ConfigError(f"{option} {text}: give two names and a comma, such as /a,/b")
+    return tuple((begin, end) for begin, end in split)
+
+
 def size(option: str, text: str | None) -> int | None:
     """Return bytes from a text like ``250k`` or ``1.5M``; None for None.
 
@@ -212,6 +237,8 @@ def config(context: typer.Context) -> "Config":
         bits_per_weight=options["bits_per_weight"],
         max_bytes=size("--max-bytes", options["max_bytes"]),
         exclude=tuple(options["exclude"] or ()),
+        exclude_type=tuple(options["exclude_type"] or ()),
+        exclude_between=pairs("--exclude-between", options["exclude_between"]),
         input_range=seen_as.input_range,
         input_mean=seen_as.input_mean,
         input_std=seen_as.input_std,

@@ -39,6 +39,8 @@ def quantize(
     max_bytes: options.MaxBytes = None,
     target: options.Target = "onnxruntime",
     exclude: options.Exclude = None,
+    exclude_type: options.ExcludeType = None,
+    exclude_between: options.ExcludeBetween = None,
     input_range: options.InputRange = None,
     input_mean: options.InputMean = None,
     input_std: options.InputStd = None,

@@ -10,7 +10,7 @@ from small_networks import bn, build, floats, norm, trained, whole
 from spiq.config import Config
 from spiq.io.read import read
 from spiq.passes.prepare import prepare
-from spiq.planning.choose.decide import excluded
+from spiq.planning.choose.exclusion import excluded
 from spiq.planning.placement.place import place
 from spiq.planning.placement.values import Placement
 from spiq.stats.inputs import input_stats
@@ -54,7 +54,9 @@ def placed(
     prepared = prepare(read(trained(model)))
     measured = measure(prepared, input_stats(prepared, Config())[0])
     graph = prepared.model.graph
-    return Placed(place(graph, measured, ONNXRUNTIME, excluded(graph, exclude)))
+    return Placed(
+        place(graph, measured, ONNXRUNTIME, excluded(graph, Config(exclude=tuple(exclude))))
+    )
 
 
 def distinct(*lists: list[int]) -> bool:

@@ -1,18 +1,17 @@
 """Make the plan: place, choose ranges and scales group by group, and write all of it down."""
 
-import difflib
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from fnmatch import fnmatchcase
 from types import MappingProxyType
 
 import onnx_ir as ir
 
 from spiq.config import Config
-from spiq.errors import ConfigError, UnsupportedError
-from spiq.graph.query import layer_nodes, where
+from spiq.errors import UnsupportedError
+from spiq.graph.query import where
 from spiq.methods import METHODS, Method
 from spiq.planning.choose.bits import Bits, choose_bits
+from spiq.planning.choose.exclusion import excluded
 from spiq.planning.choose.facts import facts
 from spiq.planning.choose.group import Group, Scaled, sums_within
 from spiq.planning.choose.mixed import mix_bits, uniform
@@ -84,10 +83,10 @@ def choose(
         relieve: Whether layers may be left in float for accuracy.
 
     Raises:
-        ConfigError: A pattern of ``exclude`` matches no layer, or no bits are few enough for
+        ConfigError: An option that excludes matches nothing, or no bits are few enough for
             ``bits_per_weight`` or ``max_bytes``.
     """
-    exclude = {**(kept or {}), **excluded(graph, config.exclude)}
+    exclude = {**(kept or {}), **excluded(graph, config)}
     if importance is None:
         importance = importance_of(graph, measured)
 
@@ -201,25 +200,6 @@ def placed(
     if method.dynamic:
         return place_dynamic(graph, target, exclude)
     return place(graph, measured, target, exclude)
-
-
-def excluded(graph: ir.Graph, patterns: Sequence[str]) -> dict[str, str]:
-    """Return the names of the layers that match the patterns of ``exclude``, and the reason.
-
-    Raises:
-        ConfigError: A pattern matches none; the message names layers that come close.
-    """
-    names = [str(node.name) for node in layer_nodes(graph)]
-    reasons: dict[str, str] = {}
-    for pattern in patterns:
-        matching = [name for name in names if fnmatchcase(name, pattern)]
-        if not matching:
-            close = difflib.get_close_matches(pattern.strip("*?"), names, n=3, cutoff=0.5)
-            some = ", ".join(repr(name) for name in close or names[:3])
-            hint = f"did you mean {some}?" if close else f"layers have names like {some}"
-            raise ConfigError(f"exclude {pattern!r} matches no layer: {hint}")
-        reasons |= dict.fromkeys(matching, "excluded")
-    return reasons
 
 
 def _inputs(

@@ -1,0 +1,91 @@
+"""What the options keep in float, by name, type and place."""
+
+import json
+from pathlib import Path
+
+import onnx
+import pytest
+
+from spiq.cli import main
+from spiq.config import Config
+from spiq.demo import model_path
+from spiq.errors import ConfigError
+from spiq.io.read import read
+from spiq.planning.choose.exclusion import excluded
+
+GRAPH = read(
+    onnx.parser.parse_model("""
+        <ir_version: 8, opset_import: ["" : 17]>
+        net (float[1,2,8,8] x) => (float[1,2,8,8] y) <float[2,2,1,1] w = {1, 2, 3, 4}> {
+            [stem] a = Conv (x, w)
+            [left] b = Conv (a, w)
+            [act] c = Relu (b)
+            [right] d = Conv (a, w)
+            [sum] e = Add (c, d)
+            [gate] f = Sigmoid (e)
+            [head] y = Conv (f, w)
+        }
+    """)
+).graph
+
+
+def names(**options: object) -> list[str]:
+    return sorted(excluded(GRAPH, Config(**options)))  # type: ignore[arg-type]
+
+
+def test_by_name() -> None:
+    assert names(exclude=("*e*",)) == ["head", "left", "stem"]  # layers, not the gate
+    assert names(exclude=("gate", "left")) == ["gate", "left"]
+
+
+def test_by_type() -> None:
+    assert names(exclude_type=("sigmoid", "Add")) == ["gate", "sum"]
+
+
+@pytest.mark.parametrize(
+    ("begin", "end", "expected"),
+    [
+        ("a", "e", ["act", "left", "right", "sum"]),
+        ("a", "c", ["act", "left"]),
+        ("left", "sum", ["act", "left", "sum"]),
+        ("x", "y", ["act", "gate", "head", "left", "right", "stem", "sum"]),
+        ("head", "head", ["head"]),
+    ],
+)
+def test_between(begin: str, end: str, expected: list[str]) -> None:
+    assert names(exclude_between=((begin, end),)) == expected
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"exclude": ("lefty",)}, "exclude 'lefty' matches no layer: did you mean 'left'"),
+        ({"exclude_type": ("Gelu",)}, "'Gelu': no operator is of this type: .* has Add, Conv"),
+        ({"exclude_between": (("e", "a"),)}, "no operator lies between: 'a' does not depend on"),
+        ({"exclude_between": (("aa", "e"),)}, "there is no tensor and no operator 'aa'"),
+    ],
+)
+def test_says_what_matches_nothing(options: dict[str, object], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        names(**options)
+
+
+def test_options_are_checked() -> None:
+    with pytest.raises(ConfigError, match="exclude_type 'Conv' is text: give a tuple"):
+        Config(exclude_type="Conv")  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match="give pairs of tensors' names"):
+        Config(exclude_between=("a", "b"))  # type: ignore[arg-type]
+
+
+@pytest.mark.end_to_end
+def test_on_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    options = ["--exclude-between=/blocks/blocks.1/depthwise/conv/Conv,/classifier/Gemm"]
+    command = ["quantize", str(model_path()), f"-o{tmp_path / 'out.onnx'}", "--json", *options]
+    assert main([*command, "--exclude-type=gemm"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    left = [one["name"] for one in report["layers"] if not one["quantized"]]
+    assert left[0] == "/blocks/blocks.1/depthwise/conv/Conv" and left[-1] == "/classifier/Gemm"
+    assert {one["reason"] for one in report["layers"]} == {"", "excluded"}
+    assert len(left) < len(report["layers"])
+    assert main([*command[:-1], "--exclude-between=a", "--force"]) == 2
+    assert "give two names and a comma" in capsys.readouterr().err
