@@ -10,6 +10,7 @@ import typer
 from spiq import __version__
 from spiq.cli.bench import bench
 from spiq.cli.card import app as card
+from spiq.cli.common import common
 from spiq.cli.demo import demo
 from spiq.cli.evaluate import evaluate
 from spiq.cli.inspect import inspect
@@ -29,17 +30,16 @@ _UsageError: Any = typer.BadParameter.__bases__[0]
 so its module differs."""
 
 app = typer.Typer(
-    add_completion=False,
     pretty_exceptions_enable=False,
     help="Quantize neural networks to int8 without any data: ONNX in, ONNX out.",
 )
-app.command("quantize")(quantize)
-app.command("inspect")(inspect)
-app.command("eval")(evaluate)
-app.command("bench")(bench)
-app.command("sweep")(sweep)
-app.command("pareto")(pareto)
-app.command("demo")(demo)
+app.command("quantize")(common(quantize))
+app.command("inspect")(common(inspect))
+app.command("eval")(common(evaluate))
+app.command("bench")(common(bench))
+app.command("sweep")(common(sweep))
+app.command("pareto")(common(pareto))
+app.command("demo")(common(demo))
 app.add_typer(plan, name="plan")
 app.add_typer(card, name="card")
 app.add_typer(torch, name="torch")

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from spiq.cli import files, options, output
+from spiq.cli.common import common
 from spiq.errors import CardError, ConfigError
 
 app = typer.Typer(help="Check a task card, or write one to start from.")
@@ -18,6 +19,7 @@ def _help(context: typer.Context) -> None:
 
 
 @app.command("check")
+@common
 def check(
     card: Annotated[Path, typer.Argument(metavar="CARD.toml", show_default=False)],
     model: Annotated[
@@ -40,6 +42,7 @@ def check(
 
 
 @app.command("init")
+@common
 def init(
     model: Annotated[
         Path | None,

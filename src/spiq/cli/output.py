@@ -1,12 +1,14 @@
 """What commands print: results to stdout, progress (on a terminal only) and warnings to stderr."""
 
 import io
+import logging
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
+from spiq.cli import journal
 from spiq.cli.streams import UNPRINTED
 
 if TYPE_CHECKING:
@@ -107,12 +109,18 @@ def drop_stdout() -> None:
 
 def warn(message: str) -> None:
     """Print a warning, one line."""
-    complain(f"spiq: warning: {one_line(message)}")
+    _say(f"warning: {one_line(message)}", logging.WARNING)
 
 
 def note(message: str) -> None:
     """Print a line of what was assumed to stderr."""
-    complain(f"spiq: {one_line(message)}")
+    _say(one_line(message), logging.INFO)
+
+
+def _say(line: str, level: int) -> None:
+    journal.SAID.log(level, line)
+    if not journal.is_quiet():
+        complain(f"spiq: {line}")
 
 
 def complain(line: str) -> None:
@@ -142,6 +150,7 @@ def steps(names: Sequence[str]) -> Iterator[Callable[[str], None]]:
         task = progress.add_task("", total=len(names))
 
         def tell(name: str) -> None:
+            journal.STEPS.info(name)
             progress.update(task, description=name, completed=names.index(name))
 
         yield tell
@@ -192,5 +201,5 @@ def _bar() -> "Progress":
         TimeElapsedColumn(),
         console=console,
         transient=True,
-        disable=not console.is_terminal,
+        disable=not console.is_terminal or journal.is_quiet() or journal.is_verbose(),
     )

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from spiq.cli import files, options, output
+from spiq.cli.common import common
 
 app = typer.Typer(help="Make a plan to edit, or show one; `spiq quantize --plan` follows it.")
 
@@ -17,6 +18,7 @@ def _help(context: typer.Context) -> None:
 
 
 @app.command("make")
+@common
 def make(
     context: typer.Context,
     model: options.Model,
@@ -55,6 +57,7 @@ def make(
 
 
 @app.command("show")
+@common
 def show(
     plan: Annotated[Path, typer.Argument(metavar="PLAN.json", show_default=False)],
     json: options.Json = False,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from spiq.cli import files, options, output, sources
+from spiq.cli import files, journal, options, output, sources
 from spiq.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -92,7 +92,9 @@ def quantize(
 
     beside = {} if save_plan is None else {str(save_plan): made.plan.to_json().encode()}
     files.put(made.model, written, source=model, force=force, beside=beside)
-    if written == files.STREAM:
+    if journal.is_quiet() and not json:
+        code = 0
+    elif written == files.STREAM:
         output.aside(page)
         code = 0
     else:

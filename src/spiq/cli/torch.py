@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from spiq.cli import files, options, sources
+from spiq.cli.common import common
 from spiq.errors import ConfigError
 
 app = typer.Typer(help="Keep what BatchNorm says of a PyTorch network before it is folded away.")
@@ -18,6 +19,7 @@ def _help(context: typer.Context) -> None:
 
 
 @app.command("stats")
+@common
 def stats(
     model: Annotated[Path, typer.Argument(metavar="MODEL.pt2", show_default=False)],
     out: Annotated[

@@ -1,7 +1,8 @@
 """Sessions of ONNX Runtime on the CPU, with spiq's errors."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypedDict
 
@@ -11,6 +12,27 @@ import onnxruntime as ort
 
 from spiq.errors import ConfigError, ModelError
 from spiq.graph.query import shape_text
+
+_threads = 0
+
+
+@contextmanager
+def threads_of_all(count: int) -> Iterator[None]:
+    """Give networks that are opened from now on so many threads, where they are not given a number.
+
+    It holds for all of the process, as the threads of a library usually do.
+
+    Raises:
+        ConfigError: There cannot be so few threads.
+    """
+    global _threads
+    if count < 0:
+        raise ConfigError(f"threads is {count}: it must be 0 or more")
+    before, _threads = _threads, count
+    try:
+        yield
+    finally:
+        _threads = before
 
 
 class Opening(TypedDict):
@@ -35,7 +57,8 @@ def session(
 
     Args:
         model: Path of an ONNX file, or the bytes of one.
-        threads: Intra-operator threads; 0 lets the runtime choose.
+        threads: Intra-operator threads; 0 takes those of :func:`threads_of_all`, or else lets the
+            runtime choose.
         optimize: False runs every node as written: QuantizeLinear and DequantizeLinear are then
             executed in float, which is the reference that fused kernels are compared with.
         lean: Give memory back at once, instead of keeping it for the next tensor: half of it for
@@ -52,7 +75,7 @@ def session(
     if threads < 0:
         raise ConfigError(f"threads is {threads}: it must be 0 or more")
     options = ort.SessionOptions()
-    options.intra_op_num_threads = threads
+    options.intra_op_num_threads = threads or _threads
     options.inter_op_num_threads = 1
     options.log_severity_level = 4
     options.enable_cpu_mem_arena = not lean

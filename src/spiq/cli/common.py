@@ -1,0 +1,75 @@
+"""Options that every command has: how much it says, where that is kept, and threads.
+
+They are added to a command's own, so that they stand where a command is, and in its help.
+"""
+
+import functools
+import inspect
+import sys
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from spiq.cli import journal
+
+Quiet = Annotated[
+    bool,
+    typer.Option("-q", "--quiet", help="No progress, notes, warnings, and no table beside a file."),
+]
+Verbose = Annotated[
+    bool, typer.Option("-v", "--verbose", help="Say each step, and how long it took.")
+]
+LogFile = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE", help="Add all that is said, and why it failed, to a file.",
+        show_default=False,
+    ),
+]  # fmt: skip
+Threads = Annotated[
+    int, typer.Option(metavar="N", help="Of ONNX Runtime. 0: as many as there are.")
+]
+
+_ADDED = {"quiet": (Quiet, False), "verbose": (Verbose, False), "log_file": (LogFile, None)}
+
+Command = Callable[..., None]
+
+
+def common(command: Command) -> Command:
+    """Give a command these options; ``threads`` only where it has none itself."""
+    own = inspect.signature(command)
+    threads = "threads" not in own.parameters and command.__name__ not in _WITHOUT
+    added = _ADDED | ({"threads": (Threads, 0)} if threads else {})
+
+    @functools.wraps(command)
+    def run(**given: Any) -> None:
+        said = {name: given.pop(name) for name in added}
+        with ExitStack() as during:
+            during.enter_context(
+                journal.kept(
+                    quiet=said["quiet"], verbose=said["verbose"], file=said["log_file"],
+                    command=sys.argv[1:],
+                )
+            )  # fmt: skip
+            if said.get("threads"):
+                from spiq.runtime.session import threads_of_all
+
+                during.enter_context(threads_of_all(said["threads"]))
+            command(**given)
+
+    parameters = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=kind)
+        for name, (kind, default) in added.items()
+    ]
+    run.__signature__ = own.replace(  # type: ignore[attr-defined]
+        parameters=[*own.parameters.values(), *parameters]
+    )
+    run.__annotations__ = command.__annotations__ | {n: kind for n, (kind, _) in added.items()}
+    return run
+
+
+_WITHOUT = ("demo", "sweep", "show")
+"""Commands that set the threads of their networks themselves, or run none."""
