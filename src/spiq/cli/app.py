@@ -18,6 +18,7 @@ from spiq.cli.output import complain, drop_stdout, one_line
 from spiq.cli.pareto import pareto
 from spiq.cli.plan import app as plan
 from spiq.cli.quantize import quantize
+from spiq.cli.schema import schema
 from spiq.cli.streams import FAILED, UNPRINTED
 from spiq.cli.sweep import sweep
 from spiq.cli.torch import app as torch
@@ -40,6 +41,7 @@ app.command("bench")(common(bench))
 app.command("sweep")(common(sweep))
 app.command("pareto")(common(pareto))
 app.command("demo")(common(demo))
+app.command("schema")(schema)
 app.add_typer(plan, name="plan")
 app.add_typer(card, name="card")
 app.add_typer(torch, name="torch")

@@ -43,9 +43,12 @@ def rendered(
         json: For machines.
         more: What the command adds, such as the file that it wrote.
     """
+    if not json:
+        return page(render(found, **more))
     from spiq.cli.render.json import render_json
+    from spiq.cli.render.schema import identity
 
-    return render_json(found, **more) + "\n" if json else page(render(found, **more))
+    return render_json(found, schema=identity(found), **more) + "\n"
 
 
 def show(table: "RenderableType") -> None:

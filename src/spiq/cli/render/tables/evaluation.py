@@ -49,7 +49,7 @@ def render_evaluation(result: "Result") -> RenderableType:
         table,
         *_beside(result, next(iter(metrics))),
         cells.note(", ".join([images, share, *_of_task(result)])),
-        *([] if len(result.models) > 1 else [cells.note(_INTERVALS)]),
+        *([] if len(result.models) > 1 else [cells.note(f"{_INTERVALS}; higher is better")]),
         *map(cells.note, _fallen(result)),
     )
 
@@ -71,7 +71,8 @@ def _beside(result: "Result", metric: str) -> list[RenderableType]:
     other = result.models[1].comparison
     outputs = ", ".join(other.snr_db) if other is not None else ""
     note = f"{_INTERVALS}; difference: of {metric.removesuffix(' %')}, in points; SNR: of {outputs}"
-    return [table, cells.note(note)]
+    better = "higher is better in all columns; difference above 0: better than the first"
+    return [table, cells.note(note), cells.note(better)]
 
 
 def _of_task(result: "Result") -> list[str]:
@@ -134,8 +135,8 @@ def render_demo(result: "DemoResult") -> RenderableType:
     return cells.page(
         table,
         cells.note(f"{result.network}, {result.images} test images; quantized without any"),
-        cells.note(f"{_INTERVALS}; agree and SNR: with the float network"),
-        cells.note("speed: times as fast as float, ratio of the medians; 1 thread, batch 1"),
+        cells.note(f"{_INTERVALS}; agree and SNR: with the float network, higher is better"),
+        cells.note("speed: times as fast as float, above 1 is faster; 1 thread, batch 1"),
         cells.note(f"{result.seconds:.1f} s in all"),
     )
 

@@ -107,7 +107,8 @@ def render_inspected(result: "InspectResult") -> RenderableType:
         Text(
             "stats of the layer's input: stated by a normalization, observed on synthetic images, "
             "propagated, or assumed of the network's input; spread: its widest channel over the "
-            "median one; error: the layer's share of what quantization is expected to lose",
+            "median one; error: the layer's share of what quantization is expected to lose; of both, "
+            "less is better",
             style="dim",
         ),
         *_notes(result.notes),
@@ -148,6 +149,7 @@ def render_compared(result: "CompareResult") -> RenderableType:
             ("lowest", Text("\n").join(worst)),
             *([("not found", unmatched)] if result.unmatched else []),
         ),
+        Text("SNR and cosine: with the float network's tensors; higher is better", style="dim"),
     )
 
 

@@ -66,9 +66,9 @@ def _marked(text: Text, best: bool) -> Text:
 
 def _notes(result: SweepResult) -> Iterator[str]:
     yield "*: the best of its network and bit width, as printed; all methods are data-free"
-    yield "diff., agree %: from and with float; SNR: of the worst output; s: to quantize"
+    yield "diff., agree %: from and with float; SNR: worst output; higher is better; s: to quantize"
     if any(cell.score is not None and cell.score.latency is not None for cell in result.cells):
-        yield "ms: one image, one thread; speed: times as fast as float, ratio of the medians"
+        yield "ms: one image, one thread; speed: times as fast as float, above 1 is faster"
     known = len(result.cells) - result.measured
     yield (
         f"{len(result.cells)} cell{'s' if len(result.cells) > 1 else ''} in {result.seconds:.1f} s"
