@@ -49,10 +49,11 @@ MAY_IMPORT: dict[str, set[str]] = {
     "torch": CHOICES | {"io", "analysis", "quantized", "pipeline"},
     "evaluation": BASE | {"io", "passes", "stats", "runtime"},
     "sweep": BASE | {"io", "runtime", "pipeline", "evaluation"},
+    "gate": BASE | {"evaluation"},
     "demo": BASE | {"pipeline", "evaluation"},
     "cli": BASE
     | {"io", "stats", "planning.plan", "runtime", "analysis", "inspection", "quantized"}
-    | {"speed", "pipeline", "torch", "evaluation", "sweep", "demo"},
+    | {"speed", "pipeline", "torch", "evaluation", "sweep", "gate", "demo"},
 }
 
 

@@ -6,6 +6,7 @@ Results go to stdout, as a table or with ``--json`` for machines. Errors are one
     0      done
     1      done, and written, but nobody takes what is printed
     2      a model, an option or a file is wrong; nothing was written
+    3      a gate: the network is worse than its baseline
     130    interrupted; nothing was half-written
 
 The parser is imported when Ctrl-C is already watched for.

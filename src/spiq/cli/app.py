@@ -13,6 +13,7 @@ from spiq.cli.card import app as card
 from spiq.cli.common import common
 from spiq.cli.demo import demo
 from spiq.cli.evaluate import evaluate
+from spiq.cli.gate import gate
 from spiq.cli.inspect import inspect
 from spiq.cli.output import complain, drop_stdout, one_line
 from spiq.cli.pareto import pareto
@@ -40,6 +41,7 @@ app.command("eval")(common(evaluate))
 app.command("bench")(common(bench))
 app.command("sweep")(common(sweep))
 app.command("pareto")(common(pareto))
+app.command("gate")(common(gate))
 app.command("demo")(common(demo))
 app.command("schema")(schema)
 app.add_typer(plan, name="plan")

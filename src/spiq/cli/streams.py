@@ -15,6 +15,9 @@ UNPRINTED = 1
 FAILED = 2
 """Exit code where a model, an option, a file or the machine does not do."""
 
+WORSE = 3
+"""Exit code where a network is worse than its baseline."""
+
 _MODES = {"stdin": "r", "stdout": "w", "stderr": "w"}
 _ALIKE = str.maketrans({"─": "-", "—": "-", "·": ".", "█": "#", "━": "-", "…": "~", "\u00d7": "x",
                         "→": ">", "²": "2", "³": "3", "±": "+", "≤": "<", "≥": ">",

@@ -41,6 +41,7 @@ FORMS = {
     "bench": Form("spiq.evaluation.latency", "LatencyResult"),
     "sweep": Form("spiq.sweep.summary", "SweepResult"),
     "card-check": Form("spiq.evaluation.check", "CheckResult"),
+    "gate": Form("spiq.gate.judge", "GateResult"),
     "demo": Form("spiq.demo.run", "DemoResult"),
 }
 """By name; `compare` is `spiq inspect` with two networks."""

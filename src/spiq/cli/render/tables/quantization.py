@@ -107,8 +107,8 @@ def render_inspected(result: "InspectResult") -> RenderableType:
         Text(
             "stats of the layer's input: stated by a normalization, observed on synthetic images, "
             "propagated, or assumed of the network's input; spread: its widest channel over the "
-            "median one; error: the layer's share of what quantization is expected to lose; of both, "
-            "less is better",
+            "median one; error: the layer's share of what quantization is expected to lose; of "
+            "both, less is better",
             style="dim",
         ),
         *_notes(result.notes),
