@@ -15,6 +15,7 @@ def test_names_are_sorted_and_all_there_are() -> None:
     assert dir(spiq) == spiq.__all__
     assert spiq.__all__ == [
         "Config",
+        "InputValues",
         "Plan",
         "Quantized",
         "SpiqError",

@@ -14,7 +14,7 @@ TYPE_CHECKING = False
 """As typing has it, whose import takes longer than all else here."""
 
 if TYPE_CHECKING:
-    from spiq.config import Config
+    from spiq.config import Config, InputValues
     from spiq.errors import SpiqError
     from spiq.evaluation import evaluate
     from spiq.inspection.compare import compare
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Config",
+    "InputValues",
     "Plan",
     "Quantized",
     "SpiqError",
@@ -42,6 +43,7 @@ __all__ = [
 
 _HOMES = {
     "Config": "spiq.config",
+    "InputValues": "spiq.config",
     "Plan": "spiq.planning.plan.values",
     "Quantized": "spiq.quantized",
     "SpiqError": "spiq.errors",

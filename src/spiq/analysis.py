@@ -157,9 +157,12 @@ def _inputs(
     sizes: Sizes,
 ) -> _Inputs:
     """Learn what the inputs are, from the options, the images or the network."""
-    told = config.input_range is not None or config.input_mean is not None
-    own = images.own_range() if images is not None and not told else {}
-    judged = {} if told else {n: v for n, v in judge(prepared).items() if n not in own}
+    told = [str(v.name) for v in prepared.model.graph.inputs if config.values_of(str(v.name)).given]
+    shown_range = images.own_range() if images is not None else {}
+    own = {name: known for name, known in shown_range.items() if name not in told}
+    open_ones = any(str(v.name) not in told for v in prepared.model.graph.inputs)
+    found = judge(prepared) if open_ones else {}
+    judged = {n: v for n, v in found.items() if n not in own and n not in told}
     verdicts = tried(prepared, judged, sizes.quick)
     pictured, notes = input_stats(prepared, config, known_ends, verdicts, own)
     if images is not None:
@@ -195,8 +198,8 @@ def _doubts(
     """Return what casts doubt on what the file states, and on what the user says of inputs."""
     doubts = said(measured.contradicted)
     doubts += statistics_doubts(prepared, measured) if stated else []
-    if config.input_range is not None or config.input_mean is not None:
-        doubts += range_doubts(prepared, inputs)
+    if told := {n: known for n, known in inputs.items() if config.values_of(n).given}:
+        doubts += range_doubts(prepared, told)
     return [WARNING + doubt for doubt in doubts]
 
 

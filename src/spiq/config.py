@@ -1,8 +1,8 @@
 """The options of a quantization, as one value."""
 
 import os
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from math import isfinite
 
 from spiq.errors import ConfigError
@@ -10,6 +10,50 @@ from spiq.methods import METHODS
 from spiq.targets import AUTO, TARGETS, bits_text, of_this_machine
 
 Range = tuple[float, float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class InputValues:
+    """What the numbers of an input are.
+
+    >>> import spiq
+    >>> left = spiq.InputValues(input_range=((-1, 1),))
+    >>> spiq.Config(inputs={"left": left}).values_of("left").given
+    True
+
+    Attributes:
+        input_range: ``((low, high),)`` for the whole input, or one pair per channel.
+        input_mean: Mean per channel of the usual preprocessing, ``(pixel - mean) / std``.
+        input_std: Standard deviation per channel of the same.
+
+    Raises:
+        ConfigError: A value is out of range, or two of them contradict each other.
+    """
+
+    input_range: tuple[Range, ...] | None = None
+    input_mean: tuple[float, ...] | None = None
+    input_std: tuple[float, ...] | None = None
+
+    def __post_init__(self) -> None:
+        if self.input_range is not None:
+            _pairs(self.input_range)
+            _finite("input_range", [end for pair in self.input_range for end in pair])
+        _finite("input_mean", self.input_mean)
+        _finite("input_std", self.input_std)
+        if (self.input_mean is None) != (self.input_std is None):
+            raise ConfigError("input_mean and input_std belong together: give both or neither")
+        if self.input_range is not None and self.input_mean is not None:
+            raise ConfigError("give either input_range or input_mean and input_std, not both")
+        if self.input_std is not None and min(self.input_std) <= 0:
+            raise ConfigError(f"input_std {self.input_std}: every value must be positive")
+        for low, high in self.input_range or ():
+            if not low < high:
+                raise ConfigError(f"input_range {low},{high}: the low end must be the lesser one")
+
+    @property
+    def given(self) -> bool:
+        """Whether anything is said."""
+        return self.input_range is not None or self.input_mean is not None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +88,7 @@ class Config:
         input_mean: Mean per channel of the usual preprocessing, ``(pixel - mean) / std``.
         input_std: Standard deviation per channel of the same. Where all of them are at most 1 and
             some below, and no mean is above 1, pixels are taken to lie in 0..1, else in 0..255.
+        inputs: The same of single inputs, by name, where a network has several.
         input_size: Height and width of pictures where the network leaves them open, one number for
             both or two; None takes 320 to observe it, less where less will do, and other sizes
             where the network does not run at these.
@@ -74,6 +119,7 @@ class Config:
     input_range: tuple[Range, ...] | None = None
     input_mean: tuple[float, ...] | None = None
     input_std: tuple[float, ...] | None = None
+    inputs: Mapping[str, InputValues] = field(default_factory=dict, hash=False)
     input_size: int | tuple[int, int] | None = None
     input_order: str = "RGB"
     images: str | os.PathLike[str] | None = None
@@ -99,24 +145,15 @@ class Config:
             raise ConfigError(
                 f"exclude_between {self.exclude_between}: give pairs of tensors' names"
             )
-        if self.input_range is not None:
-            _pairs(self.input_range)
-            _finite("input_range", [end for pair in self.input_range for end in pair])
-        _finite("input_mean", self.input_mean)
-        _finite("input_std", self.input_std)
-        if (self.input_mean is None) != (self.input_std is None):
-            raise ConfigError("input_mean and input_std belong together: give both or neither")
-        if self.input_range is not None and self.input_mean is not None:
-            raise ConfigError("give either input_range or input_mean and input_std, not both")
+        _ = self.own  # is checked as it is made
+        if not isinstance(self.inputs, Mapping) or not all(
+            isinstance(values, InputValues) for values in self.inputs.values()
+        ):
+            raise ConfigError("inputs: give a mapping of names of inputs to InputValues")
         if self.input_size is not None:
             for side in self.extent or ():
                 _between("input_size", side, 8, 4096)
         _one_of("input_order", self.input_order, ("RGB", "BGR"))
-        if self.input_std is not None and min(self.input_std) <= 0:
-            raise ConfigError(f"input_std {self.input_std}: every value must be positive")
-        for low, high in self.input_range or ():
-            if not low < high:
-                raise ConfigError(f"input_range {low},{high}: the low end must be the lesser one")
 
     def _check_activation_bits(self) -> None:
         if self.activation_bits == 16:
@@ -148,6 +185,17 @@ class Config:
             raise ConfigError(
                 f"give either weight_bits, the same for all layers, or {name}, not both"
             )
+
+    @property
+    def own(self) -> "InputValues":
+        """What is said of all inputs that ``inputs`` does not name."""
+        return InputValues(
+            input_range=self.input_range, input_mean=self.input_mean, input_std=self.input_std
+        )
+
+    def values_of(self, name: str) -> "InputValues":
+        """What is said of the input of this name."""
+        return self.inputs.get(name, self.own)
 
     @property
     def mixed(self) -> bool:

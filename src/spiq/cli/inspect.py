@@ -45,6 +45,7 @@ def inspect(
         input_range=seen_as.input_range,
         input_mean=seen_as.input_mean,
         input_std=seen_as.input_std,
+        inputs=seen_as.inputs,
         input_size=options.extent(input_size),
         input_order=seen_as.input_order,
         images=images,

@@ -4,7 +4,7 @@ import math
 import re
 from collections.abc import Collection
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -13,7 +13,7 @@ from spiq.methods import METHODS
 from spiq.targets import TARGETS
 
 if TYPE_CHECKING:
-    from spiq.config import Config
+    from spiq.config import Config, InputValues
 
 QUANTIZATION = (
     "method", "weight_bits", "activation_bits", "first_last_bits", "bits_per_weight", "max_bytes",
@@ -112,16 +112,18 @@ ExcludeBetween = Annotated[
 InputRange = Annotated[
     list[str] | None,
     typer.Option(
-        metavar="LOW,HIGH", help="Range of the input: once, or once per channel (or l0,h0,l1,h1)."
+        metavar="[NAME=]LOW,HIGH",
+        help="Range of the input: once, or once per channel (or l0,h0,l1,h1). NAME= is for one of "
+        "several inputs.",
     ),
 ]
 InputMean = Annotated[
-    str | None,
-    typer.Option(metavar="M[,M...]", help="Mean of the preprocessing (x - mean) / std."),
+    list[str] | None,
+    typer.Option(metavar="[NAME=]M[,M...]", help="Mean of the preprocessing (x - mean) / std."),
 ]
 InputStd = Annotated[
-    str | None,
-    typer.Option(metavar="S[,S...]", help="Its std. Below 1: pixels are 0..1, else 0..255."),
+    list[str] | None,
+    typer.Option(metavar="[NAME=]S[,S...]", help="Its std. Below 1: pixels are 0..1, else 0..255."),
 ]
 InputSize = Annotated[
     str | None,
@@ -242,6 +244,7 @@ def config(context: typer.Context) -> "Config":
         input_range=seen_as.input_range,
         input_mean=seen_as.input_mean,
         input_std=seen_as.input_std,
+        inputs=seen_as.inputs,
         input_size=extent(options["input_size"]),
         input_order=seen_as.input_order,
         images=options["images"],
@@ -264,11 +267,10 @@ def preprocessing(context: typer.Context) -> "Config":
 
     options = context.params
     if options["card"] is None:
+        values = _values(options)
+        own = values.pop("", None)
         return Config(
-            input_range=ranges("--input-range", options["input_range"]),
-            input_mean=numbers("--input-mean", options["input_mean"]),
-            input_std=numbers("--input-std", options["input_std"]),
-            input_order=options["input_order"],
+            **(vars(own) if own else {}), inputs=values, input_order=options["input_order"]
         )
     if said := given(context, _PREPROCESSING):
         raise ConfigError(f"--card says what the input is, and so does {said[0]}: leave one out")
@@ -278,6 +280,34 @@ def preprocessing(context: typer.Context) -> "Config":
     card = read(options["card"], outside=True)  # none of its files is opened
     order = "BGR" if card.input.channels == "BGR" else "RGB"
     return Config(input_range=input_range(card.input), input_order=order)
+
+
+def _values(options: dict[str, Any]) -> "dict[str, InputValues]":
+    """Return what the options say of each input, by name; "": of all others."""
+    from spiq.config import InputValues
+
+    by_name: dict[str, dict[str, list[str]]] = {}
+    for key in ("input_range", "input_mean", "input_std"):
+        for text in options[key] or ():
+            name, _, rest = text.rpartition("=")
+            by_name.setdefault(name, {}).setdefault(key, []).append(rest)
+    return {
+        name: InputValues(
+            input_range=ranges("--input-range", said.get("input_range")),
+            input_mean=_once("--input-mean", said.get("input_mean")),
+            input_std=_once("--input-std", said.get("input_std")),
+        )
+        for name, said in by_name.items()
+    }
+
+
+def _once(option: str, texts: list[str] | None) -> tuple[float, ...] | None:
+    if texts is not None and len(texts) > 1:
+        raise ConfigError(
+            f"{option} is given {len(texts)} times: write one number per channel, such as "
+            "0.5,0.5,0.5, or NAME= for one of several inputs"
+        )
+    return numbers(option, texts[0] if texts else None)
 
 
 def given(context: typer.Context, names: Collection[str]) -> list[str]:

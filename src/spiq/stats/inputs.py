@@ -85,8 +85,14 @@ def input_stats(
         shown: What images say of inputs, by name.
 
     Raises:
-        ConfigError: The options name another number of channels than the input has.
+        ConfigError: The options name another number of channels than the input has, or an input
+            that there is not.
     """
+    there = [str(value.name) for value in prepared.model.graph.inputs]
+    if unknown := [name for name in config.inputs if name not in there]:
+        raise ConfigError(
+            f"there is no input {unknown[0]!r}: the network has {', '.join(map(repr, there))}"
+        )
     judged = judge(prepared) if verdicts is None else verdicts
     known: dict[str, ChannelStats] = {}
     notes: list[str] = []
@@ -174,13 +180,14 @@ def widened(
 
 
 def _given(value: ir.Value, config: Config, channels: int) -> Told | None:
-    if config.input_range is not None:
-        low, high = np.array(config.input_range, float).T
+    said = config.values_of(str(value.name))
+    if said.input_range is not None:
+        low, high = np.array(said.input_range, float).T
         _check("input_range", low, channels, value)
         return _pixels(low, high), f"range {_span(low, high)}, as given"
-    if config.input_mean is None or config.input_std is None:
+    if said.input_mean is None or said.input_std is None:
         return None
-    mean, std = np.array(config.input_mean, float), np.array(config.input_std, float)
+    mean, std = np.array(said.input_mean, float), np.array(said.input_std, float)
     _check("input_mean", mean, channels, value)
     _check("input_std", std, channels, value)
     top = 1.0 if std.max() <= 1 and mean.max() <= 1 and std.min() < 1 else 255.0
