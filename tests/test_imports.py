@@ -47,13 +47,15 @@ MAY_IMPORT: dict[str, set[str]] = {
     | {"io", "rewriting", "runtime", "analysis", "run", "inspection", "quantized"}
     | {"rewrite", "speed"},
     "torch": CHOICES | {"io", "analysis", "quantized", "pipeline"},
+    "report": CHOICES
+    | {"io", "runtime", "analysis", "inspection", "quantized", "speed", "pipeline"},
     "evaluation": BASE | {"io", "passes", "stats", "runtime"},
     "sweep": BASE | {"io", "runtime", "pipeline", "evaluation"},
     "gate": BASE | {"evaluation"},
     "demo": BASE | {"pipeline", "evaluation"},
     "cli": BASE
     | {"io", "stats", "planning.plan", "runtime", "analysis", "inspection", "quantized"}
-    | {"speed", "pipeline", "torch", "evaluation", "sweep", "gate", "demo"},
+    | {"speed", "pipeline", "torch", "report", "evaluation", "sweep", "gate", "demo"},
 }
 
 

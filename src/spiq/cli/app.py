@@ -19,6 +19,7 @@ from spiq.cli.output import complain, drop_stdout, one_line
 from spiq.cli.pareto import pareto
 from spiq.cli.plan import app as plan
 from spiq.cli.quantize import quantize
+from spiq.cli.report import report
 from spiq.cli.schema import schema
 from spiq.cli.streams import FAILED, UNPRINTED
 from spiq.cli.sweep import sweep
@@ -37,6 +38,7 @@ app = typer.Typer(
 )
 app.command("quantize")(common(quantize))
 app.command("inspect")(common(inspect))
+app.command("report")(common(report))
 app.command("eval")(common(evaluate))
 app.command("bench")(common(bench))
 app.command("sweep")(common(sweep))

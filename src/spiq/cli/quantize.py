@@ -1,12 +1,13 @@
 """``spiq quantize``."""
 
 import sys
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from spiq.cli import files, journal, options, output, sources
+from spiq.cli import files, journal, options, output, sources, typed
 from spiq.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -62,6 +63,10 @@ def quantize(
     save_plan: Annotated[
         Path | None, typer.Option(metavar="PLAN.json", help="Write what was decided, too.")
     ] = None,
+    report: Annotated[
+        Path | None,
+        typer.Option(metavar="REPORT.html", help="Write a page about it, as `spiq report` does."),
+    ] = None,
     force: options.Force = False,
     json: options.Json = False,
 ) -> None:
@@ -77,9 +82,11 @@ def quantize(
         taken = "is a terminal" if sys.stdout.isatty() else "takes --json"
         raise ConfigError(f"-: stdout {taken}: give -o a file")
     _check_outputs(model, plan, written, save_plan, force)
+    if report is not None:
+        _check_report(report, model, (written, save_plan), force)
     kept = None if stats is None else _statistics(stats)
     network = sources.network(model, allow_import=allow_import, size=options.extent(input_size))
-    made = _quantized(network, how, kept)
+    made = sources.quantized(network, how, kept)
 
     # All that may fail comes before the files: what fails leaves nothing behind.
     from spiq.cli.render.tables import quantization as tables
@@ -91,6 +98,8 @@ def quantize(
     warnings = tables.warnings(made.report)
 
     beside = {} if save_plan is None else {str(save_plan): made.plan.to_json().encode()}
+    if report is not None:
+        beside[str(report)] = _report(context, made, network, how, kept)
     files.put(made.model, written, source=model, force=force, beside=beside)
     if journal.is_quiet() and not json:
         code = 0
@@ -131,13 +140,33 @@ def _check_outputs(
         raise ConfigError(f"--save-plan {save_plan} is the output too: choose another name")
 
 
-def _quantized(
-    network: "Path | bytes | ir.Model", how: "Config | Plan", kept: "Statistics | None"
-) -> "Quantized":
-    from spiq import pipeline
-    from spiq.config import Config
+def _check_report(report: Path, model: Path, taken: Collection[Path | None], force: bool) -> None:
+    """Check that a report can be made, and where to."""
+    from spiq.report.page import check_installed
 
-    with output.steps(pipeline.STEPS) as tell:
-        if isinstance(how, Config):
-            return pipeline.quantize(network, how, statistics=kept, progress=tell)
-        return pipeline.apply(network, how, statistics=kept, progress=tell)
+    check_installed()
+    wanted = files.checked(report, source=model, force=force)
+    if wanted in {path.resolve() for path in taken if path is not None}:
+        raise ConfigError(f"--report {report} is an output too: choose another name")
+
+
+def _report(
+    context: typer.Context,
+    made: "Quantized",
+    network: "Path | bytes | ir.Model",
+    how: "Config | Plan",
+    kept: "Statistics | None",
+) -> bytes:
+    """Return the page about what was made."""
+    from spiq.config import Config
+    from spiq.report.make import of_result, render
+
+    subject = of_result(
+        made,
+        sources.plain(network),
+        name=str(context.params["model"]),
+        command=typed.command(context),
+        config=how if isinstance(how, Config) else None,
+        statistics=kept,
+    )
+    return render(subject).encode()

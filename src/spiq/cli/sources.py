@@ -10,6 +10,9 @@ from spiq.errors import ConfigError
 if TYPE_CHECKING:
     import onnx_ir as ir
 
+    from spiq.config import Config
+    from spiq.planning.plan.values import Plan
+    from spiq.quantized import Quantized
     from spiq.stats.sidecar import Statistics
 
 _SIZE = (320, 320)
@@ -60,6 +63,34 @@ def network(
     if NOTE in exported_model.meta:
         output.warn(exported_model.meta[NOTE])
     return exported_model
+
+
+def quantized(
+    network: "Path | bytes | ir.Model", how: "Config | Plan", kept: "Statistics | None" = None
+) -> "Quantized":
+    """Quantize a network by options or by a plan, and show how far it is.
+
+    Args:
+        network: Of :func:`network`.
+        how: The options, or the plan.
+        kept: Statistics that are kept beside the network, if there are any.
+    """
+    from spiq import pipeline
+    from spiq.config import Config
+
+    with output.steps(pipeline.STEPS) as tell:
+        if isinstance(how, Config):
+            return pipeline.quantize(network, how, statistics=kept, progress=tell)
+        return pipeline.apply(network, how, statistics=kept, progress=tell)
+
+
+def plain(network: "Path | bytes | ir.Model") -> str | bytes:
+    """Return a network as its path, or as bytes."""
+    from spiq.io.write import serialize
+
+    if isinstance(network, Path):
+        return str(network)
+    return network if isinstance(network, bytes) else serialize(network)
 
 
 def statistics(model: Path, *, allow_import: bool, size: tuple[int, int] | None) -> "Statistics":

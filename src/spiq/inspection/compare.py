@@ -5,7 +5,7 @@ exposing a tensor changes nothing.
 """
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,6 +30,9 @@ from spiq.stats.inputs import input_stats, judge
 
 IMAGES = 4
 
+Watch = Callable[[str, npt.NDArray[np.generic]], None]
+"""Shown each tensor of the float network that is compared, for one image after the other."""
+
 Tensors = dict[str, npt.NDArray[np.generic]]
 Ends = tuple[npt.NDArray[np.generic], npt.NDArray[np.generic]]
 
@@ -46,7 +49,11 @@ class CompareResult:
 
 
 def compare(
-    reference: str | os.PathLike[str] | bytes, other: str | os.PathLike[str] | bytes
+    reference: str | os.PathLike[str] | bytes,
+    other: str | os.PathLike[str] | bytes,
+    *,
+    images: int = IMAGES,
+    watch: Watch | None = None,
 ) -> CompareResult:
     """Compare the tensors of two networks on the same synthetic inputs.
 
@@ -62,6 +69,8 @@ def compare(
     Args:
         reference: Path or bytes of the float network.
         other: Path or bytes of the quantized one; of spiq or of another tool that keeps names.
+        images: How many synthetic images.
+        watch: Shown what the float network makes of them.
 
     Raises:
         ModelError: A network cannot be loaded or run.
@@ -70,7 +79,7 @@ def compare(
     first, second = _opened(reference, "reference"), _opened(other, "other")
     _check(first, second)
     pairs, folded = _pairs(first, second), _is_folded(second.proto)
-    sums = _compared(first, second, pairs)
+    sums = _compared(first, second, pairs, images, watch)
     return CompareResult(
         reference=first.where,
         other=second.where,
@@ -104,7 +113,6 @@ class _Opened:
 
 def _opened(source: str | os.PathLike[str] | bytes, default: str) -> _Opened:
     where = default if isinstance(source, bytes) else os.fspath(source)
-    inputs = {value.name: value.shape for value in session(source, optimize=False).get_inputs()}
     try:
         proto = onnx.load_from_string(source) if isinstance(source, bytes) else onnx.load(source)
         exposed = onnx.ModelProto()
@@ -114,8 +122,12 @@ def _opened(source: str | os.PathLike[str] | bytes, default: str) -> _Opened:
         content = exposed.SerializeToString()
     except (OSError, ValueError, DecodeError, EncodeError) as error:
         reason = " ".join(str(error).split())
-        raise ModelError(f"{where}: its tensors cannot be exposed: {reason}") from error
-    return _Opened(where, proto, graph, session(content, optimize=False), inputs)
+        raise ModelError(
+            f"{where}: it cannot be read as a model whose tensors can be seen: {reason}"
+        ) from error
+    opened = session(content, optimize=False, name=where)
+    inputs = {value.name: value.shape for value in opened.get_inputs()}
+    return _Opened(where, proto, graph, opened, inputs)
 
 
 def _check(first: _Opened, second: _Opened) -> None:
@@ -130,16 +142,25 @@ def _check(first: _Opened, second: _Opened) -> None:
         )
 
 
-def _compared(first: _Opened, second: _Opened, pairs: Mapping[str, str]) -> dict[str, Sums]:
+def _compared(
+    first: _Opened,
+    second: _Opened,
+    pairs: Mapping[str, str],
+    images: int,
+    watch: Watch | None,
+) -> dict[str, Sums]:
     if not pairs:
         raise ConfigError(
             f"{first.where} and {second.where} share no float tensor by name: give two forms of "
             "the same network, or quantize without renaming"
         )
     sums: dict[str, Sums] = {}
-    for feed in _feeds(first, second):
+    for feed in _feeds(first, second, images):
         expected = _run(first, list(pairs), feed)
         actual = _run(second, list(dict.fromkeys(pairs.values())), feed)
+        if watch is not None:
+            for name, array in (feed | expected).items():
+                watch(name, array)
         for name, match in pairs.items():
             found = _without_padding(actual[match], expected[name].shape)
             if expected[name].size == found.size:
@@ -171,7 +192,7 @@ def _is_folded(proto: onnx.ModelProto) -> bool:
     return any(entry.key == "spiq.method" for entry in proto.metadata_props)
 
 
-def _feeds(first: _Opened, second: _Opened) -> Iterator[Tensors]:
+def _feeds(first: _Opened, second: _Opened, images: int) -> Iterator[Tensors]:
     """Yield synthetic inputs over the range that ``second`` quantizes, or else ``first`` expects.
 
     Shapes are those of the network that fixes more of them.
@@ -179,7 +200,7 @@ def _feeds(first: _Opened, second: _Opened) -> Iterator[Tensors]:
     strict = max(first, second, key=lambda opened: _fixed_sizes(opened.inputs))
     ranges = _ranges(first, second)
     base = synthetic_inputs(strict.session)
-    for seed in range(IMAGES):
+    for seed in range(images):
         feed = dict(base)
         for name, tensor in base.items():
             if tensor.dtype != np.float32:

@@ -156,10 +156,12 @@ class KernelTime:
     Attributes:
         seconds: Of one call: the mean of the faster half.
         elements: Of its first output.
+        operator: Its type there, such as QLinearConv.
     """
 
     seconds: float
     elements: int
+    operator: str = ""
 
 
 def kernel_times(network: bytes | str, feeds: Tensors, *, seconds: float) -> dict[str, KernelTime]:
@@ -178,13 +180,15 @@ def kernel_times(network: bytes | str, feeds: Tensors, *, seconds: float) -> dic
         events = json.loads(Path(opened.end_profiling()).read_text())
     found: dict[str, list[float]] = {}
     elements: dict[str, int] = {}
+    operators: dict[str, str] = {}
     for event in events:
         name = event["name"].removesuffix(_KERNEL)
         if event.get("cat") == "Node" and name != event["name"]:
             found.setdefault(name, []).append(event["dur"] * 1e-6)
             elements[name] = _elements(event["args"].get("output_type_shape"))
+            operators[name] = event["args"].get("op_name", "")
     return {
-        name: KernelTime(float(_faster_half(np.array(taken))), elements[name])
+        name: KernelTime(float(_faster_half(np.array(taken))), elements[name], operators[name])
         for name, taken in found.items()
     }
 

@@ -14,7 +14,7 @@ import onnx_ir as ir
 
 from spiq.graph.query import constant
 from spiq.methods.method import WIDTHS
-from spiq.planning.errors.error_model import layer_error
+from spiq.planning.errors.error_model import layer_error, weight_rounding
 from spiq.planning.errors.importance import through_layer
 from spiq.planning.errors.network_errors import Importance, NetworkErrors, network_errors
 from spiq.planning.placement.values import Placement, is_layer
@@ -47,6 +47,20 @@ class ExpectedError:
         return self.activations + self.weights
 
 
+@dataclass(frozen=True)
+class Expected:
+    """What quantization is expected to lose.
+
+    Attributes:
+        layers: Of each layer that runs on integers of stored inputs, by name.
+        tensors: Power at the outputs, relative to their signal, that storing each tensor adds, by
+            name, whoever reads it.
+    """
+
+    layers: dict[str, ExpectedError]
+    tensors: dict[str, float]
+
+
 def expected_errors(
     graph: ir.Graph,
     measured: Measured,
@@ -55,6 +69,20 @@ def expected_errors(
     importance: Importance | None = None,
 ) -> dict[str, ExpectedError]:
     """Return the expected error of each layer that runs on integers of stored inputs, by name.
+
+    Arguments are those of :func:`expected_losses`.
+    """
+    return expected_losses(graph, measured, plan, placement, importance).layers
+
+
+def expected_losses(
+    graph: ir.Graph,
+    measured: Measured,
+    plan: Plan,
+    placement: Placement,
+    importance: Importance | None = None,
+) -> Expected:
+    """Return the expected error of each layer and stored tensor.
 
     Args:
         graph: The prepared network.
@@ -69,11 +97,17 @@ def expected_errors(
         value: _tensor_error(value, resolved.tensors[str(value.name)], network)
         for value in placement.grids
     }
-    return {
-        str(node.name): _expected(node, resolved, network, errors)
-        for node in placement.integer
-        if is_layer(node) and node.inputs[0] in errors
-    }
+    return Expected(
+        layers={
+            str(node.name): _expected(node, resolved, network, errors)
+            for node in placement.integer
+            if is_layer(node) and node.inputs[0] in errors
+        },
+        tensors={
+            str(value.name): float((network.importance[value] * error).sum())
+            for value, error in errors.items()
+        },
+    )
 
 
 def _tensor_error(value: ir.Value, stored: StoredTensor, network: NetworkErrors) -> Array:
@@ -124,7 +158,8 @@ def _layer_errors(
 
     var = np.broadcast_to(channels(network.measured.stats[source].var), size) / sigma**2
     read = np.broadcast_to(channels(error), size)
-    return layer_error(split, np.zeros(size), var, step), layer_error(split, read, var, step)
+    met = split.shape[3] * var.reshape(len(split), -1).sum(axis=1, keepdims=True)
+    return weight_rounding(step, met).reshape(-1), layer_error(split, read, var, step)
 
 
 def _is_read(value: ir.Value, placement: Placement) -> bool:

@@ -1,0 +1,99 @@
+"""``spiq report``."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from spiq.cli import files, journal, options, output, sources, typed
+from spiq.errors import ConfigError
+
+if TYPE_CHECKING:
+    import onnx_ir as ir
+
+    from spiq.report.gather import Subject
+
+
+def report(
+    context: typer.Context,
+    model: options.Model,
+    quantized: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="[QUANTIZED.onnx]",
+            help="Its quantized form; without one, it is quantized for the report.",
+            show_default=False,
+        ),
+    ] = None,
+    out: Annotated[
+        Path, typer.Option("-o", "--output", metavar="REPORT.html", help="Where to write it.")
+    ] = Path("report.html"),
+    plan: Annotated[
+        Path | None,
+        typer.Option(metavar="PLAN.json", help="The plan that was followed.", show_default=False),
+    ] = None,
+    method: options.Method = "spiq",
+    weight_bits: options.WeightBits = 8,
+    activation_bits: options.ActivationBits = 8,
+    first_last_bits: options.FirstLastBits = None,
+    bits_per_weight: options.BitsPerWeight = None,
+    max_bytes: options.MaxBytes = None,
+    target: options.Target = "onnxruntime",
+    exclude: options.Exclude = None,
+    exclude_type: options.ExcludeType = None,
+    exclude_between: options.ExcludeBetween = None,
+    input_range: options.InputRange = None,
+    input_mean: options.InputMean = None,
+    input_std: options.InputStd = None,
+    input_size: options.InputSize = None,
+    input_order: options.InputOrder = "RGB",
+    images: options.Images = None,
+    card: options.Card = None,
+    timing: options.Timing = None,
+    prefer: options.Prefer = "balanced",
+    allow_import: options.AllowImport = False,
+    force: options.Force = False,
+) -> None:
+    """Write a page about a quantized network: pictures, and cause and remedy of what is bad."""
+    from spiq.report.make import drawing, render
+
+    files.checked(out, source=model, force=force)
+    _check_plan(context, plan)
+    network = sources.network(model, allow_import=allow_import, size=options.extent(input_size))
+    with drawing() as script:
+        subject = _subject(context, network, quantized, plan)
+        page = render(subject, script)
+    files.put(page.encode(), out, source=model, force=force)
+    code = 0
+    if out != files.STREAM and not journal.is_quiet():
+        code = output.said_last(f"{out}\n", written=str(out))
+    if code:
+        raise typer.Exit(code)
+
+
+def _check_plan(context: typer.Context, plan: Path | None) -> None:
+    if plan is not None and (said := options.given(context, options.QUANTIZATION)):
+        raise ConfigError(
+            f"--plan says how it was quantized, and so does {said[0]}: leave one of them out"
+        )
+
+
+def _subject(
+    context: typer.Context,
+    network: "Path | bytes | ir.Model",
+    quantized: Path | None,
+    plan: Path | None,
+) -> "Subject":
+    """Return what the report is about: a file that lies there, or what is made for it."""
+    from spiq.planning.plan.values import Plan
+    from spiq.report.make import of_file, of_result
+
+    model, name = sources.plain(network), str(context.params["model"])
+    command = typed.command(context)
+    how = Plan.load(plan) if plan is not None else options.config(context)
+    if quantized is not None:
+        given = plan is not None or options.given(context, options.QUANTIZATION)
+        return of_file(quantized, model, name=name, command=command, how=how if given else None)
+    made = sources.quantized(network, how)
+    config = None if isinstance(how, Plan) else how
+    return of_result(made, model, name=name, command=command, config=config)

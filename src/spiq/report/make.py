@@ -1,0 +1,216 @@
+"""Make a report: of a quantization that was just made, or of a file that lies there."""
+
+import glob
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import onnx
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
+
+from spiq import pipeline
+from spiq.config import Config
+from spiq.errors import ModelError
+from spiq.methods import METHODS
+from spiq.planning.plan.values import Plan
+from spiq.quantized import Quantized
+from spiq.report.diagnosis import diagnose
+from spiq.report.facts import OutputFacts
+from spiq.report.gather import Subject, gather
+from spiq.report.page import check_installed, library, page
+from spiq.speed import REASON
+from spiq.stats.sidecar import Statistics
+from spiq.targets import TARGETS
+
+Script = Future[str]
+
+
+@contextmanager
+def drawing() -> Iterator[Script]:
+    """Begin to put the script together that draws charts, in a thread: it takes a second.
+
+    Raises:
+        ConfigError: What is needed for it is not installed.
+    """
+    check_installed()
+    with ThreadPoolExecutor(1, thread_name_prefix="spiq") as beside:
+        yield beside.submit(library)
+
+
+def render(subject: Subject, script: Script | None = None) -> str:
+    """Return the page about a network.
+
+    Args:
+        subject: What it is about.
+        script: Of :func:`drawing`, where that was begun.
+
+    Raises:
+        ModelError: A network cannot be loaded or run.
+        ConfigError: The networks are no two forms of the same one; or what draws charts is not
+            installed.
+        PlanError: The plan is for another network.
+    """
+    check_installed()
+    facts = gather(subject)
+    return page(facts, diagnose(facts), None if script is None else script.result())
+
+
+def of_result(
+    made: Quantized,
+    model: str | bytes,
+    *,
+    name: str,
+    command: Sequence[str],
+    config: Config | None = None,
+    statistics: Statistics | None = None,
+) -> Subject:
+    """Return what a report of a quantization is about.
+
+    >>> import spiq
+    >>> from spiq.demo import model_path
+    >>> made = spiq.quantize(model_path())
+    >>> subject = of_result(made, str(model_path()), name="demo", command=["spiq", "quantize", "m"])
+    >>> [output.name for output in subject.outputs]
+    ['logits']
+
+    Args:
+        made: What :func:`spiq.quantize` or :func:`spiq.apply` returned.
+        model: Path or bytes of the float network.
+        name: What it is called.
+        command: The command that quantizes like this, word by word, without an output.
+        config: The options, if it was made by options.
+        statistics: Kept statistics that it was made with.
+    """
+    report = made.report
+    known = (
+        OutputFacts(name=output, snr_db=ratio, low=ends[0], high=ends[1])
+        for output, ratio in report.snr_db.items()
+        if (ends := report.snr_interval_db.get(output, (ratio, ratio)))
+    )
+    unknown = (OutputFacts(name=output, why_not=why) for output, why in report.no_snr.items())
+    return Subject(
+        model=model,
+        name=name,
+        quantized=made.model,
+        called="the quantized network",
+        plan=made.plan,
+        command=tuple(command),
+        config=config or Config(),
+        statistics=statistics,
+        outputs=(*known, *unknown),
+        latency=report.latency,
+        notes=report.notes,
+    )
+
+
+def of_file(
+    quantized: str | os.PathLike[str],
+    model: str | bytes,
+    *,
+    name: str,
+    command: Sequence[str],
+    how: Config | Plan | None = None,
+    statistics: Statistics | None = None,
+) -> Subject:
+    """Return what a report of a quantized file is about.
+
+    Args:
+        quantized: Path of the file; of spiq, or of another tool that keeps names.
+        model: Path or bytes of the float network.
+        name: What it is called.
+        command: The command that quantizes like this, word by word, without an output.
+        how: The options or the plan that the file was made by; by default those that it states.
+        statistics: Kept statistics that it was made with.
+
+    Raises:
+        ModelError: A file cannot be read.
+    """
+    path = Path(quantized)
+    try:
+        content = path.read_bytes()
+        proto = onnx.load_from_string(content)
+        said = {entry.key: entry.value for entry in proto.metadata_props}
+    except (OSError, DecodeError) as error:
+        raise ModelError(f"{str(path)!r}: it cannot be read as ONNX: {error}") from error
+    config = how if isinstance(how, Config) else None
+    plan = how if isinstance(how, Plan) else None
+    if plan is None:
+        config = config or stated(said)
+        plan = _planned(model, config, statistics, proto.graph)
+    return Subject(
+        model=model,
+        name=name,
+        quantized=content,
+        called=path.name,
+        plan=plan,
+        command=tuple(command),
+        config=config or Config(),
+        statistics=statistics,
+        notes=plan.notes,
+        own_plan=_options(said).get("plan_hash") == _hash(plan),
+    )
+
+
+def _planned(
+    model: str | bytes, config: Config, statistics: Statistics | None, graph: onnx.GraphProto
+) -> Plan:
+    """Plan a network by options, with those layers in float that are in a quantized file.
+
+    A file may have layers in float that were faster there on the machine that made it.
+    """
+    plan = pipeline.plan(model, config, statistics=statistics)
+    given_back = in_float(graph).intersection(plan.layers)
+    if not given_back:
+        return plan
+    exclude = (*config.exclude, *map(glob.escape, sorted(given_back)))
+    plan = pipeline.plan(model, replace(config, exclude=exclude), statistics=statistics)
+    reasons = {
+        name: REASON if name in given_back else reason
+        for name, reason in plan.left_in_float.items()
+    }
+    return replace(plan, left_in_float=reasons)
+
+
+def in_float(graph: onnx.GraphProto) -> set[str]:
+    """Return the names of the layers of a quantized graph whose weights are not integers."""
+    integers = {
+        name for node in graph.node if node.op_type == "DequantizeLinear" for name in node.output
+    }
+    return {
+        node.name
+        for node in graph.node
+        if node.op_type in ("Conv", "Gemm", "MatMul") and integers.isdisjoint(node.input[1:2])
+    }
+
+
+def stated(said: dict[str, str]) -> Config:
+    """Return the options that the metadata of a quantized file states, as far as it does."""
+    options, default = _options(said), Config()
+    method, target = said.get("spiq.method", ""), str(options.get("target", ""))
+    return Config(
+        method=method if method in METHODS else default.method,
+        target=target if target in TARGETS else default.target,
+        weight_bits=_bits(options.get("weight_bits")),
+        activation_bits=_bits(options.get("activation_bits")),
+    )
+
+
+def _bits(said: object) -> int:
+    return said if isinstance(said, int) and 3 <= said <= 8 else 8
+
+
+def _options(said: dict[str, str]) -> dict[str, object]:
+    try:
+        found = json.loads(said.get("spiq.options", "{}"))
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _hash(plan: Plan) -> str:
+    return hashlib.sha256(plan.to_json().encode()).hexdigest()
