@@ -156,15 +156,17 @@ class Config:
         _one_of("input_order", self.input_order, ("RGB", "BGR"))
 
     def _check_activation_bits(self) -> None:
-        if self.activation_bits == 16:
-            if 16 in TARGETS[self.target].grids.bits:
-                return
-            having = [name for name, target in TARGETS.items() if 16 in target.grids.bits]
-            raise ConfigError(
-                f"activation_bits is 16, and target {self.target} takes "
-                f"{bits_text(TARGETS[self.target].grids.bits)}: choose target {', '.join(having)}"
-            )
-        _between("activation_bits", self.activation_bits, 3, 8)
+        taken = TARGETS[self.target].grids.bits
+        if self.activation_bits != 16:
+            _between("activation_bits", self.activation_bits, 3, 8)
+        for name in ("activation_bits", "first_last_bits"):
+            bits = getattr(self, name)
+            if bits is not None and bits not in taken:
+                having = [name for name, other in TARGETS.items() if bits in other.grids.bits]
+                raise ConfigError(
+                    f"{name} is {bits}, and target {self.target} takes {bits_text(taken)}"
+                    + (f": choose target {', '.join(having)}" if having else "")
+                )
 
     def _check_dynamic(self) -> None:
         if METHODS[self.method].dynamic and not TARGETS[self.target].fuses_here:

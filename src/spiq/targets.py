@@ -10,7 +10,8 @@ and biases look like. Sources, by target:
     openvino          OpenVINO 2026.4 on the CPU, measured (docs/targets.md)
     tensorrt          NVIDIA, "Working with quantized types": int8, zero point 0, one scale per
                       activation and one per output channel of weights; Q/DQ in front of layers and
-                      of the shortcut of a sum, none behind a layer
+                      of the shortcut of a sum, none behind a layer; biases in float, since its
+                      parser takes no int32 (onnx-tensorrt issue 850, onnxruntime issue 14229)
     qnn               ONNX Runtime's QNN quantizer (``get_qnn_qdq_config``): uint8 or uint16
                       activations, int8 weights, everything between Q/DQ, sizes fixed
     vitis             AMD, XINT8: int8, zero point 0, all scales powers of two, one per tensor,
@@ -46,7 +47,8 @@ class Grids:
     """The grids that activations may be on.
 
     Attributes:
-        bits: Bits that they may have.
+        bits: Bits that they may have. Fewer than 8 are a Clip on the stored integers, which other
+            runtimes than ONNX Runtime and OpenVINO have no form of.
         signed: Integers lie around 0 (int8) and not above it (uint8).
         symmetric: 0 is in the middle of every grid: zero point 0, where grids are signed. A ReLU is
             then kept in front of its grid, which does not end at 0.
@@ -68,7 +70,7 @@ class Weights:
             8-bit weights saturate their 16-bit sums; 7 bits do not.
         per_channel: Each output channel has a step of its own.
         powers_of_two: Every step is one, the bias's too.
-        bias_bits: 32, on the step of the sums, or 8, on a step of its own.
+        bias_bits: 32, on the step of the sums, or 8, on a step of its own, or 0 for floats.
     """
 
     bits: int = 8
@@ -143,16 +145,17 @@ OPENVINO = Target(
 )
 TENSORRT = Target(
     name="tensorrt",
-    integer=_LAYERS | _MOVERS | _POOLS,
+    integer=_LAYERS | (_MOVERS - {"Pad"}) | _POOLS,
     float_output=_LAYERS,
-    grids=Grids(signed=True, symmetric=True),
+    grids=Grids(bits=(8,), signed=True, symmetric=True),
+    weights=Weights(bias_bits=0),
     factors=False,
     shortcuts=True,
 )
 VITIS = Target(
     name="vitis",
     integer=(_LAYERS - {"MatMul"}) | _MOVERS | _POOLS | {"Add", "ResizeNearest"},
-    grids=Grids(signed=True, symmetric=True, powers_of_two=True),
+    grids=Grids(bits=(8,), signed=True, symmetric=True, powers_of_two=True),
     weights=Weights(per_channel=False, powers_of_two=True, bias_bits=8),
     bounds=frozenset({"Relu"}),
     factors=False,
@@ -160,7 +163,7 @@ VITIS = Target(
 QNN = Target(
     name="qnn",
     float_output=frozenset(),
-    grids=Grids(bits=(*_UP_TO_8, 16)),
+    grids=Grids(bits=(8, 16)),
     factors=False,
     whole=True,
     static=True,
@@ -202,9 +205,10 @@ def _flags() -> str:
 def bits_text(bits: tuple[int, ...]) -> str:
     """Say which bits there are.
 
-    >>> bits_text((2, 3, 4)), bits_text((7, 8, 16))
-    ('2 to 4', '7 to 8 or 16')
+    >>> bits_text((2, 3, 4)), bits_text((8, 16)), bits_text((8,))
+    ('2 to 4', '8 or 16', '8')
     """
     close = [count for count in bits if count <= 8]
     apart = [str(count) for count in bits if count > 8]
-    return " or ".join([f"{close[0]} to {close[-1]}", *apart])
+    few = f"{close[0]} to {close[-1]}" if len(close) > 1 else str(close[0])
+    return " or ".join([few, *apart])

@@ -25,6 +25,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import onnx_ir as ir
 
+from spiq.emit.weights import emit_weight
 from spiq.emit.wide import conversion_domain
 from spiq.graph.edit import initializer, unique_name
 from spiq.graph.query import is_constant
@@ -91,7 +92,7 @@ def emit(
     for node, integers in rounded.items():
         source = node.inputs[0]
         assert source is not None
-        _emit_weight(emitter, node, integers, resolved.tensors[str(source.name)])
+        emit_weight(graph, resolved, node, integers, resolved.tensors[str(source.name)])
     values = {value.name: value for value in graph.inputs}
     values.update({value.name: value for node in graph for value in node.outputs})
     for name, tensor in resolved.tensors.items():
@@ -136,48 +137,6 @@ def _put_in_front(emitter: _Emitter, node: ir.Node, operator: str) -> None:
     copy = ir.node(operator, inputs, attributes, outputs=[output], name=name)
     emitter.graph.insert_before(node, copy)
     node.replace_input_with(0, output)
-
-
-def _emit_weight(
-    emitter: _Emitter, node: ir.Node, integers: RoundedLayer, source: StoredTensor
-) -> None:
-    graph, name = emitter.graph, str(node.inputs[1].name)  # type: ignore[union-attr]
-    axis = 1 if node.op_type == "MatMul" else 0
-    steps = integers.step if integers.per_channel else integers.step[0]
-    scale = initializer(graph, f"{name}_scale", np.asarray(steps))
-    zeros = initializer(graph, f"{name}_zero_point", np.zeros_like(steps, np.int8))
-    layer = emitter.resolved.layers.get(str(node.name))
-    bits = 8 if layer is None else layer.bits  # of a gate there is no entry
-    weight = initializer(graph, f"{name}_int{bits}", integers.weight)
-    spent = list(node.inputs[1:3])
-    _replace_input(emitter, node, 1, [weight, scale, zeros], axis)
-    if node.op_type != "MatMul":
-        kind = integers.bias.dtype
-        own = integers.bias_step
-        step = np.float32(source.grid.step) * steps if own is None else own
-        bias = initializer(graph, f"{name}_bias_{kind}", integers.bias)
-        bias_scale = initializer(graph, f"{name}_bias_scale", np.asarray(step))
-        bias_zero = initializer(graph, f"{name}_bias_zero_point", np.zeros_like(step, kind))
-        _replace_input(emitter, node, 2, [bias, bias_scale, bias_zero], 0)
-    for value in spent:
-        if value is not None and not value.uses():
-            graph.initializers.pop(str(value.name), None)
-
-
-def _replace_input(
-    emitter: _Emitter, node: ir.Node, index: int, inputs: list[ir.Value], axis: int
-) -> None:
-    output = ir.Value(
-        name=unique_name(emitter.graph, f"{inputs[0].name}_dequantized"),
-        type=ir.TensorType(ir.DataType.FLOAT),
-        shape=inputs[0].shape,
-    )
-    attributes = {"axis": axis} if inputs[1].shape else {}
-    back = ir.node("DequantizeLinear", inputs, attributes, outputs=[output], name=output.name)
-    emitter.graph.insert_before(node, back)
-    if len(node.inputs) <= index:
-        node.resize_inputs(index + 1)
-    node.replace_input_with(index, output)
 
 
 def _emit_tensor(emitter: _Emitter, value: ir.Value, tensor: StoredTensor) -> None:

@@ -40,14 +40,15 @@ class RoundedLayer:
     Attributes:
         weight: int8, in the shape of the layer's weight.
         step: One per output channel, shape (O,), float32.
-        bias: int32, shape (O,), on the step ``step`` times the input's; or int8, on ``bias_step``.
+        bias: int32, shape (O,), on the step ``step`` times the input's; or int8, on ``bias_step``;
+            or float32, as it is.
         bias_step: The step of a bias of 8 bits.
         per_channel: Whether steps differ from channel to channel; all are the same if not.
     """
 
     weight: npt.NDArray[np.int8]
     step: npt.NDArray[np.float32]
-    bias: npt.NDArray[np.int32] | npt.NDArray[np.int8]
+    bias: npt.NDArray[np.int32] | npt.NDArray[np.int8] | npt.NDArray[np.float32]
     bias_step: np.float32 | None = None
     per_channel: bool = True
 
@@ -81,6 +82,8 @@ def round_layer(
     integers, step = round_weight(node, layer, least, var=var, correlation=correlation)
     if layer.bias_correction:
         bias = bias - mean_shift(node, integers, step, mean)
+    if form.bias_bits == 0:
+        return RoundedLayer(integers, step, bias.astype(np.float32), None, form.per_channel)
     if form.bias_bits == 8:
         own, integers_of_bias = _narrow_bias(bias)
         return RoundedLayer(integers, step, integers_of_bias, own, form.per_channel)
