@@ -46,6 +46,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "pipeline": CHOICES
     | {"io", "rewriting", "runtime", "analysis", "run", "inspection", "quantized"}
     | {"rewrite", "speed"},
+    "convert": CHOICES | {"rewriting", "analysis", "run", "quantized", "pipeline"},
     "torch": CHOICES | {"io", "analysis", "quantized", "pipeline"},
     "report": CHOICES
     | {"io", "runtime", "analysis", "inspection", "quantized", "speed", "pipeline"},
@@ -55,7 +56,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "demo": BASE | {"pipeline", "evaluation"},
     "cli": BASE
     | {"io", "stats", "planning.plan", "runtime", "analysis", "inspection", "quantized"}
-    | {"speed", "pipeline", "torch", "report", "evaluation", "sweep", "gate", "demo"},
+    | {"speed", "convert", "pipeline", "torch", "report", "evaluation", "sweep", "gate", "demo"},
 }
 
 

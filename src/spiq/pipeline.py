@@ -114,8 +114,8 @@ def _quantized(run: Run, config: Config, kept: Mapping[str, str], *, relieve: bo
 def _tried(run: Run, config: Config, kept: Mapping[str, str], relieve: bool) -> Made:
     model_hash, analysis = _learn(run, config)
     run.compare(analysis)
-    decided = _decide(run, config, model_hash, analysis, kept, relieve=relieve)
-    return _carry_out(decided, run)
+    decided = decide(run, config, model_hash, analysis, kept, relieve=relieve)
+    return carry_out(decided, run)
 
 
 _TRIES = 4
@@ -140,7 +140,7 @@ def plan(
     """
     config = config or Config()
     with begun(model, progress or silent, statistics) as run:
-        return _decide(run, config, *_learn(run, config)).plan
+        return decide(run, config, *_learn(run, config)).plan
 
 
 def apply(
@@ -182,7 +182,7 @@ def apply(
         target, method = TARGETS[plan.target], METHODS[plan.method]
         placement = placed(analysis.graph, analysis.measured, target, method, plan.left_in_float)
         followed = check_fits(analysis.graph, plan, placement)
-        return _carry_out(_Decided(followed, placement, analysis), run).quantized
+        return carry_out(Decided(followed, placement, analysis), run).quantized
 
 
 def pareto(
@@ -212,7 +212,7 @@ def pareto(
 
 
 @dataclass(frozen=True)
-class _Decided:
+class Decided:
     """What is to be done to a network, what is known of it, and at times what layers may lose."""
 
     plan: Plan
@@ -233,7 +233,7 @@ def _learn(run: Run, config: Config) -> tuple[str, Analysis]:
     return model_hash, analyse(network, config, run.tell, statistics=run.statistics)
 
 
-def _decide(
+def decide(
     run: Run,
     config: Config,
     model_hash: str,
@@ -241,7 +241,7 @@ def _decide(
     kept: Mapping[str, str] | None = None,
     *,
     relieve: bool = True,
-) -> _Decided:
+) -> Decided:
     """Place and plan, with the nodes in ``kept`` in float."""
     run.tell("plan")
     graph, measured = analysis.graph, analysis.measured
@@ -258,11 +258,11 @@ def _decide(
     )
     if not relieve:
         errors = expected_errors(graph, measured, made, chosen.placement, importance)
-        return _Decided(made, chosen.placement, analysis, errors)
-    return _Decided(made, chosen.placement, analysis)
+        return Decided(made, chosen.placement, analysis, errors)
+    return Decided(made, chosen.placement, analysis)
 
 
-def _carry_out(decided: _Decided, run: Run) -> Made:
+def carry_out(decided: Decided, run: Run) -> Made:
     """Take the second half of the way: rewrite, emit and verify."""
     plan, resolved = decided.plan, resolve(decided.plan, decided.placement)
     expected = {name: error.total for name, error in decided.errors.items()}

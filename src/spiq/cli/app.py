@@ -11,6 +11,7 @@ from spiq import __version__
 from spiq.cli.bench import bench
 from spiq.cli.card import app as card
 from spiq.cli.common import common
+from spiq.cli.convert import convert
 from spiq.cli.demo import demo
 from spiq.cli.evaluate import evaluate
 from spiq.cli.gate import gate
@@ -37,6 +38,7 @@ app = typer.Typer(
     help="Quantize neural networks to int8 without any data: ONNX in, ONNX out.",
 )
 app.command("quantize")(common(quantize))
+app.command("convert")(common(convert))
 app.command("inspect")(common(inspect))
 app.command("report")(common(report))
 app.command("eval")(common(evaluate))

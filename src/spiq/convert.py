@@ -1,0 +1,82 @@
+"""From the plan of one target to a network for another."""
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from spiq.analysis import Progress, analyse, silent
+from spiq.errors import PlanError
+from spiq.methods import METHODS
+from spiq.pipeline import carry_out, decide
+from spiq.planning.choose.convert import (
+    bits_by_hand,
+    converted_options,
+    left_by_choice,
+    with_layers_of,
+)
+from spiq.planning.choose.decide import placed
+from spiq.planning.plan.validate import check_hash, check_settings
+from spiq.planning.plan.values import Plan
+from spiq.quantized import Quantized
+from spiq.rewriting.rounding import ROUNDINGS
+from spiq.run import begun
+from spiq.stats.sidecar import Statistics
+from spiq.targets import TARGETS
+
+if TYPE_CHECKING:
+    from spiq.pipeline import Source
+
+
+def convert(
+    model: "Source",
+    plan: Plan,
+    target: str,
+    *,
+    statistics: Statistics | None = None,
+    progress: Progress | None = None,
+) -> Quantized:
+    """Quantize a network for another target than a plan was made for.
+
+    >>> import spiq
+    >>> from spiq.demo import model_path
+    >>> from spiq.convert import convert
+    >>> made = spiq.plan(model_path(), spiq.Config(weight_bits=6))
+    >>> other = convert(model_path(), made, "tensorrt").plan
+    >>> other.target, other.weight_bits
+    ('tensorrt', 6)
+
+    Inputs, bits, roundings and what was left in float stay; grids are chosen anew, see
+    :mod:`spiq.planning.choose.convert`.
+
+    Args:
+        model: The float model that the plan was made for.
+        plan: The plan.
+        target: One of :data:`spiq.targets.TARGETS`.
+        statistics: Those that the plan was made with, if any.
+        progress: Told the name of each step as it begins.
+
+    Raises:
+        PlanError: The plan was made for another model, or the target has no such grids.
+        ConfigError: The target does not have such bits.
+        VerificationError: The result fails its check in the runtime.
+    """
+    config = converted_options(plan, target)
+    if by_hand := bits_by_hand(plan):
+        name, bits = next(iter(by_hand.items()))
+        raise PlanError(
+            f"tensor '{name}' has {bits} bits of its own, and grids are chosen anew for target "
+            f"{config.target}: convert the plan without, and edit what comes out"
+        )
+    with begun(model, progress or silent, statistics) as run:
+        network = run.read()
+        check_hash(plan, network)
+        check_settings(plan, ROUNDINGS)
+        analysis = analyse(network, config, run.tell, plan.inputs, statistics)
+        run.compare(analysis)
+
+        able = placed(
+            analysis.graph, analysis.measured, TARGETS[plan.target], METHODS[plan.method], {}
+        )
+        left = left_by_choice(plan, able)
+        decided = decide(run, config, plan.model_hash, analysis, left)
+        made = with_layers_of(decided.plan, plan)
+        return carry_out(replace(decided, plan=made), run).quantized
