@@ -1,34 +1,65 @@
 """``spiq bench``."""
 
+from itertools import product
 from typing import Annotated
 
 import typer
 
 from spiq.cli import files, options, output
+from spiq.errors import ConfigError
 
 
 def bench(
     models: options.Models,
-    threads: Annotated[int, typer.Option(metavar="N", help="0: as many as there are.")] = 1,
-    batch: Annotated[int, typer.Option(metavar="N", help="Size of a dynamic batch.")] = 1,
+    threads: Annotated[
+        str, typer.Option(metavar="N[,N]", help="0: as many as there are. Several: one by one.")
+    ] = "1",
+    batch: Annotated[
+        str, typer.Option(metavar="N[,N]", help="Size of a dynamic batch. Several: one by one.")
+    ] = "1",
     seconds: Annotated[float, typer.Option(metavar="S", help="At most so long, about.")] = 20.0,
+    runtime: options.Runtimes = "onnxruntime",
     shape: Annotated[
         list[str] | None,
         typer.Option(metavar="NAME=N,C,H,W", help="Shape of a dynamic input; repeatable."),
     ] = None,
     json: options.Json = False,
 ) -> None:
-    """Measure latency; several networks take turns and are compared with the first."""
-    from spiq.cli.render.tables.evaluation import render_latency
-    from spiq.evaluation.latency import compare
+    """Measure latency; several networks or runtimes take turns and are compared with the first."""
+    from spiq.cli.render.tables.evaluation import render_latencies, render_latency
+    from spiq.evaluation.latency import LatencyRuns, compare
 
+    given = files.all_given(models)
+    settings = list(product(_counts("--threads", threads, 0), _counts("--batch", batch, 1)))
     with output.counting("rounds") as tell:
-        result = compare(
-            files.all_given(models),
-            threads=threads,
-            batch=batch,
-            seconds=seconds,
-            shapes=options.shapes("--shape", shape),
-            progress=tell,
+        results = tuple(
+            compare(
+                given,
+                threads=its_threads,
+                batch=its_batch,
+                seconds=seconds / len(settings),
+                runtimes=runtime.split(","),
+                shapes=options.shapes("--shape", shape),
+                progress=tell,
+            )
+            for its_threads, its_batch in settings
         )
-    output.result(result, render_latency, json=json)
+    if len(results) == 1:
+        output.result(results[0], render_latency, json=json)
+    else:
+        output.result(LatencyRuns(runs=results), render_latencies, json=json)
+
+
+def _counts(option: str, text: str, least: int) -> list[int]:
+    """Return whole numbers from a text like ``1,8``.
+
+    Raises:
+        ConfigError: It has another form, or a number is below ``least``.
+    """
+    try:
+        found = [int(part) for part in text.split(",")]
+    except ValueError:
+        found = []
+    if not found or min(found) < least:
+        raise ConfigError(f"{option} {text}: write it like 1,8, each number at least {least}")
+    return found

@@ -17,6 +17,7 @@ def evaluate(
     limit: Annotated[int | None, typer.Option(metavar="N", help="Only the first N images.")] = None,
     threads: Annotated[int, typer.Option(metavar="N", help="0: as many as there are.")] = 0,
     batch: Annotated[int, typer.Option(metavar="N", help="Images per call.")] = 8,
+    runtime: options.Runtimes = "onnxruntime",
     view: Annotated[
         Path | None,
         typer.Option(metavar="DIR", help="Draw masks or boxes of the images that differ most."),
@@ -24,7 +25,7 @@ def evaluate(
     outside: options.Outside = False,
     json: options.Json = False,
 ) -> None:
-    """Measure accuracy; several networks are compared with the first."""
+    """Measure accuracy; several networks or runtimes are compared with the first."""
     from spiq import evaluation
     from spiq.cli.render.tables.evaluation import render_evaluation
     from spiq.evaluation import view as pictures
@@ -35,7 +36,13 @@ def evaluate(
         pictures.check_folder(view, read)
     with output.counting("images") as tell:
         result = evaluation.evaluate(
-            networks, read, limit=limit, threads=threads, batch=batch, progress=tell
+            networks,
+            read,
+            limit=limit,
+            threads=threads,
+            batch=batch,
+            runtimes=runtime.split(","),
+            progress=tell,
         )
     if view is not None:
         with output.counting("pictures") as tell:

@@ -61,6 +61,14 @@ Force = Annotated[
     bool, typer.Option("--force", help="Replace what is there, the model that is read included.")
 ]
 
+Runtimes = Annotated[
+    str,
+    typer.Option(
+        metavar="NAME[,NAME]",
+        help="onnxruntime, openvino or both; the latter is the extra spiq[openvino].",
+    ),
+]
+
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for machines.")]
 
 Method = Annotated[

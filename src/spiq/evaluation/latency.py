@@ -15,12 +15,13 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import onnxruntime as ort
 
 from spiq.errors import ConfigError, ModelError
 from spiq.evaluation.estimates import Estimate, bootstrapped
 from spiq.evaluation.runners import Model, fits, names, shape_text
-from spiq.runtime.session import call, session
+from spiq.runtime.engines import ONNXRUNTIME, named_in, opened_in
+from spiq.runtime.opened import Opened, Port
+from spiq.runtime.session import call
 from spiq.runtime.timing import Progress, Run, Times, measure, plan, ratios
 
 
@@ -31,6 +32,8 @@ class LatencyScore:
     model: str
     median_ms: float
     p90_ms: float
+    per_second: float
+    """Rows of the batch, such as images, at the median."""
     calls_per_round: int
     """A round's time is the mean of that many calls."""
     times_as_fast: Estimate | None = None
@@ -49,6 +52,13 @@ class LatencyResult:
     models: tuple[LatencyScore, ...]
 
 
+@dataclass(frozen=True, kw_only=True)
+class LatencyRuns:
+    """What :func:`compare` found, with several numbers of threads or sizes of a batch."""
+
+    runs: tuple[LatencyResult, ...]
+
+
 def compare(
     models: Sequence[Model],
     *,
@@ -56,6 +66,7 @@ def compare(
     batch: int = 1,
     rounds: int = 100,
     seconds: float = 20.0,
+    runtimes: Sequence[str] = (ONNXRUNTIME,),
     shapes: Mapping[str, Sequence[int]] | None = None,
     progress: Progress | None = None,
 ) -> LatencyResult:
@@ -67,6 +78,8 @@ def compare(
         batch: Size of a dynamic first dimension.
         rounds: At most that many rounds.
         seconds: As many rounds as fit, but at least MIN_ROUNDS (or ``rounds`` where that is less).
+        runtimes: Names of the runtimes, see :mod:`spiq.runtime.engines`: each network is timed in
+            each of them.
         shapes: Input name to shape, for inputs with other dynamic dimensions.
         progress: Called with rounds done and rounds in all.
 
@@ -79,10 +92,13 @@ def compare(
             f"{len(models)} models, batch {batch}, rounds {rounds}, seconds {seconds}: "
             "each must be above 0"
         )
-    begin, called = time.perf_counter(), names(models)
+    begin, all_of_them = time.perf_counter(), named_in(runtimes, names(models))
+    called = [name for _, _, name in all_of_them]
     runs = [
-        _runner(name, session(model, threads=threads), batch, shapes or {})
-        for name, model in zip(called, models, strict=True)
+        _runner(
+            name, opened_in(runtime, models[i], threads=threads, name=name), batch, shapes or {}
+        )
+        for i, runtime, name in all_of_them
     ]
     calls, rounds = plan(runs, rounds=rounds, seconds=seconds)
     times = measure(runs, calls=calls, rounds=rounds, progress=progress)
@@ -91,7 +107,7 @@ def compare(
         threads=threads,
         batch=batch,
         seconds=time.perf_counter() - begin,
-        models=tuple(_score(name, i, calls[i], times) for i, name in enumerate(called)),
+        models=tuple(_score(name, i, calls[i], times, batch) for i, name in enumerate(called)),
     )
 
 
@@ -100,19 +116,18 @@ def times_as_fast(times: Times, first: Times) -> Estimate:
     return bootstrapped(float(np.median(first) / np.median(times)), ratios(times, first))
 
 
-def _score(name: str, i: int, calls: int, times: Times) -> LatencyScore:
+def _score(name: str, i: int, calls: int, times: Times, batch: int) -> LatencyScore:
     return LatencyScore(
         model=name,
         median_ms=1e3 * float(np.median(times[:, i])),
         p90_ms=1e3 * float(np.quantile(times[:, i], 0.9)),
+        per_second=batch / float(np.median(times[:, i])),
         calls_per_round=calls,
         times_as_fast=times_as_fast(times[:, i], times[:, 0]) if i else None,
     )
 
 
-def _runner(
-    name: str, opened: ort.InferenceSession, batch: int, shapes: Mapping[str, Sequence[int]]
-) -> Run:
+def _runner(name: str, opened: Opened, batch: int, shapes: Mapping[str, Sequence[int]]) -> Run:
     declared = opened.get_inputs()
     if unknown := set(shapes) - {value.name for value in declared}:
         raise ConfigError(
@@ -129,7 +144,7 @@ def _runner(
 
 
 def _shape(
-    name: str, value: ort.NodeArg, batch: int, shapes: Mapping[str, Sequence[int]]
+    name: str, value: Port, batch: int, shapes: Mapping[str, Sequence[int]]
 ) -> tuple[int, ...]:
     declared = list(value.shape)
     where = f"{name}: input {value.name!r} has shape {shape_text(declared)}"
@@ -146,7 +161,7 @@ def _shape(
 
 
 def _array(
-    name: str, value: ort.NodeArg, shape: tuple[int, ...], rng: np.random.Generator
+    name: str, value: Port, shape: tuple[int, ...], rng: np.random.Generator
 ) -> npt.NDArray[Any]:
     """Normal floats, any bytes; 0 for wider integers, which is a valid index of every table."""
     floats = {

@@ -22,6 +22,7 @@ from spiq.evaluation.cards.read import Card, read
 from spiq.evaluation.data.batches import Batch, batches
 from spiq.evaluation.runners import Floats, Model, batch_size, open_all
 from spiq.evaluation.task import Noise, Ran, Score, Task, labels_of, task_of
+from spiq.runtime.engines import ONNXRUNTIME
 
 _WAITING = 2
 """Batches whose outputs wait to be taken in, at most."""
@@ -65,6 +66,7 @@ def evaluate(
     limit: int | None = None,
     threads: int = 0,
     batch: int = 8,
+    runtimes: Sequence[str] = (ONNXRUNTIME,),
     progress: Callable[[int, int], None] | None = None,
 ) -> Result:
     """Measure ``models`` on the images of ``card``; the others are compared with the first.
@@ -84,6 +86,8 @@ def evaluate(
         batch: Images per call, fewer where images are large; a batch size that a network fixes
             takes its place. Use 1 where a network is quantized dynamically: its ranges are taken
             over the whole batch.
+        runtimes: Names of the runtimes, see :mod:`spiq.runtime.engines`: each network is measured
+            in each of them.
         progress: Called with images done and images in all.
 
     Raises:
@@ -97,7 +101,7 @@ def evaluate(
     card = card if isinstance(card, Card) else read(card)
     task = task_of(card)
 
-    runners = open_all(models, card, gives=task.gives, threads=threads)
+    runners = open_all(models, card, gives=task.gives, threads=threads, runtimes=runtimes)
     size = batch_size(runners, min(batch, task.most))
     total, images = task.samples(limit)
     run = _Run(task, [Ran(runner=each, tally=task.tally(), noise=Noise()) for each in runners])

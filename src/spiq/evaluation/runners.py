@@ -8,12 +8,13 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import onnxruntime as ort
 
 from spiq.config import at_least_one
 from spiq.errors import CardError, ConfigError, ModelError
 from spiq.evaluation.cards.read import Card
-from spiq.runtime.session import call, session
+from spiq.runtime.engines import ONNXRUNTIME, named_in, opened_in
+from spiq.runtime.opened import Opened, Port
+from spiq.runtime.session import call
 
 Floats = npt.NDArray[np.float32]
 Model = str | os.PathLike[str] | bytes
@@ -24,7 +25,7 @@ class Runner:
     """A network, and how long it has run."""
 
     name: str
-    session: ort.InferenceSession
+    session: Opened
     input: str
     outputs: tuple[str, ...]
     batch: int | None
@@ -59,7 +60,12 @@ class Runner:
 
 
 def open_all(
-    models: Sequence[Model], card: Card, *, gives: str = "", threads: int = 0
+    models: Sequence[Model],
+    card: Card,
+    *,
+    gives: str = "",
+    threads: int = 0,
+    runtimes: Sequence[str] = (ONNXRUNTIME,),
 ) -> list[Runner]:
     """Open ``models`` for the images of ``card``.
 
@@ -68,6 +74,7 @@ def open_all(
         card: Says what the input is like.
         gives: What the only output that is read is, in words; "": all outputs are read.
         threads: Threads of the runtime; 0 lets it choose.
+        runtimes: Names of the runtimes: each network is opened in each of them.
 
     Raises:
         ModelError: A network cannot be loaded or its inputs or outputs are of another kind.
@@ -77,8 +84,8 @@ def open_all(
     if not models:
         raise ConfigError("no network to evaluate: give at least one")
     return [
-        _open(name, session(model, threads=threads), card, gives)
-        for name, model in zip(names(models), models, strict=True)
+        _open(name, opened_in(runtime, models[i], threads=threads, name=name), card, gives)
+        for i, runtime, name in named_in(runtimes, names(models))
     ]
 
 
@@ -118,7 +125,7 @@ def fits(shape: Sequence[Any], wanted: Sequence[Any]) -> bool:
     )
 
 
-def _open(name: str, opened: ort.InferenceSession, card: Card, gives: str) -> Runner:
+def _open(name: str, opened: Opened, card: Card, gives: str) -> Runner:
     inputs, outputs = opened.get_inputs(), _outputs(name, opened, card, gives)
     if [value.type for value in (*inputs, *outputs)] != ["tensor(float)"] * (1 + len(outputs)):
         raise ModelError(
@@ -141,8 +148,8 @@ def _open(name: str, opened: ort.InferenceSession, card: Card, gives: str) -> Ru
     )
 
 
-def _outputs(name: str, opened: ort.InferenceSession, card: Card, gives: str) -> list[ort.NodeArg]:
-    outputs: list[ort.NodeArg] = list(opened.get_outputs())
+def _outputs(name: str, opened: Opened, card: Card, gives: str) -> list[Port]:
+    outputs: list[Port] = list(opened.get_outputs())
     names = ", ".join(repr(value.name) for value in outputs)
     if card.decode.output:
         named = [value for value in outputs if value.name == card.decode.output]

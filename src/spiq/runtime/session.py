@@ -12,6 +12,7 @@ import onnxruntime as ort
 
 from spiq.errors import ConfigError, ModelError
 from spiq.graph.query import shape_text
+from spiq.runtime.opened import Opened
 
 _threads = 0
 
@@ -106,7 +107,7 @@ def _is_text(path: str) -> bool:
 
 
 def call(
-    opened: ort.InferenceSession,
+    opened: Opened,
     names: Sequence[str] | None,
     feeds: Mapping[str, npt.NDArray[np.generic]],
     *,
@@ -125,6 +126,8 @@ def call(
     """
     try:
         results: list[Any] = opened.run(names, feeds)
+    except ModelError:
+        raise
     except Exception as error:  # the runtime's exceptions share no public base class
         raise ModelError(
             f"{where}: ONNX Runtime cannot run it: {_reason(error)}: {_given(opened, feeds)}"
@@ -132,7 +135,7 @@ def call(
     return results
 
 
-def _given(opened: ort.InferenceSession, feeds: Mapping[str, npt.NDArray[np.generic]]) -> str:
+def _given(opened: Opened, feeds: Mapping[str, npt.NDArray[np.generic]]) -> str:
     """Say what the inputs were, and what to do where the network does not say what they may be."""
     stated = {value.name: value.shape for value in opened.get_inputs()}
     parts, is_open = [], False

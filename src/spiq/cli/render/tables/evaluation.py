@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from rich.console import Group as Rows
 from rich.console import RenderableType
 from rich.text import Text
 
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
     from spiq.demo.run import DemoResult
     from spiq.evaluation import Result
     from spiq.evaluation.check import CheckResult
-    from spiq.evaluation.latency import LatencyResult
+    from spiq.evaluation.latency import LatencyResult, LatencyRuns
 
 _FALLEN = 3
 """Classes that are listed because they lose most."""
@@ -101,12 +102,13 @@ def _fallen(result: "Result") -> list[str]:
 
 def render_latency(result: "LatencyResult") -> RenderableType:
     """Show the latency of several networks."""
-    table = cells.table("model", "median ms", "p90 ms", "times as fast")
+    table = cells.table("model", "median ms", "p90 ms", "per second", "times as fast")
     for score in result.models:
         table.add_row(
             cells.Name(score.model),
             f"{score.median_ms:.3f}",
             f"{score.p90_ms:.3f}",
+            f"{score.per_second:.1f}",
             cells.interval(score.times_as_fast, ".2f", ".2f"),
         )
     threads = {0: "all threads", 1: "1 thread"}.get(result.threads, f"{result.threads} threads")
@@ -117,6 +119,11 @@ def render_latency(result: "LatencyResult") -> RenderableType:
         ),
         cells.note("times as fast as the first: ratio of the medians; above 1 is faster"),
     )
+
+
+def render_latencies(result: "LatencyRuns") -> RenderableType:
+    """Show the latency of several networks, one table for each number of threads and batch."""
+    return Rows(*map(render_latency, result.runs))
 
 
 def render_demo(result: "DemoResult") -> RenderableType:
