@@ -49,7 +49,8 @@ def test_layers_keep_bits_of_their_own_up_to_the_targets(
     edited["layers"]["/classifier/Gemm"]["bits"] = 8
     path.write_text(json.dumps(edited))
     for target, bits in (("openvino", 8), ("portable", 7)):
-        done(capsys, "convert", model, "--plan", path, "--target", target, "--save-plan=o.json")
+        into = ("--save-plan=o.json", "--force")
+        done(capsys, "convert", model, "--plan", path, "--target", target, *into)
         assert Plan.load("o.json").layers["/classifier/Gemm"].bits == bits
 
 
@@ -71,3 +72,9 @@ def test_int8_file_is_not_the_plans_model(model: Path, path: Path, capsys: Captu
     done(capsys, "quantize", model, "--no-timing", "-o", "small.onnx")
     error = refused(capsys, "convert", "small.onnx", "--plan", path, "--target=qnn")
     assert "already quantized" in error and "give the float network" in error
+
+
+def test_what_is_there_stays_without_force(model: Path, path: Path, capsys: Capture) -> None:
+    Path("there.onnx").write_bytes(b"mine")
+    error = refused(capsys, "convert", model, "--plan", path, "--target=qnn", "-o", "there.onnx")
+    assert "is there already: replace it with --force" in error

@@ -158,3 +158,8 @@ def test_refuses_networks_that_do_not_run():
     failing = "shape = Constant <value = int64[2] {-1, 7}> () y = Reshape (x, shape)"
     with pytest.raises(ModelError, match="model 1: ONNX Runtime cannot run it"):
         latency.compare([network("float[N,3] x", failing, output="float[N,7] y")])
+
+
+def test_rows_per_second_are_those_of_the_whole_batch():
+    (score,) = latency.compare([network("float[N] x")], batch=8, rounds=2, seconds=0.1).models
+    assert score.per_second == pytest.approx(8e3 / score.median_ms)

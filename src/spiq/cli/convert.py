@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from spiq.cli import options, output
+from spiq.cli import files, journal, options, output
 from spiq.errors import ConfigError
 from spiq.targets import TARGETS
 
@@ -37,6 +37,7 @@ def convert(
     save_plan: Annotated[
         Path | None, typer.Option(metavar="PLAN.json", help="Write the plan for the target, too.")
     ] = None,
+    force: options.Force = False,
     json: options.Json = False,
 ) -> None:
     """Quantize a float network for another runtime by the plan of one.
@@ -45,11 +46,9 @@ def convert(
     roundings and what was left in float stay as in the plan; ranges, zero points and channel
     scales are chosen anew for the target's grids.
     """
-    from spiq.io.write import check_output, write
-
     written = out or model.parent / f"{model.stem}.{target}.onnx"
-    goal = check_output(written, source=model)
-    beside = None if save_plan is None else check_output(save_plan, source=model)
+    goal = files.checked(written, source=model, force=force)
+    beside = None if save_plan is None else files.checked(save_plan, source=model, force=force)
     if beside == goal or plan.resolve() in (goal, beside):
         raise ConfigError(f"{plan}, {written}, {save_plan}: give three different files")
     made = _converted(model, plan, target, stats)
@@ -59,8 +58,9 @@ def convert(
     names = {"model": str(model), "output": str(written), "plan": str(plan)}
     page = output.rendered(made.report, tables.render_quantized, json=json, **names)
     plans = {} if save_plan is None else {str(save_plan): made.plan.to_json().encode()}
-    write(made.model, written, source=model, beside=plans)
-    code = output.said_last(page, written=str(written))
+    files.put(made.model, written, source=model, force=force, beside=plans)
+    silent = journal.is_quiet() and not json
+    code = 0 if silent else output.said_last(page, written=str(written))
     for warning in tables.warnings(made.report):
         output.warn(warning)
     if code:

@@ -33,6 +33,7 @@ def strict(schema: object) -> object:
         ("compare", ("inspect", MODEL, MODEL)),
         ("eval", ("eval", MODEL, MODEL, "--card", CARD, "--limit=20")),
         ("bench", ("bench", MODEL, MODEL, "--seconds=0.05")),
+        ("bench-runs", ("bench", MODEL, "--seconds=0.05", "--batch=1,2")),
         ("card-check", ("card", "check", CARD, "--model", MODEL)),
     ],
 )

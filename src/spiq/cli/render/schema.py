@@ -39,12 +39,14 @@ FORMS = {
     "compare": Form("spiq.inspection.compare", "CompareResult"),
     "eval": Form("spiq.evaluation.loop", "Result"),
     "bench": Form("spiq.evaluation.latency", "LatencyResult"),
+    "bench-runs": Form("spiq.evaluation.latency", "LatencyRuns"),
     "sweep": Form("spiq.sweep.summary", "SweepResult"),
     "card-check": Form("spiq.evaluation.check", "CheckResult"),
     "gate": Form("spiq.gate.judge", "GateResult"),
     "demo": Form("spiq.demo.run", "DemoResult"),
 }
-"""By name; `compare` is `spiq inspect` with two networks."""
+"""By name; `compare` is `spiq inspect` with two networks, `bench-runs` is `spiq bench` with several
+numbers of threads or sizes of a batch."""
 
 _SCORES = (
     ("spiq.evaluation.tasks.classification", "ClassificationScore"),

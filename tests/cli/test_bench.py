@@ -1,0 +1,32 @@
+"""``spiq bench`` with several settings, and what is refused."""
+
+import json
+from pathlib import Path
+
+import pytest
+from running import Capture, done, refused
+
+
+def test_every_number_of_threads_meets_every_batch(model: Path, capsys: Capture) -> None:
+    said = done(capsys, "bench", model, "--seconds=0.1", "--batch=1,2", "--threads=1,2", "--json")
+    runs = [(run["threads"], run["batch"]) for run in json.loads(said)["runs"]]
+    assert runs == [(1, 1), (1, 2), (2, 1), (2, 2)]
+
+
+def test_one_setting_prints_one_table(model: Path, capsys: Capture) -> None:
+    said = done(capsys, "bench", model, "--seconds=0.1", "--batch=2")
+    assert said.count("per second") == 1 and "batch 2" in said
+
+
+@pytest.mark.parametrize(
+    ("option", "problem"),
+    [
+        ("--batch=0", "--batch 0: write it like 1,8, each number at least 1"),
+        ("--threads=one", "--threads one: write it like 1,8, each number at least 0"),
+        ("--runtime=tvm", "unknown runtime 'tvm': choose one of onnxruntime, openvino"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(
+    option: str, problem: str, model: Path, capsys: Capture
+) -> None:
+    assert problem in refused(capsys, "bench", model, option)
