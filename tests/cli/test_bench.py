@@ -30,3 +30,14 @@ def test_what_makes_no_sense_is_refused(
     option: str, problem: str, model: Path, capsys: Capture
 ) -> None:
     assert problem in refused(capsys, "bench", model, option)
+
+
+def test_profile_names_the_operators_that_take_longest(model: Path, capsys: Capture) -> None:
+    said = done(capsys, "bench", model, "--seconds=0.1", "--profile", "--json")
+    found = json.loads(said)["models"][0]["operators"]
+    assert len(found) == 10 and all(0 < one["share"] < 1 for one in found)
+    assert [one["milliseconds"] for one in found] == sorted(
+        (one["milliseconds"] for one in found), reverse=True
+    )
+    page = done(capsys, "bench", model, "--seconds=0.1", "--profile")
+    assert "operators of" in page

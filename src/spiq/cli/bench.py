@@ -8,6 +8,9 @@ import typer
 from spiq.cli import files, options, output
 from spiq.errors import ConfigError
 
+_NAMED = 10
+"""Operators that a profile names."""
+
 
 def bench(
     models: options.Models,
@@ -19,6 +22,10 @@ def bench(
     ] = "1",
     seconds: Annotated[float, typer.Option(metavar="S", help="At most so long, about.")] = 20.0,
     runtime: options.Runtimes = "onnxruntime",
+    profile: Annotated[
+        bool,
+        typer.Option("--profile", help="Name the ten operators of each that take longest."),
+    ] = False,
     shape: Annotated[
         list[str] | None,
         typer.Option(metavar="NAME=N,C,H,W", help="Shape of a dynamic input; repeatable."),
@@ -39,6 +46,7 @@ def bench(
                 batch=its_batch,
                 seconds=seconds / len(settings),
                 runtimes=runtime.split(","),
+                operators=_NAMED if profile else 0,
                 shapes=options.shapes("--shape", shape),
                 progress=tell,
             )

@@ -8,9 +8,10 @@ above 1 where it is faster, with a bootstrap interval over the rounds: both medi
 draws.
 """
 
+import os
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,19 @@ from spiq.evaluation.runners import Model, fits, names, shape_text
 from spiq.runtime.engines import ONNXRUNTIME, named_in, opened_in
 from spiq.runtime.opened import Opened, Port
 from spiq.runtime.session import call
-from spiq.runtime.timing import Progress, Run, Times, measure, plan, ratios
+from spiq.runtime.timing import Progress, Run, Times, kernel_times, measure, plan, ratios
+
+Feeds = dict[str, npt.NDArray[Any]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class OperatorTime:
+    """What one operator takes, as ONNX Runtime runs it, on one thread."""
+
+    name: str
+    milliseconds: float
+    share: float
+    """Of all operators' time, from 0 to 1."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +52,8 @@ class LatencyScore:
     times_as_fast: Estimate | None = None
     """As the first network: its median time over this one's, in the same rounds, so that above 1 is
     faster; None for the first network."""
+    operators: tuple[OperatorTime, ...] = ()
+    """Those that take longest, where they were asked for."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,6 +82,7 @@ def compare(
     rounds: int = 100,
     seconds: float = 20.0,
     runtimes: Sequence[str] = (ONNXRUNTIME,),
+    operators: int = 0,
     shapes: Mapping[str, Sequence[int]] | None = None,
     progress: Progress | None = None,
 ) -> LatencyResult:
@@ -80,6 +96,8 @@ def compare(
         seconds: As many rounds as fit, but at least MIN_ROUNDS (or ``rounds`` where that is less).
         runtimes: Names of the runtimes, see :mod:`spiq.runtime.engines`: each network is timed in
             each of them.
+        operators: How many operators of each network to name, the most expensive ones, where ONNX
+            Runtime runs it.
         shapes: Input name to shape, for inputs with other dynamic dimensions.
         progress: Called with rounds done and rounds in all.
 
@@ -94,20 +112,29 @@ def compare(
         )
     begin, all_of_them = time.perf_counter(), named_in(runtimes, names(models))
     called = [name for _, _, name in all_of_them]
-    runs = [
-        _runner(
-            name, opened_in(runtime, models[i], threads=threads, name=name), batch, shapes or {}
-        )
+    opened = [
+        opened_in(runtime, models[i], threads=threads, name=name)
         for i, runtime, name in all_of_them
     ]
+    feeds = [
+        _feeds(name, each, batch, shapes or {}) for name, each in zip(called, opened, strict=True)
+    ]
+    runs = [_runner(*given) for given in zip(called, opened, feeds, strict=True)]
     calls, rounds = plan(runs, rounds=rounds, seconds=seconds)
     times = measure(runs, calls=calls, rounds=rounds, progress=progress)
+    slowest = [
+        _slowest(models[i], feeds[place], operators) if runtime == ONNXRUNTIME else ()
+        for place, (i, runtime, _) in enumerate(all_of_them)
+    ]
     return LatencyResult(
         rounds=rounds,
         threads=threads,
         batch=batch,
         seconds=time.perf_counter() - begin,
-        models=tuple(_score(name, i, calls[i], times, batch) for i, name in enumerate(called)),
+        models=tuple(
+            replace(_score(name, i, calls[i], times, batch), operators=slowest[i])
+            for i, name in enumerate(called)
+        ),
     )
 
 
@@ -127,7 +154,32 @@ def _score(name: str, i: int, calls: int, times: Times, batch: int) -> LatencySc
     )
 
 
-def _runner(name: str, opened: Opened, batch: int, shapes: Mapping[str, Sequence[int]]) -> Run:
+def _slowest(model: Model, feeds: Feeds, count: int) -> tuple[OperatorTime, ...]:
+    """Return the operators of a network that take longest."""
+    if not count:
+        return ()
+    network = model if isinstance(model, bytes) else os.fspath(model)
+    found = {
+        name: one.seconds for name, one in kernel_times(network, feeds, seconds=_PROFILED).items()
+    }
+    longest = sorted(found, key=lambda name: -found[name])[:count]
+    total = sum(found.values())
+    return tuple(
+        OperatorTime(name=name, milliseconds=1e3 * found[name], share=found[name] / total)
+        for name in longest
+    )
+
+
+_PROFILED = 0.5
+"""Seconds that a network is profiled for."""
+
+
+def _runner(name: str, opened: Opened, feeds: Feeds) -> Run:
+    return lambda: call(opened, None, feeds, where=name)
+
+
+def _feeds(name: str, opened: Opened, batch: int, shapes: Mapping[str, Sequence[int]]) -> Feeds:
+    """Return synthetic inputs of a network, by name."""
     declared = opened.get_inputs()
     if unknown := set(shapes) - {value.name for value in declared}:
         raise ConfigError(
@@ -135,12 +187,10 @@ def _runner(name: str, opened: Opened, batch: int, shapes: Mapping[str, Sequence
             f"{', '.join(value.name for value in declared)}"
         )
     rng = np.random.default_rng(0)
-    feeds = {
+    return {
         value.name: _array(name, value, _shape(name, value, batch, shapes), rng)
         for value in declared
     }
-
-    return lambda: call(opened, None, feeds, where=name)
 
 
 def _shape(

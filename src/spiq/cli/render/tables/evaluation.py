@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from spiq.demo.run import DemoResult
     from spiq.evaluation import Result
     from spiq.evaluation.check import CheckResult
-    from spiq.evaluation.latency import LatencyResult, LatencyRuns
+    from spiq.evaluation.latency import LatencyResult, LatencyRuns, LatencyScore
 
 _FALLEN = 3
 """Classes that are listed because they lose most."""
@@ -111,14 +111,24 @@ def render_latency(result: "LatencyResult") -> RenderableType:
             f"{score.per_second:.1f}",
             cells.interval(score.times_as_fast, ".2f", ".2f"),
         )
+    profiles = [_slowest(score) for score in result.models if score.operators]
     threads = {0: "all threads", 1: "1 thread"}.get(result.threads, f"{result.threads} threads")
     return cells.page(
         table,
+        *profiles,
         cells.note(
             f"{result.rounds} interleaved rounds, {threads}, batch {result.batch}; {_INTERVALS}"
         ),
         cells.note("times as fast as the first: ratio of the medians; above 1 is faster"),
     )
+
+
+def _slowest(score: "LatencyScore") -> RenderableType:
+    """Show the operators of a network that take longest."""
+    table = cells.table(f"operators of {score.model}", "ms", "%")
+    for one in score.operators:
+        table.add_row(cells.Name(one.name), f"{one.milliseconds:.3f}", f"{100 * one.share:.0f}")
+    return table
 
 
 def render_latencies(result: "LatencyRuns") -> RenderableType:
