@@ -255,3 +255,15 @@ def test_auto_is_settled_in_the_options() -> None:
 def test_ranges_measured_as_the_network_runs_are_for_onnx_runtime() -> None:
     with pytest.raises(ConfigError, match="which target qnn does not: choose another method"):
         Config(method="dynamic", target="qnn")
+
+
+def test_a_tensor_that_is_folded_in_front_of_its_relu_has_another_name() -> None:
+    model = network()
+    made = quantize(model, Config(target="tensorrt", timing=False))
+    folded = [
+        name
+        for name, entry in made.plan.tensors.items()
+        if (entry.alpha or 0) > 0 and name in ("r1", "r2", "r3")
+    ]
+    written = set(Emitted(made).made)
+    assert all(f"n{name[1]}" not in written for name in folded if name != "r3")

@@ -116,12 +116,18 @@ class Network(nn.Module):  # type: ignore[misc]
         return given
 
 
+def _is_wide(node: ir.Node) -> bool:
+    """Return whether a node is a conversion of 16 bits, as files before opset 21 have it."""
+    conversion = node.op_type in ("QuantizeLinear", "DequantizeLinear")
+    return node.domain == "com.microsoft" and conversion
+
+
 def _check(graph: ir.Graph) -> None:
     """Refuse what has no function, all at once."""
     unknown = [
         f"{node.op_type} '{node.name or node.outputs[0].name}'"
         for node in graph
-        if node.domain not in ("", "ai.onnx")
+        if not (node.domain in ("", "ai.onnx") or _is_wide(node))
         or node.op_type not in OPERATORS
         or any(attribute.type in _INNER for attribute in node.attributes.values())
     ]

@@ -13,7 +13,7 @@ end of the grid is the bound.
 import numpy as np
 import onnx_ir as ir
 
-from spiq.graph.edit import bypass, initializer, replace
+from spiq.graph.edit import bypass, initializer, replace, unique_name
 from spiq.graph.query import sole_consumer
 from spiq.passes.batchnorm import (
     batchnorm_affine,
@@ -40,10 +40,13 @@ def fold_scales(graph: ir.Graph, resolved: Resolved) -> list[ir.Node]:
 
 
 def _absorb(node: ir.Node, resolved: Resolved) -> None:
-    grid = resolved.tensors[str(node.outputs[0].name)].grid
-    if grid.zero_point == grid.qmin:
+    stored, source = resolved.tensors[str(node.outputs[0].name)], node.inputs[0]
+    if stored.grid.zero_point == stored.grid.qmin:
         bypass(node)
-    elif node.op_type != "Relu":
+        return
+    if channel_scale(stored) is not None and source is not None and node.graph is not None:
+        source.name = unique_name(node.graph, f"{source.name}_folded")  # it is another tensor now
+    if node.op_type != "Relu":
         replace(node, ir.node("Relu", node.inputs[:1], name=node.name))
 
 
