@@ -13,6 +13,8 @@ profile has them; signal-to-noise ratio of the worst output on 16 pictures that 
 by, the mean over pictures removed; seconds of CPU; peak memory of the process; or what it ended
 in. coverage_networks.py has the networks. One process per network, whose crash is a result.
 
+Needs the extra `coverage` (PyTorch, torchvision, timm).
+
 Usage: python bench/coverage.py [NETWORK...] [--again] [--ways torch default readme static]
        python bench/coverage.py --latency [NETWORK...]
 
@@ -53,7 +55,7 @@ NOT_KEPT = ("readme", "spiq_readme", "spiq_default")
 PATIENCE = 420.0
 """Seconds that a network may take."""
 
-PICTURES, CALIBRATED, ROUNDS = 16, 32, 15
+PICTURES, CALIBRATED, ROUNDS = 16, 32, 9
 
 Row = dict[str, Any]
 

@@ -218,7 +218,7 @@ def has_batchnorm(module: nn.Module) -> bool:
     return any(isinstance(x, nn.modules.batchnorm._BatchNorm) for x in module.modules())
 
 
-_OF_TOKENS = ("Affine", "Attention", "BottleneckAttn", "HaloAttn", "LambdaLayer", "LayerNorm",
+_OF_TOKENS = ("Attention", "BottleneckAttn", "HaloAttn", "LambdaLayer", "LayerNorm",
               "LayerScale", "MetaFormer", "Mixer", "RmsNorm")  # fmt: skip
 """Parts of names of modules that only networks of tokens and their hybrids have."""
 
@@ -226,7 +226,7 @@ _OF_TOKENS = ("Affine", "Attention", "BottleneckAttn", "HaloAttn", "LambdaLayer"
 def kind(module: nn.Module) -> str:
     """Return ``convolutions``, or ``tokens`` of transformers, ConvNeXts, mixers and hybrids."""
     names = {type(part).__name__ for part in module.modules()}
-    of_tokens = any(part in name for part in _OF_TOKENS for name in names)
+    of_tokens = "Affine" in names or any(part in name for part in _OF_TOKENS for name in names)
     return "tokens" if of_tokens else "convolutions"
 
 
