@@ -126,8 +126,14 @@ def _tables(found: Entries) -> list[str]:
             *("SNR, dB", "default file", "README's file", "`quantize_static`"),
             *("ms: float", "spiq", "`quantize_static`", "s", "MB"),
         ]
-        parts += [f"## {title}", _table(head, body, 2)] * bool(body)
+        parts += [f"## {title}", _table(*_told(head, body), 2)] * bool(body)
     return parts
+
+
+def _told(head: Sequence[str], body: list[list[str]]) -> tuple[list[str], list[list[str]]]:
+    """Leave out columns of which nothing was measured."""
+    kept = [place for place in range(len(head)) if any(row[place] for row in body)]
+    return [head[place] for place in kept], [[row[place] for place in kept] for row in body]
 
 
 def _line(name: str, entry: Entry) -> list[str]:
