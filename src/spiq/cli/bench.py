@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from spiq.cli import files, options, output
+from spiq.cli import files, options, output, texts
 from spiq.errors import ConfigError
 
 _NAMED = 10
@@ -47,7 +47,7 @@ def bench(
                 seconds=seconds / len(settings),
                 runtimes=runtime.split(","),
                 operators=_NAMED if profile else 0,
-                shapes=options.shapes("--shape", shape),
+                shapes=texts.shapes("--shape", shape),
                 progress=tell,
             )
             for its_threads, its_batch in settings

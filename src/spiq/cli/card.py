@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from spiq.cli import files, options, output
+from spiq.cli import files, options, output, texts
 from spiq.cli.common import common
 from spiq.errors import CardError, ConfigError
 
@@ -72,7 +72,7 @@ def init(
     """Write a card that fits a network and its data, or with --task alone one to be filled in."""
     if out is not None:
         files.checked(out, force=force)
-    text = _text(model, data, task, split, options.extent(input_size), out)
+    text = _text(model, data, task, split, texts.extent(input_size), out)
     files.put(text.encode(), out or files.STREAM, force=force)
 
 

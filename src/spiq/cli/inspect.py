@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from spiq.cli import files, options, output
+from spiq.cli import files, options, output, texts
 from spiq.errors import ConfigError
 
 
@@ -41,12 +41,12 @@ def inspect(
         target=target,
         exclude=tuple(exclude or ()),
         exclude_type=tuple(exclude_type or ()),
-        exclude_between=options.pairs("--exclude-between", exclude_between),
+        exclude_between=texts.pairs("--exclude-between", exclude_between),
         input_range=seen_as.input_range,
         input_mean=seen_as.input_mean,
         input_std=seen_as.input_std,
         inputs=seen_as.inputs,
-        input_size=options.extent(input_size),
+        input_size=texts.extent(input_size),
         input_order=seen_as.input_order,
         images=images,
     )

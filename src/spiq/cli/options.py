@@ -1,13 +1,12 @@
 """Options that several commands share, and what their text means."""
 
-import math
-import re
 from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from spiq.cli import texts
 from spiq.errors import ConfigError
 from spiq.methods import METHODS
 from spiq.targets import TARGETS
@@ -23,7 +22,6 @@ QUANTIZATION = (
 )  # fmt: skip
 """Names of the options that say how to quantize; :func:`config` reads them."""
 
-_UNITS = {"": 1, "K": 1000, "M": 1000_000, "G": 1000_000_000}
 
 Model = Annotated[
     Path, typer.Argument(metavar="MODEL.onnx", help="- reads it from stdin.", show_default=False)
@@ -168,66 +166,6 @@ Outside = Annotated[
 ]
 
 
-def numbers(option: str, text: str | None) -> tuple[float, ...] | None:
-    """Return numbers separated by commas; None for None.
-
-    Raises:
-        ConfigError: One is not a finite number.
-    """
-    if text is None:
-        return None
-    try:
-        values = tuple(float(part) for part in text.split(","))
-    except ValueError as error:
-        raise ConfigError(
-            f"{option} {text}: give numbers separated by commas, such as 0.5,0.5,0.5"
-        ) from error
-    if not all(math.isfinite(value) for value in values):
-        raise ConfigError(f"{option} {text}: every number must be finite")
-    return values
-
-
-def ranges(option: str, texts: list[str] | None) -> tuple[tuple[float, float], ...] | None:
-    """Return pairs of low and high ends; None where nothing is given.
-
-    Raises:
-        ConfigError: They are no numbers, or not an even number of them.
-    """
-    if not texts:
-        return None
-    ends = [end for text in texts for end in numbers(option, text) or ()]
-    if len(ends) % 2:
-        raise ConfigError(f"{option} {' '.join(texts)}: give a low and a high end, such as -1,1")
-    return tuple(zip(ends[::2], ends[1::2], strict=True))
-
-
-def pairs(option: str, texts: list[str] | None) -> tuple[tuple[str, str], ...]:
-    """Return pairs of names from texts like ``FROM,TO``.
-
-    Raises:
-        ConfigError: A text has another form.
-    """
-    split = [text.split(",") for text in texts or ()]
-    for text, parts in zip(texts or (), split, strict=True):
-        if len(parts) != 2 or not all(parts):
-            raise ConfigError(f"{option} {text}: give two names and a comma, such as /a,/b")
-    return tuple((begin, end) for begin, end in split)
-
-
-def size(option: str, text: str | None) -> int | None:
-    """Return bytes from a text like ``250k`` or ``1.5M``; None for None.
-
-    Raises:
-        ConfigError: The text has another form.
-    """
-    if text is None:
-        return None
-    found = re.fullmatch(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*([kKMG]?)B?\s*", text)
-    if found is None:
-        raise ConfigError(f"{option} {text}: give bytes, such as 250000, 250k or 1.5M")
-    return round(float(found[1]) * _UNITS[found[2].upper()])
-
-
 def config(context: typer.Context) -> "Config":
     """Return what the options of a quantization say, as they stand in a command's context.
 
@@ -245,15 +183,15 @@ def config(context: typer.Context) -> "Config":
         activation_bits=options["activation_bits"],
         first_last_bits=options["first_last_bits"],
         bits_per_weight=options["bits_per_weight"],
-        max_bytes=size("--max-bytes", options["max_bytes"]),
+        max_bytes=texts.size("--max-bytes", options["max_bytes"]),
         exclude=tuple(options["exclude"] or ()),
         exclude_type=tuple(options["exclude_type"] or ()),
-        exclude_between=pairs("--exclude-between", options["exclude_between"]),
+        exclude_between=texts.pairs("--exclude-between", options["exclude_between"]),
         input_range=seen_as.input_range,
         input_mean=seen_as.input_mean,
         input_std=seen_as.input_std,
         inputs=seen_as.inputs,
-        input_size=extent(options["input_size"]),
+        input_size=texts.extent(options["input_size"]),
         input_order=seen_as.input_order,
         images=options["images"],
         prefer=options.get("prefer", "balanced"),
@@ -301,7 +239,7 @@ def _values(options: dict[str, Any]) -> "dict[str, InputValues]":
             by_name.setdefault(name, {}).setdefault(key, []).append(rest)
     return {
         name: InputValues(
-            input_range=ranges("--input-range", said.get("input_range")),
+            input_range=texts.ranges("--input-range", said.get("input_range")),
             input_mean=_once("--input-mean", said.get("input_mean")),
             input_std=_once("--input-std", said.get("input_std")),
         )
@@ -309,13 +247,13 @@ def _values(options: dict[str, Any]) -> "dict[str, InputValues]":
     }
 
 
-def _once(option: str, texts: list[str] | None) -> tuple[float, ...] | None:
-    if texts is not None and len(texts) > 1:
+def _once(option: str, given: list[str] | None) -> tuple[float, ...] | None:
+    if given is not None and len(given) > 1:
         raise ConfigError(
-            f"{option} is given {len(texts)} times: write one number per channel, such as "
+            f"{option} is given {len(given)} times: write one number per channel, such as "
             "0.5,0.5,0.5, or NAME= for one of several inputs"
         )
-    return numbers(option, texts[0] if texts else None)
+    return texts.numbers(option, given[0] if given else None)
 
 
 def given(context: typer.Context, names: Collection[str]) -> list[str]:
@@ -326,40 +264,3 @@ def given(context: typer.Context, names: Collection[str]) -> list[str]:
         if parameter.name in names
         and getattr(context.get_parameter_source(parameter.name), "name", "") == "COMMANDLINE"
     ]
-
-
-def extent(text: str | None) -> tuple[int, int] | None:
-    """Return height and width from a text like ``320`` or ``48,320``.
-
-    Raises:
-        ConfigError: It has another form.
-    """
-    if text is None:
-        return None
-    try:
-        sides = [int(side) for side in text.split(",")]
-    except ValueError:
-        sides = []
-    if len(sides) not in (1, 2):
-        raise ConfigError(
-            f"--input-size {text}: write it like 320, or height and width like 48,320"
-        )
-    return sides[0], sides[-1]
-
-
-def shapes(option: str, texts: list[str] | None) -> dict[str, list[int]]:
-    """Return shapes by name from texts like ``image=1,3,224,224``.
-
-    Raises:
-        ConfigError: A text has another form.
-    """
-    found = {}
-    for text in texts or ():
-        name, _, sizes = text.rpartition("=")
-        try:
-            found[name] = [int(size) for size in sizes.split(",")]
-        except ValueError:
-            name = ""
-        if not name or min(found[name]) < 1:
-            raise ConfigError(f"{option} {text}: write it like image=1,3,224,224")
-    return found

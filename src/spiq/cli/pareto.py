@@ -2,7 +2,7 @@
 
 import typer
 
-from spiq.cli import options, output, sources
+from spiq.cli import options, output, sources, texts
 
 
 def pareto(
@@ -32,11 +32,11 @@ def pareto(
         input_range=seen_as.input_range,
         input_mean=seen_as.input_mean,
         input_std=seen_as.input_std,
-        input_size=options.extent(input_size),
+        input_size=texts.extent(input_size),
         input_order=seen_as.input_order,
         images=images,
     )
-    network = sources.network(model, allow_import=allow_import, size=options.extent(input_size))
+    network = sources.network(model, allow_import=allow_import, size=texts.extent(input_size))
     with output.steps(pipeline.STEPS) as tell:
         found = pipeline.pareto(network, config, progress=tell)
     output.result(found, tables.render_pareto, json=json)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from spiq.cli import files, journal, options, output, sources, typed
+from spiq.cli import files, journal, options, output, sources, texts, typed
 from spiq.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ def quantize(
     if report is not None:
         _check_report(report, model, (written, save_plan), force)
     kept = None if stats is None else _statistics(stats)
-    network = sources.network(model, allow_import=allow_import, size=options.extent(input_size))
+    network = sources.network(model, allow_import=allow_import, size=texts.extent(input_size))
     made = sources.quantized(network, how, kept)
 
     # All that may fail comes before the files: what fails leaves nothing behind.

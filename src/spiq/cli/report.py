@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from spiq.cli import files, journal, options, output, sources, typed
+from spiq.cli import files, journal, options, output, sources, texts, typed
 from spiq.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def report(
 
     files.checked(out, source=model, force=force)
     _check_plan(context, plan)
-    network = sources.network(model, allow_import=allow_import, size=options.extent(input_size))
+    network = sources.network(model, allow_import=allow_import, size=texts.extent(input_size))
     with drawing() as script:
         subject = _subject(context, network, quantized, plan)
         page = render(subject, script)

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from spiq.cli import files, options, sources
+from spiq.cli import files, options, sources, texts
 from spiq.cli.common import common
 from spiq.errors import ConfigError
 
@@ -39,6 +39,6 @@ def stats(
     if out is not None:
         files.checked(out, source=model, force=force)
     found = sources.statistics(
-        model, allow_import=allow_import, size=options.extent(input_size)
+        model, allow_import=allow_import, size=texts.extent(input_size)
     ).to_json()
     files.put(found.encode(), out or files.STREAM, source=model, force=force)
