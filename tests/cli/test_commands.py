@@ -213,4 +213,5 @@ def test_pareto_names_what_is_preferred(model: Path, capsys: Capture) -> None:
     page = done(capsys, "pareto", model)
     assert all(name in page for name in ("all on integers", "speed", "balanced", "accuracy"))
     found = json.loads(done(capsys, "pareto", model, "--json"))
+    assert found["schema"] == "spiq/pareto/1"
     assert found["points"][0]["slack"] == 0 and found["on_integers"]["in_float"] == []

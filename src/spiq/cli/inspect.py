@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from spiq.cli import files, options, output, texts
+from spiq.cli import files, options, output
 from spiq.errors import ConfigError
 
 
@@ -36,20 +36,7 @@ def inspect(
     from spiq.config import Config
     from spiq.inspection import compare, inspect
 
-    seen_as = options.preprocessing(context)
-    config = Config(
-        target=target,
-        exclude=tuple(exclude or ()),
-        exclude_type=tuple(exclude_type or ()),
-        exclude_between=texts.pairs("--exclude-between", exclude_between),
-        input_range=seen_as.input_range,
-        input_mean=seen_as.input_mean,
-        input_std=seen_as.input_std,
-        inputs=seen_as.inputs,
-        input_size=texts.extent(input_size),
-        input_order=seen_as.input_order,
-        images=images,
-    )
+    config = options.looked_at(context)
     if quantized is None:
         layers = inspect.inspect(files.given(model), config)
         output.result(layers, tables.render_inspected, json=json)

@@ -1,6 +1,7 @@
 """Options that several commands share, and what their text means."""
 
 from collections.abc import Collection
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -196,6 +197,24 @@ def config(context: typer.Context) -> "Config":
         images=options["images"],
         prefer=options.get("prefer", "balanced"),
         **({} if options.get("timing") is None else {"timing": options["timing"]}),
+    )
+
+
+def looked_at(context: typer.Context) -> "Config":
+    """Return what the options say of the network and of what stays in float; nothing of bits.
+
+    Raises:
+        ConfigError: They make no sense.
+    """
+    options = context.params
+    return replace(
+        preprocessing(context),
+        target=options["target"],
+        exclude=tuple(options["exclude"] or ()),
+        exclude_type=tuple(options["exclude_type"] or ()),
+        exclude_between=texts.pairs("--exclude-between", options["exclude_between"]),
+        input_size=texts.extent(options["input_size"]),
+        images=options["images"],
     )
 
 

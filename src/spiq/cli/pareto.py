@@ -10,6 +10,8 @@ def pareto(
     model: options.Model,
     target: options.Target = "onnxruntime",
     exclude: options.Exclude = None,
+    exclude_type: options.ExcludeType = None,
+    exclude_between: options.ExcludeBetween = None,
     input_range: options.InputRange = None,
     input_mean: options.InputMean = None,
     input_std: options.InputStd = None,
@@ -23,19 +25,8 @@ def pareto(
     """Show what accuracy costs in time, on this machine: which layers to leave in float."""
     from spiq import pipeline
     from spiq.cli.render.tables import quantization as tables
-    from spiq.config import Config
 
-    seen_as = options.preprocessing(context)
-    config = Config(
-        target=target,
-        exclude=tuple(exclude or ()),
-        input_range=seen_as.input_range,
-        input_mean=seen_as.input_mean,
-        input_std=seen_as.input_std,
-        input_size=texts.extent(input_size),
-        input_order=seen_as.input_order,
-        images=images,
-    )
+    config = options.looked_at(context)
     network = sources.network(model, allow_import=allow_import, size=texts.extent(input_size))
     with output.steps(pipeline.STEPS) as tell:
         found = pipeline.pareto(network, config, progress=tell)

@@ -30,6 +30,7 @@ def strict(schema: object) -> object:
     [
         ("quantize", ("quantize", MODEL, "-o", "out.onnx", "--no-timing")),
         ("inspect", ("inspect", MODEL)),
+        ("pareto", ("pareto", MODEL)),
         ("compare", ("inspect", MODEL, MODEL)),
         ("eval", ("eval", MODEL, MODEL, "--card", CARD, "--limit=20")),
         ("bench", ("bench", MODEL, MODEL, "--seconds=0.05")),

@@ -36,6 +36,7 @@ class Form:
 FORMS = {
     "quantize": Form("spiq.quantized", "QuantizeResult", 1, ("model", "output"), ("plan",)),
     "inspect": Form("spiq.inspection.inspect", "InspectResult"),
+    "pareto": Form("spiq.speed", "ParetoResult"),
     "compare": Form("spiq.inspection.compare", "CompareResult"),
     "eval": Form("spiq.evaluation.loop", "Result"),
     "bench": Form("spiq.evaluation.latency", "LatencyResult"),
