@@ -58,7 +58,8 @@ def test_refuses_other_tasks_and_commands(capsys: Capture) -> None:
 
 
 def test_view_is_checked_before_the_work(model: Path, capsys: Capture) -> None:
-    assert "has neither" in refused(capsys, "eval", model, CARD, "--limit=1", "--view=pictures")
+    Path("pictures").write_text("here")
+    assert "is a file" in refused(capsys, "eval", model, CARD, "--limit=1", "--view=pictures")
 
 
 def test_view(capsys: Capture) -> None:
@@ -78,7 +79,8 @@ def test_view(capsys: Capture) -> None:
     command = ("eval", "model.onnx", "model.onnx", "--card=card.toml")
     page = done(capsys, *command, "--view=pictures")
     assert "mIoU of 1 of 3 classes" in page
-    assert len(list(Path("pictures").iterdir())) == 4
+    assert len(list(Path("pictures").glob("*.png"))) == 4
+    assert Path("pictures/index.html").is_file()
     data = json.loads(done(capsys, *command, "--json"))
     assert data["models"][1]["comparison"]["agreement"] == 100
     assert "is not empty" in refused(capsys, *command, "--view=pictures")

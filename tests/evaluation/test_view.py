@@ -4,8 +4,10 @@ import numpy as np
 import onnx
 import pytest
 
-from spiq.errors import ConfigError, OutputError
-from spiq.evaluation import drawing, read
+from spiq.errors import OutputError
+from spiq.evaluation import drawing, gallery, read
+from spiq.evaluation.panels import confidences, judged
+from spiq.evaluation.tasks.detection.boxes import Detections
 from spiq.evaluation.view import write
 
 Image = pytest.importorskip("PIL.Image")
@@ -49,7 +51,7 @@ def test_masks_of_the_images_that_differ_most(masks, tmp_path):
         "02-part-00-image-3.png",
         "03-part-00-image-2.png",
     ]
-    assert sorted(folder.iterdir()) == written
+    assert sorted(folder.iterdir()) == [*written, folder / "index.html"]
     assert seen[-1] == (5, 5)
     with Image.open(written[0]) as picture:
         pixels = np.asarray(picture)
@@ -99,6 +101,8 @@ def test_boxes(make_card, tmp_path):
     with Image.open(written[0]) as picture:
         shown = {tuple(map(int, color)) for color in np.asarray(picture).reshape(-1, 3)}
     assert drawing.color(0) in shown
+    page = (tmp_path / "pictures" / "index.html").read_text()
+    assert "boxes: hit, false alarm +, missed -" in page
 
 
 def test_colours_tell_classes_apart():
@@ -131,6 +135,84 @@ def test_refuses_a_folder_in_no_folder(masks, tmp_path):
         write([PLAIN], masks, tmp_path / "no" / "pictures")
 
 
-def test_classes_have_no_pictures(make_card, tmp_path):
-    with pytest.raises(ConfigError, match="task 'classification' has neither"):
-        write([PLAIN], read(make_card()), tmp_path / "pictures")
+@pytest.fixture
+def classes(make_card):
+    """Four images: red, green, blue, and a green one that is labelled red."""
+    images = np.zeros((4, 2, 2, 3), np.uint8)
+    for i, channel in enumerate((0, 1, 2, 1)):
+        images[i, :, :, channel] = 200
+    images[3, :, :, 0] = 190
+    return read(
+        make_card(
+            (4,),
+            arrays={"images": images, "labels": np.array([0, 1, 2, 0])},
+            decode='class_names = ["red", "green", "<b>blue"]',
+        )
+    )
+
+
+FIRST = network(
+    """
+        pooled = ReduceMean <axes = [2, 3], keepdims = 0> (input)
+        gain = Constant <value = float[3] {9, 9, 9}> ()
+        output = Mul (pooled, gain)
+    """,
+    "N,3",
+)
+REDDER = network(
+    """
+        pooled = ReduceMean <axes = [2, 3], keepdims = 0> (input)
+        gain = Constant <value = float[3] {10, 9, 9}> ()
+        output = Mul (pooled, gain)
+    """,
+    "N,3",
+)
+
+
+def test_answers_that_flipped_come_first(classes, tmp_path):
+    written = write([FIRST, REDDER], classes, tmp_path / "pictures", count=2)
+    assert written[0].name == "01-part-00-image-3.png"  # green by the first, red by the other
+    page = (tmp_path / "pictures" / "index.html").read_text()
+    assert "1 of 4 answers are others than the first network's: 0 right before, 1 right now" in page
+    assert page.count("Labels and answers: ") == 2
+    assert "&lt;b&gt;blue" in page and "<b>" not in page
+    assert all(f'src="{path.name}"' in page for path in written)
+    assert "http" not in page and "<script" not in page
+
+
+def test_of_many_classes_the_confused_pairs_are_listed(classes):
+    answered = [(k, (k + (k % 2),)) for k in range(60)]
+    page = gallery.page(classes, ["a.onnx"], [], answered)
+    assert "<th>images</th><th>label</th><th>answer</th>" in page
+    assert page.count("<td>1</td>") == 20
+
+
+def test_shares_are_confidences_as_they_are():
+    shares = np.array([0.25, 0.75], np.float32)
+    assert confidences(shares) is shares
+    np.testing.assert_allclose(confidences(np.log(shares)), shares, rtol=1e-6)
+
+
+def test_boxes_are_hits_false_alarms_or_missed():
+    def boxes(rows, labels):
+        array = np.array(rows, np.float32).reshape(-1, 4)
+        ones = np.ones(len(labels), np.float32)
+        return Detections(boxes=array, scores=ones, labels=np.array(labels))
+
+    truth = boxes([[0, 0, 10, 10], [20, 0, 30, 10], [40, 0, 50, 10]], [0, 0, 1])
+    found = boxes([[0, 0, 10, 9], [1, 0, 10, 10], [40, 0, 50, 10]], [0, 0, 0])
+    shown, kinds = judged(truth, found)
+    assert kinds == ["hit", "false alarm", "false alarm", "missed", "missed"]
+    assert shown.boxes[3:].tolist() == [[20, 0, 30, 10], [40, 0, 50, 10]]
+
+
+def test_texts_of_boxes_do_not_cover_each_other(classes):
+    image = np.zeros((100, 200, 3), np.uint8)
+    rows = np.array([[50, 40, 90, 60], [52, 41, 92, 61], [54, 42, 94, 62]], np.float32)
+    found = Detections(
+        boxes=rows, scores=np.array([0.9, 0.8, 0.7], np.float32), labels=np.zeros(3, np.intp)
+    )
+    kinds = list(drawing.KINDS)
+    pixels = drawing.boxes("", "", image, found, classes, kinds=kinds).pixels.reshape(-1, 3)
+    areas = [int((pixels == shade).all(axis=1).sum()) for shade, _ in drawing.KINDS.values()]
+    assert min(areas) > 400  # each text has its own ground

@@ -20,7 +20,7 @@ def evaluate(
     runtime: options.Runtimes = "onnxruntime",
     view: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="Draw masks or boxes of the images that differ most."),
+        typer.Option(metavar="DIR", help="Draw the images that differ most; see DIR/index.html."),
     ] = None,
     outside: options.Outside = False,
     json: options.Json = False,

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 Pixels = npt.NDArray[np.uint8]
 Color = tuple[int, int, int]
+Box = tuple[float, float, float, float]
+"""x1, y1, x2, y2."""
 
 _WIDTH = 480
 """Of a panel; smaller images are enlarged."""
@@ -28,9 +30,18 @@ _WIDTH = 480
 _COLUMNS = 4
 """At most; rows are then filled evenly."""
 
-_GAP, _LINE = 8, 18
+_GAP, _LINE, _TEXT = 8, 18, 15
 _BACKGROUNDS = ("background", "bg", "unlabeled", "unlabelled")
 _VOID: Color = (128, 128, 128)
+_BAR: Color = (120, 160, 220)
+
+KINDS: dict[str, tuple[Color, str]] = {
+    "hit": ((30, 150, 60), ""),
+    "false alarm": ((214, 60, 30), "+ "),
+    "missed": ((40, 90, 220), "- "),
+}
+"""What a box is beside the labelled ones, its colour, and the sign in front of its text."""
+
 _PAPER, _INK, _FAINT = (255, 255, 255), (20, 20, 20), (110, 110, 110)
 
 
@@ -74,28 +85,95 @@ def marked(title: str, note: str, image: Pixels, where: npt.NDArray[np.bool_]) -
     return Panel(title=title, note=note, pixels=_enlarged(pixels.astype(np.uint8)))
 
 
-def boxes(title: str, note: str, image: Pixels, found: Detections, card: Card) -> Panel:
-    """The boxes of a score of at least ``SURE``, in pixels of the image, with class and score."""
+def bars(title: str, note: str, image: Pixels, rows: Sequence[tuple[str, float]]) -> Panel:
+    """Names and shares of 1, as bars, in the size of a panel of the image."""
     from PIL import ImageDraw
 
+    height, width = _enlarged(image).shape[:2]
+    base = pillow().new("RGB", (width, height), _PAPER)
+    pen, font = ImageDraw.Draw(base), _font(14)
+    for row, (name, share) in enumerate(rows):
+        top = 4 + row * 2 * _LINE
+        pen.rectangle((0, top + _LINE, max(1, share * width), top + 2 * _LINE - 4), fill=_BAR)
+        pen.text((2, top), f"{100 * share:.1f} %  {name}", fill=_INK, font=font)
+    return Panel(title=title, note=note, pixels=np.asarray(base))
+
+
+def boxes(
+    title: str,
+    note: str,
+    image: Pixels,
+    found: Detections,
+    card: Card,
+    *,
+    kinds: Sequence[str] | None = None,
+) -> Panel:
+    """The boxes of a score of at least ``SURE``, in pixels of the image, with class and score.
+
+    Args:
+        title: Above the panel.
+        note: Below the title.
+        image: (height, width, channels).
+        found: The boxes, best first.
+        card: Names their classes.
+        kinds: What each box is, one of ``KINDS``, whose colour and sign it then has; None: colours
+            are those of the classes, and the note counts the boxes.
+    """
     base = pillow().fromarray(_enlarged(_rgb(image)))
     scale = base.width / image.shape[1]
-    pen, font = ImageDraw.Draw(base), _font(12)
-    sure = [i for i in range(len(found.labels)) if found.scores[i] >= SURE]
-
-    for i in reversed(sure):  # the best ones last, so that they are on top
+    shown = []
+    for i in map(int, np.flatnonzero(found.scores >= SURE)):
         label, score = int(found.labels[i]), float(found.scores[i])
+        shade, sign = (color(label), "") if kinds is None else KINDS[kinds[i]]
+        text = sign + card.class_name(label) + (f" {score:.2f}" if score < 1 else "")
         x1, y1, x2, y2 = (float(end) * scale for end in found.boxes[i])
-        if x2 <= x1 or y2 <= y1:
-            continue
-        pen.rectangle((x1, y1, x2, y2), outline=color(label), width=2)
-        text = card.class_name(label) + (f" {score:.2f}" if score < 1 else "")
-        corner = (max(x1, 0), max(y1 - 14, 0))
-        pen.rectangle(pen.textbbox(corner, text, font=font), fill=color(label))
-        pen.text(corner, text, fill=_INK, font=font)
+        if x2 > x1 and y2 > y1:
+            shown.append(_Label((x1, y1, x2, y2), text, shade))
+    _draw(base, shown)
+    if kinds is None:
+        note = f"{len(shown)} boxes, {note}" if note else f"{len(shown)} boxes"
+    return Panel(title=title, note=note, pixels=np.asarray(base))
 
-    count = f"{len(sure)} boxes"
-    return Panel(title=title, note=f"{count}, {note}" if note else count, pixels=np.asarray(base))
+
+@dataclass(frozen=True)
+class _Label:
+    """A box in pixels of a panel, with its text."""
+
+    box: Box
+    text: str
+    shade: Color
+
+
+def _draw(base: "Image.Image", labels: Sequence[_Label]) -> None:
+    """Draw all boxes, then their texts, the first ones where they would be, others aside."""
+    from PIL import ImageDraw
+
+    pen, font = ImageDraw.Draw(base), _font(12)
+    for label in reversed(labels):  # the best ones last, so that they are on top
+        pen.rectangle(label.box, outline=label.shade, width=2)
+    taken: list[Box] = []
+    for label in labels:
+        place = _free(label, font.getlength(label.text) + 4, base.size, taken)
+        taken.append(place)
+        pen.rectangle(place, fill=label.shade)
+        ink = _INK if sum(label.shade) > 330 else _PAPER
+        pen.text((place[0] + 2, place[1]), label.text, fill=ink, font=font)
+
+
+def _free(label: _Label, width: float, size: tuple[int, int], taken: Sequence[Box]) -> Box:
+    """Where a text goes: above its box, below or in it, or at its right, where nothing is yet."""
+    x1, y1, x2, y2 = label.box
+    corners = [(x1, y1 - _TEXT), (x1, y2), (x1, y1), (x2 - width, y2 - _TEXT), (x2, y1)]
+    places = []
+    for left, top in corners:
+        left = min(max(left, 0), max(size[0] - width, 0))
+        top = min(max(top, 0), size[1] - _TEXT)
+        places.append((left, top, left + width, top + _TEXT))
+    return next((one for one in places if not any(_meet(one, other) for other in taken)), places[0])
+
+
+def _meet(one: Box, other: Box) -> bool:
+    return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
 
 
 def sheet(panels: Sequence[Panel], *, title: str, card: Card) -> "Image.Image":

@@ -10,9 +10,10 @@ from tiny_detection import make_images, make_truth, network, write_card
 from spiq.cli import main
 from spiq.errors import CardError, ConfigError, ModelError
 from spiq.evaluation import evaluate, read
+from spiq.evaluation.panels import drawn
 from spiq.evaluation.tasks.detection import disagreement, matching
 from spiq.evaluation.tasks.detection.boxes import Detections
-from spiq.evaluation.view import drawn, views
+from spiq.evaluation.view import views
 
 Image = pytest.importorskip("PIL.Image")
 pytest.importorskip("pycocotools")
