@@ -53,10 +53,12 @@ MAY_IMPORT: dict[str, set[str]] = {
     "evaluation": BASE | {"io", "passes", "stats", "runtime"},
     "sweep": BASE | {"io", "runtime", "pipeline", "evaluation"},
     "gate": BASE | {"evaluation"},
+    "hub": BASE | {"quantized"},
     "demo": BASE | {"pipeline", "evaluation"},
     "cli": BASE
     | {"io", "stats", "planning.plan", "runtime", "analysis", "inspection", "quantized"}
-    | {"speed", "convert", "pipeline", "torch", "report", "evaluation", "sweep", "gate", "demo"},
+    | {"speed", "convert", "pipeline", "torch", "report", "evaluation", "sweep", "gate", "hub"}
+    | {"demo"},
 }
 
 

@@ -16,12 +16,21 @@ STREAM = Path("-")
 """stdin or stdout in the place of a file; a file of this name is ``./-``."""
 
 
+def is_hub(model: Path) -> bool:
+    """Return whether MODEL is a file of the Hugging Face Hub, ``hf:org/repo/model.onnx``."""
+    return str(model).startswith("hf:") and not model.exists()
+
+
 def given(model: Path) -> Path | bytes:
-    """Return the path of a network, or what comes in on stdin.
+    """Return the path of a network, loaded from the Hub if it is there, or what stdin brings.
 
     Raises:
-        ConfigError: Nothing comes in.
+        ConfigError: Nothing comes in, or the Hub has no such file.
     """
+    if is_hub(model):
+        from spiq.hub import repository
+
+        return repository.load(repository.parsed(str(model)))
     if model != STREAM:
         return model
     content = sys.stdin.buffer.read()

@@ -67,6 +67,14 @@ def quantize(
         Path | None,
         typer.Option(metavar="REPORT.html", help="Write a page about it, as `spiq report` does."),
     ] = None,
+    push: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ORG/REPO",
+            help="Write it to the Hugging Face Hub, too, with a model card.",
+            show_default=False,
+        ),
+    ] = None,
     force: options.Force = False,
     json: options.Json = False,
 ) -> None:
@@ -84,6 +92,8 @@ def quantize(
     _check_outputs(model, plan, written, save_plan, force)
     if report is not None:
         _check_report(report, model, (written, save_plan), force)
+    if push is not None:
+        _check_push(push, written)
     kept = None if stats is None else _statistics(stats)
     network = sources.network(model, allow_import=allow_import, size=texts.extent(input_size))
     made = sources.quantized(network, how, kept)
@@ -110,6 +120,8 @@ def quantize(
         code = output.said_last(page, written=str(written))
     for warning in warnings:
         output.warn(warning)
+    if push is not None:
+        _push(made, push, model, written)
     if code:
         raise typer.Exit(code)
 
@@ -138,6 +150,26 @@ def _check_outputs(
     wanted = None if save_plan is None else files.checked(save_plan, source=model, force=force)
     if wanted == target:
         raise ConfigError(f"--save-plan {save_plan} is the output too: choose another name")
+
+
+def _check_push(repo: str, written: Path) -> None:
+    from spiq.hub.repository import check_repository
+
+    if written == files.STREAM:
+        raise ConfigError("--push needs the name of a file: give -o one")
+    check_repository(repo)
+
+
+def _push(made: "Quantized", repo: str, model: Path, written: Path) -> None:
+    """Write the network and its card to the Hub."""
+    from spiq.hub import repository
+    from spiq.hub.model_card import model_card
+
+    base = repository.parsed(str(model)).repo if files.is_hub(model) else None
+    card = model_card(made.report, file=written.name, base=base)
+    contents = {written.name: written.read_bytes(), "README.md": card.encode()}
+    address = repository.push(repo, contents, message=f"{written.name}, quantized by spiq")
+    output.note(f"pushed to {address}")
 
 
 def _check_report(report: Path, model: Path, taken: Collection[Path | None], force: bool) -> None:

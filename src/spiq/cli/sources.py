@@ -1,4 +1,4 @@
-"""What a command's MODEL may be besides an ONNX file: a PyTorch program, or what builds one."""
+"""What a command's MODEL may be besides an ONNX file: one of the Hub, a PyTorch program, ..."""
 
 import re
 from pathlib import Path
@@ -34,6 +34,8 @@ def result(model: Path) -> Path:
     """Return where the quantized form of MODEL goes where nothing is said."""
     if model == files.STREAM:
         return model
+    if files.is_hub(model):
+        return Path(f"{model.name.partition('@')[0].removesuffix('.onnx')}.int8.onnx")
     if is_function(model):
         return Path(f"{str(model).rpartition(':')[2]}.int8.onnx")
     ending = model.suffix if is_program(model) else ".onnx"

@@ -1,0 +1,1 @@
+"""Networks from the Hugging Face Hub, and back to it: the extra ``hub``."""

@@ -1,0 +1,112 @@
+"""Files of repositories of the Hugging Face Hub, by ``hf:ORG/REPO/PATH`` or ``...@REVISION``.
+
+``huggingface_hub`` does the work: it keeps what it loads, and takes its token and address from
+where it always does (``hf auth login``, ``HF_TOKEN``, ``HF_ENDPOINT``).
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from spiq.errors import ConfigError
+
+_FORM = re.compile(
+    r"hf:(?P<repo>[\w.-]+/[\w.-]+)/(?P<path>[^@]+?\.onnx)(@(?P<revision>[^@\s]+))?", re.ASCII
+)
+_REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+", re.ASCII)
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A file of a repository."""
+
+    repo: str
+    path: str
+    revision: str | None = None
+
+
+def is_reference(text: str) -> bool:
+    """Return whether a text means a file of the Hub."""
+    return text.startswith("hf:")
+
+
+def parsed(text: str) -> Reference:
+    """Return what a text like ``hf:org/repo/model.onnx`` means.
+
+    Raises:
+        ConfigError: It has another form.
+    """
+    found = _FORM.fullmatch(text)
+    if found is None:
+        raise ConfigError(f"{text}: write it like hf:org/repo/model.onnx, or with @revision behind")
+    return Reference(found["repo"], found["path"], found["revision"])
+
+
+def load(reference: Reference) -> Path:
+    """Load a file, unless it was before; return where it is.
+
+    Raises:
+        ConfigError: It is not there, cannot be loaded, or huggingface_hub is not installed.
+    """
+    hub = _hub()
+    where = f"hf:{reference.repo}/{reference.path}"
+    with _said(where, hub):
+        return Path(
+            hub.hf_hub_download(reference.repo, reference.path, revision=reference.revision)
+        )
+
+
+def check_repository(name: str) -> str:
+    """Return the name of a repository to write to.
+
+    Raises:
+        ConfigError: It is none.
+    """
+    if _REPOSITORY.fullmatch(name) is None:
+        raise ConfigError(f"--push {name}: write it like org/repo")
+    _hub()
+    return name
+
+
+def push(repo: str, contents: Mapping[str, bytes], *, message: str) -> str:
+    """Write files to a repository, which is made if need be, in one commit; return its address.
+
+    Raises:
+        ConfigError: It cannot be written to, or huggingface_hub is not installed.
+    """
+    hub = _hub()
+    with _said(f"hf:{repo}", hub):
+        api = hub.HfApi()
+        address = api.create_repo(repo, exist_ok=True)
+        api.create_commit(
+            repo,
+            [
+                hub.CommitOperationAdd(path_in_repo=name, path_or_fileobj=content)
+                for name, content in contents.items()
+            ],
+            commit_message=message,
+        )
+    return str(address)
+
+
+def _hub() -> Any:
+    try:
+        import huggingface_hub
+    except ImportError as error:
+        raise ConfigError("the Hub needs huggingface_hub: pip install '.[hub]'") from error
+    return huggingface_hub
+
+
+@contextmanager
+def _said(where: str, hub: Any) -> Iterator[None]:
+    """Say in a line what went wrong at the Hub."""
+    try:
+        yield
+    except (OSError, ValueError, hub.errors.HfHubHTTPError) as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise ConfigError(
+            f"{where}: {reason.rstrip('.')}: check the name, the connection and `hf auth login`"
+        ) from error
