@@ -59,17 +59,7 @@ def guess(
         CardError: A file of the data set cannot be read.
     """
     folder, network = folders.look(data, split), networks.look(model, size)
-    chosen = _task(task, folder, network)
-    read = decode.decoding(chosen, network, folder)
-    width, height = size = network.size or size or network.tried
-    table: Table = {
-        "name": network.path.stem,
-        "task": chosen,
-        "dataset": _dataset(folder, Path(where)),
-        "input": {"width": width, "height": height},
-        "preprocess": preprocessing.resizing(chosen, size, folder),
-        "decode": read,
-    }
+    table = _table(_task(task, folder, network), folder, network, size, Path(where))
     ways = [preprocessing.values(way, network.channels) for way in network.conventions]
     best, tried = trial.best(table, ways, network, Path(where))
     table["input"] |= ways[best]
@@ -80,6 +70,19 @@ def guess(
         said=(*said, *tried),
         warnings=tuple(_doubts(table, folder, network)),
     )
+
+
+def _table(task: str, folder: Folder, network: Network, size: Size | None, where: Path) -> Table:
+    """The card without what the numbers of the input are."""
+    width, height = size = network.size or size or network.tried
+    return {
+        "name": network.path.stem,
+        "task": task,
+        "dataset": _dataset(folder, where),
+        "input": {"width": width, "height": height},
+        "preprocess": preprocessing.resizing(task, size, folder),
+        "decode": decode.decoding(task, network, folder),
+    }
 
 
 def _task(told: str | None, folder: Folder, network: Network) -> str:
