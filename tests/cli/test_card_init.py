@@ -236,6 +236,18 @@ def test_arrays(capsys: Capture) -> None:
     assert evaluated(capsys)[0]["top1"]["value"] == 100
 
 
+def test_arrays_whose_labels_are_in_a_file_of_their_own(capsys: Capture) -> None:
+    network(SEGMENTER)
+    Path("data").mkdir()
+    images = np.zeros((2, 16, 16, 3), np.uint8)
+    images[0, ..., 1], images[1, ..., 0] = 200, 200
+    np.savez("data/images_0.npz", images=images[:1])
+    np.savez("data/images_1.npz", images=images[1:])
+    np.savez("data/labels.npz", labels=np.arange(2)[:, None, None] * np.ones((2, 16, 16), np.uint8))
+    found, said = evaluated(capsys)
+    assert found["miou"]["value"] == 100 and "labels = labels.npz" in said
+
+
 @pytest.mark.parametrize("data", ["data", "data/1.png"])
 def test_pictures(data: str, capsys: Capture) -> None:
     network(CLASSIFIER)

@@ -23,7 +23,7 @@ from spiq.evaluation.files import lines
 from spiq.evaluation.guess.known import cityscapes, coco, voc, yolo
 from spiq.evaluation.guess.pictures import PARTS, inside, part_of, pictures, sizes_of
 from spiq.evaluation.guess.values import Folder
-from spiq.io.images import SUFFIXES, UNREADABLE, header
+from spiq.io.images import SUFFIXES, UNREADABLE, Stored, header
 
 _IMAGES = ("images", "imgs", "image", "img", "pictures")
 _MASKS = ("masks", "mask", "labels", "annotations", "segmentations", "annots", "gt")
@@ -127,19 +127,29 @@ def _table(root: Path, split: str | None, files: list[Path] | None = None) -> Fo
 
 
 def _npz(root: Path, split: str | None, files: list[Path] | None = None) -> Folder | None:
-    parts = files or sorted(root.glob("*.npz"))
-    if not parts:
+    found = files or sorted(root.glob("*.npz"))
+    images = [(path, stored) for path in found if (stored := _stored(path, "images"))]
+    labels = [(path, stored) for path in found if (stored := _stored(path, "labels"))]
+    if not images or not labels or len(images[0][1].shape) < 3:
         return None
+    first, stored = images[0]
+    own = labels[0][0] if labels[0][0] not in dict(images) else None
+    keys: dict[str, str | list[int]] = {"images": first.name} if files else {}
+    keys |= {"labels": own.name} if own is not None else {}
+    task = "classification" if len(labels[0][1].shape) == 1 else "segmentation"
+    height, width = stored.shape[1:3]
+    return Folder(
+        dir=root, layout="npz", tasks=(task,), why=f"{first.name} with images and labels",
+        keys=keys, sizes=frozenset({(width, height)}),
+    )  # fmt: skip
+
+
+def _stored(path: Path, key: str) -> Stored | None:
+    """What an array of a file is like, from its header; None where it has no such array."""
     try:
-        labels, images = header(parts[0], "labels"), header(parts[0], "images")
+        return header(path, key)
     except (KeyError, *UNREADABLE):
         return None
-    task = "classification" if len(labels.shape) == 1 else "segmentation"
-    height, width = images.shape[1:3]
-    return Folder(
-        dir=root, layout="npz", tasks=(task,), why=f"{parts[0].name} with images and labels",
-        keys={"images": parts[0].name} if files else {}, sizes=frozenset({(width, height)}),
-    )  # fmt: skip
 
 
 def _classes(root: Path, split: str | None) -> Folder | None:
