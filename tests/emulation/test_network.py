@@ -167,10 +167,10 @@ def test_networks_of_the_zoo_layer_by_layer(path: Path | None) -> None:
 @pytest.mark.parametrize(
     ("target", "bits"), [("tensorrt", 8), ("vitis", 8), ("qnn", 8), ("qnn", 16)]
 )
-def test_networks_for_other_runtimes_compute_what_onnx_runtime_does(target: str, bits: int) -> None:
+def test_networks_for_other_runtimes_compute_what_is_written(target: str, bits: int) -> None:
     body = f"c = Conv<pads=[1,1,1,1]>(x, w) {bn('c', 'n')} r = Relu(n) y = Conv(r, v)"
     model = trained(build(body, w=(8, 3, 3, 3), v=(4, 8, 1, 1), **norm("n", 8, spread=4)))
     made = spiq.quantize(model, Config(target=target, activation_bits=bits, timing=False))
     batch = 1 if target == "qnn" else 2
-    meant = made.run({"x": image(batch).numpy()})["y"]
-    np.testing.assert_allclose(made.to_torch()(image(batch)).numpy(), meant, atol=0.02)
+    (meant,) = session(made.model, optimize=False).run(["y"], {"x": image(batch).numpy()})
+    np.testing.assert_allclose(made.to_torch()(image(batch)).numpy(), meant, atol=1e-4)
