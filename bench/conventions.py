@@ -10,6 +10,7 @@ Usage: python bench/conventions.py   (SPIQ_ZOO names the zoo)
 from __future__ import annotations
 
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,7 @@ from spiq.io.read import read
 from spiq.passes.prepare import Prepared, prepare
 from spiq.stats import evidence
 from spiq.stats.conventions import CONVENTIONS, Convention
-from spiq.stats.first_layers import FirstLayer, channel_axis, first_layers, without_statements
+from spiq.stats.first_layers import FirstLayer, channel_axis, first_layers
 
 Found = dict[str, tuple[Convention, list[FirstLayer]]]
 
@@ -52,6 +53,11 @@ def networks() -> Found:
         layers = first_layers(value, prepared, channel_axis(value))
         found[path.parent.name] = convention(card), layers
     return found
+
+
+def without_statements(layers: list[FirstLayer]) -> list[FirstLayer]:
+    """The layers as they are once BatchNormalization is folded away."""
+    return [replace(layer, stated=None, biased=True) for layer in layers]
 
 
 def numbers(right: Convention, layers: list[FirstLayer]) -> tuple[float, float] | None:

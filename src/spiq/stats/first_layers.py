@@ -15,7 +15,7 @@ mean of a smooth picture and nearly its deviation.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import onnx_ir as ir
@@ -297,8 +297,3 @@ def _fitting(layers: Sequence[FirstLayer], var: Array, *, pictures: bool) -> Arr
         ratio = np.log(var / np.square(each))
     scatter = [np.std(row[np.isfinite(row)]) if np.isfinite(row).any() else np.inf for row in ratio]
     return np.asarray(each[int(np.argmin(scatter))])
-
-
-def without_statements(layers: Sequence[FirstLayer]) -> list[FirstLayer]:
-    """Return the layers as they are once BatchNormalization is folded away."""
-    return [replace(layer, stated=None, biased=True) for layer in layers]
