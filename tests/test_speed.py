@@ -12,6 +12,7 @@ from small_networks import bn, build, norm, trained
 from spiq import speed
 from spiq.config import Config
 from spiq.errors import ConfigError
+from spiq.planning.choose import decide
 from spiq.planning.choose.give_back import Measured
 from spiq.planning.choose.structure import Structure
 from spiq.runtime.timing import Latency
@@ -86,6 +87,19 @@ def test_other_methods_are_timed_as_they_are(
     monkeypatch.setattr(speed, "race", lambda *args, **options: raced(1.5))
     result = spiq.quantize(network(), Config(timing=True, method="static"))
     assert not a_is_slow and result.report.latency == raced(1.5)[0]
+
+
+def test_where_no_region_is_better_what_loses_most_is_spared_unless_that_is_slow(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(speed, "given_back", lambda *args: [])
+    monkeypatch.setattr(decide, "relieved", lambda *args: {"b": "loses most"})
+    for second, left in ((0.7, {"b": "loses most"}), (0.9, {})):
+        answers = iter([raced(0.7), raced(0.7, second)])
+        monkeypatch.setattr(speed, "race", lambda *args, a=answers, **options: next(a))
+        result = spiq.quantize(network(), Config(timing=True))
+        assert result.plan.left_in_float == left
+    assert spiq.quantize(network(), Config(timing=False)).plan.left_in_float == {"b": "loses most"}
 
 
 def test_the_plan_holds_what_was_given_back(

@@ -219,6 +219,7 @@ class Decided:
     placement: Placement
     analysis: Analysis
     errors: Mapping[str, ExpectedError] = field(default_factory=dict)
+    spared: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def model(self) -> ir.Model:
@@ -256,10 +257,9 @@ def decide(
         version=__version__,
         notes=analysis.notes,
     )
-    if not relieve:
-        errors = expected_errors(graph, measured, made, chosen.placement, importance)
-        return Decided(made, chosen.placement, analysis, errors)
-    return Decided(made, chosen.placement, analysis)
+    placement = chosen.placement
+    errors = {} if relieve else expected_errors(graph, measured, made, placement, importance)
+    return Decided(made, placement, analysis, errors, chosen.spared)
 
 
 def carry_out(decided: Decided, run: Run) -> Made:
@@ -296,4 +296,5 @@ def carry_out(decided: Decided, run: Run) -> Made:
         notes=(*plan.notes, *(WARNING + doubt for doubt in verified.warnings)),
     )
     source = original if isinstance(original, str) else None
-    return Made(Quantized(quantized, plan, report, source), structure, decided.analysis.sizes)
+    made = Quantized(quantized, plan, report, source)
+    return Made(made, structure, decided.analysis.sizes, decided.spared)

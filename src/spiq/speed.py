@@ -6,7 +6,7 @@ much more exact, is worked out (:mod:`spiq.planning.choose.give_back`), and the 
 again so. What comes out is timed, too, and taken unless it is clearly slower.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from spiq.planning.choose.give_back import Measured, Point, front, given_back
@@ -36,11 +36,13 @@ class Made:
         quantized: The network.
         structure: How the float one hangs together, and what of it runs on integers.
         sizes: Of pictures where the network leaves them open.
+        spared: Layers that would be in float for accuracy, whatever that takes, by name, and why.
     """
 
     quantized: Quantized
     structure: Structure
     sizes: Sizes
+    spared: Mapping[str, str]
 
 
 def no_slower(
@@ -61,21 +63,24 @@ def no_slower(
         slack: How much of the least time may be paid for accuracy.
     """
     feeds = _one_image(network, made)
-    found, results = race([network, made.quantized.model], feeds, seconds=SECONDS), [made]
-    if found[0].float_ms < _TINY_MS:
+    (found,) = race([network, made.quantized.model], feeds, seconds=SECONDS)
+    if found.float_ms < _TINY_MS:
         return None
-    back = []
-    if again is not None:
-        back = given_back(made.structure, _measured(network, made, feeds), slack)
-    if again is not None and back:
-        results.append(again(dict.fromkeys(back, REASON)))
-        files = [one.quantized.model for one in results]
-        found = race([network, *files], feeds, seconds=SECONDS)
-    last = len(results) - 1
-    clearly_slower = found[last].low > (1 + slack) * found[0].high
-    best = 0 if clearly_slower else last
-    chosen = results[best].quantized
-    return replace(chosen, report=replace(chosen.report, latency=found[best]))
+    for in_float in _better(network, made, feeds, slack) if again is not None else ():
+        other = again(in_float)  # type: ignore[misc]
+        models = [one.quantized.model for one in (made, other)]
+        found, its = race([network, *models], feeds, seconds=SECONDS)
+        if its.low <= (1 + slack) * found.high:
+            return replace(other.quantized, report=replace(other.quantized.report, latency=its))
+    return replace(made.quantized, report=replace(made.quantized.report, latency=found))
+
+
+def _better(
+    network: bytes | str, made: Made, feeds: Tensors, slack: float
+) -> Iterator[Mapping[str, str]]:
+    """Yield layers that may be better in float, and why: by time and error, then by error."""
+    back = given_back(made.structure, _measured(network, made, feeds), slack)
+    yield from (one for one in (dict.fromkeys(back, REASON), made.spared) if one)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,7 +1,7 @@
 """Make the plan: place, choose ranges and scales group by group, and write all of it down."""
 
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
 import onnx_ir as ir
@@ -43,11 +43,14 @@ class Choices:
         placement: What runs on integers.
         bits: How many each tensor and each layer has.
         decided: What was decided of each group of tensors, by all that it depends on.
+        spared: Layers that are in float for accuracy, or would be if they were allowed to, by name,
+            and why.
     """
 
     placement: Placement
     bits: Bits
     decided: Mapping[Hashable, _Decided]
+    spared: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def tensors(self) -> dict[str, TensorPlan]:
@@ -91,10 +94,12 @@ def choose(
         importance = importance_of(graph, measured)
 
     found = _chosen(graph, measured, config, exclude, importance)
-    relieve = relieve and config.relieves and has_layers(found.placement)
-    if not relieve or not (spared := relieved(graph, found.placement, found.costs)):
+    if not config.relieves or not has_layers(found.placement):
         return found
-    return _chosen(graph, measured, config, exclude | spared, importance, found.decided)
+    spared = relieved(graph, found.placement, found.costs)
+    if spared and relieve:
+        found = _chosen(graph, measured, config, exclude | spared, importance, found.decided)
+    return replace(found, spared=spared)
 
 
 def _chosen(
