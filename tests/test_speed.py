@@ -117,7 +117,8 @@ def test_without_timing_nothing_is_timed() -> None:
     assert result.report.latency is None
 
 
-def test_the_real_thing_runs() -> None:
+def test_the_real_thing_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(speed, "_TINY_MS", 0.0)
     result = spiq.quantize(network(), Config(timing=True))
     latency = result.report.latency
     assert latency is not None and latency.ratio == pytest.approx(
