@@ -9,12 +9,13 @@ import pytest
 
 import spiq
 from small_networks import bn, build, norm, trained
-from spiq import speed
+from spiq import pipeline, speed
 from spiq.config import Config
-from spiq.errors import ConfigError
+from spiq.errors import ConfigError, VerificationError
 from spiq.planning.choose import decide
 from spiq.planning.choose.give_back import Measured
 from spiq.planning.choose.structure import Structure
+from spiq.run import Run
 from spiq.runtime.timing import Latency
 
 SIDE = 64
@@ -143,3 +144,27 @@ def test_pareto_trades_time_for_accuracy() -> None:
 def test_pareto_is_for_eight_bits() -> None:
     with pytest.raises(ConfigError, match="at 8 bits"):
         spiq.pareto(network(), Config(weight_bits=4))
+
+
+def test_what_cannot_be_verified_with_layers_in_float_stays_as_it_was(
+    a_is_slow: list[Measured], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried = pipeline._tried
+
+    def refused(run: Run, config: Config, kept: Mapping[str, str], relieve: bool) -> speed.Made:
+        if kept:
+            raise VerificationError("refused")
+        return tried(run, config, kept, relieve)
+
+    monkeypatch.setattr(pipeline, "_tried", refused)
+    monkeypatch.setattr(speed, "race", lambda *args, **options: raced(1.2))
+    result = spiq.quantize(network(), Config(timing=True))
+    assert result.report.latency == raced(1.2)[0] and not result.plan.left_in_float
+
+
+@pytest.mark.parametrize(
+    "options", [{"timing": False}, {"weight_bits": 4}, {"method": "static"}, {"target": "tensorrt"}]
+)
+def test_a_preference_that_nothing_would_follow_is_refused(options: dict[str, object]) -> None:
+    with pytest.raises(ConfigError, match="prefer is accuracy, which is weighed against time"):
+        Config(**{"timing": True, "prefer": "accuracy", **options})  # type: ignore[arg-type]

@@ -138,6 +138,11 @@ class Config:
             _between("first_last_bits", self.first_last_bits, 3, 8)
         self._check_mixed()
         self._check_dynamic()
+        if self.prefer != "balanced" and not (self.timing and self.gives_back):
+            raise ConfigError(
+                f"prefer is {self.prefer}, which is weighed against time: it needs timing, method "
+                "spiq, 8 bits and a target that runs on this machine"
+            )
         for name in ("exclude", "exclude_type"):
             if isinstance(given := getattr(self, name), str):
                 raise ConfigError(f"{name} {given!r} is text: give a tuple, ({given!r},)")

@@ -58,17 +58,19 @@ def plan(
     *,
     rounds: int,
     seconds: float,
+    least: int = MIN_ROUNDS,
+    warm_up: int = WARM_UP_CALLS,
     clock: Clock = time.perf_counter,
 ) -> tuple[tuple[int, ...], int]:
     """Warm up; return the calls per round of each network, and the number of rounds."""
     calls, round_seconds = [], 0.0
     for run in runs:
         run()
-        call = min(timed(run, 1, clock) for _ in range(WARM_UP_CALLS))
+        call = min(timed(run, 1, clock) for _ in range(warm_up))
         calls.append(max(1, int(np.ceil(SAMPLE_SECONDS / max(call, 1e-7)))))
         round_seconds += call * (calls[-1] + 1)
     fitting = int(seconds / max(round_seconds, 1e-7))
-    return tuple(calls), min(rounds, max(MIN_ROUNDS, fitting))
+    return tuple(calls), min(rounds, max(least, fitting))
 
 
 def measure(
@@ -118,10 +120,7 @@ def race(networks: Sequence[bytes | str], feeds: Tensors, *, seconds: float) -> 
     """
     sessions = [session(network, threads=1) for network in networks]
     runs = [lambda one=one: call(one, None, feeds, where="the network") for one in sessions]
-    once = [min(timed(run, 1), timed(run, 1)) for run in runs]
-    calls = [max(1, int(np.ceil(SAMPLE_SECONDS / each))) for each in once]
-    round_seconds = sum(each * (count + 1) for each, count in zip(once, calls, strict=True))
-    rounds = int(np.clip(seconds / round_seconds, _FEWEST, _MOST))
+    calls, rounds = plan(runs, rounds=_MOST, seconds=seconds, least=_FEWEST, warm_up=1)
     times = measure(runs, calls=calls, rounds=rounds)
     return tuple(_latency(times[:, i], times[:, 0]) for i in range(1, len(networks)))
 

@@ -68,6 +68,11 @@ def test_half_of_the_weights_stay_however_slow() -> None:
     ]  # fmt: skip
 
 
+def test_never_goes_all_back() -> None:
+    products = chain(0, 0)  # of two tensors: no weights that would stay
+    assert given_back(products, times(products, [1, 1], [90, 90])) == []
+
+
 def test_hardly_any_gain_is_none() -> None:
     structure = chain(10, 1000)
     assert given_back(structure, times(structure, [96, 200], [100, 100])) == []

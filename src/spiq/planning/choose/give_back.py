@@ -45,7 +45,7 @@ class Measured:
 def given_back(structure: Structure, measured: Measured, slack: float = 0.0) -> list[str]:
     """Return the layers that are to go back to float, by name; none where that gains nothing.
 
-    At least half of the weights stay on integers.
+    At least half of the weights stay on integers, and never goes all back.
 
     Args:
         structure: How the network hangs together.
@@ -53,10 +53,12 @@ def given_back(structure: Structure, measured: Measured, slack: float = 0.0) -> 
         slack: How much of the least time may be paid for accuracy.
     """
     network = _network(structure, measured)
-    chosen = _within(network, (1 + slack) * network.seconds(network.cut()))
+    chosen = _within(network, slack)
     faster = network.seconds(chosen) < WORTH * network.seconds(network.now)
     better = network.error(chosen) < BETTER * network.error(network.now)
-    return network.changed(chosen) if faster or better else []
+    names = network.changed(chosen)
+    is_all = len(names) == sum(one.is_layer for one in structure.operators)
+    return names if (faster or better) and not is_all else []
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,13 +95,15 @@ def front(
         seconds, left = network.seconds(chosen), tuple(network.changed(chosen))
         return Point(slack=slack, ms=1e3 * seconds, error=network.error(chosen), in_float=left)
 
-    found = [point(slack, _within(network, (1 + slack) * least)) for slack in slacks]
+    found = [point(slack, _within(network, slack)) for slack in slacks]
     return point(network.seconds(network.now) / least - 1, network.now), found
 
 
-def _within(network: "_Network", seconds: float) -> frozenset[int]:
-    """Return the choice that costs the least error of those that take no longer than that."""
-    best, low, high = network.cut(), 0.0, _DEAREST * seconds
+def _within(network: "_Network", slack: float) -> frozenset[int]:
+    """Return the choice of least error, of those that take little more than the least time."""
+    best = network.cut()
+    seconds = (1 + slack) * network.seconds(best)
+    low, high = 0.0, _DEAREST * seconds
     for _ in range(_HALVINGS):
         price = (low + high) / 2
         chosen = network.cut(price)
