@@ -142,7 +142,7 @@ def test_pareto_trades_time_for_accuracy() -> None:
 
 
 def test_pareto_is_for_eight_bits() -> None:
-    with pytest.raises(ConfigError, match="at 8 bits"):
+    with pytest.raises(ConfigError, match="needs method spiq, 8 bits and a target that runs on"):
         spiq.pareto(network(), Config(weight_bits=4))
 
 

@@ -200,11 +200,11 @@ def pareto(
     0.0
 
     Raises:
-        ConfigError: The options are not those of 8 bits by method ``spiq``.
+        ConfigError: Nothing would go back to float by these options.
     """
     config = config or Config()
     if not config.gives_back:
-        raise ConfigError("what is better in float is worked out for the method spiq at 8 bits")
+        raise ConfigError("pareto needs method spiq, 8 bits and a target that runs on this machine")
     with begun(model, progress or silent, statistics) as run:
         made = _quantized(run, config, {}, relieve=False)
         run.tell("time")
