@@ -42,7 +42,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "emulation": {"errors"},
     "quantized": CHOICES | {"io", "runtime", "inspection", "emulation"},
     "rewrite": CHOICES | {"rewriting", "emit", "runtime", "analysis"},
-    "speed": {"planning.choose", "runtime", "quantized"},
+    "speed": {"errors", "planning.choose", "runtime", "quantized"},
     "pipeline": CHOICES
     | {"io", "rewriting", "runtime", "analysis", "run", "inspection", "quantized"}
     | {"rewrite", "speed"},
