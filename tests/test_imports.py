@@ -37,7 +37,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "emit": PLANS | {"rewriting"},
     "runtime": PLANS | {"io"},
     "analysis": CHOICES | {"io", "runtime"},
-    "run": {"io", "stats", "runtime", "analysis"},
+    "run": BASE | {"graph", "io", "stats", "planning.choose", "runtime", "analysis"},
     "inspection": CHOICES | {"io", "runtime", "analysis"},
     "emulation": {"errors"},
     "quantized": CHOICES | {"io", "runtime", "inspection", "emulation"},

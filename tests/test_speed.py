@@ -113,6 +113,17 @@ def test_the_plan_holds_what_was_given_back(
     assert spiq.apply(proto, result.plan).model == result.model
 
 
+def test_a_network_is_read_and_measured_once(
+    a_is_slow: list[Measured], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers = iter([raced(1.2), raced(1.2, 0.8)])
+    monkeypatch.setattr(speed, "race", lambda *args, **options: next(answers))
+    steps: list[str] = []
+    result = spiq.quantize(network(), Config(timing=True), progress=steps.append)
+    assert result.plan.left_in_float
+    assert [steps.count(step) for step in pipeline.STEPS] == [1, 1, 1, 2, 2, 2, 2, 1]
+
+
 def test_without_timing_nothing_is_timed() -> None:
     result = spiq.quantize(network(), Config(timing=False))
     assert result.report.latency is None

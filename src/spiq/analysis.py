@@ -8,6 +8,7 @@ what nothing states is observed on synthetic pictures, and on real ones if there
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import onnx_ir as ir
@@ -19,6 +20,7 @@ from spiq.io.images import listed
 from spiq.methods import METHODS
 from spiq.passes.equalize import equalize
 from spiq.passes.prepare import Prepared, prepare
+from spiq.planning.errors.importance import importance_of
 from spiq.runtime.images import Shown, shown
 from spiq.runtime.observe import observe, unstated
 from spiq.runtime.sizes import sizes_for
@@ -68,6 +70,11 @@ class Analysis:
     def graph(self) -> ir.Graph:
         """The prepared graph."""
         return self.prepared.model.graph
+
+    @cached_property
+    def importance(self) -> Mapping[ir.Value, Array]:
+        """How much an error of each channel counts at the outputs."""
+        return importance_of(self.graph, self.measured)
 
 
 def analyse(

@@ -18,7 +18,6 @@ from spiq import __version__
 from spiq.analysis import Analysis, Progress, analyse, silent
 from spiq.config import Config
 from spiq.errors import WARNING, ConfigError, VerificationError
-from spiq.graph.fingerprint import fingerprint
 from spiq.inspection.layers import layer_results
 from spiq.io.read import beside
 from spiq.io.write import serialize
@@ -27,7 +26,6 @@ from spiq.planning.choose.decide import choose, make_plan, placed
 from spiq.planning.choose.mixed import bits_per_weight, packed_bytes
 from spiq.planning.choose.structure import structure_of
 from spiq.planning.errors.expected import ExpectedError, expected_errors
-from spiq.planning.errors.importance import importance_of
 from spiq.planning.placement.values import Placement
 from spiq.planning.plan.resolve import resolve
 from spiq.planning.plan.validate import check_fits, check_hash, check_settings
@@ -91,7 +89,7 @@ def quantize(
 
 def _timed(run: Run, config: Config) -> Quantized | None:
     """Quantize what is faster, or little slower and more exact; None where that cannot be told."""
-    gives_back = config.gives_back
+    gives_back = run.again = config.gives_back
     made = _quantized(run, config, {}, relieve=not gives_back)
     run.tell("time")
     again = partial(_quantized, run, config, relieve=False) if gives_back else None
@@ -112,7 +110,7 @@ def _quantized(run: Run, config: Config, kept: Mapping[str, str], *, relieve: bo
 
 
 def _tried(run: Run, config: Config, kept: Mapping[str, str], relieve: bool) -> Made:
-    model_hash, analysis = _learn(run, config)
+    model_hash, analysis = run.learn(config)
     run.compare(analysis)
     decided = decide(run, config, model_hash, analysis, kept, relieve=relieve)
     return carry_out(decided, run)
@@ -140,7 +138,7 @@ def plan(
     """
     config = config or Config()
     with begun(model, progress or silent, statistics) as run:
-        return decide(run, config, *_learn(run, config)).plan
+        return decide(run, config, *run.learn(config)).plan
 
 
 def apply(
@@ -223,15 +221,8 @@ class Decided:
 
     @property
     def model(self) -> ir.Model:
-        """The prepared network, which rewriting changes."""
+        """The prepared network."""
         return self.analysis.prepared.model
-
-
-def _learn(run: Run, config: Config) -> tuple[str, Analysis]:
-    """Read, prepare and measure: return the hash of the network, and what is known of it."""
-    network = run.read()
-    model_hash = fingerprint(network)
-    return model_hash, analyse(network, config, run.tell, statistics=run.statistics)
 
 
 def decide(
@@ -246,8 +237,9 @@ def decide(
     """Place and plan, with the nodes in ``kept`` in float."""
     run.tell("plan")
     graph, measured = analysis.graph, analysis.measured
-    importance = importance_of(graph, measured)
-    chosen = choose(graph, measured, config, kept, importance, relieve=relieve)
+    importance = analysis.importance
+    chosen = choose(graph, measured, config, kept, importance, relieve=relieve, before=run.decided)
+    run.decided.update(chosen.decided)
     made = make_plan(
         graph,
         measured,
@@ -272,8 +264,9 @@ def carry_out(decided: Decided, run: Run) -> Made:
     mean_bits = bits_per_weight(decided.model.graph, plan)
     packed = packed_bytes(decided.model.graph, plan)
 
-    rewrite(decided.analysis, plan, resolved, run.tell)
-    quantized = serialize(decided.model)
+    rewritten = run.to_rewrite(decided.analysis)
+    rewrite(rewritten, decided.analysis, plan, resolved, run.tell)
+    quantized = serialize(rewritten)
 
     run.tell("verify")
     original, size = run.original

@@ -27,24 +27,30 @@ from spiq.runtime.correlations import observe_correlations
 from spiq.targets import TARGETS
 
 
-def rewrite(analysis: Analysis, plan: Plan, resolved: Resolved, tell: Progress = silent) -> None:
+def rewrite(
+    model: ir.Model,
+    analysis: Analysis,
+    plan: Plan,
+    resolved: Resolved,
+    tell: Progress = silent,
+) -> None:
     """Make the prepared network the quantized one, in place.
 
     Args:
+        model: The prepared network, or a copy of it.
         analysis: What is known of the network.
         plan: What is to be done.
         resolved: The same, worked out on the network.
         tell: Told the name of each step as it begins.
     """
-    model, target = analysis.prepared.model, TARGETS[plan.target]
-    stats = analysis.measured.stats
+    target, stats = TARGETS[plan.target], analysis.measured.stats
 
     tell("rewrite")
     coarse = [name for name, layer in resolved.layers.items() if needs_correlation(layer)]
     correlations = observe_correlations(
-        model, coarse, stats, analysis.images, size=analysis.sizes.quick
+        analysis.prepared.model, coarse, stats, analysis.images, size=analysis.sizes.quick
     )
-    inputs = layer_inputs(model.graph, resolved, stats, correlations)
+    inputs = layer_inputs(analysis.graph, resolved, stats, correlations)
 
     if METHODS[plan.method].dynamic:
         unstored = round_unstored(model.graph, resolved, inputs, target.dense_groups)

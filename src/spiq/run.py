@@ -1,4 +1,7 @@
-"""One call: the network that was given, and what is worked out beside the way through.
+"""One call: the network that was given, what is known of it, and what is worked out beside.
+
+A network may be quantized more than once in a call, with other layers in float each time: what is
+known of it, and decided of tensors that this does not touch, holds for all of them.
 
 The float network's outputs, which the quantized one is compared with at the end, depend on nothing
 but its inputs' ranges. The runtime computes them in a thread, while planning keeps one core busy;
@@ -7,7 +10,7 @@ for large images at the end, since then memory counts for more than time.
 
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -17,9 +20,12 @@ from typing import TYPE_CHECKING
 
 import onnx_ir as ir
 
-from spiq.analysis import Analysis, Progress
+from spiq.analysis import Analysis, Progress, analyse
+from spiq.config import Config
+from spiq.graph.fingerprint import fingerprint
 from spiq.io.read import read
 from spiq.io.write import serialize
+from spiq.planning.choose.decide import DecidedGroup
 from spiq.runtime.reference import Reference, is_large, reference
 from spiq.stats.sidecar import Statistics
 
@@ -37,6 +43,8 @@ class Run:
         beside: A thread of its own.
         statistics: Statistics that are kept beside the network, if there are any.
         start: When the call began.
+        decided: What was decided of groups of tensors, by all that it depends on.
+        again: Whether the network may be quantized once more: its weights stay in memory then.
     """
 
     source: "Source"
@@ -44,12 +52,32 @@ class Run:
     beside: Executor
     statistics: Statistics | None = None
     start: float = field(default_factory=time.perf_counter)
+    decided: dict[Hashable, DecidedGroup] = field(default_factory=dict)
+    again: bool = False
+    _learned: tuple[str, Analysis] | None = None
     _reference: Callable[[], Reference] | None = None
 
     def read(self) -> ir.Model:
         """Read the network."""
         self.tell("read")
         return read(self.source)
+
+    def learn(self, config: Config) -> tuple[str, Analysis]:
+        """Read, prepare and measure: return the network's hash, and what is known of it."""
+        if self._learned is None:
+            network = self.read()
+            model_hash = fingerprint(network)
+            known = analyse(network, config, self.tell, statistics=self.statistics)
+            self._learned = model_hash, known
+        return self._learned
+
+    def to_rewrite(self, known: Analysis) -> ir.Model:
+        """Return the prepared network to be changed: a copy where it may be needed once more."""
+        if self.again:
+            return known.prepared.model.clone(deep_copy=True)
+        self._learned = None
+        self.decided.clear()
+        return known.prepared.model
 
     @cached_property
     def original(self) -> tuple[bytes | str, int]:

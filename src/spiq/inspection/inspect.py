@@ -10,7 +10,6 @@ from spiq.inspection.layers import LayerResult, layer_results
 from spiq.io.read import read
 from spiq.planning.choose.decide import Choices, choose, has_layers, make_plan
 from spiq.planning.errors.expected import ExpectedError, expected_errors
-from spiq.planning.errors.importance import importance_of
 from spiq.planning.errors.network_errors import Importance
 
 if TYPE_CHECKING:
@@ -68,7 +67,7 @@ def inspect(model: "Source", config: Config | None = None) -> InspectResult:
     """
     config = config or Config()
     known = analyse(read(model), config)
-    importance = importance_of(known.graph, known.measured)
+    importance = known.importance
     chosen = choose(known.graph, known.measured, config, importance=importance)
     reasons = {str(node.name): reason for node, reason in chosen.placement.reasons.items()}
     errors = _expected(known, config, chosen, importance)

@@ -31,7 +31,7 @@ from spiq.stats.channel import Array
 from spiq.stats.propagate import Measured
 from spiq.targets import TARGETS, Target
 
-_Decided = tuple[Mapping[str, TensorPlan], Cost]
+DecidedGroup = tuple[Mapping[str, TensorPlan], Cost]
 """What the plan says of the tensors of a group, by name, and the error expected of them."""
 
 
@@ -49,7 +49,7 @@ class Choices:
 
     placement: Placement
     bits: Bits
-    decided: Mapping[Hashable, _Decided]
+    decided: Mapping[Hashable, DecidedGroup]
     spared: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -71,6 +71,7 @@ def choose(
     importance: Importance | None = None,
     *,
     relieve: bool = True,
+    before: Mapping[Hashable, DecidedGroup] = MappingProxyType({}),
 ) -> Choices:
     """Decide what runs on integers, and how each tensor is stored.
 
@@ -84,6 +85,7 @@ def choose(
         kept: Names of nodes that have to stay in float besides, and why.
         importance: That of the network's tensors, where it is worked out already.
         relieve: Whether layers may be left in float for accuracy.
+        before: What was decided of groups of this very network by the same options.
 
     Raises:
         ConfigError: An option that excludes matches nothing, or no bits are few enough for
@@ -93,12 +95,13 @@ def choose(
     if importance is None:
         importance = importance_of(graph, measured)
 
-    found = _chosen(graph, measured, config, exclude, importance)
+    found = _chosen(graph, measured, config, exclude, importance, before)
     if not config.relieves or not has_layers(found.placement):
         return found
     spared = relieved(graph, found.placement, found.costs)
     if spared and relieve:
-        found = _chosen(graph, measured, config, exclude | spared, importance, found.decided)
+        before = {**before, **found.decided}
+        found = _chosen(graph, measured, config, exclude | spared, importance, before)
     return replace(found, spared=spared)
 
 
@@ -108,7 +111,7 @@ def _chosen(
     config: Config,
     exclude: Mapping[str, str],
     importance: Importance,
-    before: Mapping[Hashable, _Decided] = MappingProxyType({}),
+    before: Mapping[Hashable, DecidedGroup] = MappingProxyType({}),
 ) -> Choices:
     """Decide everything with the layers in ``exclude`` in float.
 
@@ -119,7 +122,7 @@ def _chosen(
     bits = choose_bits(graph, placement, uniform(graph, placement, config))
     errors = network_errors(graph, measured, placement, method.widths, importance)
 
-    decided: dict[Hashable, _Decided] = {}
+    decided: dict[Hashable, DecidedGroup] = {}
     for values in groups(placement):
         same = facts(values, placement, bits)
         if same in before:
