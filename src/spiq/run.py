@@ -22,7 +22,7 @@ import onnx_ir as ir
 
 from spiq.analysis import Analysis, Progress, analyse
 from spiq.config import Config
-from spiq.graph.fingerprint import fingerprint
+from spiq.graph.fingerprint import contents, digest
 from spiq.io.read import read
 from spiq.io.write import serialize
 from spiq.planning.choose.decide import DecidedGroup
@@ -66,9 +66,9 @@ class Run:
         """Read, prepare and measure: return the network's hash, and what is known of it."""
         if self._learned is None:
             network = self.read()
-            model_hash = fingerprint(network)
+            model_hash = self.beside.submit(digest, list(contents(network)))
             known = analyse(network, config, self.tell, statistics=self.statistics)
-            self._learned = model_hash, known
+            self._learned = model_hash.result(), known
         return self._learned
 
     def to_rewrite(self, known: Analysis) -> ir.Model:

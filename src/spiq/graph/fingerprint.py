@@ -1,6 +1,7 @@
 """A hash of what a model computes: nodes, attributes and weights, not file layout."""
 
 import hashlib
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 import numpy.typing as npt
@@ -9,25 +10,36 @@ import onnx_ir as ir
 
 def fingerprint(model: ir.Model) -> str:
     """Return a hash that is equal for equal networks, whatever file they came from."""
-    digest = hashlib.sha256()
+    return digest(contents(model))
+
+
+def digest(parts: Iterable[bytes | memoryview]) -> str:
+    """Return the hash of what :func:`contents` tells."""
+    made = hashlib.sha256()
+    for part in parts:
+        made.update(part)
+    return made.hexdigest()
+
+
+def contents(model: ir.Model) -> Iterator[bytes | memoryview]:
+    """Yield all that a model computes: its weights are not copied."""
     for node in model.graph.all_nodes():
         names = [[value.name if value is not None else "" for value in values]
                  for values in (node.inputs, node.outputs)]  # fmt: skip
-        digest.update(repr((node.op_type, node.domain, names)).encode())
+        yield repr((node.op_type, node.domain, names)).encode()
         for name, attribute in sorted(node.attributes.items()):
             if attribute.type in (ir.AttributeType.GRAPH, ir.AttributeType.GRAPHS):
                 continue  # its nodes and weights come in their turn
             if attribute.type == ir.AttributeType.TENSOR:
-                digest.update(name.encode())
-                digest.update(_content(attribute.value.numpy()))
+                yield name.encode()
+                yield _content(attribute.value.numpy())
             else:
-                digest.update(f"{name}{attribute.value}".encode())
+                yield f"{name}{attribute.value}".encode()
     for graph in model.graphs():
         for name, value in sorted(graph.initializers.items()):
             if value.const_value is not None:
-                digest.update(f"{name}{value.const_value.shape}{value.const_value.dtype}".encode())
-                digest.update(_content(value.const_value.numpy()))
-    return digest.hexdigest()
+                yield f"{name}{value.const_value.shape}{value.const_value.dtype}".encode()
+                yield _content(value.const_value.numpy())
 
 
 def _content(array: npt.NDArray[np.generic]) -> bytes | memoryview:

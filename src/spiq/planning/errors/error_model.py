@@ -98,20 +98,39 @@ def _lines(freedom: float, *, doubtful: bool) -> tuple[Array, Array]:
 
 def _places(reach: Array, points: Array) -> tuple[npt.NDArray[np.intp], Array]:
     """Return the number of the point below each r, and how far r is on the way to the next one."""
-    after = np.clip(reach, -_NEAR, _NEAR)
+    after = np.minimum(reach, _NEAR)
+    np.maximum(after, -_NEAR, out=after)
     after += _NEAR
     after *= _FINE
-    below = after.astype(np.intp)
-    after -= below
+    whole = np.floor(after)
+    after -= whole
+    below = whole.astype(np.intp)
 
     # beyond the even part, points are even in the logarithm
     far = np.flatnonzero(reach > _NEAR)
-    r = np.minimum(reach.take(far), points[-2])
-    place = np.log(r / _FAR[0]) * ((_COARSE - 1) / np.log(_FAR[1] / _FAR[0]))
-    number = 2 * _NEAR * _FINE + np.clip(place + 1, 0, _COARSE - 2).astype(np.intp)
-    below.put(far, number)
-    after.put(far, number + (r - points[number]) / np.diff(points)[number] - number)
+    if far.size:
+        numbers, parts = _far_places(np.minimum(reach.take(far), points[-2]), points)
+        below.put(far, numbers)
+        after.put(far, parts)
     return below, after
+
+
+_PER_LOG = (_COARSE - 1) / np.log(_FAR[1] / _FAR[0])
+
+
+def _far_places(r: Array, points: Array) -> tuple[npt.NDArray[np.intp], Array]:
+    place = np.log(r / _FAR[0])
+    place *= _PER_LOG
+    place += 1
+    np.minimum(np.maximum(place, 0, out=place), _COARSE - 2, out=place)
+    number = place.astype(np.intp)
+    number += 2 * _NEAR * _FINE
+    start = points.take(number)
+    r -= start
+    r /= points.take(number + 1) - start
+    r += number  # rounded as all places are, which are counted from 0
+    r -= number
+    return number, r
 
 
 def power_beyond(reach: Array, freedom: float = FREEDOM, doubt: Array | None = None) -> Array:
