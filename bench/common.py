@@ -12,6 +12,7 @@ import json
 import os
 import platform
 import subprocess
+import tempfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -127,7 +128,8 @@ def stamp() -> dict[str, str]:
     """When and with what a result was measured."""
     versions = {name: _version(name) for name in ("spiq", "onnxruntime", "nncf")}
     cpu = f"{os.cpu_count()} cores of an {_cpu()}"
-    return versions | {"commit": _commit(), "date": date.today().isoformat(), "cpu": cpu}
+    made_with = {"commit": _commit(), "sources": _sources()}
+    return versions | made_with | {"date": date.today().isoformat(), "cpu": cpu}
 
 
 def _version(name: str) -> str:
@@ -146,6 +148,20 @@ def _commit() -> str:
         for command in commands
     )
     return commit + ("-dirty" if changes else "")
+
+
+def _sources() -> str:
+    """What git calls the content of src/spiq as it lies there, committed, rebased or neither.
+
+    It is that of a commit where `git rev-parse COMMIT:src/spiq` says the same.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        environment = os.environ | {"GIT_INDEX_FILE": f"{folder}/index"}
+        for command in (("add", "src/spiq"), ("write-tree", "--prefix=src/spiq")):
+            ended = subprocess.run(
+                ["git", *command], cwd=ROOT, env=environment, capture_output=True, text=True
+            )
+    return ended.stdout.strip()[:10]
 
 
 def _cpu() -> str:

@@ -18,8 +18,9 @@ Needs the extra `coverage` (PyTorch, torchvision, timm).
 Usage: python bench/coverage.py [NETWORK...] [--again] [--ways torch default readme static]
        python bench/coverage.py --latency [NETWORK...]
 
-Results go to bench/results/coverage.json after each network; those that are there already are
-left out without --again. The second form times what the first made (in --models), interleaved.
+Results go to bench/results/coverage.json after each network; ways that are there already are
+left out without --again. Each has the git tree of src/spiq that it was measured with. The second
+form times what the first made (in --models), interleaved.
 """
 
 from __future__ import annotations
@@ -51,6 +52,7 @@ WAYS = ("torch", "default", "readme", "static")
 FOLDING = ("default", "readme")
 """Ways that differ only where there is a BatchNorm to fold."""
 
+NOTHING_TO_FOLD = {"error": "there is no BatchNorm", "no_file": True}
 NOT_KEPT = ("readme", "spiq_readme", "spiq_default")
 PATIENCE = 420.0
 """Seconds that a network may take."""
@@ -102,6 +104,7 @@ def child(network: Network, folder: Path, ways: Sequence[str]) -> None:
         "static": _static,
     }
     if not coverage_networks.has_batchnorm(built.module):
+        entry["ways"] = {way: NOTHING_TO_FOLD for way in ways if way in FOLDING}
         ways = [way for way in ways if way not in FOLDING]
     for way in (x for x in steps if x in ways):
         if way != "torch" and "export" not in entry:
@@ -304,7 +307,20 @@ def measure(network: Network, models: Path, ways: Iterable[str]) -> Row:
     at = entry.pop("at")
     if at != "end":
         entry["ways"][at] = {"error": reason, "traceback": True}
-    return entry | {"stamp": common.stamp()}
+    stamp = common.stamp()
+    for row in entry["ways"].values():
+        row["sources"] = stamp["sources"]
+    return entry | {"stamp": stamp}
+
+
+def joined(old: Row, new: Row) -> Row:
+    """Rows of earlier runs beside those of this one; all else is told by the run of spiq.torch."""
+    newer: Row = {}
+    if "torch" in new["ways"] or not old:
+        newer, old = new, {key: value for key, value in old.items() if key != "latency"}
+    if "export" in new:
+        newer = newer | {"export": new["export"]}
+    return old | newer | {"ways": old.get("ways", {}) | new["ways"]}
 
 
 def line(key: str, entry: Row) -> str:
@@ -342,22 +358,44 @@ def main() -> None:
     if options.child is not None:
         child(known[options.networks[0]], options.child, options.ways)
         return
-    wanted = options.networks
-    chosen = [x for x in known.values() if not wanted or any(part in x.key for part in wanted)]
-    for network in chosen:
+    for network in chosen(known, options.networks):
         there = common.load(NAME).get(network.key, {})
         if options.latency:
-            if not there or ("latency" in there and not options.again):
-                continue
-            entry = there | {"latency": time_latency(network, options.models)}
-            print(network.key, entry["latency"], flush=True)
-        elif there and not options.again:
-            continue
+            entry = timed(network, there, options)
         else:
-            ways = options.ways if network.full else ["torch"]
-            entry = measure(network, options.models, ways)
-            print(line(network.key, entry), flush=True)
-        common.record(NAME, network.key, entry)
+            entry = completed(network, there, options)
+        if entry is not there:
+            common.record(NAME, network.key, entry)
+
+
+def chosen(known: dict[str, Network], wanted: Sequence[str]) -> list[Network]:
+    """The networks whose names these are, or are parts of; all where none is given."""
+    exact = [known[name] for name in wanted if name in known]
+    parts = [name for name in wanted if name not in known]
+    if not wanted:
+        return list(known.values())
+    return exact + [x for x in known.values() if any(part in x.key for part in parts)]
+
+
+def timed(network: Network, there: Row, options: argparse.Namespace) -> Row:
+    """The entry with its latencies."""
+    if not there or ("latency" in there and not options.again):
+        return there
+    found = time_latency(network, options.models)
+    print(network.key, found, flush=True)
+    return there | {"latency": found}
+
+
+def completed(network: Network, there: Row, options: argparse.Namespace) -> Row:
+    """The entry with the ways that it lacks, or all that are asked for."""
+    known = () if options.again else there.get("ways", {})
+    ways = [way for way in options.ways if network.full or way == "torch"]
+    ways = [way for way in ways if way not in known]
+    if not ways:
+        return there
+    entry = measure(network, options.models, ways)
+    print(line(network.key, entry), flush=True)
+    return joined(there, entry)
 
 
 if __name__ == "__main__":

@@ -32,8 +32,9 @@ def page(found: Entries) -> str:
 
 
 def _head(found: Entries) -> list[str]:
-    commits = Counter(entry["stamp"]["commit"].removesuffix("-dirty") for entry in found.values())
-    made = ", ".join(f"{commit} ({count})" for commit, count in commits.most_common())
+    rows = [row for entry in found.values() for row in entry["ways"].values()]
+    trees = Counter(row["sources"] for row in rows if not row.get("no_file"))
+    made = ", ".join(f"{tree} ({count})" for tree, count in trees.most_common())
     cpu = next(iter(found.values()))["stamp"]["cpu"]
     return [
         "# Coverage",
@@ -44,7 +45,8 @@ def _head(found: Entries) -> list[str]:
         "without its mean over the pictures: it tells ways of quantizing apart, and not how good "
         "a trained network would be: random networks multiply errors. `quantize_static` is "
         "calibrated on 32 such pictures; spiq sees none, and is told the range of the input.",
-        f"On {cpu}, one thread; networks by commit of the sources: {made}.",
+        f"On {cpu}, one thread; measurements by git's name for the content of `src/spiq` that they "
+        f"were made with (`git rev-parse COMMIT:src/spiq`): {made}.",
         _goals(found),
     ]
 
