@@ -23,6 +23,7 @@ from dataclasses import replace
 
 import torch
 
+from spiq.emulation.kernels import fused_kernel, scalar_grid
 from spiq.emulation.operators.layers import LAYERS
 from spiq.emulation.step import Given, Step
 
@@ -36,7 +37,7 @@ _AXES = {"Conv": 1, "Gemm": -1, "MatMul": -1}
 def fuse(
     steps: Sequence[Step], constants: Mapping[str, torch.Tensor], outputs: Iterable[str]
 ) -> tuple[Step, ...]:
-    """Put one step in the place of each layer on integers, and drop what nothing reads then."""
+    """Put one step in the place of each kernel on integers, and drop what nothing reads then."""
     writers = {name: step for step in steps for name in step.outputs}
     kept, made = set(outputs), []
     read = Counter(name for step in steps for name in step.inputs)
@@ -44,7 +45,8 @@ def fuse(
         alone = step.operator == "QuantizeLinear" and (
             read[step.inputs[0]] == 1 and step.inputs[0] not in kept
         )
-        made.append((_fused(step, writers, constants) if alone else None) or step)
+        inner = writers.get(step.inputs[0] or "") if alone else None
+        made.append((_fused(step, inner, writers, constants) if inner else None) or step)
     return _needed(made, kept)
 
 
@@ -65,17 +67,18 @@ def integer_layer(step: Step, given: Given) -> torch.Tensor:
 
 
 def _fused(
-    last: Step, writers: Mapping[str, Step], constants: Mapping[str, torch.Tensor]
+    last: Step, layer: Step, writers: Mapping[str, Step], constants: Mapping[str, torch.Tensor]
 ) -> Step | None:
-    """Return the step that a QuantizeLinear and the layer in front of it are together."""
-    layer = writers.get(last.inputs[0] or "")
-    if layer is None or not _is_plain(layer):
+    """Return the step that a QuantizeLinear and the operator in front of it are together."""
+    if layer.operator not in _AXES:
+        return fused_kernel(last, layer, writers, constants)
+    if not _is_plain(layer):
         return None
     x, weight, *bias = (writers.get(name or "") for name in layer.inputs if name)
     if any(s is None or s.operator != "DequantizeLinear" for s in (x, weight, *bias)):
         return None
     assert x is not None and weight is not None
-    grids = [_grid(step, constants) for step in (x, last)]
+    grids = [scalar_grid(step, constants) for step in (x, last)]
     rows = [_rows(step, constants, layer) for step in (weight, *bias) if step is not None]
     if None in grids or None in rows:
         return None
@@ -93,18 +96,8 @@ def _fused(
 
 def _is_plain(layer: Step) -> bool:
     """Return whether a step is a layer that has no factors of its own."""
-    if layer.operator not in _AXES:
-        return False
     factors = layer.get("alpha", 1.0) == layer.get("beta", 1.0) == 1
     return factors and not layer.get("transA", 0)
-
-
-def _grid(step: Step, constants: Mapping[str, torch.Tensor]) -> tuple[str, str] | None:
-    """Return scale and zero point if both are given, constant and single numbers."""
-    names = [name for name in step.inputs[1:3] if name in constants]
-    if len(names) < 2 or any(constants[str(name)].numel() != 1 for name in names):
-        return None
-    return str(names[0]), str(names[1])
 
 
 def _rows(step: Step, constants: Mapping[str, torch.Tensor], layer: Step) -> str | None:

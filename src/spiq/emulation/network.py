@@ -1,9 +1,9 @@
 """A quantized network as an ``nn.Module``: its graph, computed node by node in PyTorch.
 
 The graph that ships is the program, QuantizeLinear and DequantizeLinear included, so the module
-computes what the graph means, on any device; layers on integers as kernels compute them. Runtimes
-round in other places now and then (in pools, or where they look sigmoids up): what they store is
-within two steps.
+computes what the graph means, on any device; layers, sums, products and pools on integers as
+kernels compute them. Runtimes round in other places now and then (where they look sigmoids up):
+what they store is within two steps.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -15,12 +15,13 @@ import torch
 from torch import nn
 
 from spiq.emulation.fused import FUSED, fuse, integer_layer
+from spiq.emulation.kernels import KERNELS
 from spiq.emulation.operators import OPERATORS
 from spiq.emulation.operators.integers import straight_through
 from spiq.emulation.step import Step, step_of, tensor_of
 from spiq.errors import ConfigError, UnsupportedError
 
-_COMPUTED = {**OPERATORS, FUSED: integer_layer}
+_COMPUTED = {**OPERATORS, **KERNELS, FUSED: integer_layer}
 _AUTOCAST = ("cpu", "cuda")
 _INNER = (ir.AttributeType.GRAPH, ir.AttributeType.GRAPHS)
 _LISTED = 5

@@ -14,7 +14,6 @@ from spiq.emulation.step import Compute, Given, Step, optional
 
 _CONVS = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
 _TRANSPOSED = {1: F.conv_transpose1d, 2: F.conv_transpose2d, 3: F.conv_transpose3d}
-_MEANS = {1: F.avg_pool1d, 2: F.avg_pool2d, 3: F.avg_pool3d}
 _MAXIMA = {1: F.max_pool1d, 2: F.max_pool2d, 3: F.max_pool3d}
 
 
@@ -132,16 +131,24 @@ def average_pool(step: Step, given: Given) -> torch.Tensor:
     kernel, strides, dilations, pads = _windows(step, x)
     if any(dilation != 1 for dilation in dilations):
         raise step.refuse("it has dilations")
-    mean = _MEANS[len(kernel)]
-    found = mean(padded(x, pads), kernel, strides)
+    total = _sums(padded(x, pads), kernel, strides)
     if not any(pads):
-        return found
+        return total / math.prod(kernel)
     inside = torch.ones_like(x[:1, :1])
     stated = _pads(step, x, kernel)
     if step.get("count_include_pad", 0):
         inside = padded(inside, stated, 1.0)
         pads = [all_ - own for all_, own in zip(pads, stated, strict=True)]
-    return found / mean(padded(inside, pads), kernel, strides)
+    return total / _sums(padded(inside, pads), kernel, strides)
+
+
+def _sums(x: torch.Tensor, kernel: list[int], strides: list[int]) -> torch.Tensor:
+    """Return the sum of each window: PyTorch divides means where kernels divide sums."""
+    if len(kernel) == 3:
+        return F.avg_pool3d(x, kernel, strides, divisor_override=1)
+    if len(kernel) == 2:
+        return F.avg_pool2d(x, kernel, strides, divisor_override=1)
+    return F.avg_pool2d(x[:, :, None], [1, *kernel], [1, *strides], divisor_override=1)[:, :, 0]
 
 
 def global_pool(kind: Any) -> Compute:
@@ -150,9 +157,11 @@ def global_pool(kind: Any) -> Compute:
 
 
 def batch_norm(step: Step, given: Given) -> torch.Tensor:
-    """BatchNormalization in inference mode."""
+    """BatchNormalization in inference mode, each step rounded as ONNX Runtime rounds it."""
     x, gamma, beta, mean, var = given[:5]
-    return F.batch_norm(x, mean, var, gamma, beta, eps=step.get("epsilon", 1e-5))
+    factor = gamma * (1 / torch.sqrt(var + step.get("epsilon", 1e-5)))
+    shape = [1, -1, *[1] * (x.ndim - 2)]
+    return x * factor.reshape(shape) + (beta - mean * factor).reshape(shape)
 
 
 def instance_norm(step: Step, given: Given) -> torch.Tensor:
