@@ -2,34 +2,45 @@
 
 from collections import deque
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import pytest
 
 from spiq import pipeline
-from spiq.sweep.messages import Job, Message
-from spiq.sweep.processes import Ended
-from spiq.sweep.worker import work
+from spiq.engine.job import Ended, Job
 
 
 class Killed(BaseException):
     """What stands for the death of a process."""
 
 
-def attend(waiting: deque[Job], *, jobs: int) -> Iterator[tuple[Job, Message | Ended]]:
-    """Do what :func:`spiq.sweep.processes.attend` does, one job after the other, in here."""
-    while waiting:
-        job, messages, problem = waiting.popleft(), [], ""
-        try:
-            work(job, messages.append)
-        except (Exception, Killed) as error:
-            problem = str(error)
-        yield from ((job, message) for message in messages)
-        yield job, Ended(problem)
+class InHere:
+    """An engine like others, which does one job after the other, in this process."""
+
+    jobs = threads = 1
+
+    def attend(self, waiting: deque[Job]) -> Iterator[tuple[Job, object]]:
+        while waiting:
+            job, messages, ended = waiting.popleft(), [], Ended()
+            try:
+                job.do(job.given, messages.append)
+            except Killed as error:
+                ended = Ended(str(error), "died")
+            except Exception as error:
+                ended = Ended(str(error), "raised")
+            yield from ((job, message) for message in messages)
+            yield job, ended
+
+
+@contextmanager
+def opened(*_: object, **__: object) -> Iterator[InHere]:
+    """Stand for :func:`spiq.engine.choose.opened`."""
+    yield InHere()
 
 
 def use(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have grids run in here."""
-    monkeypatch.setattr("spiq.sweep.run.attend", attend)
+    monkeypatch.setattr("spiq.sweep.run.opened", opened)
 
 
 def spoil(monkeypatch: pytest.MonkeyPatch, method: str, what: Callable[[], object]) -> None:

@@ -50,8 +50,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "torch": CHOICES | {"io", "analysis", "quantized", "pipeline"},
     "report": CHOICES
     | {"io", "runtime", "analysis", "inspection", "quantized", "speed", "pipeline"},
-    "evaluation": BASE | {"io", "passes", "stats", "runtime"},
-    "sweep": BASE | {"io", "runtime", "pipeline", "evaluation"},
+    "engine": {"errors", "config"},
+    "evaluation": BASE | {"io", "passes", "stats", "runtime", "engine"},
+    "sweep": BASE | {"io", "runtime", "pipeline", "engine", "evaluation"},
     "gate": BASE | {"evaluation"},
     "hub": BASE | {"quantized"},
     "demo": BASE | {"pipeline", "evaluation"},

@@ -6,6 +6,7 @@ import pytest
 
 import spiq
 from spiq.demo import card_path, model_path
+from spiq.engine.code import code_hash
 from spiq.errors import CardError, ConfigError, ModelError
 from spiq.methods import METHODS
 from spiq.sweep import cells
@@ -80,10 +81,10 @@ def test_key_is_that_of_the_content(home: Path, monkeypatch: pytest.MonkeyPatch)
     (home / "model.onnx").write_bytes(model_path().read_bytes() + b"\x3a\x00")
     keys += [key(home)]
     monkeypatch.setattr(spiq, "__version__", "99")
-    cells._code.cache_clear()
+    code_hash.cache_clear()
     keys += [key(home)]
     monkeypatch.undo()
-    cells._code.cache_clear()
+    code_hash.cache_clear()
     assert len(set(keys)) == len(keys)
 
 

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from spiq.cli import options, output
+from spiq.cli import engines, options, output, texts
 
 
 def sweep(
@@ -30,14 +30,17 @@ def sweep(
     ] = "W8A8",
     limit: Annotated[int | None, typer.Option(metavar="N", help="Only the first N images.")] = None,
     out: Annotated[
-        Path,
-        typer.Option(metavar="DIR", help="Keeps results; what is there is not measured again."),
-    ] = Path("spiq-sweep"),
+        str,
+        typer.Option(
+            metavar="DIR",
+            help="Keeps results; what is there is not measured again. Or s3://... and the like.",
+        ),
+    ] = "spiq-sweep",
     force: Annotated[bool, typer.Option("--force", help="Measure all cells again.")] = False,
-    jobs: Annotated[
-        int | None,
-        typer.Option(metavar="N", help="Processes at a time. Default: one per CPU."),
-    ] = None,
+    on: engines.On = "local",
+    jobs: engines.Jobs = None,
+    threads: engines.Threads = None,
+    memory: engines.Memory = None,
     latency: Annotated[bool, typer.Option(help="Measure latency, too.")] = True,
     csv: Annotated[
         Path | None,
@@ -64,7 +67,10 @@ def sweep(
                 names,
                 widths,
                 folder=out,
+                on=on,
                 jobs=jobs,
+                threads=threads,
+                memory=texts.size("--memory", memory),
                 latency=latency,
                 force=force,
                 progress=tell,

@@ -5,20 +5,16 @@ card, the number of images, method and bits, the runtime's version, and the code
 quantizes and evaluates. A result under another key is stale.
 """
 
-import hashlib
-import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 
 import onnx
-import onnxruntime as ort
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
-import spiq
 from spiq.config import Config, at_least_one
+from spiq.engine.code import code_hash, file_hash, text_hash
 from spiq.errors import ConfigError, ModelError
 from spiq.evaluation import Card, read
 from spiq.evaluation.data.preprocess import input_range
@@ -28,7 +24,7 @@ MODEL = "model.onnx"
 """The network of a card that is given without one: the file of this name beside it."""
 
 _BITS = re.compile(r"W(\d+)A(\d+)", re.IGNORECASE)
-_IRRELEVANT = {"cli", "demo", "sweep", "inspection"}
+_IRRELEVANT = frozenset({"cli", "demo", "engine", "sweep", "inspection"})
 """Packages that change no figure. What is kept of an evaluation is covered by _FORM."""
 
 _FORM = 2
@@ -71,7 +67,7 @@ class Cell:
     @property
     def key(self) -> str:
         """Hash of all that the result depends on."""
-        return _hash(self.subject.digest, self.method, str(self.bits))
+        return text_hash(self.subject.digest, self.method, str(self.bits))
 
     def config(self, card: Card) -> Config:
         """The options of the quantization, which is told what pixels become in the input.
@@ -189,8 +185,8 @@ def _subject(where: Path, model: Path, limit: int | None) -> Subject:
             f"{where}: there is no network {str(model)!r}: give the card as {where}=MODEL.onnx"
         )
     paths = (model.resolve(), where.resolve())
-    code, data = _code(), str(card.dataset.dir.resolve())
-    digest = _hash(_network(model), _file(where), data, str(limit), code, ort.__version__)
+    code, data = code_hash(without=_IRRELEVANT), str(card.dataset.dir.resolve())
+    digest = text_hash(_network(model), file_hash(where), data, str(limit), str(_FORM), code)
     return Subject(
         name=card.name, task=card.task, model=paths[0], card=paths[1], limit=limit, digest=digest
     )
@@ -201,26 +197,7 @@ def _network(path: Path) -> str:
     try:
         weights = onnx.load(path, load_external_data=False).graph.initializer
     except (DecodeError, OSError):
-        return _file(path)
+        return file_hash(path)
     places = {x.value for w in weights for x in w.external_data if x.key == "location"}
     files = (path.parent / place for place in sorted(places))
-    return _hash(_file(path), *map(_file, filter(Path.is_file, files)))
-
-
-@cache
-def _code() -> str:
-    """Hash the code that quantizes and evaluates."""
-    root = Path(spiq.__file__).parent
-    files = {file.relative_to(root): file for file in root.rglob("*.py")}
-    relevant = {name: file for name, file in files.items() if name.parts[0] not in _IRRELEVANT}
-    digests = {name.as_posix(): _file(file) for name, file in relevant.items()}
-    return _hash(str(_FORM), spiq.__version__, json.dumps(digests, sort_keys=True))
-
-
-def _file(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-def _hash(*parts: str) -> str:
-    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+    return text_hash(file_hash(path), *map(file_hash, filter(Path.is_file, files)))

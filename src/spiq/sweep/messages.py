@@ -1,24 +1,22 @@
-"""What a process of a sweep is asked to do, and what it tells."""
+"""What is asked of a job of a sweep, and what it tells."""
 
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from spiq.sweep.cells import Cell, Subject
 from spiq.sweep.measures import SweepCell, SweepLatency
 
 
 @dataclass(frozen=True, kw_only=True)
-class Job:
-    """What one process does."""
+class Share:
+    """What one job does: some cells of one network."""
 
     cells: tuple[Cell, ...]
-    """Of one network."""
-    folder: Path
     threads: int = 1
     keep_models: bool = False
-    """Leave the quantized networks in the folder, for their latency."""
-    timing: bool = False
-    """Measure the latency of cells that are done, and nothing else."""
+    """Hand over the quantized networks, for their latency."""
+    models: Mapping[Cell, bytes] = field(default_factory=dict)
+    """Quantized networks that were kept."""
 
     @property
     def subject(self) -> Subject:
@@ -28,7 +26,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Step:
-    """What a process does now, and how far it is; 0 of 0: nobody knows."""
+    """What a job does now, and how far it is; 0 of 0: nobody knows."""
 
     text: str
     done: int = 0
@@ -41,6 +39,8 @@ class Done:
 
     cell: Cell
     result: SweepCell
+    model: bytes | None = None
+    """The quantized network, where it is to be kept."""
 
 
 @dataclass(frozen=True)

@@ -1,11 +1,12 @@
 """Measure what is missing in a sweep, and put together what is known.
 
-    known cells     from the folder of results
-    missing cells   in shares of a few cells of one network, several processes at a time
-    latency         of done cells where it is missing, afterwards, one process at a time
+    known cells     from the place of results
+    missing cells   in shares of a few cells of one network, several jobs at a time
+    latency         of done cells where it is missing, afterwards, on this machine, one at a time
 
 Float is evaluated once per share: with the cells of a network divided between as few shares as keep
-all processes busy.
+all processes busy. What each job finds comes here and is written here, cell by cell, so that
+nothing is there twice, and what is lost with a job or a machine is only what was not found yet.
 """
 
 import math
@@ -14,25 +15,35 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import onnxruntime as ort
 
 import spiq
 from spiq.config import at_least_one
-from spiq.sweep import store
+from spiq.engine.choose import LOCAL, opened
+from spiq.engine.job import Ended, Engine, Job
 from spiq.sweep.cells import Bits, Cell, Subject, cells
 from spiq.sweep.measures import SweepCell, without_score
-from spiq.sweep.messages import Done, Job, Step, Timed
-from spiq.sweep.processes import Ended, attend
+from spiq.sweep.messages import Done, Share, Step, Timed
+from spiq.sweep.places import place
+from spiq.sweep.store import Store
 from spiq.sweep.summary import SweepResult, marked, network
+from spiq.sweep.worker import measure, time_all
 
 SHARE = 8
 """Cells of a share, at most: networks in memory at a time, and what an interruption may lose."""
 
 _SPREAD = 2
 """Shares per process, at least, where there are cells enough: they take unequally long."""
+
+_DEATHS = 2
+"""Processes that a cell may end, the last of them alone, until it has failed: one may have been
+ended by something else."""
+
+_LOSSES = 5
+"""Machines that may go from under a cell until it has failed."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +67,10 @@ def run(
     bits: Sequence[Bits],
     *,
     folder: str | os.PathLike[str],
+    on: str = LOCAL,
     jobs: int | None = None,
+    threads: int | None = None,
+    memory: int | None = None,
     latency: bool = True,
     force: bool = False,
     progress: Progress | None = None,
@@ -67,29 +81,32 @@ def run(
         networks: As :func:`spiq.sweep.cells.subjects` returns them.
         methods: Names of methods.
         bits: Bit widths.
-        folder: Where results are kept. A cell that is there, and not stale, is not run again.
-        jobs: Processes at a time; None: as many as there are CPUs.
+        folder: Where results are kept, a folder or the address of one that fsspec reaches. A cell
+            that is there, and not stale, is not run again.
+        on: ``local``, ``auto`` or ``ray://HOST:PORT``, see :func:`spiq.engine.choose.opened`.
+        jobs: Processes at a time; None: as many as there are CPUs for.
+        threads: Of each process; None: as many as leave no CPU idle.
+        memory: Bytes that each process may take; None: not reckoned with.
         latency: Measure latency, too.
         force: Run every cell again.
         progress: Told of every step.
 
     Raises:
-        ConfigError: ``jobs`` is below 1.
+        ConfigError: ``jobs``, ``threads`` or ``memory`` is below 1, or there is no such cluster.
         OutputError: The folder cannot be written to.
     """
-    begin, cpus = time.perf_counter(), _cpus()
-    at_least_one(jobs=jobs)
-    jobs, tell = jobs or cpus, progress or (lambda _: None)
-    place, wanted = store.prepare(Path(folder)), cells(networks, methods, bits)
-    found = {} if force else {cell: store.load(place, cell) for cell in wanted}
-    known = {cell: result for cell, result in found.items() if result and result.state != "failed"}
+    begin, tell = time.perf_counter(), progress or (lambda _: None)
+    at_least_one(jobs=jobs, threads=threads, memory=memory)
+    store, wanted = Store(place(folder)), cells(networks, methods, bits)
+    found = {} if force else store.load(wanted)
+    known = {cell: result for cell, result in found.items() if result.state != "failed"}
 
     missing = [cell for cell in wanted if cell not in known]
-    blank = Job(cells=(), folder=place, threads=max(1, cpus // jobs), keep_models=latency)
-    _evaluate(missing, known, blank, jobs, tell)
+    if missing:
+        with opened(on, jobs=jobs, threads=threads, memory=memory) as engine:
+            _Measuring(store, known, keep_models=latency).all(missing, engine, tell)
     untimed = [cell for cell in wanted if _untimed(known[cell])] if latency else []
-    notes = _time(untimed, known, replace(blank, timing=True), tell)
-    store.tidy(place)
+    notes = _time(untimed, known, store, tell)
 
     results = marked([known[cell] for cell in wanted])
     return SweepResult(
@@ -106,71 +123,119 @@ def run(
     )
 
 
-def _evaluate(
-    missing: Sequence[Cell], known: dict[Cell, SweepCell], blank: Job, jobs: int, tell: Progress
-) -> None:
-    """Quantize and evaluate cells; remember and add to ``known`` what comes of each."""
-    waiting = deque(replace(blank, cells=share) for share in _shares(missing, jobs))
+@dataclass(frozen=True, kw_only=True)
+class _Tried:
+    """How often the job of a cell ended without a result of it."""
 
-    def keep(cell: Cell, result: SweepCell) -> int:
-        known[cell] = result
-        store.save(blank.folder, cell, result)
+    deaths: int = 0
+    losses: int = 0
+
+    def and_then(self, ended: Ended) -> "_Tried":
+        died, lost = ended.cause == "died", ended.cause == "lost"
+        return _Tried(deaths=self.deaths + died, losses=self.losses + lost)
+
+    def enough(self, ended: Ended) -> bool:
+        """Whether the cell, alone in its job, has failed."""
+        limits = {"died": self.deaths >= _DEATHS, "lost": self.losses >= _LOSSES}
+        return limits.get(ended.cause, True)
+
+
+@dataclass(frozen=True)
+class _Measuring:
+    """Cells that are quantized and evaluated; what comes of each is remembered, once."""
+
+    store: Store
+    known: dict[Cell, SweepCell]
+    keep_models: bool = field(kw_only=True)
+    tried: dict[Cell, _Tried] = field(default_factory=dict)
+
+    def all(self, missing: Sequence[Cell], engine: Engine, tell: Progress) -> None:
+        """Do all cells."""
+        waiting = deque(self._job(part, engine.threads) for part in _shares(missing, engine.jobs))
+
+        def take(job: Job, message: Done | Ended) -> int:
+            if isinstance(message, Done):
+                if message.cell in self.known:
+                    return 0
+                if message.model is not None:
+                    self.store.keep_model(message.cell, message.model)
+                return self._keep(message.cell, message.result)
+            return self._after(job.given, message, waiting)
+
+        _work_off("cells", engine, waiting, len(missing), take, tell)
+
+    def _after(self, share: Share, ended: Ended, waiting: deque[Job]) -> int:
+        """Have cells done again that a job has left, or give them up; return how many of these."""
+        left, given_up = [cell for cell in share.cells if cell not in self.known], 0
+        for cell in left:
+            self.tried[cell] = self.tried.get(cell, _Tried()).and_then(ended)
+        if ended.cause == "lost" and len(left) > 1:
+            waiting.append(self._job(left, share.threads))
+            return 0
+        for cell in left:  # which of them it was shows when each is alone
+            if len(share.cells) == 1 and self.tried[cell].enough(ended):
+                problem = ended.problem or "no result"
+                given_up += self._keep(cell, without_score(cell, "failed", problem))
+            else:
+                waiting.append(self._job((cell,), share.threads))
+        return given_up
+
+    def _keep(self, cell: Cell, result: SweepCell) -> int:
+        self.known[cell] = result
+        self.store.save(cell, result)
         return 1
 
-    def take(job: Job, message: Done | Timed | Ended) -> int:
-        if isinstance(message, Done):
-            return keep(message.cell, message.result)
-        left = [cell for cell in job.cells if cell not in known]
-        if len(job.cells) > 1:  # which of them it was shows when each is alone
-            waiting.extend(replace(blank, cells=(cell,)) for cell in left)
-            return 0
-        problem = getattr(message, "problem", "") or "no result"
-        return sum(keep(cell, without_score(cell, "failed", problem)) for cell in left)
-
-    _work_off("cells", waiting, jobs, len(missing), take, tell)
+    def _job(self, some: Sequence[Cell], threads: int) -> Job:
+        return Job(measure, Share(cells=tuple(some), threads=threads, keep_models=self.keep_models))
 
 
 def _time(
-    untimed: Sequence[Cell], known: dict[Cell, SweepCell], blank: Job, tell: Progress
+    untimed: Sequence[Cell], known: dict[Cell, SweepCell], store: Store, tell: Progress
 ) -> list[str]:
     """Measure the latency of done cells, nothing else running; return what went wrong."""
     notes: list[str] = []
 
-    def take(job: Job, message: Done | Timed | Ended) -> int:
+    def take(job: Job, message: Timed | Ended) -> int:
         if isinstance(message, Timed):
             result = known[message.cell]
             assert result.score is not None, "only done cells are timed"
             score = replace(result.score, latency=message.latency)
             known[message.cell] = replace(result, score=score)
-            store.save(blank.folder, message.cell, known[message.cell])
+            store.save(message.cell, known[message.cell])
+            store.drop_model(message.cell)
             return 1
-        if problem := getattr(message, "problem", ""):
-            notes.append(f"{job.subject.name}: latency was not measured: {problem}")
+        if message.problem:
+            name = job.given.subject.name
+            notes.append(f"{name}: latency was not measured: {message.problem}")
         return 0
 
-    if untimed:
-        waiting = deque(replace(blank, cells=share) for share in _shares(untimed, 1))
-        _work_off("latency", waiting, 1, len(untimed), take, tell)
+    done = 0
+    with opened(LOCAL, jobs=1) as engine:
+        for part in _shares(untimed, 1):
+            kept = {cell: model for cell in part if (model := store.model(cell)) is not None}
+            job = Job(time_all, Share(cells=part, models=kept))
+            done = _work_off("latency", engine, deque([job]), len(untimed), take, tell, done)
     return notes
 
 
 def _work_off(
     phase: str,
+    engine: Engine,
     waiting: deque[Job],
-    jobs: int,
     total: int,
-    take: Callable[[Job, Done | Timed | Ended], int],
+    take: Callable[[Job, Any], int],
     tell: Progress,
-) -> None:
+    done: int = 0,
+) -> int:
     """Do all jobs; ``take`` what comes of each, and return how many cells are then done."""
-    done, running = 0, dict[Job, Step]()
+    running = dict[Job, Step]()
 
     def show() -> None:
-        steps = tuple((job.subject.name, step) for job, step in running.items())
+        steps = tuple((job.given.subject.name, step) for job, step in running.items())
         tell(SweepProgress(phase=phase, done=done, total=total, running=steps))
 
     show()
-    with closing(attend(waiting, jobs=jobs)) as messages:
+    with closing(engine.attend(waiting)) as messages:
         for job, message in messages:
             if isinstance(message, Step):
                 running[job] = message
@@ -179,6 +244,7 @@ def _work_off(
                     running.pop(job, None)
                 done += take(job, message)
             show()
+    return done
 
 
 def _untimed(result: SweepCell) -> bool:
@@ -195,10 +261,3 @@ def _shares(wanted: Sequence[Cell], jobs: int) -> Iterator[tuple[Cell, ...]]:
         parts = math.ceil(len(every) / size)
         for part in range(parts):
             yield tuple(every[part::parts])
-
-
-def _cpus() -> int:
-    """Return how many CPUs this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

@@ -1,74 +1,75 @@
-"""The results of a sweep in a folder: one JSON file per cell, written whole or not at all.
+"""The results of a sweep: one JSON file per cell, written whole or not at all.
 
-FOLDER/resnet8-cifar10.spiq.W4A8.0123456789ab.json      network, method, bits, start of the key
-FOLDER/models/....onnx                                  quantized, until its latency is known
+PLACE/resnet8-cifar10.spiq.W4A8.0123456789ab.json      network, method, bits, start of the key
+PLACE/models/....onnx                                  quantized, until its latency is known
 """
 
 import json
 import re
-from contextlib import suppress
-from dataclasses import asdict, replace
-from pathlib import Path
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from spiq.errors import OutputError
 from spiq.evaluation.estimates import Estimate
-from spiq.io.write import write
 from spiq.sweep.cells import Cell
 from spiq.sweep.measures import SweepCell, SweepLatency, SweepScore
+from spiq.sweep.places import Place
 
 _MODELS = "models"
 
 
-def prepare(folder: Path) -> Path:
-    """Create the folder; return its absolute path.
+@dataclass(frozen=True)
+class Store:
+    """What is known of cells, at a place."""
 
-    Raises:
-        OutputError: It cannot be created.
-    """
-    try:
-        (folder / _MODELS).mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(
-            f"{str(folder)!r} cannot be a folder of results: {error.strerror}: choose another one"
-        ) from error
-    return folder.resolve()
+    place: Place
 
+    def load(self, cells: Iterable[Cell]) -> dict[Cell, SweepCell]:
+        """Return what is known, but for what is stale or cannot be read."""
+        names = {_name(cell): cell for cell in cells}
+        stored = self.place.read(names)
+        found = {names[name]: _known(names[name], text) for name, text in stored.items()}
+        return {cell: result for cell, result in found.items() if result is not None}
 
-def load(folder: Path, cell: Cell) -> SweepCell | None:
-    """Return what is known of a cell; None where nothing is, or where it is stale."""
-    try:
-        stored = json.loads(_path(folder, cell).read_text())
-        return _cell(stored) if stored["key"] == cell.key else None
-    except (OSError, ValueError, TypeError, LookupError, AttributeError):
-        return None
+    def save(self, cell: Cell, result: SweepCell) -> None:
+        """Remember a cell's result.
 
+        Raises:
+            OutputError: It cannot be written; what was there before is unchanged.
+        """
+        plain = replace(result, best=False, best_snr=False)
+        text = json.dumps({"key": cell.key} | asdict(plain), indent=2)
+        self.place.write(_name(cell), f"{text}\n".encode())
 
-def save(folder: Path, cell: Cell, result: SweepCell) -> None:
-    """Remember a cell's result.
+    def keep_model(self, cell: Cell, model: bytes) -> None:
+        """Keep a quantized network until its latency is measured."""
+        self.place.write(_model_name(cell), model)
 
-    Raises:
-        OutputError: It cannot be written; what was there before is unchanged.
-    """
-    plain = replace(result, best=False, best_snr=False)
-    text = json.dumps({"key": cell.key} | asdict(plain), indent=2)
-    write(f"{text}\n".encode(), _path(folder, cell))
+    def model(self, cell: Cell) -> bytes | None:
+        """Return the quantized network of a cell, where it was kept."""
+        name = _model_name(cell)
+        return self.place.read([name]).get(name)
 
-
-def model_path(folder: Path, cell: Cell) -> Path:
-    """Return where the quantized network of a cell waits for its latency to be measured."""
-    return folder / _MODELS / _path(folder, cell).with_suffix(".onnx").name
+    def drop_model(self, cell: Cell) -> None:
+        """Forget the quantized network of a cell."""
+        self.place.remove(_model_name(cell))
 
 
-def tidy(folder: Path) -> None:
-    """Remove the folder of quantized networks if none waits."""
-    with suppress(OSError):
-        (folder / _MODELS).rmdir()
-
-
-def _path(folder: Path, cell: Cell) -> Path:
+def _name(cell: Cell) -> str:
     network = re.sub(r"[^\w.-]+", "_", cell.subject.name)
-    return folder / f"{network}.{cell.method}.{cell.bits}.{cell.key[:12]}.json"
+    return f"{network}.{cell.method}.{cell.bits}.{cell.key[:12]}.json"
+
+
+def _model_name(cell: Cell) -> str:
+    return f"{_MODELS}/{_name(cell).removesuffix('.json')}.onnx"
+
+
+def _known(cell: Cell, text: bytes) -> SweepCell | None:
+    try:
+        stored = json.loads(text)
+        return _cell(stored) if stored["key"] == cell.key else None
+    except (ValueError, TypeError, LookupError, AttributeError):
+        return None
 
 
 def _cell(stored: dict[str, Any]) -> SweepCell:

@@ -1,27 +1,18 @@
-"""Quantizes and measures some cells of one network, in a process of its own.
+"""Quantizes and measures some cells of one network: the jobs of a sweep.
 
-    python -m spiq.sweep.worker      a pickled Job on stdin; pickled messages on stdout
-
-All cells of a job are evaluated together, so that float runs once; where that fails, each is
+All cells of a share are evaluated together, so that float runs once; where that fails, each is
 evaluated alone, so that one cell's failure is its own.
 """
 
-import os
-import pickle
-import sys
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 
 from spiq import evaluation, pipeline
 from spiq.errors import ConfigError, UnsupportedError
 from spiq.evaluation import Card, latency
 from spiq.evaluation.latency import LatencyScore
-from spiq.io.write import write
 from spiq.runtime.session import session
-from spiq.sweep import store
 from spiq.sweep.cells import Cell
 from spiq.sweep.measures import (
     SweepLatency,
@@ -30,13 +21,7 @@ from spiq.sweep.measures import (
     with_score,
     without_score,
 )
-from spiq.sweep.messages import (
-    Done,
-    Job,
-    Message,
-    Step,
-    Timed,
-)
+from spiq.sweep.messages import Done, Message, Share, Step, Timed
 
 SECONDS = 1.0
 """Of latency measurement, per cell."""
@@ -56,15 +41,28 @@ class _Made:
     seconds: float
 
 
-def work(job: Job, tell: Tell) -> None:
-    """Do a job."""
-    card = evaluation.read(job.subject.card)
-    if job.timing:
-        _time(job, card, tell)
-        return
-    made = [found for cell in job.cells if (found := _quantize(cell, card, tell)) is not None]
+def measure(share: Share, tell: Tell) -> None:
+    """Quantize and evaluate cells."""
+    card = evaluation.read(share.subject.card)
+    made = [found for cell in share.cells if (found := _quantize(cell, card, tell)) is not None]
     if made:
-        _evaluate(job, card, made, tell)
+        _evaluate(share, card, made, tell)
+
+
+def time_all(share: Share, tell: Tell) -> None:
+    """Measure the latency of cells that are done, all together with float."""
+    card = evaluation.read(share.subject.card)
+    model = share.subject.model
+    models = [_quantized(cell, share, card) for cell in share.cells]
+    found = latency.compare(
+        [model, *models],
+        seconds=SECONDS * len(models),
+        shapes={session(model, threads=1).get_inputs()[0].name: (1, *card.input.shape)},
+        progress=lambda done, total: tell(Step(f"time {_cells(len(models))}", done, total)),
+    )
+    first, *others = found.models
+    for cell, score in zip(share.cells, others, strict=True):
+        tell(Timed(cell, _latency(score, first)))
 
 
 def _quantize(cell: Cell, card: Card, tell: Tell) -> _Made | None:
@@ -85,24 +83,23 @@ def _quantize(cell: Cell, card: Card, tell: Tell) -> _Made | None:
     return None
 
 
-def _evaluate(job: Job, card: Card, made: list[_Made], tell: Tell) -> None:
+def _evaluate(share: Share, card: Card, made: list[_Made], tell: Tell) -> None:
     try:
-        scores = _scores(job, card, made, tell)
+        scores = _scores(share, card, made, tell)
     except Exception as error:  # as above
         if len(made) == 1:
             tell(Done(made[0].cell, without_score(made[0].cell, "failed", error)))
             return
         for one in made:
-            _evaluate(job, card, [one], tell)
+            _evaluate(share, card, [one], tell)
         return
     for one, score in zip(made, scores, strict=True):
-        if job.keep_models:
-            write(one.model, store.model_path(job.folder, one.cell))
-        tell(Done(one.cell, with_score(one.cell, score)))
+        kept = one.model if share.keep_models else None
+        tell(Done(one.cell, with_score(one.cell, score), kept))
 
 
-def _scores(job: Job, card: Card, made: list[_Made], tell: Tell) -> list[SweepScore]:
-    subject = job.subject
+def _scores(share: Share, card: Card, made: list[_Made], tell: Tell) -> list[SweepScore]:
+    subject = share.subject
     told = 0.0
 
     def progress(done: int, total: int) -> None:
@@ -116,7 +113,7 @@ def _scores(job: Job, card: Card, made: list[_Made], tell: Tell) -> list[SweepSc
         [subject.model, *(one.model for one in made)],
         card,
         limit=subject.limit,
-        threads=job.threads,
+        threads=share.threads,
         batch=1,
         progress=progress,
     )
@@ -127,29 +124,10 @@ def _scores(job: Job, card: Card, made: list[_Made], tell: Tell) -> list[SweepSc
     ]
 
 
-def _time(job: Job, card: Card, tell: Tell) -> None:
-    """Measure the latency of all cells together with float."""
-    model = job.subject.model
-    models = [_quantized(cell, job.folder, card) for cell in job.cells]
-    shape = (1, *card.input.shape)
-    found = latency.compare(
-        [model, *models],
-        seconds=SECONDS * len(models),
-        shapes={session(model, threads=1).get_inputs()[0].name: shape},
-        progress=lambda done, total: tell(Step(f"time {_cells(len(models))}", done, total)),
-    )
-    first, *others = found.models
-    for cell, score in zip(job.cells, others, strict=True):
-        tell(Timed(cell, _latency(score, first)))
-        store.model_path(job.folder, cell).unlink(missing_ok=True)
-
-
-def _quantized(cell: Cell, folder: Path, card: Card) -> Path | bytes:
+def _quantized(cell: Cell, share: Share, card: Card) -> bytes:
     """Return the network that the evaluation left, or make it again."""
-    kept = store.model_path(folder, cell)
-    if kept.is_file():
-        return kept
-    return pipeline.quantize(cell.subject.model, cell.config(card)).model
+    kept = share.models.get(cell)
+    return pipeline.quantize(cell.subject.model, cell.config(card)).model if kept is None else kept
 
 
 def _latency(score: LatencyScore, first: LatencyScore) -> SweepLatency:
@@ -163,20 +141,3 @@ def _latency(score: LatencyScore, first: LatencyScore) -> SweepLatency:
 
 def _cells(number: int) -> str:
     return f"{number} cell{'s' if number > 1 else ''}"
-
-
-def main() -> None:
-    """Do the job on stdin; end quietly where nobody listens any more."""
-    job: Job = pickle.load(sys.stdin.buffer)
-    with suppress(BrokenPipeError), os.fdopen(os.dup(1), "wb") as out:
-        os.dup2(2, 1)  # libraries that print must not come between the messages
-
-        def tell(message: Message) -> None:
-            pickle.dump(message, out)
-            out.flush()
-
-        work(job, tell)
-
-
-if __name__ == "__main__":
-    main()
