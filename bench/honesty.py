@@ -17,7 +17,6 @@ from pathlib import Path
 import numpy as np
 
 import spiq
-from spiq.runtime.agreement import SHIFT_DB
 from spiq.runtime.session import session
 from spiq.runtime.snr import Energy
 
@@ -39,9 +38,9 @@ class Row:
         return self.reported - self.true
 
 
-def rows(model: Path, images: Path) -> Iterator[Row]:
+def rows(model: Path, images: Path, *, timing: bool) -> Iterator[Row]:
     """Quantize a network, and yield its outputs."""
-    result = spiq.quantize(str(model))
+    result = spiq.quantize(str(model), spiq.Config(timing=timing))
     before, after = session(str(model)), session(result.model)
     (name,) = (given.name for given in before.get_inputs())
     outputs = list(result.report.snr_db)
@@ -58,7 +57,7 @@ def rows(model: Path, images: Path) -> Iterator[Row]:
 def left_out(found: list[Row]) -> np.ndarray:
     """Return each row's difference with the shift that suits all other networks."""
     names = np.array([row.network.split(".")[0] for row in found])
-    off = np.array([row.off for row in found]) - SHIFT_DB
+    off = np.array([row.off for row in found])
     return np.array(
         [one - np.median(off[names != name]) for one, name in zip(off, names, strict=True)]
     )
@@ -68,10 +67,11 @@ def main() -> None:
     """Print the table and what it comes to."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("networks", nargs="+", metavar="MODEL.onnx=IMAGES.npy")
-    found: list[Row] = []
+    parser.add_argument("--no-timing", action="store_true", help="give nothing back to float")
+    arguments, found = parser.parse_args(), list[Row]()
     print("| network | output | true | reported | warns |\n|---|---|--:|--:|---|", flush=True)
-    for one in parser.parse_args().networks:
-        for row in rows(*map(Path, one.rsplit("=", 1))):
+    for one in arguments.networks:
+        for row in rows(*map(Path, one.rsplit("=", 1)), timing=not arguments.no_timing):
             interval = f"{row.reported:.1f} ({row.low:.0f} to {row.high:.0f})"
             warns = "yes" if row.low < 10 else ""
             print(

@@ -9,7 +9,7 @@ import pytest
 from small_networks import bn, build, images_for, norm, run, trained
 from spiq import Config, quantize
 from spiq.errors import WARNING
-from spiq.runtime.agreement import Agreement, agreement, agreements, doubtful
+from spiq.runtime.agreement import SHIFT_DB, Agreement, agreement, agreements, doubtful
 from spiq.runtime.snr import Energy, snr_db
 
 BODY = (
@@ -57,17 +57,39 @@ def test_a_poor_quantization_warns_and_names_the_output() -> None:
     assert not warnings(quantize(model).report.notes)
 
 
-def parts(*signals: float, noise: float = 0.01) -> list[Energy]:
-    """Return the sums of batches of these deviations, about a mean of 5."""
-    wave = np.resize([1.0, -1.0], 100)
-    return [Energy.of(5 + s * wave, 5 + s * wave + noise) for s in signals]
+def parts(*signals: float, noise: float | tuple[float, ...] = 0.01) -> list[Energy]:
+    """Return the sums of batches of these deviations, about a mean of 5, and of these errors."""
+    wave, noises = np.resize([1.0, -1.0], 100), np.broadcast_to(noise, len(signals))
+    return [Energy.of(5 + s * wave, 5 + s * wave + n) for s, n in zip(signals, noises, strict=True)]
+
+
+def found(*signals: float, noise: float | tuple[float, ...] = 0.01) -> Agreement:
+    made = agreement(parts(*signals, noise=noise))
+    assert isinstance(made, Agreement)
+    return made
 
 
 def test_what_only_one_kind_of_picture_moves_is_known_less() -> None:
-    spread, rare = agreement(parts(1, 1, 1, 1)), agreement(parts(2, 0, 0, 0))
-    assert isinstance(spread, Agreement) and isinstance(rare, Agreement)
+    spread, rare = found(1, 1, 1, 1), found(2, 0, 0, 0)
+    assert spread.db == pytest.approx(40 + SHIFT_DB)
     assert rare.db == pytest.approx(spread.db)
     assert rare.low < spread.low < spread.db < spread.high < rare.high
+
+
+def test_one_kind_of_picture_with_nearly_all_of_the_error_is_not_the_measure_of_all() -> None:
+    even, uneven = found(1, 1, 1, 1), found(1, 1, 1, 1, noise=(0.0199, 0.001, 0.001, 0.001))
+    assert even.db + 5 < uneven.db < even.db + 12
+    assert uneven.db - uneven.low > even.db - even.low
+    assert uneven.high - uneven.db > even.high - even.db
+
+
+def test_an_output_that_only_that_kind_moves_has_its_error_there() -> None:
+    errors = (0.0199, 0.001, 0.001, 0.001)
+    assert found(2, 0, 0, 0, noise=errors).db == pytest.approx(found(2, 0, 0, 0).db, abs=0.1)
+
+
+def test_kinds_without_any_error_do_not_make_it_exact() -> None:
+    assert found(1, 1, 1, 1, noise=(0.02, 0, 0, 0)).db < 55
 
 
 def test_equal_answers_are_exact() -> None:
@@ -75,8 +97,8 @@ def test_equal_answers_are_exact() -> None:
 
 
 def test_figures_end_at_200() -> None:
-    found = agreement(parts(1, 1, noise=2e-10))
-    assert isinstance(found, Agreement) and found.low < found.db <= found.high == 200
+    made = found(1, 1, noise=1.2e-10)
+    assert made.low < made.db <= made.high == 200
 
 
 def test_what_has_no_ratio_says_why() -> None:
@@ -86,8 +108,7 @@ def test_what_has_no_ratio_says_why() -> None:
         {"flat": flat, "found": moving, "empty": np.ones(0), "index": np.array([1]), "y": flat},
     ]
     actual = [expected[0], {**expected[1], "found": np.ones(3)}]
-    found = agreements(expected, actual)
-    assert found == {
+    assert agreements(expected, actual) == {
         "flat": "it is constant",
         "found": "its size depends on what is found",
         "empty": "it is empty",
