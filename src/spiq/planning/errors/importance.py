@@ -21,9 +21,9 @@ from itertools import repeat
 import numpy as np
 import onnx_ir as ir
 
-from spiq.graph.query import constant, data_inputs, ints, is_constant, spatial, weight_nodes
+from spiq.graph.query import constant, data_inputs, ints, is_constant, weight_nodes
 from spiq.passes.batchnorm import batchnorm_affine
-from spiq.passes.cleanup import kernel_shape
+from spiq.planning.errors.averaging import averaged
 from spiq.planning.errors.output_importance import output_importance
 from spiq.stats.channel import Array, ChannelStats
 from spiq.stats.maps import Layout, Map
@@ -135,7 +135,7 @@ def _backward(
         return [outputs[0] * _norm_slope(node, measured.stats[inputs[0]])]
     if node.op_type not in RULES or node.op_type in _MIXES or node.domain != "":
         return _as_the_signal(node, outputs, inputs, measured)
-    return [outputs[0] / _averaged(node)] * len(inputs)
+    return [outputs[0] / averaged(node)] * len(inputs)
 
 
 def _norm_slope(node: ir.Node, x: ChannelStats) -> Array:
@@ -237,16 +237,6 @@ def _along(factor: Array, layout: Layout) -> Array:
     ends = range(-min(factor.ndim, len(layout)), 0)
     axes = tuple(axis for axis in ends if layout[axis] == 1 and factor.shape[axis] > 1)
     return factor.mean(axis=axes, keepdims=True) if axes else factor
-
-
-def _averaged(node: ir.Node) -> float:
-    """Return by how much a mean over positions lowers the power of independent errors."""
-    if node.op_type == "AveragePool":
-        return float(np.prod(kernel_shape(node)))
-    if node.op_type in ("GlobalAveragePool", "ReduceMean"):
-        sizes = spatial(node.inputs[0])
-        return float(np.prod(sizes)) if sizes else 49.0
-    return 1.0
 
 
 def _reduced(array: Array, layout: tuple[int, ...]) -> Array:

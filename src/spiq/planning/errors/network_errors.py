@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import onnx_ir as ir
 
+from spiq.planning.errors.averaging import lasting
 from spiq.planning.errors.error_model import freedom_of
 from spiq.planning.errors.importance import importance_of
 from spiq.planning.errors.ranges import Range, soft_ranges
@@ -56,6 +57,7 @@ class NetworkErrors:
             widths=self.widths,
             freedom=freedom_of(value),
             doubt=known.doubt.reshape(-1),
+            lasting=lasting(value, self.measured),
         )
 
     def weight(self, node: ir.Node, bits: int) -> WeightError:

@@ -35,6 +35,7 @@ class Channels:
         widths: The widths, shape (L,).
         freedom: Degrees of freedom of the channels' distribution.
         doubt: Spread of the logarithm of the channels' deviation, shape (C,); None where known.
+        lasting: How many times as much as rounding clipping counts.
     """
 
     value: ir.Value
@@ -51,6 +52,7 @@ class Channels:
     widths: Array
     freedom: float = FREEDOM
     doubt: Array | None = None
+    lasting: float = 1.0
 
     @cached_property
     def above(self) -> Tail:
@@ -68,10 +70,15 @@ class Channels:
         return active_share(self.above, self.hard_low == 0)
 
     def errors(self, step: Array, zero_point: int, qmax: int, *, rounded: bool = True) -> Array:
-        """Return the expected squared error for the step of each channel, both (C, ...)."""
+        """Return the expected squared error for the step of each channel, both (C, ...).
+
+        Clipping is weighed by what it counts beside rounding.
+        """
         error = self.above.clipped((qmax - zero_point) * step)
         if self.hard_low.min() < 0:
             error = error + self.below.clipped(zero_point * step)
+        if self.lasting != 1:
+            error = error * self.lasting
         if rounded:
             error = error + rounding_error(step, self.active, self.power)
         return np.asarray(error)
