@@ -176,7 +176,7 @@ class Group:
         sigma = self.spread(by_class)
         steps = self.steps(needs, sigma, chosen.shared)
 
-        by_name = {int(name): float(s) for name, s in zip(self.names, by_class, strict=True)}
+        by_name = dict(zip(self.names.tolist(), by_class.tolist(), strict=True))
         errors = self.errors(steps, sigma, chosen.zero_points, chosen.shared)
         cost = float(np.sum(list(errors.values())))
         cost += sum(layer.cost(by_name) for layer in self.layers)

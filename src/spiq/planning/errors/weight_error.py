@@ -43,7 +43,7 @@ class WeightError:
         if self.peak.shape[2] == 1:  # the scale of its one input cancels: the same for all
             return 0.0
         names, inverse = self._names
-        by_name = np.array([channel_scales[name] for name in names])
+        by_name = np.fromiter(map(channel_scales.__getitem__, names), np.float64, len(names))
         sigma = by_name[inverse].reshape(self.classes.shape)
         steps = (self.peak * sigma[:, None].astype(self.peak.dtype)).max(axis=2) / self.qmax
         met = (self.var / sigma**2).sum(axis=1, keepdims=True)
