@@ -71,7 +71,7 @@ def test_what_is_clipped_gets_a_wider_range() -> None:
 def test_a_sensitive_layer_stays_in_float() -> None:
     reported = report_on(with_false_statistics())
     finding = reported.finding("sensitive")
-    assert gained(reported, finding.remedies[0]) > 0.1
+    assert gained(reported, finding.remedies[0]) > 0.05
 
 
 RANGE = ("--input-range=-2.118,2.64",)
