@@ -11,6 +11,7 @@ import pytest
 from running import CARD, Capture, content, done, refused
 
 import spiq
+from engine_in_process import InHere, opened_here
 from spiq import speed
 from spiq.cli import main
 from spiq.demo import model_path
@@ -134,6 +135,20 @@ def test_eval(model: Path, capsys: Capture) -> None:
     data = json.loads(done(capsys, "eval", model, model, CARD, "--limit=40", "--json"))
     assert data["images"] == 40
     assert data["models"][1]["comparison"]["agreement"] == 100
+
+
+def test_eval_divided(model: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = InHere()
+    monkeypatch.setattr("spiq.evaluation.shards.opened", opened_here(engine))
+    command = ("eval", model, model, CARD, "--limit=40", "--threads=1", "--json")
+    whole = json.loads(done(capsys, *command))
+    divided = json.loads(done(capsys, *command, "--shards=3", "--memory=1G"))
+    assert len(engine.done) == 3
+    for one, other in zip(whole["models"], divided["models"], strict=True):
+        assert [one[name] for name in ("top1", "top5", "comparison")] == [
+            other[name] for name in ("top1", "top5", "comparison")
+        ]
+    assert "--memory much" in refused(capsys, *command, "--memory=much")
 
 
 def test_bench(model: Path, capsys: Capture) -> None:

@@ -51,7 +51,7 @@ def test_cards_by_option_with_networks(model: Path, capsys: Capture) -> None:
     data = json.loads(done(capsys, "sweep", f"--card={CARD}={model}", *options))
     assert data["networks"][0]["model"] == str(model.resolve())
     assert data["cells"][0]["score"]["latency"] is None
-    assert any(name.startswith("spiq-sweep/mobilenetv2-digits.static.W8A8.") for name in content())
+    assert any(name.startswith("spiq-sweep/mobilenetv2-digits/static.W8A8.") for name in content())
     again = json.loads(done(capsys, "sweep", "--card", f"{CARD}={model}", *options))
     assert again["measured"] == 0
 
@@ -95,7 +95,7 @@ def test_interruption(tmp_path: Path) -> None:
         stderr=subprocess.PIPE,
         text=True,
     )
-    while running.poll() is None and not list(Path("kept").glob("*.json")):
+    while running.poll() is None and not list(Path("kept").rglob("*.json")):
         time.sleep(0.02)
     running.send_signal(signal.SIGINT)
     out, err = running.communicate(timeout=20)

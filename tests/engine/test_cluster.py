@@ -10,10 +10,12 @@ import played_jobs
 import pytest
 from two_nodes import TwoNodes, two_nodes
 
-from spiq.demo import card_path
+import spiq
+from spiq.demo import card_path, model_path
 from spiq.engine.choose import opened
 from spiq.engine.job import Ended, Job
 from spiq.errors import ConfigError
+from spiq.evaluation import Division, evaluate
 from spiq.sweep import cells
 from spiq.sweep.run import SweepProgress, run
 
@@ -65,6 +67,29 @@ def test_another_spiq_is_refused(cluster: TwoNodes, monkeypatch: pytest.MonkeyPa
         told(Job(played_jobs.waits, 60.0))
 
 
+def test_an_evaluation_loses_a_process(cluster: TwoNodes) -> None:
+    """Figures are those of one process, to the last digit."""
+    hurt = []
+
+    def hurtful(done: int, total: int) -> None:
+        if not hurt:
+            hurt.append((cluster.workers(0) + cluster.workers(1))[0])
+            hurt[0].kill()
+
+    models = [str(model_path()), spiq.quantize(model_path()).model]
+    division = Division(on="auto", shards=3)
+    divided = evaluate(models, card_path(), division=division, threads=1, progress=hurtful)
+    whole = evaluate(models, card_path(), threads=1)
+    assert hurt
+    assert divided.images == whole.images
+    for one, other in zip(whole.models, divided.models, strict=True):
+        assert (one.metric, one.top5, one.comparison) == (
+            other.metric,
+            other.top5,
+            other.comparison,
+        )
+
+
 def test_a_sweep_loses_a_process_and_then_a_machine(cluster: TwoNodes, tmp_path: Path) -> None:
     """What is done stays done, what is not is done elsewhere, and nothing is there twice."""
     widths = cells.bits("W8A8,W7A7,W6A6,W5A5", ["static", "squant"])
@@ -76,8 +101,7 @@ def test_a_sweep_loses_a_process_and_then_a_machine(cluster: TwoNodes, tmp_path:
             busy = cluster.workers(0) + cluster.workers(1)
             busy[0].kill()
             hurt.append(now.done)
-        elif len(hurt) == 1 and now.done >= 2:
-            assert cluster.workers(1)
+        elif len(hurt) == 1 and now.done >= 2 and cluster.workers(1):
             cluster.remove(1)
             hurt.append(now.done)
 
@@ -94,7 +118,7 @@ def test_a_sweep_loses_a_process_and_then_a_machine(cluster: TwoNodes, tmp_path:
     assert found.measured == len(found.cells) == 8
     assert {cell.state for cell in found.cells} == {"done"}
     assert (min(seen), max(seen)) == (0, 8)
-    stored = [json.loads(file.read_text()) for file in (tmp_path / "kept").iterdir()]
+    stored = [json.loads(file.read_text()) for file in (tmp_path / "kept").rglob("*.json")]
     assert len(stored) == len({x["key"] for x in stored}) == 8
 
     here = run(

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from engine_in_process import Killed
 from spiq import evaluation, pipeline
 from spiq.config import Config
 from spiq.demo import card_path, model_path
@@ -15,7 +16,7 @@ from spiq.evaluation import latency
 from spiq.evaluation.data.preprocess import input_range
 from spiq.sweep import cells
 from spiq.sweep.run import SweepProgress, run
-from sweep_in_process import Killed, spoil
+from sweep_in_process import spoil
 
 REAL = pipeline.quantize
 
@@ -46,12 +47,12 @@ def test_figures_are_those_of_an_evaluation(sweep, tmp_path: Path) -> None:
     (network,) = result.networks
     assert (network.value, network.images, network.metric) == (first.top1, 60, "top-1 %")
     assert network.milliseconds == cell.score.latency.float_milliseconds
-    assert [file.suffix for file in files(tmp_path)] == [".json"]
+    assert [file.suffix for file in files(tmp_path) if file.is_file()] == [".json"]
 
 
 def test_known_cells_are_not_run_again(sweep, tmp_path: Path, monkeypatch) -> None:
     sweep()
-    (file,), quantize = (tmp_path / "out").glob("*.json"), pipeline.quantize
+    (file,), quantize = (tmp_path / "out").rglob("*.json"), pipeline.quantize
     stored = json.loads(file.read_text())
     stored["score"]["agreement"] = 12.5
     file.write_text(json.dumps(stored))
@@ -68,7 +69,7 @@ def test_known_cells_are_not_run_again(sweep, tmp_path: Path, monkeypatch) -> No
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"key": 1}', "null"])
 def test_what_cannot_be_read_is_run_again(sweep, tmp_path: Path, text: str) -> None:
     sweep()
-    (file,) = (tmp_path / "out").glob("*.json")
+    (file,) = (tmp_path / "out").rglob("*.json")
     whole = file.read_text()
     file.write_text(text or whole.replace('"key": "', '"key": "0'))
     assert sweep().measured == 1

@@ -32,3 +32,11 @@ Memory = Annotated[
         "memory for.", show_default=False,
     ),
 ]  # fmt: skip
+Shards = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N", help="Divide the images into so many parts, each done by a process of its "
+        "own: the same figures. Default: on a cluster, as many as there is room for.",
+        show_default=False,
+    ),
+]  # fmt: skip

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from spiq.cli import files, options, output
+from spiq.cli import engines, files, options, output, texts
 
 
 def evaluate(
@@ -18,6 +18,9 @@ def evaluate(
     threads: Annotated[int, typer.Option(metavar="N", help="0: as many as there are.")] = 0,
     batch: Annotated[int, typer.Option(metavar="N", help="Images per call.")] = 8,
     runtime: options.Runtimes = "onnxruntime",
+    on: engines.On = "local",
+    shards: engines.Shards = None,
+    memory: engines.Memory = None,
     view: Annotated[
         Path | None,
         typer.Option(metavar="DIR", help="Draw the images that differ most; see DIR/index.html."),
@@ -30,6 +33,10 @@ def evaluate(
     from spiq.cli.render.tables.evaluation import render_evaluation
     from spiq.evaluation import view as pictures
 
+    division = None
+    if on != "local" or shards is not None or memory is not None:
+        size = texts.size("--memory", memory)
+        division = evaluation.Division(on=on, shards=shards, memory=size)
     networks = files.all_given(models)
     read = evaluation.read(card, outside=outside)
     if view is not None:
@@ -42,6 +49,7 @@ def evaluate(
             threads=threads,
             batch=batch,
             runtimes=runtime.split(","),
+            division=division,
             progress=tell,
         )
     if view is not None:

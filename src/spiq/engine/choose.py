@@ -7,13 +7,14 @@ for Ray to say.
 import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-
-import psutil
+from typing import TYPE_CHECKING
 
 from spiq.config import at_least_one
 from spiq.engine.job import Engine
-from spiq.engine.local import Local
 from spiq.errors import ConfigError
+
+if TYPE_CHECKING:
+    from spiq.engine.local import Local
 
 LOCAL, AUTO, RAY = "local", "auto", "ray://"
 
@@ -70,7 +71,11 @@ def _connected(on: str, connection: ExitStack) -> bool:
     return True
 
 
-def _local(jobs: int | None, threads: int | None, memory: int | None) -> Local:
+def _local(jobs: int | None, threads: int | None, memory: int | None) -> "Local":
+    import psutil
+
+    from spiq.engine.local import Local
+
     cpus, total = _cpus(), psutil.virtual_memory().total
     if memory is not None and memory > total:
         raise ConfigError(f"a job of {memory} bytes: this machine has {total} bytes of memory")

@@ -61,7 +61,8 @@ def connected(address: str) -> Iterator[None]:
         with redirect_stdout(_Quiet(sys.stdout)):
             yield
     finally:
-        ray.shutdown()
+        with redirect_stdout(io.StringIO()):  # what it had not yet printed
+            ray.shutdown()
 
 
 class _Quiet(io.TextIOBase):

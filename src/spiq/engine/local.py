@@ -19,10 +19,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
+from threading import current_thread, main_thread
 from typing import Any
 
 from loky import ProcessPoolExecutor
-from loky.backend import get_context
+from loky.backend import get_context, resource_tracker
 from loky.process_executor import BrokenProcessPool
 
 import spiq
@@ -82,6 +83,7 @@ class _Running:
 
 
 def _start(job: Job, threads: int) -> _Running:
+    _watch_quietly()
     context = get_context("loky")
     reader, writer = context.Pipe(duplex=False)
     handle, errors = tempfile.mkstemp(prefix="spiq-", suffix=".log")
@@ -101,15 +103,35 @@ def _start(job: Job, threads: int) -> _Running:
 
 @contextmanager
 def _deaf_to_interrupts() -> Iterator[None]:
-    """Start processes here: they never hear of Ctrl-C, and this one does afterwards."""
-    if not hasattr(signal, "pthread_sigmask"):
+    """Start processes here: they never hear of Ctrl-C, and this one does when they have started.
+
+    One that is interrupted half-way would say so on the terminal. Threads are not asked by Python.
+    """
+    if not hasattr(signal, "pthread_sigmask") or current_thread() is not main_thread():
         yield
         return
+    came: list[int] = []
+    handler = signal.signal(signal.SIGINT, lambda number, _: came.append(number))
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        signal.signal(signal.SIGINT, handler)
+        if came:
+            signal.raise_signal(signal.SIGINT)
+
+
+def _watch_quietly() -> None:
+    """Start what tidies up after loky, where it does not run yet; after Ctrl-C it would warn."""
+    before = os.environ.get("PYTHONWARNINGS")
+    os.environ["PYTHONWARNINGS"] = "ignore"
+    try:
+        resource_tracker.ensure_running()
+    finally:
+        del os.environ["PYTHONWARNINGS"]
+        if before is not None:
+            os.environ["PYTHONWARNINGS"] = before
 
 
 def _begin(writer: Connection, errors: str) -> None:

@@ -2,5 +2,6 @@
 
 from spiq.evaluation.cards.read import TASKS, Card, read
 from spiq.evaluation.loop import Result, evaluate
+from spiq.evaluation.shards import Division
 
-__all__ = ["TASKS", "Card", "Result", "evaluate", "read"]
+__all__ = ["TASKS", "Card", "Division", "Result", "evaluate", "read"]

@@ -1,34 +1,18 @@
-"""Several networks in one pass over the images of a card.
-
-Each batch is read and preprocessed once and then goes through every network:
-
-    read ahead          run                        take in
-    a thread      ->    every network       ->     a thread: answers, tallies
-                        one after the other
-
-What is taken in waits for its turn, since reading and decoding keep the runtime waiting otherwise.
-"""
+"""Several networks in one pass over the images of a card, by one process or divided into shards."""
 
 import os
 import time
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from spiq.errors import CardError, ConfigError
 from spiq.evaluation.cards.read import Card, read
-from spiq.evaluation.data.batches import Batch, batches
-from spiq.evaluation.runners import Floats, Model, batch_size, open_all
-from spiq.evaluation.task import Noise, Ran, Score, Task, labels_of, task_of
+from spiq.evaluation.data.batches import batches
+from spiq.evaluation.gathering import Gathered
+from spiq.evaluation.runners import Model, batch_size, open_all
+from spiq.evaluation.shards import Division, Shard, gather_divided
+from spiq.evaluation.task import Score, task_of
 from spiq.runtime.engines import ONNXRUNTIME
-
-_WAITING = 2
-"""Batches whose outputs wait to be taken in, at most."""
-
-_WAITING_VALUES = 1 << 24
-"""Values of those outputs, at most, where there is more than one: bounds the memory."""
 
 _UNLABELLED = (
     "the pictures have no labels: what the first network answers stands for them, so figures are "
@@ -51,7 +35,7 @@ class Result:
     seconds: float
     """All of it: reading images, preprocessing, every network, scoring."""
     runtime_share: float
-    """The part of it inside the runtime, from 0 to 1."""
+    """The part of it inside the runtime, from 0 to 1; of all processes' seconds, if several."""
     models: tuple[Score, ...]
     skipped: tuple[str, ...] = ()
     """A line for each image that could not be decoded and counts nowhere."""
@@ -67,6 +51,7 @@ def evaluate(
     threads: int = 0,
     batch: int = 8,
     runtimes: Sequence[str] = (ONNXRUNTIME,),
+    division: Division | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Result:
     """Measure ``models`` on the images of ``card``; the others are compared with the first.
@@ -88,6 +73,8 @@ def evaluate(
             over the whole batch.
         runtimes: Names of the runtimes, see :mod:`spiq.runtime.engines`: each network is measured
             in each of them.
+        division: Divide the images between processes, here or on a cluster; the figures are the
+            same. None: this process does it all.
         progress: Called with images done and images in all.
 
     Raises:
@@ -104,10 +91,17 @@ def evaluate(
     runners = open_all(models, card, gives=task.gives, threads=threads, runtimes=runtimes)
     size = batch_size(runners, min(batch, task.most))
     total, images = task.samples(limit)
-    run = _Run(task, [Ran(runner=each, tally=task.tally(), noise=Noise()) for each in runners])
-    for done in _collect(run, batches(images, card.input, size=size)):
-        if progress is not None:
-            progress(done, total)
+    run, tell = Gathered.nothing(task, runners), progress or (lambda done, total: None)
+    if division is None:
+        for done in run.gather(batches(images, card.input, size=size)):
+            tell(done, total)
+        took = time.perf_counter() - begin
+    else:
+        whole = Shard(
+            models=tuple(models), card=card, batch=size, threads=threads,
+            runtimes=tuple(runtimes), end=total,
+        )  # fmt: skip
+        took = gather_divided(run, whole, division, tell)
     if not run.images:
         raise CardError(f"{card.path}: none of {total} images can be decoded; {run.skipped[0]}")
 
@@ -116,7 +110,6 @@ def evaluate(
         run.doubts.append(_UNLABELLED)
     elif doubt := task.hindsight(run.ran):
         run.doubts.append(doubt)
-    seconds = time.perf_counter() - begin
     return Result(
         card=card.name,
         task=card.task,
@@ -124,55 +117,9 @@ def evaluate(
         images=run.images,
         batch=size,
         threads=threads,
-        seconds=seconds,
-        runtime_share=sum(runner.seconds for runner in runners) / seconds,
+        seconds=time.perf_counter() - begin,
+        runtime_share=min(1.0, sum(runner.seconds for runner in runners) / took),
         models=scores,
         skipped=tuple(run.skipped),
         warnings=tuple(run.doubts),
     )
-
-
-@dataclass
-class _Run:
-    """What accumulates over the batches."""
-
-    task: Task
-    ran: list[Ran]
-    images: int = 0
-    skipped: list[str] = field(default_factory=list)
-    doubts: list[str] = field(default_factory=list)
-
-    def take_in(self, batch: Batch, outputs: Sequence[Sequence[Floats]]) -> int:
-        """Tally a batch with each network's outputs; return how many images are done so far."""
-        self.skipped += batch.skipped
-        labels, first = list[Any](), None
-        for ran, given in zip(self.ran, outputs, strict=False):  # none: no image can be decoded
-            answers = self.task.answers(ran.runner, given)
-            if first is None:
-                labels = labels_of(self.task, batch.samples, answers)
-            ran.tally.add(answers, labels, first)
-            if first is None:
-                first, named = answers, dict(zip(ran.runner.outputs, given, strict=True))
-                if not self.images and (doubt := self.task.doubt(answers[0])):
-                    self.doubts.append(doubt)
-            else:
-                ran.noise.add(ran.runner, given, named)
-        self.images += len(labels)
-        return self.images + len(self.skipped)
-
-
-def _collect(run: _Run, chunks: Iterable[Batch]) -> Iterator[int]:
-    """Run every network on every batch; yield the number of images done so far."""
-    waiting: deque[Future[int]] = deque()
-    with ThreadPoolExecutor(max_workers=1) as taking_in:  # one: the order of the images stays
-        for chunk in chunks:
-            inputs = chunk.inputs
-            outputs = [] if inputs is None else [ran.runner.run(inputs) for ran in run.ran]
-            waiting.append(taking_in.submit(run.take_in, chunk, outputs))
-
-            values = sum(output.size for given in outputs for output in given)
-            most = _WAITING if values <= _WAITING_VALUES else 0
-            while len(waiting) > most:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()

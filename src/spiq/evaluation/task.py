@@ -12,6 +12,8 @@ What an answer and a label are is the task's own affair.
 import importlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import reduce
+from operator import add
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -63,12 +65,16 @@ class Tally(Protocol):
     ) -> None:
         """Take in a batch; ``first`` are the first network's answers, None for itself."""
 
+    def join(self, more: Any) -> None:
+        """Take in another tally, of images that come after."""
+
 
 @dataclass
 class Noise:
     """How far a network's outputs are from the first network's, by the name of the output."""
 
-    energies: dict[str, Energy] = field(default_factory=dict)
+    energies: dict[str, list[Energy]] = field(default_factory=dict)
+    """Of each image: sums over all are taken at the end, in one order whoever took them."""
 
     def add(self, runner: Runner, given: Sequence[Floats], first: Mapping[str, Floats]) -> None:
         """Take in the outputs of a batch.
@@ -82,14 +88,21 @@ class Noise:
                     f"{runner.name}: an output of shape {shape_text(found.shape)} stands where the "
                     f"first network's has {shape_text(reference.shape)}: it is another network"
                 )
-            for exact, value in zip(reference, found, strict=True):  # image by image: little memory
-                before = self.energies.get(name, Energy())
-                self.energies[name] = before + Energy.of(exact, value)
+            of_each = map(Energy.of, reference, found)  # image by image: little memory
+            self.energies.setdefault(name, []).extend(of_each)
+
+    def join(self, more: "Noise") -> None:
+        """Take in the noise of images that come after."""
+        for name, energies in more.energies.items():
+            self.energies.setdefault(name, []).extend(energies)
 
     @property
     def snr_db(self) -> dict[str, float | None]:
         """The ratio over all values of all images; None where they are equal bit by bit."""
-        return {name: energy.db_unless_equal for name, energy in self.energies.items()}
+        return {
+            name: reduce(add, energies, Energy()).db_unless_equal
+            for name, energies in self.energies.items()
+        }
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,8 +137,8 @@ class Task(Protocol):
     def most(self) -> int:
         """Images that go through a network at a time, at most."""
 
-    def samples(self, limit: int | None) -> tuple[int, Iterator[Sample]]:
-        """How many images there are, at most ``limit``, and the images."""
+    def samples(self, limit: int | None, *, begin: int = 0) -> tuple[int, Iterator[Sample]]:
+        """How many images there are, at most ``limit``, and the images from ``begin`` on."""
 
     def answers(self, runner: Runner, outputs: Sequence[Floats]) -> Sequence[Any]:
         """What a network says of each image of a batch."""

@@ -28,7 +28,7 @@ class Place(Protocol):
         """
 
     def remove(self, name: str) -> None:
-        """Remove a file if it is there, and its folder with the last one in it."""
+        """Remove a file if it is there."""
 
 
 def place(where: str | os.PathLike[str]) -> Place:
@@ -73,11 +73,8 @@ class Folder:
 
     def remove(self, name: str) -> None:
         """As :meth:`Place.remove`."""
-        target = self.path / name
         with suppress(OSError):
-            target.unlink(missing_ok=True)
-            if target.parent != self.path:
-                target.parent.rmdir()
+            (self.path / name).unlink(missing_ok=True)
 
 
 @dataclass(frozen=True)
@@ -102,7 +99,7 @@ class Remote:
             self.files.pipe_file(f"{self.path}/{name}", content)
 
     def remove(self, name: str) -> None:
-        """As :meth:`Place.remove`; there are no empty folders."""
+        """As :meth:`Place.remove`."""
         with suppress(Exception):
             self.files.rm_file(f"{self.path}/{name}")
 

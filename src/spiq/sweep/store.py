@@ -1,7 +1,10 @@
 """The results of a sweep: one JSON file per cell, written whole or not at all.
 
-PLACE/resnet8-cifar10.spiq.W4A8.0123456789ab.json      network, method, bits, start of the key
-PLACE/models/....onnx                                  quantized, until its latency is known
+PLACE/resnet8-cifar10/spiq.W4A8.0123456789ab.json      network, method, bits, start of the key
+PLACE/resnet8-cifar10/....onnx                         quantized, until its latency is known
+
+A folder for each network: writing into one of 30,000 files takes 10 ms, since what killed
+processes may have left there is looked for.
 """
 
 import json
@@ -14,8 +17,6 @@ from spiq.evaluation.estimates import Estimate
 from spiq.sweep.cells import Cell
 from spiq.sweep.measures import SweepCell, SweepLatency, SweepScore
 from spiq.sweep.places import Place
-
-_MODELS = "models"
 
 
 @dataclass(frozen=True)
@@ -57,11 +58,11 @@ class Store:
 
 def _name(cell: Cell) -> str:
     network = re.sub(r"[^\w.-]+", "_", cell.subject.name)
-    return f"{network}.{cell.method}.{cell.bits}.{cell.key[:12]}.json"
+    return f"{network}/{cell.method}.{cell.bits}.{cell.key[:12]}.json"
 
 
 def _model_name(cell: Cell) -> str:
-    return f"{_MODELS}/{_name(cell).removesuffix('.json')}.onnx"
+    return _name(cell).removesuffix(".json") + ".onnx"
 
 
 def _known(cell: Cell, text: bytes) -> SweepCell | None:

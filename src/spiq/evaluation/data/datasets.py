@@ -16,7 +16,7 @@ from spiq.evaluation.data import folders, npz, pictures
 from spiq.evaluation.data.npz import parts
 from spiq.io.images import DecodingError
 
-__all__ = ["Images", "Labels", "Sample", "count", "files", "parts", "samples"]
+__all__ = ["Images", "Labels", "Sample", "count", "counted", "files", "parts", "samples"]
 
 Images = npt.NDArray[np.uint8]
 Labels = npt.NDArray[np.int64]
@@ -54,8 +54,15 @@ def count(card: Card, *, limit: int | None = None) -> int:
     return expected if limit is None else min(limit, expected)
 
 
-def samples(card: Card, *, limit: int | None = None) -> Iterator[Sample]:
-    """Yield the first ``limit`` (None: all) images of the card with their labels.
+def counted(
+    card: Card, *, limit: int | None = None, begin: int = 0
+) -> tuple[int, Iterator[Sample]]:
+    """Return what :func:`count` and :func:`samples` do."""
+    return count(card, limit=limit), samples(card, limit=limit, begin=begin)
+
+
+def samples(card: Card, *, limit: int | None = None, begin: int = 0) -> Iterator[Sample]:
+    """Yield the first ``limit`` (None: all) images of the card and their labels, from ``begin`` on.
 
     Raises:
         CardError: The data set is not as the card says.
@@ -63,10 +70,10 @@ def samples(card: Card, *, limit: int | None = None) -> Iterator[Sample]:
     """
     total = count(card, limit=limit)
     if card.dataset.layout == "npz":
-        for name, pixels, answer in islice(npz.samples(card), total):
+        for name, pixels, answer in islice(npz.samples(card, begin=begin), total - begin):
             yield Sample(name=name, image=pixels, label=answer)
         return
-    for entry in folders.entries(card)[:total]:
+    for entry in folders.entries(card)[begin:total]:
         try:
             image, label = pictures.load(entry, card)
         except DecodingError as error:

@@ -62,8 +62,10 @@ def labels(card: Card) -> Iterator[Array]:
         yield array(path, "labels")
 
 
-def samples(card: Card) -> Iterator[tuple[str, Array, Any]]:
-    """Yield name, image and label (None: the task's labels are elsewhere).
+def samples(card: Card, *, begin: int = 0) -> Iterator[tuple[str, Array, Any]]:
+    """Yield name, image and label (None: the task's labels are elsewhere), from ``begin`` on.
+
+    Parts that end before are not read.
 
     Raises:
         CardError: A part cannot be read or does not hold what the card says.
@@ -73,12 +75,16 @@ def samples(card: Card) -> Iterator[tuple[str, Array, Any]]:
         path = card.dataset.dir / card.dataset.labels
         shared = array(path, "labels")
         _check_labels(path, shared, len(shared), card)
-    begin = 0
+    number = 0
     for part in parts(card):
-        rest = None if shared is None else shared[begin:]
+        if number < begin and number + (size := _length(part, "images")) <= begin:
+            number += size
+            continue
+        rest = None if shared is None else shared[number:]
         for image, label in _part(part, card, rest):
-            yield f"{part.name}, image {begin}", image, label
-            begin += 1
+            if number >= begin:
+                yield f"{part.name}, image {number}", image, label
+            number += 1
 
 
 def array(part: Path, key: str) -> Array:

@@ -73,9 +73,11 @@ class Classification:
     gives = "(images, classes)"
     most = 1 << 30
 
-    def samples(self, limit: int | None) -> tuple[int, Iterator[datasets.Sample]]:
+    def samples(
+        self, limit: int | None, *, begin: int = 0
+    ) -> tuple[int, Iterator[datasets.Sample]]:
         """The images with their classes."""
-        return datasets.count(self.card, limit=limit), datasets.samples(self.card, limit=limit)
+        return datasets.counted(self.card, limit=limit, begin=begin)
 
     def answers(self, runner: Runner, outputs: Sequence[Floats]) -> Floats:
         """Logits, (n, classes).
@@ -180,6 +182,12 @@ class ClassificationTally:
         self.labels.append(classes)
         self.best.append(answers.argmax(axis=1))
         self.ranks.append(ranks(answers, classes))
+
+    def join(self, more: "ClassificationTally") -> None:
+        """Take in another tally, of images that come after."""
+        self.labels += more.labels
+        self.best += more.best
+        self.ranks += more.ranks
 
     def within(self, k: int) -> npt.NDArray[np.bool_]:
         """Whether each image's label is among the first k answers."""

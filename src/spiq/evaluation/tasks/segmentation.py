@@ -104,9 +104,11 @@ class Segmentation:
         """As many as have about ``_PIXELS``."""
         return max(1, _PIXELS // (self.card.input.width * self.card.input.height))
 
-    def samples(self, limit: int | None) -> tuple[int, Iterator[datasets.Sample]]:
+    def samples(
+        self, limit: int | None, *, begin: int = 0
+    ) -> tuple[int, Iterator[datasets.Sample]]:
         """The images with their masks."""
-        return datasets.count(self.card, limit=limit), datasets.samples(self.card, limit=limit)
+        return datasets.counted(self.card, limit=limit, begin=begin)
 
     def answers(self, runner: Runner, outputs: Sequence[Floats]) -> list[Answer]:
         """The class of each pixel.
@@ -241,6 +243,12 @@ class SegmentationTally:
             self.pixels += answer.mask.size
             if first is not None:
                 self.same += int(np.count_nonzero(answer.mask == first[i].mask))
+
+    def join(self, more: "SegmentationTally") -> None:
+        """Take in another tally, of images that come after."""
+        self.same += more.same
+        self.pixels += more.pixels
+        self.margins += more.margins
 
 
 def right(answer: Answer, label: Mask, card: Card) -> float:

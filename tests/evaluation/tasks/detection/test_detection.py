@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 from tiny_detection import make_images, make_truth, network, write_card
 
+from engine_in_process import InHere, opened_here
 from spiq.cli import main
 from spiq.errors import CardError, ConfigError, ModelError
-from spiq.evaluation import evaluate, read
+from spiq.evaluation import Division, evaluate, read
 from spiq.evaluation.panels import drawn
 from spiq.evaluation.tasks.detection import disagreement, matching
 from spiq.evaluation.tasks.detection.boxes import Detections
@@ -233,3 +234,15 @@ def test_real_networks_reach_the_figures_of_their_cards(zoo, name):
     (score,) = evaluate([folder / "model.onnx"], card).models
     assert score.mAP50.value == pytest.approx(card.float32.mAP50, abs=1e-4)
     assert score.mAP.value == pytest.approx(card.float32.mAP, abs=1e-4)
+
+
+@pytest.mark.parametrize("shards", [2, 5])
+def test_shards_find_the_same_to_the_last_digit(stored, shards, monkeypatch):
+    monkeypatch.setattr("spiq.evaluation.shards.opened", opened_here(InHere()))
+    models = [network(step=1e-6), network(step=COARSE)]
+    whole = evaluate(models, stored, batch=3)
+    divided = evaluate(models, stored, batch=3, division=Division(shards=shards))
+    for one, other in zip(whole.models, divided.models, strict=True):
+        times = {"runtime_seconds": one.runtime_seconds, "images_per_second": one.images_per_second}
+        assert dataclasses.replace(other, **times) == one
+    assert divided.images == 17

@@ -28,8 +28,10 @@ class Placed:
     offset: Pair = (0.0, 0.0)
 
 
-def samples(card: Card, *, limit: int | None = None) -> tuple[int, Iterator[Sample]]:
-    """Return how many images there are, at most ``limit``, and an iterator over them.
+def samples(
+    card: Card, *, limit: int | None = None, begin: int = 0
+) -> tuple[int, Iterator[Sample]]:
+    """Return how many images there are, at most ``limit``, and those from ``begin`` on.
 
     Raises:
         CardError: The annotations are not as the card says. The iterator raises it where a stored
@@ -40,19 +42,19 @@ def samples(card: Card, *, limit: int | None = None) -> tuple[int, Iterator[Samp
     described = truth.read(card, limit=limit)
     if card.dataset.layout == "npz":
         npz.parts(card)
-        return len(described), _stored(described, card)
+        return len(described), _stored(described, card, begin)
     if card.preprocess.resize == "shorter":
         raise CardError(
             f"{card.path}: [preprocess] resize = 'shorter' cuts objects off: for detection choose "
             "exact or letterbox"
         )
     pillow()
-    return len(described), (_picture(entry, card) for entry in described)
+    return len(described), (_picture(entry, card) for entry in described[begin:])
 
 
-def _stored(described: list[Truth], card: Card) -> Iterator[Sample]:
-    images = npz.samples(card)
-    for index, entry in enumerate(described):
+def _stored(described: list[Truth], card: Card, begin: int) -> Iterator[Sample]:
+    images = npz.samples(card, begin=begin)
+    for index, entry in enumerate(described[begin:], begin):
         stored = next(images, None)
         if stored is None:
             raise CardError(

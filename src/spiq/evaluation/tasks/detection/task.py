@@ -93,9 +93,11 @@ class Detection:
         """What turns outputs into boxes."""
         return decoder(self.card)
 
-    def samples(self, limit: int | None) -> tuple[int, Iterator[datasets.Sample]]:
+    def samples(
+        self, limit: int | None, *, begin: int = 0
+    ) -> tuple[int, Iterator[datasets.Sample]]:
         """The images with their boxes."""
-        return samples(self.card, limit=limit)
+        return samples(self.card, limit=limit, begin=begin)
 
     def answers(self, runner: Runner, outputs: Sequence[Floats]) -> list[Detections]:
         """Boxes, relative to the network's input.
@@ -220,6 +222,12 @@ class DetectionTally:
         ]
         if first is not None:
             self.disagreement += map(disagreement, first, answers)
+
+    def join(self, more: "DetectionTally") -> None:
+        """Take in another tally, of images that come after."""
+        self.truths += more.truths
+        self.found += more.found
+        self.disagreement += more.disagreement
 
 
 def _comparison(
