@@ -164,6 +164,15 @@ def test_bench(model: Path, capsys: Capture) -> None:
     assert faster["value"] == pytest.approx(first["median_ms"] / second["median_ms"])
 
 
+def test_bench_and_pareto_as_pictures(model: Path, capsys: Capture) -> None:
+    pytest.importorskip("vl_convert", reason="needs vl-convert: pip install 'spiq[report]'")
+    for command in (("bench", model, "--seconds=0.05"), ("pareto", model)):
+        done(capsys, *command, "--plot=picture.svg", "--force")
+        assert "<svg" in Path("picture.svg").read_text()
+        assert "is there already" in refused(capsys, *command, "--plot=picture.svg")
+        assert "name it .png or .svg" in refused(capsys, *command, "--plot=picture")
+
+
 def test_demo(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("spiq.demo.run._SECONDS", 0.1)
     page = done(capsys, "demo")

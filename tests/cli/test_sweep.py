@@ -46,6 +46,15 @@ def test_table_csv_and_json(capsys: Capture) -> None:
     assert content() == before
 
 
+def test_plot(capsys: Capture) -> None:
+    pytest.importorskip("vl_convert", reason="needs vl-convert: pip install 'spiq[report]'")
+    done(capsys, "sweep", *FEW, "--out=kept", "--plot=sweep.svg")
+    assert "mobilenetv2-digits" in Path("sweep.svg").read_text()
+    assert "name it .png or .svg" in refused(capsys, "sweep", *FEW, "--plot=sweep.pdf")
+    assert "there is no folder" in refused(capsys, "sweep", *FEW, "--plot=no/sweep.png")
+    assert "--no-latency" in refused(capsys, "sweep", *FEW, "--plot=a.png", "--no-latency")
+
+
 def test_cards_by_option_with_networks(model: Path, capsys: Capture) -> None:
     options = ("--limit=2", "--methods=static", "--no-latency", "--json")
     data = json.loads(done(capsys, "sweep", f"--card={CARD}={model}", *options))

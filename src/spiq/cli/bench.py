@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from spiq.cli import files, options, output, texts
+from spiq.cli import files, options, output, plots, texts
 from spiq.errors import ConfigError
 
 _NAMED = 10
@@ -30,12 +30,18 @@ def bench(
         list[str] | None,
         typer.Option(metavar="NAME=N,C,H,W", help="Shape of a dynamic input; repeatable."),
     ] = None,
+    plot: plots.Plot = None,
+    force: options.Force = False,
     json: options.Json = False,
 ) -> None:
     """Measure latency; several networks or runtimes take turns and are compared with the first."""
+    from spiq.cli.render.plots import chart
     from spiq.cli.render.tables.evaluation import render_latencies, render_latency
     from spiq.evaluation.latency import LatencyRuns, compare
 
+    if plot is not None:
+        chart.check(plot)
+        files.checked(plot, source=None, force=force)
     given = files.all_given(models)
     settings = list(product(_counts("--threads", threads, 0), _counts("--batch", batch, 1)))
     with output.counting("rounds") as tell:
@@ -52,6 +58,10 @@ def bench(
             )
             for its_threads, its_batch in settings
         )
+    if plot is not None:
+        from spiq.cli.render.plots.bench import plot_latency
+
+        files.put(chart.drawn(plot_latency(results), plot), plot, source=None, force=force)
     if len(results) == 1:
         output.result(results[0], render_latency, json=json)
     else:

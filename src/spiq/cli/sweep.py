@@ -5,7 +5,8 @@ from typing import Annotated
 
 import typer
 
-from spiq.cli import engines, options, output, texts
+from spiq.cli import engines, options, output, plots, texts
+from spiq.errors import ConfigError
 
 
 def sweep(
@@ -46,10 +47,12 @@ def sweep(
         Path | None,
         typer.Option(metavar="FILE.csv", help="Write the cells as CSV.", show_default=False),
     ] = None,
+    plot: plots.Plot = None,
     json: options.Json = False,
 ) -> None:
     """Quantize and measure networks by every method at every bit width."""
     from spiq.cli.render.csv import render_csv
+    from spiq.cli.render.plots import chart
     from spiq.cli.render.tables.sweep import render_sweep
     from spiq.io.write import check_output, write
     from spiq.sweep import cells
@@ -60,6 +63,11 @@ def sweep(
     networks = cells.subjects([*(card or ()), *(more or ())], limit=limit)
     if csv is not None:
         check_output(csv)
+    if plot is not None:
+        chart.check(plot)
+        check_output(plot)
+        if not latency:
+            raise ConfigError("--plot is of accuracy against latency: leave --no-latency out")
     try:
         with output.processes() as tell:
             result = run(
@@ -80,6 +88,10 @@ def sweep(
         raise
     if csv is not None:
         write(render_csv(result).encode(), csv)
+    if plot is not None:
+        from spiq.cli.render.plots.sweep import plot_sweep
+
+        write(chart.drawn(plot_sweep(result), plot), plot)
     output.result(result, render_sweep, json=json)
     if failed := [cell for cell in result.cells if cell.state == "failed"]:
         first = f"{failed[0].network} {failed[0].method} {failed[0].bits}: {failed[0].reason}"

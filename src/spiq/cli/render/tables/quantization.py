@@ -174,7 +174,7 @@ def render_pareto(result: "ParetoResult") -> RenderableType:
     """Show what accuracy costs in time."""
     table = cells.table("", "ms", "of float's", "error", "gain", "layers in float", left=1)
     rows = [("all on integers", result.on_integers)]
-    rows += [(_PREFERRED.get(point.slack, f"{point.slack:+.0%}"), point) for point in result.points]
+    rows += [(PREFERRED.get(point.slack, f"{point.slack:+.0%}"), point) for point in result.points]
     for name, point in rows:
         table.add_row(
             name,
@@ -195,7 +195,7 @@ def render_pareto(result: "ParetoResult") -> RenderableType:
     )
 
 
-_PREFERRED = {0.0: "speed", 0.03: "balanced", 0.3: "accuracy"}
+PREFERRED = {0.0: "speed", 0.03: "balanced", 0.3: "accuracy"}
 
 
 def _latency(result: "QuantizeResult") -> list[tuple[str, object]]:
