@@ -20,7 +20,7 @@ from spiq.config import Config
 from spiq.errors import WARNING, ConfigError, VerificationError
 from spiq.inspection.layers import layer_results
 from spiq.io.read import beside
-from spiq.io.write import serialize
+from spiq.io.write import serialize, size_of
 from spiq.methods import METHODS
 from spiq.planning.choose.decide import choose, make_plan, placed
 from spiq.planning.choose.mixed import bits_per_weight, packed_bytes
@@ -80,7 +80,7 @@ def quantize(
     """
     config = config or Config()
     with begun(model, progress or silent, statistics) as run:
-        if config.timing and TARGETS[config.target].is_here:
+        if config.timing and TARGETS[config.target].is_here and not run.is_large:
             timed = _timed(run, config)
             if timed is not None:
                 return timed
@@ -266,7 +266,7 @@ def carry_out(decided: Decided, run: Run) -> Made:
 
     rewritten = run.to_rewrite(decided.analysis)
     rewrite(rewritten, decided.analysis, plan, resolved, run.tell)
-    quantized = serialize(rewritten)
+    quantized = rewritten if run.in_parts else serialize(rewritten)
 
     run.tell("verify")
     original, size = run.original
@@ -279,14 +279,14 @@ def carry_out(decided: Decided, run: Run) -> Made:
         activation_bits=plan.activation_bits,
         layers=layers,
         bytes_before=size + beside(decided.model),
-        bytes_after=len(quantized),
+        bytes_after=size_of(quantized),
         seconds=time.perf_counter() - run.start,
         bits_per_weight=mean_bits,
         packed_bytes=packed,
         snr_db={name: found.db for name, found in verified.snr.items()},
         snr_interval_db={name: (found.low, found.high) for name, found in verified.snr.items()},
         no_snr=verified.no_snr,
-        notes=(*plan.notes, *(WARNING + doubt for doubt in verified.warnings)),
+        notes=(*plan.notes, *verified.notes, *(WARNING + doubt for doubt in verified.warnings)),
     )
     source = original if isinstance(original, str) else None
     made = Quantized(quantized, plan, report, source)

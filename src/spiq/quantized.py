@@ -11,7 +11,7 @@ import onnx_ir as ir
 
 from spiq.errors import ConfigError
 from spiq.inspection.layers import LayerResult
-from spiq.io.write import write
+from spiq.io.write import serialize, write
 from spiq.planning.plan.values import Plan
 from spiq.runtime.session import session
 from spiq.runtime.timing import Latency
@@ -76,16 +76,25 @@ class Quantized:
     (1, 10)
 
     Attributes:
-        model: The serialized ONNX model.
+        network: The network: as a graph where it is large, otherwise its bytes.
         plan: What was decided.
         report: What was done.
         source: Path of the float model, if it came from one.
     """
 
-    model: bytes
+    network: bytes | ir.Model
     plan: Plan
     report: QuantizeResult
     source: str | None = None
+
+    @property
+    def model(self) -> bytes:
+        """The serialized ONNX model.
+
+        Raises:
+            ModelError: It is larger than 2 GB: :meth:`save` writes it all the same.
+        """
+        return self.network if isinstance(self.network, bytes) else serialize(self.network)
 
     def save(self, path: str | os.PathLike[str], *, force: bool = False) -> None:
         """Write the model to ``path``, whole or not at all.
@@ -97,7 +106,7 @@ class Quantized:
         Raises:
             OutputError: The path cannot be written, or is that of the float model.
         """
-        write(self.model, path, source=self.source, force=force)
+        write(self.network, path, source=self.source, force=force)
 
     def run(self, inputs: dict[str, npt.NDArray[np.generic]]) -> dict[str, npt.NDArray[np.generic]]:
         """Run the model in ONNX Runtime; outputs by name."""

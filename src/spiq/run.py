@@ -22,10 +22,11 @@ import onnx_ir as ir
 
 from spiq.analysis import Analysis, Progress, analyse
 from spiq.config import Config
-from spiq.graph.fingerprint import contents, digest
+from spiq.graph.fingerprint import contents, digest, fingerprint
 from spiq.io.read import read
 from spiq.io.write import serialize
 from spiq.planning.choose.decide import DecidedGroup
+from spiq.runtime.parts import Parted, is_parted, parted
 from spiq.runtime.reference import Reference, is_large, reference
 from spiq.stats.sidecar import Statistics
 
@@ -56,20 +57,48 @@ class Run:
     again: bool = False
     _learned: tuple[str, Analysis] | None = None
     _reference: Callable[[], Reference] | None = None
+    _in_parts: Parted | None = None
+    _read: ir.Model | None = None
 
     def read(self) -> ir.Model:
         """Read the network."""
+        network, self._read = self._read or self._loaded(), None
+        return network
+
+    @property
+    def is_large(self) -> bool:
+        """Whether the network is so large that it is worked on piece by piece: it is read now."""
+        if self._read is None:
+            self._read = self._loaded()
+        return self.in_parts
+
+    @property
+    def in_parts(self) -> bool:
+        """Whether the network that was read is so large."""
+        return self._in_parts is not None
+
+    def _loaded(self) -> ir.Model:
         self.tell("read")
-        return read(self.source)
+        network = read(self.source)
+        if is_parted(network):
+            self._in_parts = parted(network)
+        return network
 
     def learn(self, config: Config) -> tuple[str, Analysis]:
         """Read, prepare and measure: return the network's hash, and what is known of it."""
         if self._learned is None:
             network = self.read()
-            model_hash = self.beside.submit(digest, list(contents(network)))
+            model_hash = self._hashed(network)
             known = analyse(network, config, self.tell, statistics=self.statistics)
-            self._learned = model_hash.result(), known
+            self._learned = model_hash(), known
         return self._learned
+
+    def _hashed(self, network: ir.Model) -> Callable[[], str]:
+        """Return what waits for the network's hash, which a thread works out."""
+        if self.in_parts:  # then no more than a weight of it is to be in memory
+            made = fingerprint(network)
+            return lambda: made
+        return self.beside.submit(digest, list(contents(network))).result
 
     def to_rewrite(self, known: Analysis) -> ir.Model:
         """Return the prepared network to be changed: a copy where it may be needed once more."""
@@ -91,10 +120,9 @@ class Run:
         """Begin to work out what the quantized network is compared with, if nobody did."""
         if self._reference is not None:
             return
-        lean = is_large(analysis.graph)
-        run = partial(
-            reference, self.original[0], analysis.pictured, sizes=analysis.sizes, lean=lean
-        )
+        lean = self.in_parts or is_large(analysis.graph)
+        network = self._in_parts or self.original[0]
+        run = partial(reference, network, analysis.pictured, sizes=analysis.sizes, lean=lean)
         self._reference = cache(run) if lean else self.beside.submit(run).result
 
     def reference(self) -> Reference:

@@ -58,7 +58,7 @@ def convert(
     names = {"model": str(model), "output": str(written), "plan": str(plan)}
     page = output.rendered(made.report, tables.render_quantized, json=json, **names)
     plans = {} if save_plan is None else {str(save_plan): made.plan.to_json().encode()}
-    files.put(made.model, written, source=model, force=force, beside=plans)
+    files.put(made.network, written, source=model, force=force, beside=plans)
     silent = journal.is_quiet() and not json
     code = 0 if silent else output.said_last(page, written=str(written))
     for warning in tables.warnings(made.report):

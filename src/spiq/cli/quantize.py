@@ -110,7 +110,7 @@ def quantize(
     beside = {} if save_plan is None else {str(save_plan): made.plan.to_json().encode()}
     if report is not None:
         beside[str(report)] = _report(context, made, network, how, kept)
-    files.put(made.model, written, source=model, force=force, beside=beside)
+    files.put(made.network, written, source=model, force=force, beside=beside)
     if journal.is_quiet() and not json:
         code = 0
     elif written == files.STREAM:

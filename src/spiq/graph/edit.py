@@ -4,15 +4,21 @@ import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
 
+from spiq.graph.lazy import Later
 
-def initializer(graph: ir.Graph, name: str, array: npt.NDArray[np.generic]) -> ir.Value:
+
+def initializer(graph: ir.Graph, name: str, array: npt.NDArray[np.generic] | Later) -> ir.Value:
     """Register ``array`` as an initializer under ``name``, made unique, and return its value."""
     unique = unique_name(graph, name)
-    array = np.require(array, requirements="C")
-    tensor = ir.Tensor(array, name=unique)
+    tensor: ir.TensorProtocol
+    if isinstance(array, Later):
+        tensor = array.tensor(unique)
+    else:
+        array = np.require(array, requirements="C")
+        tensor = ir.Tensor(array, name=unique)
     value = ir.Value(
         name=unique,
-        shape=ir.Shape(array.shape),
+        shape=ir.Shape(tensor.shape.numpy()),
         type=ir.TensorType(tensor.dtype),
         const_value=tensor,
     )

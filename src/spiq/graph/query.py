@@ -21,6 +21,19 @@ def is_constant(value: ir.Value | None) -> bool:
     return value is not None and value.is_initializer() and value.const_value is not None
 
 
+def stored_shape(value: ir.Value | None) -> tuple[int, ...]:
+    """Return the shape of what an initializer holds (its content is not read)."""
+    assert value is not None and value.const_value is not None
+    shape: tuple[int, ...] = tuple(value.const_value.shape.numpy())
+    return shape
+
+
+def stored_dtype(value: ir.Value | None) -> ir.DataType:
+    """Return the type of what an initializer holds (its content is not read)."""
+    assert value is not None and value.const_value is not None
+    return value.const_value.dtype
+
+
 def data_inputs(node: ir.Node) -> list[ir.Value]:
     """Return the inputs of ``node`` that depend on the network's input."""
     return [value for value in node.inputs if value is not None and not is_constant(value)]

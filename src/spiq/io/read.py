@@ -23,6 +23,7 @@ from google.protobuf.message import (  # type: ignore[import-untyped]
 from onnx_ir.passes.common import LiftConstantsToInitializersPass
 
 from spiq.errors import ConfigError, ModelError
+from spiq.graph.lazy import is_large
 from spiq.graph.skeleton import constants_are_no_inputs, swapped
 from spiq.io import archives, checks, functions, limits, opset, schema, sizes, weight_tensors
 
@@ -196,14 +197,15 @@ def _normalized(model: ir.Model, *, where: str) -> ir.Model:
 def _load_constants(model: ir.Model, opened: _Opened) -> None:
     """Give every initializer a tensor in memory that nobody else holds, in place."""
     folder, where = opened.folder, opened.where
+    mapped = is_large(_data_bytes(opened))
     for graph in model.graphs():
         for name, value in graph.initializers.items():
             tensor = value.const_value
             if isinstance(tensor, ir.ExternalTensor):
                 value.const_value = weight_tensors.external(
-                    tensor, name, folder=folder, where=where
+                    tensor, name, folder=folder, where=where, mapped=mapped
                 )
-            elif tensor is not None and not isinstance(tensor, ir.Tensor):
+            elif tensor is not None and not isinstance(tensor, ir.Tensor | ir.LazyTensor):
                 value.const_value = weight_tensors.in_memory(tensor, name, where=where)
 
 
@@ -211,7 +213,15 @@ def _data_bytes(opened: _Opened) -> int:
     weights = opened.proto.graph.initializer
     entries = (entry for weight in weights for entry in weight.external_data)
     names = {entry.value for entry in entries if entry.key == "location"}
-    return sum((opened.folder / name).stat().st_size for name in names) if opened.folder else 0
+    return sum(_bytes_of(opened.folder / name) for name in names) if opened.folder else 0
+
+
+def _bytes_of(file: Path) -> int:
+    """Return the size of a file; 0 for what is none, which is told where it is read."""
+    try:
+        return file.stat().st_size
+    except (OSError, ValueError):
+        return 0
 
 
 def _root(error: BaseException) -> str:

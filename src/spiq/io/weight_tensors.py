@@ -12,6 +12,10 @@ import numpy.typing as npt
 import onnx_ir as ir
 
 from spiq.errors import ModelError
+from spiq.io.mapped import mapped_tensor
+
+_SMALL = 1 << 16
+"""Bytes below which a tensor is copied in any case."""
 
 
 class _Unfit(Exception):
@@ -51,7 +55,7 @@ def _of_message(value: ir.serde.TensorProtoTensor) -> npt.NDArray[np.generic] | 
 
 
 def external(
-    value: ir.ExternalTensor, name: str, *, folder: Path | None, where: str
+    value: ir.ExternalTensor, name: str, *, folder: Path | None, where: str, mapped: bool = False
 ) -> ir.TensorProtocol:
     """Read a tensor from the file that holds its numbers.
 
@@ -60,6 +64,8 @@ def external(
         name: Of the tensor.
         folder: That of the model; None where it is not known.
         where: The model's name for messages.
+        mapped: Read it from its file each time that it is looked at, which must not change then;
+            otherwise it is copied.
 
     Raises:
         ModelError: The file is missing, outside the model's folder, or too short.
@@ -67,6 +73,8 @@ def external(
     try:
         path = _place(str(value.location), folder)
         _check_size(value, path.stat().st_size)
+        if mapped and value.nbytes >= _SMALL and value.dtype.itemsize >= 1:
+            return mapped_tensor(path, value, name)
         found = ir.ExternalTensor(
             path, value.offset, None, value.dtype, shape=value.shape, name=name, base_dir=""
         )

@@ -7,21 +7,25 @@ hold, the weights go to a file beside the model, see :mod:`spiq.io.external`.
 
 import errno
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import onnx
 import onnx_ir as ir
 from google.protobuf.message import EncodeError  # type: ignore[import-untyped]
 
 from spiq.errors import ModelError, OutputError
-from spiq.graph.skeleton import PLAIN_CONSTANTS
+from spiq.graph.skeleton import PLAIN_CONSTANTS, swapped
 from spiq.io.atomic import Pending, pending, tidy
 from spiq.io.external import undo, write_large
+from spiq.io.stream import in_pieces
 
 Network = ir.Model | onnx.ModelProto | bytes
+
+_NOTHING = np.empty(0, np.float32)
 
 _LIMIT = 2_000_000_000
 """Bytes of weights above which they go to a file of their own; protobuf ends at 2**31 - 1."""
@@ -61,11 +65,11 @@ def write(
     target = check_output(path, source=source, force=force)
     tidy(target.parent, undo(target.parent))
     too_large = _too_large(model)
-    contents: dict[str | os.PathLike[str], bytes] = {}
-    contents.update(beside or {})
+    contents: dict[str | os.PathLike[str], Iterable[bytes]] = {}
+    contents.update({name: (content,) for name, content in (beside or {}).items()})
     targets = {name: check_output(name, source=source) for name in contents} | {path: target}
     if too_large is None:
-        contents[path] = model if isinstance(model, bytes) else serialize(model)
+        contents[path] = (model,) if isinstance(model, bytes) else serialized(model)
     with ExitStack() as opened:
         _all_placed([_written(n, targets[n], text, opened) for n, text in contents.items()])
     if too_large is not None:
@@ -81,6 +85,30 @@ def serialize(model: ir.Model | onnx.ModelProto) -> bytes:
     """
     _no_external(model)
     return _encoded(_message(model))
+
+
+def serialized(model: ir.Model | onnx.ModelProto) -> Iterator[bytes]:
+    """Yield what :func:`serialize` returns, one large weight after the other.
+
+    Raises:
+        ModelError: As there.
+    """
+    _no_external(model)
+    if isinstance(model, onnx.ModelProto):
+        yield _encoded(model)
+        return
+    held = {
+        v: v.const_value for v in model.graph.initializers.values() if v.const_value is not None
+    }
+    with swapped({value: ir.Tensor(_NOTHING, name=value.name) for value in held}):
+        proto = _message(model)
+    del proto.graph.initializer[:]
+    yield from in_pieces(proto, list(held.values()))
+
+
+def size_of(model: bytes | ir.Model) -> int:
+    """Return the bytes of a network."""
+    return len(model) if isinstance(model, bytes) else sum(map(len, serialized(model)))
 
 
 def check_output(
@@ -196,12 +224,13 @@ class _Written:
 
 
 def _written(
-    name: str | os.PathLike[str], target: Path, content: bytes, opened: ExitStack
+    name: str | os.PathLike[str], target: Path, content: Iterable[bytes], opened: ExitStack
 ) -> _Written:
     """Write a file that gets its name later: from then on, no lack of space stops it."""
     with _refused(name):
         file = opened.enter_context(pending(target.parent))
-        file.stream.write(content)
+        for part in content:
+            file.stream.write(part)
         file.stream.flush()
         os.fsync(file.stream.fileno())
     return _Written(name, target, file)

@@ -18,7 +18,17 @@ import numpy as np
 import onnx_ir as ir
 
 from spiq.graph.edit import bypass, initializer
-from spiq.graph.query import Array, constant, ints, is_constant, rank, sole_consumer
+from spiq.graph.lazy import Change, Later, changed
+from spiq.graph.query import (
+    Array,
+    constant,
+    ints,
+    is_constant,
+    rank,
+    sole_consumer,
+    stored_dtype,
+    stored_shape,
+)
 
 LARGEST = 1e15
 """Factors and shifts beyond which nothing is folded."""
@@ -196,8 +206,7 @@ def can_take_rows(node: ir.Node | None) -> bool:
     """Return whether a layer can compute a y + b in the place of y, by :func:`scale_rows`."""
     if node is None or node.domain != "" or len(node.inputs) < 2:
         return False
-    weight = constant(node.inputs[1])
-    if weight is None or weight.dtype != np.float32:
+    if not is_constant(node.inputs[1]) or stored_dtype(node.inputs[1]) != ir.DataType.FLOAT:
         return False
     if len(node.inputs) > 2 and node.inputs[2] is not None and not is_constant(node.inputs[2]):
         return False
@@ -213,27 +222,26 @@ def _bias_is_vector(node: ir.Node) -> bool:
 
 def scale_rows(node: ir.Node, a: Array, b: Array) -> None:
     """Let a layer compute a y + b in the place of y, with a and b per output, shape (O,)."""
-    weight, bias = weight_and_bias(node)
-    shape = rows_shape(node, weight)
-    factor = a.reshape(shape).astype(weight.dtype)
-    if node.op_type == "ConvTranspose":
-        groups = node.attributes.get_int("group", 1)
-        split = weight.reshape(groups, -1, *weight.shape[1:])
-        scaled = (split * factor).reshape(weight.shape)
-    else:
-        scaled = weight * factor
-    set_weight_and_bias(node, scaled, a * bias + b)
+    groups, transposed = node.attributes.get_int("group", 1), node.op_type == "ConvTranspose"
+    shape = rows_shape(node, stored_shape(node.inputs[1]))
+
+    def scaled(weight: np.ndarray) -> np.ndarray:
+        split = weight.reshape(groups, -1, *weight.shape[1:]) if transposed else weight
+        made: np.ndarray = split * a.reshape(shape).astype(weight.dtype)
+        return made.reshape(weight.shape)
+
+    set_weight_and_bias(node, reweighted(node, scaled), a * bias_of(node) + b)
 
 
-def rows_shape(node: ir.Node, weight: np.ndarray) -> tuple[int, ...]:
+def rows_shape(node: ir.Node, shape: tuple[int, ...]) -> tuple[int, ...]:
     """Return the shape under which a vector per output channel multiplies the weight.
 
     A ConvTranspose's weight (C, O/g, ...) is to be seen as (g, C/g, O/g, ...).
     """
     if node.op_type == "ConvTranspose":
         groups = node.attributes.get_int("group", 1)
-        return (groups, 1, weight.shape[1]) + (1,) * (weight.ndim - 2)
-    return (-1,) + (1,) * (weight.ndim - 1)
+        return (groups, 1, shape[1]) + (1,) * (len(shape) - 2)
+    return (-1,) + (1,) * (len(shape) - 1)
 
 
 def _all_take_columns(value: ir.Value) -> bool:
@@ -256,14 +264,19 @@ def _can_take_columns(node: ir.Node, value: ir.Value) -> bool:
 
 def _scale_columns(node: ir.Node, a: Array, b: Array) -> None:
     weight, bias = weight_and_bias(node)
-    scaled = scale_columns(node, weight, a)
-    shift = scale_columns(node, weight.astype(np.float64), b).reshape(len(weight), -1).sum(axis=1)
-    set_weight_and_bias(node, scaled, bias + shift)
+    groups = node.attributes.get_int("group", 1)
+    moved = scale_columns(node, weight.astype(np.float64), b).reshape(len(weight), -1)
+    scaled = reweighted(node, lambda weight: columns_scaled(groups, weight, a))
+    set_weight_and_bias(node, scaled, bias + moved.sum(axis=1))
 
 
 def scale_columns(node: ir.Node, weight: np.ndarray, factor: Array) -> np.ndarray:
     """Multiply a weight (O, C/g, ...) by ``factor`` per input channel, shape (C,)."""
-    groups = node.attributes.get_int("group", 1)
+    return columns_scaled(node.attributes.get_int("group", 1), weight, factor)
+
+
+def columns_scaled(groups: int, weight: np.ndarray, factor: Array) -> np.ndarray:
+    """Do what :func:`scale_columns` does for a layer of so many groups."""
     split = weight.reshape(groups, -1, *weight.shape[1:])
     per_group = factor.reshape(groups, 1, -1, *(1,) * (weight.ndim - 2))
     scaled: np.ndarray = split * per_group.astype(weight.dtype)
@@ -274,22 +287,32 @@ def weight_and_bias(node: ir.Node) -> tuple[np.ndarray, Array]:
     """Return a layer's weight as stored and its bias, shape (O,), in float64 (zeros if none)."""
     weight = constant(node.inputs[1])
     assert weight is not None
+    return weight, bias_of(node)
+
+
+def bias_of(node: ir.Node) -> Array:
+    """Return a layer's bias, shape (O,), in float64; zeros if it has none."""
     if len(node.inputs) > 2 and node.inputs[2] is not None:
-        return weight, np.asarray(constant(node.inputs[2]), np.float64)
-    outputs = weight.shape[0]
+        return np.asarray(constant(node.inputs[2]), np.float64)
+    shape = stored_shape(node.inputs[1])
     if node.op_type == "ConvTranspose":
-        outputs = weight.shape[1] * node.attributes.get_int("group", 1)
-    elif node.op_type == "MatMul":
-        outputs = weight.shape[-1]
-    return weight, np.zeros(outputs)
+        return np.zeros(shape[1] * node.attributes.get_int("group", 1))
+    return np.zeros(shape[-1] if node.op_type == "MatMul" else shape[0])
 
 
-def set_weight_and_bias(node: ir.Node, weight: np.ndarray, bias: Array) -> None:
+def reweighted(node: ir.Node, change: Change) -> np.ndarray | Later:
+    """Return what ``change``, which keeps its shape, makes of a layer's weight."""
+    return changed(node.inputs[1], change, stored_shape(node.inputs[1]))
+
+
+def set_weight_and_bias(node: ir.Node, weight: np.ndarray | Later, bias: Array) -> None:
     """Give a layer a new weight and bias; initializers that others share are left alone."""
     graph, old = node.graph, node.inputs[1]
     assert isinstance(graph, ir.Graph) and old is not None
-    node.replace_input_with(1, initializer(graph, f"{old.name}_folded", weight))
-    shift = initializer(graph, f"{old.name}_bias", bias.astype(weight.dtype))
+    made = initializer(graph, f"{old.name}_folded", weight)
+    node.replace_input_with(1, made)
+    assert made.dtype is not None
+    shift = initializer(graph, f"{old.name}_bias", bias.astype(made.dtype.numpy()))
     spent = [old, *node.inputs[2:3]]
     if len(node.inputs) < 3:
         node.resize_inputs(3)

@@ -9,9 +9,13 @@ Sum of several tensors                         Add -> Add ...
 =============================================  ====================================
 """
 
+from functools import partial
+
+import numpy as np
 import onnx_ir as ir
 
 from spiq.graph.edit import bypass, initializer, named_after, replace, unique_name
+from spiq.graph.lazy import changed as made_of
 from spiq.graph.query import (
     constant,
     dims,
@@ -21,6 +25,7 @@ from spiq.graph.query import (
     rank,
     sole_consumer,
     spatial,
+    stored_shape,
 )
 from spiq.graph.shapes import infer
 from spiq.passes.cleanup import kernel_shape
@@ -104,14 +109,14 @@ def dense_heads(model: ir.Model) -> int:
         after = sole_consumer(node.outputs[0])
         if after is None or not _is_dense(node) or not _is_flatten(after):
             continue
-        graph, source, weight = model.graph, node.inputs[0], constant(node.inputs[1])
+        graph, source, weight = model.graph, node.inputs[0], node.inputs[1]
         assert source is not None and weight is not None
+        size = stored_shape(weight)[:2]
         flat = ir.Value(name=unique_name(graph, f"{source.name}_flat"), type=source.type)
         if source.shape is not None:
             flat.shape = ir.Shape(list(source.shape)[:2])
-        rows = initializer(
-            graph, named_after(node.inputs[1], "_2d"), weight.reshape(weight.shape[:2])
-        )
+        flat_rows = made_of(weight, partial(np.reshape, shape=size), size)
+        rows = initializer(graph, named_after(weight, "_2d"), flat_rows)
         inputs = [flat, rows, *([node.inputs[2]] if len(node.inputs) > 2 else [])]
         flatten = ir.node("Flatten", [source], {"axis": 1}, outputs=[flat], name=after.name)
         graph.insert_before(after, flatten)

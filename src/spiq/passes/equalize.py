@@ -215,7 +215,7 @@ def columns(node: ir.Node, magnitudes: Array) -> Array:
 
 def _scale(pair: Pair, factor: Array) -> None:
     weight, bias = weight_and_bias(pair.first)
-    divisor = factor.reshape(rows_shape(pair.first, weight)).astype(weight.dtype)
+    divisor = factor.reshape(rows_shape(pair.first, weight.shape)).astype(weight.dtype)
     set_weight_and_bias(pair.first, weight / divisor, bias / factor)
     weight, bias = weight_and_bias(pair.second)
     set_weight_and_bias(pair.second, scale_columns(pair.second, weight, factor), bias)

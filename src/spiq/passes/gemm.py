@@ -14,25 +14,25 @@ import numpy as np
 import onnx_ir as ir
 
 from spiq.graph.edit import initializer, named_after, replace, unique_name
-from spiq.graph.query import constant, rank, sole_consumer
+from spiq.graph.lazy import Later, changed
+from spiq.graph.query import constant, is_constant, rank, sole_consumer, stored_dtype, stored_shape
 
 
 def canonical_gemm(model: ir.Model) -> int:
     """Give every Gemm and MatMul of a constant weight the form x W^T + b."""
-    changed = 0
+    count = 0
     for node in list(model.graph):
         if node.domain != "" or len(node.inputs) < 2 or rank(node.inputs[0]) != 2:
             continue
-        weight = constant(node.inputs[1])
-        if weight is None or weight.ndim != 2:
+        if not is_constant(node.inputs[1]) or len(stored_shape(node.inputs[1])) != 2:
             continue
         if node.op_type == "MatMul":
-            changed += _matmul_as_gemm(node, weight)
+            count += _matmul_as_gemm(node)
         elif node.op_type == "Gemm":
             upright = _upright(node)
-            plain = _bias_apart(upright) if _has_other_bias(upright, weight) else upright
-            changed += _normalise_gemm(plain, weight) or plain is not node
-    return changed
+            plain = _bias_apart(upright) if _has_other_bias(upright) else upright
+            count += _normalise_gemm(plain) or plain is not node
+    return count
 
 
 def _upright(node: ir.Node) -> ir.Node:
@@ -52,29 +52,34 @@ def _upright(node: ir.Node) -> ir.Node:
     return node
 
 
-def _has_other_bias(node: ir.Node, weight: np.ndarray) -> bool:
+def _has_other_bias(node: ir.Node) -> bool:
     """Return whether a Gemm adds something else than one constant per output."""
     value = node.inputs[2] if len(node.inputs) > 2 else None
     bias = constant(value)
-    outputs = weight.shape[0 if node.attributes.get_int("transB", 0) else 1]
+    outputs = stored_shape(node.inputs[1])[0 if node.attributes.get_int("transB", 0) else 1]
     return value is not None and (bias is None or not is_per_output(bias, outputs))
 
 
-def _matmul_as_gemm(node: ir.Node, weight: np.ndarray) -> bool:
+def _matmul_as_gemm(node: ir.Node) -> bool:
     """Write a MatMul, and the Add of one constant per output behind it, as one Gemm."""
-    graph, result = node.graph, node.outputs[0]
+    graph, result, outputs = node.graph, node.outputs[0], stored_shape(node.inputs[1])[1]
     assert isinstance(graph, ir.Graph)
-    rows = initializer(graph, named_after(node.inputs[1], "_t"), weight.T)
+    rows = initializer(graph, named_after(node.inputs[1], "_t"), turned(node.inputs[1]))
     add = sole_consumer(result)
     other = added(add, result) if add is not None else None
     bias = constant(other)
-    if add is None or other is None or bias is None or not is_per_output(bias, weight.shape[1]):
+    if add is None or other is None or bias is None or not is_per_output(bias, outputs):
         return _to_gemm(node, node.name, [node.inputs[0], rows])
-    full = np.broadcast_to(bias.reshape(-1), weight.shape[1]).copy()
+    full = np.broadcast_to(bias.reshape(-1), outputs).copy()
     shift = initializer(graph, named_after(other, "_b"), full)
     _to_gemm(add, node.name, [node.inputs[0], rows, shift])
     graph.remove(node, safe=True)
     return True
+
+
+def turned(value: ir.Value | None) -> np.ndarray | Later:
+    """Return a constant matrix, transposed."""
+    return changed(value, np.transpose, stored_shape(value)[::-1])
 
 
 def added(node: ir.Node, value: ir.Value) -> ir.Value | None:
@@ -99,22 +104,26 @@ def is_per_output(bias: np.ndarray, outputs: int) -> bool:
     return bias.ndim <= 2 and (bias.size == 1 or bias.size == bias.shape[-1] == outputs)
 
 
-def _normalise_gemm(node: ir.Node, weight: np.ndarray) -> bool:
+def _normalise_gemm(node: ir.Node) -> bool:
     alpha = node.attributes.get_float("alpha", 1.0)
     beta = node.attributes.get_float("beta", 1.0)
     transposed = node.attributes.get_int("transB", 0)
     bias = constant(node.inputs[2]) if len(node.inputs) > 2 else None
-    rows = weight if transposed else weight.T
-    if alpha == beta == 1 and transposed and (bias is None or bias.shape == (len(rows),)):
+    shape = stored_shape(node.inputs[1])[:: 1 if transposed else -1]
+    if alpha == beta == 1 and transposed and (bias is None or bias.shape == shape[:1]):
         return False
     graph = node.graph
     assert isinstance(graph, ir.Graph)
-    scaled = (alpha * rows.astype(np.float64)).astype(weight.dtype)
+
+    def rows(weight: np.ndarray) -> np.ndarray:
+        upright = weight if transposed else weight.T
+        return upright if alpha == 1 else (alpha * upright.astype(np.float64)).astype(weight.dtype)
+
+    scaled = changed(node.inputs[1], rows, shape)
     inputs = [node.inputs[0], initializer(graph, named_after(node.inputs[1], "_t"), scaled)]
     if bias is not None:
-        full = np.broadcast_to(beta * bias.astype(np.float64).reshape(-1), len(rows)).astype(
-            weight.dtype
-        )
+        wide = np.broadcast_to(beta * bias.astype(np.float64).reshape(-1), shape[0])
+        full = wide.astype(stored_dtype(node.inputs[1]).numpy())
         inputs.append(initializer(graph, named_after(node.inputs[2], "_b"), full))
     return _to_gemm(node, node.name, inputs)
 

@@ -17,9 +17,17 @@ import numpy as np
 import onnx_ir as ir
 
 from spiq.graph.edit import initializer, named_after, replace, unique_name
-from spiq.graph.query import constant, dims, is_float32, rank, sole_consumer
+from spiq.graph.query import (
+    constant,
+    dims,
+    is_constant,
+    is_float32,
+    rank,
+    sole_consumer,
+    stored_shape,
+)
 from spiq.graph.shapes import infer
-from spiq.passes.gemm import added, is_per_output
+from spiq.passes.gemm import added, is_per_output, turned
 
 
 def token_layers(model: ir.Model) -> int:
@@ -40,32 +48,31 @@ def token_layers(model: ir.Model) -> int:
 def _is_token_layer(node: ir.Node) -> bool:
     if node.op_type != "MatMul" or node.domain != "" or not is_float32(node.outputs[0]):
         return False
-    weight = constant(node.inputs[1])
-    return weight is not None and weight.ndim == 2 and (rank(node.inputs[0]) or 0) > 2
+    plain = is_constant(node.inputs[1]) and len(stored_shape(node.inputs[1])) == 2
+    return plain and (rank(node.inputs[0]) or 0) > 2
 
 
 def _as_rows(graph: ir.Graph, node: ir.Node, source: ir.Value) -> ir.Value:
     """Return a matrix of all tokens, a row each."""
-    weight = constant(node.inputs[1])
-    assert weight is not None
+    inputs = stored_shape(node.inputs[1])[0]
     name = unique_name(graph, f"{source.name}_rows")
-    shape = initializer(graph, f"{name}_shape", np.array([-1, len(weight)], np.int64))
-    rows = ir.Value(name=name, type=source.type, shape=ir.Shape([None, len(weight)]))
+    shape = initializer(graph, f"{name}_shape", np.array([-1, inputs], np.int64))
+    rows = ir.Value(name=name, type=source.type, shape=ir.Shape([None, inputs]))
     graph.insert_before(node, ir.node("Reshape", [source, shape], outputs=[rows], name=name))
     return rows
 
 
 def _as_gemm(graph: ir.Graph, node: ir.Node, rows: ir.Value) -> None:
     """Put a Gemm in the place of a MatMul, and of the Add behind it that is a bias."""
-    weight, source = constant(node.inputs[1]), node.inputs[0]
-    assert weight is not None and source is not None
-    inputs = [rows, initializer(graph, named_after(node.inputs[1], "_t"), weight.T)]
+    outputs, source = stored_shape(node.inputs[1])[1], node.inputs[0]
+    assert source is not None
+    inputs = [rows, initializer(graph, named_after(node.inputs[1], "_t"), turned(node.inputs[1]))]
     after = sole_consumer(node.outputs[0])
     other = added(after, node.outputs[0]) if after is not None else None
     bias = constant(other)
     last = node
-    if after is not None and bias is not None and _is_bias(bias, weight.shape[1], rank(source)):
-        full = np.broadcast_to(bias.reshape(-1), weight.shape[1]).copy()
+    if after is not None and bias is not None and _is_bias(bias, outputs, rank(source)):
+        full = np.broadcast_to(bias.reshape(-1), outputs).copy()
         inputs.append(initializer(graph, named_after(other, "_b"), full))
         last = after
 
@@ -73,10 +80,10 @@ def _as_gemm(graph: ir.Graph, node: ir.Node, rows: ir.Value) -> None:
     made = ir.Value(
         name=unique_name(graph, f"{result.name}_rows"),
         type=result.type,
-        shape=ir.Shape([None, weight.shape[1]]),
+        shape=ir.Shape([None, outputs]),
     )
     gemm = ir.node("Gemm", inputs, {"transB": 1}, outputs=[made], name=node.name)
-    shape = _shape_of_tokens(graph, node, weight.shape[1])
+    shape = _shape_of_tokens(graph, node, outputs)
     graph.insert_before(node, gemm)
     replace(last, ir.node("Reshape", [made, shape], name=made.name))
     if last is not node:

@@ -16,7 +16,7 @@ import onnx_ir as ir
 
 from spiq.graph.edit import bypass, initializer
 from spiq.graph.query import constant, sole_consumer
-from spiq.passes.batchnorm import scale_rows, weight_and_bias
+from spiq.passes.batchnorm import bias_of, scale_rows
 
 _LAYERS = frozenset({"Conv", "ConvTranspose"})
 
@@ -32,7 +32,7 @@ def fold_factors(graph: ir.Graph) -> int:
         if layer is None:
             continue
         factor = np.asarray(constant(node.inputs[1]), np.float64)
-        outputs = weight_and_bias(layer)[1]
+        outputs = bias_of(layer)
         if factor.min() <= 0 or not _is_per_channel(factor, len(outputs)) or not bypass(node):
             continue
         scale_rows(

@@ -14,12 +14,14 @@ import numpy as np
 import onnx_ir as ir
 
 from spiq.graph.edit import bypass, initializer, replace, unique_name
+from spiq.graph.lazy import Change
 from spiq.graph.query import sole_consumer
 from spiq.passes.batchnorm import (
     batchnorm_affine,
-    scale_columns,
+    bias_of,
+    columns_scaled,
+    reweighted,
     set_weight_and_bias,
-    weight_and_bias,
 )
 from spiq.planning.plan.resolve import Resolved, StoredTensor
 from spiq.stats.channel import Array
@@ -70,36 +72,38 @@ def _depthwise(node: ir.Node, graph: ir.Graph) -> ir.Node:
 def _fold(node: ir.Node, resolved: Resolved) -> None:
     source, result = node.inputs[0], node.outputs[0]
     assert source is not None
-    weight, bias = weight_and_bias(node)
+    bias = bias_of(node)
     sigma_in = channel_scale(resolved.tensors.get(str(source.name)))
     after = sole_consumer(result)
     if after is not None and after.name in resolved.absorbed:
         result = after.outputs[0]
     sigma_out = channel_scale(resolved.tensors.get(str(result.name)))
 
-    if sigma_in is not None:
-        weight = (
-            weight * sigma_in.astype(weight.dtype)[:, None]
-            if node.op_type == "MatMul"
-            else scale_columns(node, weight, _wide(sigma_in, node, weight))
-        )
+    inverse = None if sigma_out is None else 1 / np.broadcast_to(sigma_out, bias.shape)
+    made = reweighted(node, _folding(node, sigma_in, inverse))
+    if node.op_type != "MatMul":
+        set_weight_and_bias(node, made, bias if inverse is None else bias * inverse)
+    elif sigma_in is not None or sigma_out is not None:
+        node.replace_input_with(1, initializer(node.graph, f"{node.name}_weight", made))  # type: ignore[arg-type]
 
-    if sigma_out is not None:
-        inverse = 1 / np.broadcast_to(sigma_out, bias.shape)
-        shape = (1, -1) if node.op_type == "MatMul" else (-1,) + (1,) * (weight.ndim - 1)
+
+def _folding(node: ir.Node, sigma_in: Array | None, inverse: Array | None) -> Change:
+    """Return what multiplies a weight per input and output channel."""
+    matrix, groups = node.op_type == "MatMul", node.attributes.get_int("group", 1)
+
+    def folded(weight: np.ndarray) -> np.ndarray:
+        if sigma_in is not None and matrix:
+            weight = weight * sigma_in.astype(weight.dtype)[:, None]
+        elif sigma_in is not None:
+            wide = np.broadcast_to(sigma_in, groups * weight.shape[1])
+            weight = columns_scaled(groups, weight, wide)
+        if inverse is None:
+            return weight
+        shape = (1, -1) if matrix else (-1,) + (1,) * (weight.ndim - 1)
         weight = weight * inverse.reshape(shape).astype(weight.dtype)
-        bias = bias * inverse
+        return weight
 
-    if node.op_type == "MatMul":
-        if sigma_in is not None or sigma_out is not None:
-            node.replace_input_with(1, initializer(node.graph, f"{node.name}_weight", weight))  # type: ignore[arg-type]
-    else:
-        set_weight_and_bias(node, weight, bias)
-
-
-def _wide(sigma: Array, node: ir.Node, weight: np.ndarray) -> Array:
-    groups = node.attributes.get_int("group", 1)
-    return np.broadcast_to(sigma, groups * weight.shape[1])
+    return folded
 
 
 def channel_scale(stored: StoredTensor | None) -> Array | None:

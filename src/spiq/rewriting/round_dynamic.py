@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
 
-from spiq.passes.batchnorm import weight_and_bias
+from spiq.passes.batchnorm import bias_of
 from spiq.planning.plan.entries import LayerPlan
 from spiq.rewriting.round_weights import mean_shift, round_weight
 from spiq.stats.channel import ChannelStats
@@ -57,7 +57,7 @@ def round_dynamic(
         var=None if known is None else channels(known.var),
         correlation=correlation,
     )
-    _, bias = weight_and_bias(node)
+    bias = bias_of(node)
     if layer.bias_correction and known is not None:
         split, mean = grouped(node, integers), channels(known.mean)
         if mean.size in (1, split.shape[0] * split.shape[2]):

@@ -18,7 +18,7 @@ import numpy.typing as npt
 import onnx_ir as ir
 
 from spiq.errors import PlanError
-from spiq.passes.batchnorm import weight_and_bias
+from spiq.passes.batchnorm import bias_of, weight_and_bias
 from spiq.planning.plan.derive import next_power
 from spiq.planning.plan.entries import LayerPlan
 from spiq.planning.plan.resolve import StoredTensor
@@ -72,7 +72,7 @@ def round_layer(
         form: What the target wants weights and biases to look like.
     """
     form = form or WeightForm()
-    _, bias = weight_and_bias(node)
+    bias = bias_of(node)
     least = np.abs(bias) / (source.grid.step * _BIAS_LIMIT)
     sigma = channel_scale(source)
     mean, var = channels(known.mean), channels(known.var)

@@ -8,13 +8,14 @@ taken from there, moments come from the statistics as ever.
 
 from collections.abc import Iterable, Mapping
 from itertools import chain, islice
+from math import prod
 
 import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
 
 from spiq.graph.extents import Extent
-from spiq.graph.query import dims, ints, is_constant, is_float32
+from spiq.graph.query import dims, ints, is_constant, is_float32, stored_shape
 from spiq.passes.batchnorm import weight_and_bias
 from spiq.passes.cleanup import kernel_shape
 from spiq.runtime.expose import expose
@@ -68,7 +69,7 @@ def observe_correlations(
         for value in model.graph.inputs
         if (known := stats.get(value)) is not None
     }
-    weights = sum(weight_and_bias(node)[0].size for node in watched)
+    weights = sum(prod(stored_shape(node.inputs[1])) for node in watched)
     most = _FEWER if weights > _LARGE else IMAGES
     real = images.feeds(exposed.session, most) if images is not None else ()
     drawn = (

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 
 import onnx
 import onnx_ir as ir
-import onnxruntime as ort
 
 from spiq.io.write import serialize
+from spiq.runtime.opened import Opened
+from spiq.runtime.parts import Parted, is_parted, parted
 from spiq.runtime.session import call, session
 from spiq.runtime.synthetic import Tensors
 
@@ -25,7 +26,7 @@ class Exposed:
         names: The tensors.
     """
 
-    session: ort.InferenceSession
+    session: Opened
     names: tuple[str, ...]
 
     def run(self, given: Tensors) -> Tensors:
@@ -34,6 +35,17 @@ class Exposed:
         found = call(self.session, inside, given, where="the float network") if inside else []
         tensors = {**given, **dict(zip(inside, found, strict=True))}
         return {name: tensors[name] for name in self.names}
+
+    def through(self, feeds: Iterable[Tensors]) -> Iterator[Tensors]:
+        """Yield the tensors for one input after the other.
+
+        Those of a large network come part by part: for all inputs some of them, then others.
+        """
+        if isinstance(self.session, Parted):
+            yield from (found for _, found in self.session.through(feeds))
+            return
+        for given in feeds:
+            yield self.run(given)
 
 
 def expose(model: ir.Model, values: Iterable[ir.Value]) -> Exposed:
@@ -48,9 +60,12 @@ def expose(model: ir.Model, values: Iterable[ir.Value]) -> Exposed:
     """
     wanted = list(dict.fromkeys(values))
     inside = [value for value in wanted if not (value.is_graph_input() or value.is_graph_output())]
+    names = tuple(str(value.name) for value in wanted)
+    if is_parted(model):
+        return Exposed(parted(model, names or None), names)
     with _more_outputs(model.graph, inside):
         content = serialize(model)
-    return Exposed(session(content), tuple(str(value.name) for value in wanted))
+    return Exposed(session(content), names)
 
 
 @contextmanager

@@ -11,12 +11,12 @@ from itertools import islice
 import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
-import onnxruntime as ort
 
 from spiq.errors import ConfigError
 from spiq.graph.extents import Extent
 from spiq.graph.query import dims, is_float32
 from spiq.io.images import Images, resized
+from spiq.runtime.opened import Opened
 from spiq.runtime.synthetic import Span, Tensors, synthetic_inputs
 from spiq.stats.channel import ChannelStats, stats
 from spiq.stats.first_layers import channel_axis
@@ -152,7 +152,7 @@ class Shown:
             return laid_out  # refused by its shape
         return np.asarray(low + (high - low) / 255 * laid_out, np.float32)
 
-    def feeds(self, opened: ort.InferenceSession, most: int | None = None) -> Iterator[Tensors]:
+    def feeds(self, opened: Opened, most: int | None = None) -> Iterator[Tensors]:
         """Yield the inputs of a network, one image at a time; other inputs get what they may.
 
         Args:

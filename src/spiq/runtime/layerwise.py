@@ -38,6 +38,8 @@ def check_layers(proto: onnx.ModelProto, inputs: Tensors, how: Opening) -> None:
         ModelError: The runtime fails.
     """
     stored = _expose_stored(proto)
+    if not stored:
+        return
     actual = stored_tensors(proto, stored, inputs, how)
     cut = _cut(proto, actual)
     given = {**inputs, **{_entry(name): array for name, array in actual.items()}}
@@ -64,9 +66,8 @@ def stored_tensors(
 def _expose_stored(proto: onnx.ModelProto) -> list[str]:
     """Make every stored tensor of integers a graph output too; return their names."""
     results = {name for node in proto.graph.node for name in node.output}
-    outputs = {output.name for output in proto.graph.output}
     stored = [name for node in proto.graph.node for name in _integers(node) if name in results]
-    names = [name for name in dict.fromkeys(stored) if name not in outputs]
+    names = list(dict.fromkeys(stored))
     add_outputs(proto, names)
     return names
 

@@ -30,6 +30,7 @@ from spiq.passes.prepare import Prepared
 from spiq.planning.placement.values import is_product
 from spiq.runtime.expose import Exposed, expose
 from spiq.runtime.images import Shown
+from spiq.runtime.parts import is_parted
 from spiq.runtime.pictures import KINDS
 from spiq.runtime.synthetic import PICTURE_SIZE, Tensors, synthetic_pictures
 from spiq.stats.axes import Axes, channel_axes
@@ -41,8 +42,8 @@ from spiq.stats.rules import RULES
 from spiq.stats.sharpened import sharpened
 
 IMAGES, _LARGE = 2 * len(KINDS), 1 << 19
-"""How many pictures are shown; of so many pixels and more, one of each kind: they are long to run,
-and have more places of each."""
+"""How many pictures are shown; of so many pixels and more, or to a large network, one of each kind:
+they are long to run, and have more places of each."""
 
 
 _VAGUE = 2
@@ -97,7 +98,7 @@ def observe(
     ranges = {name: (known.low, known.high) for name, known in inputs.items()}
     drawn = (
         synthetic_pictures(exposed.session, ranges, number=number, size=size)
-        for number in range(_count(prepared.model.graph, size))
+        for number in range(_count(prepared, size))
     )
     depths = _depths(graph)
     watched = _watched(exposed, drawn, axes)
@@ -112,8 +113,10 @@ def observe(
     return replace(prepared, stated=MappingProxyType({**found, **prepared.stated}))
 
 
-def _count(graph: ir.Graph, size: Extent) -> int:
-    shapes = (dims(value) or [] for value in graph.inputs)
+def _count(prepared: Prepared, size: Extent) -> int:
+    if is_parted(prepared.model):
+        return len(KINDS)
+    shapes = (dims(value) or [] for value in prepared.model.graph.inputs)
     pixels = (
         math.prod(side or given for side, given in zip(shape[2:], size, strict=True))
         for shape in shapes
@@ -133,8 +136,8 @@ def _watched(
         name: [] for name in exposed.names
     }
     layouts: dict[str, set[Layout]] = {name: set() for name in exposed.names}
-    for given in feeds:
-        for name, array in exposed.run(given).items():
+    for found_here in exposed.through(feeds):
+        for name, array in found_here.items():
             own = axes.get(name, (1,))
             layouts[name].add(tuple(n if k in own else 1 for k, n in enumerate(array.shape)))
             seen[name].append(_per_channel(array, own, tails=tails))

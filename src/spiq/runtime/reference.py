@@ -10,11 +10,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import onnx_ir as ir
-import onnxruntime as ort
 
 from spiq.errors import ModelError
 from spiq.graph.query import dims
 from spiq.runtime.agreement import BATCHES
+from spiq.runtime.opened import Opened
+from spiq.runtime.parts import Parted
 from spiq.runtime.session import call, session
 from spiq.runtime.synthetic import ANY, SOFT_SIZE, Sizes, Span, Tensors, soft_pictures
 
@@ -38,7 +39,7 @@ class Reference:
 
 
 def reference(
-    original: bytes | str,
+    original: bytes | str | Parted,
     ends: Mapping[str, Span],
     *,
     sizes: Sizes = ANY,
@@ -47,7 +48,7 @@ def reference(
     """Run the float network.
 
     Args:
-        original: The network.
+        original: The network; what is to be run in parts is.
         ends: Range of each image input, by name.
         sizes: Height and width of inputs that leave them open, and how many images at most.
         lean: Whether memory counts for more than time, see :func:`is_large`.
@@ -56,16 +57,23 @@ def reference(
         ModelError: It does not load or run, or is not finite.
     """
     # as it is: quicker to open, and half the memory
-    opened = session(original, optimize=False, lean=lean)
+    opened: Opened
+    if isinstance(original, Parted):
+        opened = original
+    else:
+        opened = session(original, optimize=False, lean=lean)
     batches = tuple(
         soft_pictures(opened, ends, number=number, sizes=sizes) for number in range(BATCHES)
     )
-    outputs = tuple(results(opened, inputs, where="the float network") for inputs in batches)
+    if isinstance(opened, Parted):
+        outputs = tuple(opened.outputs(batches))
+    else:
+        outputs = tuple(results(opened, inputs, where="the float network") for inputs in batches)
     _check_finite(outputs)
     return Reference(batches, outputs, lean)
 
 
-def results(opened: ort.InferenceSession, inputs: Tensors, *, where: str) -> Tensors:
+def results(opened: Opened, inputs: Tensors, *, where: str) -> Tensors:
     """Return all outputs of a network by name; ``where`` is its name for messages."""
     names = [output.name for output in opened.get_outputs()]
     return dict(zip(names, call(opened, names, inputs, where=where), strict=True))

@@ -11,9 +11,9 @@ from functools import partial
 
 import numpy as np
 import numpy.typing as npt
-import onnxruntime as ort
 
 from spiq.graph.extents import Extent, is_one_picture
+from spiq.runtime.opened import Opened
 from spiq.runtime.pictures import KINDS, SOFT_KINDS, leaves, picture, soft_picture
 
 Images = npt.NDArray[np.float32]
@@ -81,7 +81,7 @@ def dead_leaves(shape: Sequence[int], *, seed: int = 0, discs: int = 120) -> Ima
 
 
 def synthetic_inputs(
-    opened: ort.InferenceSession,
+    opened: Opened,
     ranges: Mapping[str, Span] | None = None,
     *,
     images: int | None = None,
@@ -106,7 +106,7 @@ def synthetic_inputs(
 
 
 def synthetic_pictures(
-    opened: ort.InferenceSession,
+    opened: Opened,
     ranges: Mapping[str, Span] | None = None,
     *,
     number: int,
@@ -130,7 +130,7 @@ def synthetic_pictures(
 
 
 def soft_pictures(
-    opened: ort.InferenceSession,
+    opened: Opened,
     ranges: Mapping[str, Span] | None = None,
     *,
     number: int,
@@ -161,7 +161,7 @@ def _batch(shapes: Mapping[str, Sequence[int]]) -> int:
     return int(np.clip(_PIXELS // max(pixels, 1), 1, _IMAGES))
 
 
-def _shapes(opened: ort.InferenceSession, size: Extent) -> dict[str, list[int]]:
+def _shapes(opened: Opened, size: Extent) -> dict[str, list[int]]:
     """Return the shape of each input, sizes that it leaves open filled in."""
     shapes = {}
     for node in opened.get_inputs():
@@ -174,7 +174,7 @@ def _shapes(opened: ort.InferenceSession, size: Extent) -> dict[str, list[int]]:
 
 
 def _filled(
-    opened: ort.InferenceSession,
+    opened: Opened,
     ranges: Mapping[str, Span] | None,
     shapes: Mapping[str, list[int]],
     batch: int,

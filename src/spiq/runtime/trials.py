@@ -23,13 +23,14 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 import onnx_ir as ir
-import onnxruntime as ort
 
 from spiq.graph.extents import Extent, is_one_picture
 from spiq.graph.query import dims, is_float32, rank, weight_nodes
 from spiq.io.write import serialize
-from spiq.passes.batchnorm import weight_and_bias
+from spiq.passes.batchnorm import bias_of
 from spiq.passes.prepare import Prepared
+from spiq.runtime.opened import Opened
+from spiq.runtime.parts import is_parted, parted, reads_of
 from spiq.runtime.session import call, session
 from spiq.runtime.synthetic import DYNAMIC_SIZE, Images, dead_leaves, synthetic_inputs
 from spiq.stats.channel import Array
@@ -128,18 +129,21 @@ def _watched(prepared: Prepared) -> _Watched:
             if value.name in prepared.stated and depth <= _NEAR and len(norms) < _NORMS:
                 norms.append(str(value.name))
             elif node in layers and value.name not in prepared.stated and depth <= _LAYERS:
-                biases[str(value.name)] = weight_and_bias(node)[1]
+                biases[str(value.name)] = bias_of(node)
     return _Watched({name: bias for name, bias in biases.items() if bias.any()}, norms)
 
 
-def _opened(prepared: Prepared, names: Sequence[str]) -> ort.InferenceSession:
+def _opened(prepared: Prepared, names: Sequence[str]) -> Opened:
     """Return the network up to the tensors that are looked at; the runtime runs all it is given."""
+    if is_parted(prepared.model):
+        part: Opened = parted(prepared.model, names)
+        return part
     proto = onnx.load_from_string(serialize(prepared.model))
     needed, kept = set(names), list[onnx.NodeProto]()
     for node in reversed(proto.graph.node):
         if needed & set(node.output):
             kept.insert(0, node)
-            needed.update(node.input, _captured(node))
+            needed |= reads_of(node)
     del proto.graph.node[:], proto.graph.output[:]
     proto.graph.node.extend(kept)
     weights = [tensor for tensor in proto.graph.initializer if tensor.name in needed]
@@ -149,15 +153,8 @@ def _opened(prepared: Prepared, names: Sequence[str]) -> ort.InferenceSession:
     proto.graph.output.extend(
         onnx.helper.make_tensor_value_info(name, float32, None) for name in names
     )
-    return session(proto.SerializeToString())
-
-
-def _captured(node: onnx.NodeProto) -> set[str]:
-    """Return the names that a node's subgraphs read."""
-    graphs = [g for a in node.attribute for g in (*a.graphs, *([a.g] if a.HasField("g") else []))]
-    inner = [inside for graph in graphs for inside in graph.node]
-    own = {name for inside in inner for name in inside.input}
-    return own.union(*(_captured(inside) for inside in inner))
+    opened: Opened = session(proto.SerializeToString())
+    return opened
 
 
 def _pictures(value: ir.Value, open_size: Extent) -> Images:
@@ -190,7 +187,7 @@ def _scaled(convention: Convention, picture: Images, value: ir.Value) -> Images:
 
 
 def _seen(
-    opened: ort.InferenceSession,
+    opened: Opened,
     name: str,
     pictures: Sequence[Images],
     names: list[str],

@@ -10,6 +10,8 @@
 4. Layer by layer, what the kernels store is within two steps of what the graph means, see
    :mod:`spiq.runtime.layerwise`.
 
+A large network is opened and checked in parts, see :mod:`spiq.runtime.parted_check`.
+
 Of a network for another runtime 1 and 3 hold, computed as it is written.
 """
 
@@ -18,13 +20,16 @@ from dataclasses import dataclass
 
 import numpy as np
 import onnx
+import onnx_ir as ir
 import onnxruntime as ort
 
 from spiq.errors import ModelError, VerificationError
+from spiq.graph.skeleton import skeleton
 from spiq.planning.plan.resolve import Resolved
 from spiq.runtime.agreement import Agreement, agreements, doubtful
 from spiq.runtime.kernels import check_kernels
 from spiq.runtime.layerwise import check_layers
+from spiq.runtime.parted_check import checked_in_parts
 from spiq.runtime.reference import Reference, is_finite, results
 from spiq.runtime.scratch import scratch_file
 from spiq.runtime.session import Opening, session
@@ -34,6 +39,11 @@ from spiq.targets import ONNXRUNTIME, Target
 _SIZED_BY_DATA = frozenset({"Compress", "If", "Loop", "NonMaxSuppression", "NonZero", "Range",
                             "Scan", "Unique"})  # fmt: skip
 """Operators whose results are as large as their numbers say."""
+
+_IN_PARTS = (
+    "so large a network was run and checked in parts, each with the runtime's own kernels: that "
+    "the runtime opens the whole file was not checked, nor was it timed"
+)
 
 _WHERE = "the quantized network"
 
@@ -45,10 +55,12 @@ class Verified:
     Attributes:
         snr: Signal-to-noise ratio, by output.
         no_snr: Why there is none, by output.
+        notes: What else is to be said.
     """
 
     snr: dict[str, Agreement]
     no_snr: dict[str, str]
+    notes: tuple[str, ...] = ()
 
     @property
     def warnings(self) -> list[str]:
@@ -57,13 +69,16 @@ class Verified:
 
 
 def verify(
-    float_network: Reference, quantized: bytes, resolved: Resolved, target: Target = ONNXRUNTIME
+    float_network: Reference,
+    quantized: bytes | ir.Model,
+    resolved: Resolved,
+    target: Target = ONNXRUNTIME,
 ) -> Verified:
     """Check ``quantized``; return the SNR of each float output, or why there is none.
 
     Args:
         float_network: What the float network makes of some pictures.
-        quantized: The quantized one.
+        quantized: The quantized one; one that is given as a graph is opened in parts.
         resolved: What was done to it.
         target: The runtime that it is for. If that is not ONNX Runtime, the network is computed as
             it is written.
@@ -73,11 +88,13 @@ def verify(
             has other outputs, or computes something else than the graph says. Where a node is to
             blame, the error names it.
     """
-    proto = onnx.load_from_string(quantized)
+    proto = skeleton(quantized) if isinstance(quantized, ir.Model) else _parsed(quantized)
     batches, expected, lean = float_network.inputs, float_network.outputs, float_network.lean
     try:
         how = Opening(lean=lean, signed=target.grids.signed)
-        if target.fuses_here:
+        if isinstance(quantized, ir.Model):
+            actual = checked_in_parts(quantized, resolved, batches, how, fuses=target.fuses_here)
+        elif target.fuses_here:
             actual = _run_shipped(quantized, resolved, batches, how)
         else:
             opened = session(quantized, lean=lean, optimize=False, name=_WHERE)
@@ -85,7 +102,7 @@ def verify(
             actual = [take(opened, inputs) for inputs in batches]
         for wanted, found in zip(expected, actual, strict=True):
             _check_outputs(wanted, found, _open_sized(proto.graph))
-        if target.fuses_here:
+        if target.fuses_here and isinstance(quantized, bytes):
             check_layers(proto, batches[0], how)
     except ModelError as error:
         raise VerificationError(str(error), nodes=_suspects(str(error), resolved)) from error
@@ -93,7 +110,12 @@ def verify(
     return Verified(
         {name: one for name, one in estimates.items() if not isinstance(one, str)},
         {name: why for name, why in estimates.items() if isinstance(why, str)},
+        (_IN_PARTS,) if isinstance(quantized, ir.Model) else (),
     )
+
+
+def _parsed(quantized: bytes) -> onnx.ModelProto:
+    return onnx.load_from_string(quantized)
 
 
 def _run_shipped(

@@ -210,7 +210,7 @@ def _rows(node: ir.Node, weight: Array) -> Array:
     )
     if turned:
         weight = weight.swapaxes(-1, -2)
-    shape = rows_shape(node, weight)
+    shape = rows_shape(node, weight.shape)
     if node.op_type == "ConvTranspose":
         split = weight.reshape(shape[0], -1, *weight.shape[1:])
         squares = np.square(split).sum(axis=(1, *range(3, split.ndim)))

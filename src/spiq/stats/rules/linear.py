@@ -131,19 +131,18 @@ def linear(node: ir.Node, inputs: Inputs) -> list[ChannelStats] | None:
         return None
     x = over_space(inputs[0])
     weight, bias = weight_and_bias(node)
-    split = grouped(node, weight)
-    size = split.shape[0] * split.shape[2]
+    whole = grouped(node, weight)
+    size = whole.shape[0] * whole.shape[2]
     mean, var, low, high = (channels(array) for array in (x.mean, x.var, x.low, x.high))
     if len(mean) not in (1, size):
         return None
     mean, var, low, high = (np.broadcast_to(array, size) for array in (mean, var, low, high))
-    seen, share = windows(node)
-    summed, squares = _over_seen(split, seen), _over_seen(np.square(split), seen)
-    spread = (1 - NEIGHBOUR_CORRELATION) * squares + NEIGHBOUR_CORRELATION * np.square(summed)
-    centres = _over_inputs(summed, mean)
-    centre = centres @ share
-    total = (_over_inputs(spread, var) + np.square(centres - centre[:, None])) @ share
-    lowest, highest = _bounds(node, split, low, high)
+    centre, total, lowest, highest = (
+        np.concatenate(found)
+        for found in zip(
+            *(_of_rows(node, rows, mean, var, low, high) for rows in _blocks(whole)), strict=True
+        )
+    )
     layout = (1, -1) + (1,) * (x.mean.ndim - 2)
     return [
         stats(
@@ -153,6 +152,33 @@ def linear(node: ir.Node, inputs: Inputs) -> list[ChannelStats] | None:
             (highest + bias).reshape(layout),
         )
     ]
+
+
+def _of_rows(
+    node: ir.Node, split: np.ndarray, mean: Array, var: Array, low: Array, high: Array
+) -> tuple[Array, Array, Array, Array]:
+    """Return mean, variance and bounds of some of a layer's outputs, without its bias."""
+    seen, share = windows(node)
+    summed, squares = _over_seen(split, seen), _over_seen(np.square(split), seen)
+    spread = (1 - NEIGHBOUR_CORRELATION) * squares + NEIGHBOUR_CORRELATION * np.square(summed)
+    centres = _over_inputs(summed, mean)
+    centre = centres @ share
+    total = (_over_inputs(spread, var) + np.square(centres - centre[:, None])) @ share
+    return centre, total, *_bounds(node, split, low, high)
+
+
+_BLOCK, _LARGE = 1 << 20, 1 << 23
+"""Numbers of a weight that are looked at together, and from which on not all are: a few copies are
+made of them."""
+
+
+def _blocks(split: np.ndarray) -> list[np.ndarray]:
+    """Cut a large weight without groups into blocks of output channels."""
+    groups, outputs = split.shape[:2]
+    if groups > 1 or split.size < _LARGE:
+        return [split]
+    rows = max(_BLOCK * outputs // split.size, 1)
+    return [split[:, start : start + rows] for start in range(0, outputs, rows)]
 
 
 def _is_known(node: ir.Node, x: ChannelStats) -> bool:

@@ -1,0 +1,91 @@
+"""Check a large quantized network a part at a time, see :mod:`spiq.runtime.parts`.
+
+Each part is the network's own nodes and weights, opened with the runtime's default optimizations.
+It is shown what the parts before made of the pictures, has to end in integer kernels, and is
+checked layer by layer. What is not seen so is whether the runtime opens the file as a whole.
+"""
+
+from collections.abc import Iterable, Sequence
+
+import onnx
+import onnx_ir as ir
+
+from spiq.planning.plan.resolve import Resolved
+from spiq.runtime import parts
+from spiq.runtime.kernels import check_kernels
+from spiq.runtime.layerwise import check_layers
+from spiq.runtime.parts import Part, Parted, drop, part_of, parted
+from spiq.runtime.reference import results
+from spiq.runtime.scratch import scratch_file
+from spiq.runtime.session import Opening, session
+from spiq.runtime.synthetic import Tensors
+
+_COPIES = 4
+"""How much smaller the parts are: the runtime and the check hold several copies of each."""
+
+_WHERE = "the quantized network"
+
+
+def checked_in_parts(
+    network: ir.Model,
+    resolved: Resolved,
+    batches: Iterable[Tensors],
+    how: Opening,
+    *,
+    fuses: bool,
+) -> list[Tensors]:
+    """Check a network; return its outputs for each batch.
+
+    Args:
+        network: The quantized network.
+        resolved: What was done to it.
+        batches: Inputs.
+        how: How to open it.
+        fuses: Whether it is for ONNX Runtime; otherwise it is computed as it is written.
+
+    Raises:
+        VerificationError: A layer lost its integer kernel, or computes something else than the
+            graph says; it is named.
+        ModelError: The runtime fails.
+    """
+    whole = parted(network, size=parts.PART // _COPIES)
+    if not fuses:
+        return whole.outputs(batches)
+    alive = [dict(given) for given in batches]
+    found: list[Tensors] = [{} for _ in alive]
+    for place, part in enumerate(whole.parts):
+        made = _part_checked(whole, part, resolved, alive, how)
+        for tensors, outputs, one in zip(alive, found, made, strict=True):
+            tensors.update(one)
+            outputs.update({name: one[name] for name in whole.wanted if name in one})
+        drop(alive, whole.parts[place + 1 :])
+    return [{name: one[name] for name in whole.wanted} for one in found]
+
+
+def _part_checked(
+    whole: Parted, part: Part, resolved: Resolved, alive: Sequence[Tensors], how: Opening
+) -> list[Tensors]:
+    """Open a part as any user would open the whole, check it, and return what it makes."""
+    proto, names = _with_weights(whole, part, alive[0]), {node.name for node in part.nodes}
+    given = [{info.name: tensors[info.name] for info in proto.graph.input} for tensors in alive]
+    with scratch_file() as optimized:
+        opened = session(proto.SerializeToString(), **how, optimized_path=optimized, name=_WHERE)
+        layers = [name for name in resolved.layers if name in names]
+        check_kernels(optimized, layers, names.intersection(resolved.products))
+    made = [results(opened, inputs, where=_WHERE) for inputs in given]
+    del opened
+    check_layers(proto, given[0], how)
+    return made
+
+
+def _with_weights(whole: Parted, part: Part, tensors: Tensors) -> onnx.ModelProto:
+    inputs = [info for info in whole.proto.graph.input if info.name in tensors]
+    known = {info.name for info in inputs}
+    others = {name: array for name, array in tensors.items() if name not in known}
+    read = set(part.reads)
+    proto = part_of(whole.proto, part, [info for info in inputs if info.name in read], others)
+    for name in part.reads:
+        if name in whole.weights:
+            tensor = ir.Tensor(whole.weights[name].numpy(), name=name)
+            proto.graph.initializer.append(ir.serde.serialize_tensor(tensor))
+    return proto
