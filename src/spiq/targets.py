@@ -157,7 +157,6 @@ VITIS = Target(
     integer=(_LAYERS - {"MatMul"}) | _MOVERS | _POOLS | {"Add", "ResizeNearest"},
     grids=Grids(bits=(8,), signed=True, symmetric=True, powers_of_two=True),
     weights=Weights(per_channel=False, powers_of_two=True, bias_bits=8),
-    bounds=frozenset({"Relu"}),
     factors=False,
 )
 QNN = Target(

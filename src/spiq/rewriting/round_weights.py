@@ -8,7 +8,8 @@ eq. 17), zero padding included. Biases are stored as 32-bit integers on the step
 never so small that a bias would leave them (a row of zeros, say).
 
 Where a target wants one step per layer, the largest of s_o is that of all; where it wants powers of
-two, the next larger one. A bias of 8 bits has a step of its own, the least that holds it.
+two, the next larger one; with one step per layer half of that, if more is lost by rounding than by
+cutting the largest weights. A bias of 8 bits has a step of its own, the least that holds it.
 """
 
 from dataclasses import dataclass
@@ -78,8 +79,9 @@ def round_layer(
     mean, var = channels(known.mean), channels(known.var)
     if sigma is not None:
         mean, var = mean / sigma, var / sigma**2
-    least = _least_steps(node, layer, form, least)
-    integers, step = round_weight(node, layer, least, var=var, correlation=correlation)
+    least = _least_steps(node, layer, form, least, var)
+    cut = np.inf if form.per_channel else float(least[0]) * (2 ** (layer.bits - 1) - 1)
+    integers, step = round_weight(node, layer, least, var=var, correlation=correlation, cut=cut)
     if layer.bias_correction:
         bias = bias - mean_shift(node, integers, step, mean)
     if form.bias_bits == 0:
@@ -93,7 +95,9 @@ def round_layer(
     return RoundedLayer(integers, step, bounded, per_channel=form.per_channel)
 
 
-def _least_steps(node: ir.Node, layer: LayerPlan, form: WeightForm, least: Array) -> Array:
+def _least_steps(
+    node: ir.Node, layer: LayerPlan, form: WeightForm, least: Array, var: Array
+) -> Array:
     """Return the least steps, with all that a target's form of weights makes of them."""
     if form.per_channel and not form.powers_of_two:
         return least
@@ -102,7 +106,23 @@ def _least_steps(node: ir.Node, layer: LayerPlan, form: WeightForm, least: Array
     steps = np.maximum(peaks.astype(np.float64) / (2 ** (layer.bits - 1) - 1), least)
     if not form.per_channel:
         steps = np.full_like(steps, steps.max())
-    return next_power(steps) if form.powers_of_two else steps
+    if not form.powers_of_two:
+        return steps
+    powers: Array = next_power(steps)
+    if form.per_channel or (powers / 2 < least).any():
+        return powers
+    lost = [_lost(node, float(power), layer.bits, var) for power in (powers[0], powers[0] / 2)]
+    return np.asarray(powers if lost[0] <= lost[1] else powers / 2)
+
+
+def _lost(node: ir.Node, step: float, bits: int, var: Array) -> float:
+    """Return the power that rounding a weight to nearest on one step, and clipping it, adds."""
+    weight, _ = weight_and_bias(node)
+    split, most = grouped(node, weight), 2 ** (bits - 1) - 1
+    error = split - np.clip(np.rint(split / step), -most, most) * step
+    met = np.broadcast_to(var, split.shape[0] * split.shape[2]) if var.size > 1 else np.ones(1)
+    power = np.square(error).sum(axis=3, dtype=np.float64).sum(axis=1).reshape(-1)
+    return float((power * met).sum())
 
 
 def _narrow_bias(bias: Array) -> tuple[np.float32, npt.NDArray[np.int8]]:
@@ -118,6 +138,7 @@ def round_weight(
     *,
     var: Array | None = None,
     correlation: Correlation | None = None,
+    cut: float = np.inf,
 ) -> tuple[npt.NDArray[np.int8], npt.NDArray[np.float32]]:
     """Round the weight of ``node``.
 
@@ -128,12 +149,15 @@ def round_weight(
         var: Variance of the layer's input as it meets the weight, shape (C,) or (1,); the same
             for all channels where nothing is known.
         correlation: Correlation of the layer's input, if it was observed.
+        cut: Magnitude that larger weights are brought down to.
 
     Returns:
         The integers, in the shape of the weight, and the step per output channel, shape (O,).
     """
     weight, _ = weight_and_bias(node)
     split = grouped(node, weight)
+    if np.isfinite(cut):
+        split = np.clip(split, -cut, cut)
     groups, outputs, inputs, _ = split.shape
     if var is None or var.size not in (1, groups * inputs):
         var = np.ones(1)

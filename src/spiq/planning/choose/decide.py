@@ -11,6 +11,7 @@ from spiq.errors import UnsupportedError
 from spiq.graph.query import where
 from spiq.methods import METHODS, Method
 from spiq.planning.choose.bits import Bits, choose_bits
+from spiq.planning.choose.coupled import settle
 from spiq.planning.choose.exclusion import excluded
 from spiq.planning.choose.facts import facts
 from spiq.planning.choose.group import Group, Scaled, sums_within
@@ -29,7 +30,7 @@ from spiq.planning.plan.entries import LayerPlan, TensorPlan
 from spiq.planning.plan.values import Plan
 from spiq.stats.channel import Array
 from spiq.stats.propagate import Measured
-from spiq.targets import TARGETS, Target
+from spiq.targets import TARGETS, Target, Weights
 
 DecidedGroup = tuple[Mapping[str, TensorPlan], Cost]
 """What the plan says of the tensors of a group, by name, and the error expected of them."""
@@ -122,17 +123,35 @@ def _chosen(
     bits = choose_bits(graph, placement, uniform(graph, placement, config))
     errors = network_errors(graph, measured, placement, method.widths, importance)
 
+    if not target.weights.per_channel:
+        return Choices(placement, bits, _decided_together(errors, bits, method, target))
     decided: dict[Hashable, DecidedGroup] = {}
     for values in groups(placement):
         same = facts(values, placement, bits)
         if same in before:
             decided[same] = before[same]
             continue
-        group = replace(_group(values, errors, bits), form=target.grids)
+        group = replace(_group(values, errors, bits, target.weights), form=target.grids)
         scaled = decide(group, method)
         plans = _planned_tensors(group, scaled, placement)
         decided[same] = plans, cost_of(values, group, scaled, errors)
     return Choices(placement, bits, decided)
+
+
+def _decided_together(
+    errors: NetworkErrors, bits: Bits, method: Method, target: Target
+) -> dict[Hashable, DecidedGroup]:
+    """Decide all groups where a layer's error depends on the scales of two of them."""
+    placement = errors.placement
+    all_of_them = {
+        tuple(values): replace(_group(values, errors, bits, target.weights), form=target.grids)
+        for values in groups(placement)
+    }
+    settled = settle(list(all_of_them.values()), method)
+    return {
+        values: (_planned_tensors(group, scaled, placement), cost_of(values, group, scaled, errors))
+        for (values, group), scaled in zip(all_of_them.items(), settled, strict=True)
+    }
 
 
 def make_plan(
@@ -250,23 +269,26 @@ def _planned_tensors(group: Group, scaled: Scaled, placement: Placement) -> dict
             low=tuple(map(_short, t.low[:, scaled.widths[t.grid]])),
             high=tuple(map(_short, t.high[:, scaled.widths[t.grid]])),
             layout=placement.classes[t.value].shape,
-            alpha=scaled.alpha,
+            alpha=scaled.alpha if scaled.given is None else None,
+            channel_scale=_given(t, scaled),
             grid_of=first[t.grid] if first[t.grid] != name else None,
-            scale_of=names[0] if names[0] != name else None,
+            scale_of=names[0] if names[0] != name and scaled.given is None else None,
             step_of=_step_of(t, scaled, group.tensors),
         )
         for name, t in zip(names, group.tensors, strict=True)
     }
 
 
-def _group(values: Sequence[ir.Value], errors: NetworkErrors, bits: Bits) -> Group:
+def _group(values: Sequence[ir.Value], errors: NetworkErrors, bits: Bits, form: Weights) -> Group:
     placement = errors.placement
+    readers = [node for value in values for node in value.consumers()]
+    if not form.per_channel:  # then what writes them has to do with their scales, too
+        readers += [n for n in placement.integer if placement.stored_output(n.outputs[0]) in values]
     return Group(
         tensors=[errors.tensor(value) for value in values],
         layers=[
-            errors.weight(node, bits.layers[node])
-            for value in values
-            for node in value.consumers()
+            errors.weight(node, bits.layers[node], form)
+            for node in dict.fromkeys(readers)
             if node in placement.integer and is_layer(node)
         ],
         sums=sums_within(values, placement),
@@ -274,6 +296,12 @@ def _group(values: Sequence[ir.Value], errors: NetworkErrors, bits: Bits) -> Gro
         bits={placement.grids[value]: bits.tensors[value] for value in values},
         worth=worth(values, placement),
     )
+
+
+def _given(t: Channels, scaled: Scaled) -> tuple[float, ...] | None:
+    if scaled.given is None:
+        return None
+    return tuple(scaled.channel_scales[int(name)] for name in t.classes)
 
 
 def _short(number: float) -> float:

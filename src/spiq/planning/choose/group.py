@@ -43,12 +43,14 @@ class Grids:
         zero_points: The integer that stands for 0.
         widths: Index of the width of the ranges.
         shared: A number that grids of one step have in common; empty where none do.
+        given: Channel scale of each class in place of what alpha says; None where alpha holds.
     """
 
     alpha: float
     zero_points: Mapping[int, int]
     widths: Mapping[int, int]
     shared: Mapping[int, int]
+    given: Mapping[int, float] | None = field(default=None, kw_only=True)
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,7 @@ class Group:
         bits: Bits of each grid, by its number.
         worth: See :func:`spiq.planning.choose.worth.worth`.
         form: The grids that the target takes.
+        others: Channel scales of other groups, by class, where the layers' errors depend on them.
     """
 
     tensors: Sequence[Channels]
@@ -87,6 +90,7 @@ class Group:
     bits: Mapping[int, int]
     worth: float = ANY
     form: GridForm = field(default_factory=GridForm)
+    others: Mapping[int, float] = field(default_factory=dict)
 
     @cached_property
     def qmax(self) -> dict[int, int]:
@@ -132,7 +136,8 @@ class Group:
 
     def sigma(self, needs: Sequence[Array], alpha: float) -> Array:
         """Return the channel scale of each class, in the order of ``names``."""
-        return channel_scales(needs, self.grids, self.index, self.held, alpha)
+        powers = self.form.powers_of_two
+        return channel_scales(needs, self.grids, self.index, self.held, alpha, powers_of_two=powers)
 
     def spread(self, sigma: Array, *, wide: bool = False) -> list[Array]:
         """Return the channel scale of each channel, for each tensor; ``wide`` has an axis more."""
@@ -146,7 +151,8 @@ class Group:
     ) -> dict[int, Array]:
         """Return the step of each grid; ``shared`` numbers those that have one in common."""
         powers = self.form.powers_of_two
-        return grid_steps(needs, sigma, self.grids, shared, powers_of_two=powers)
+        capped = {t.grid for t in self.tensors if t.saturates and _is_clip(t.value)}
+        return grid_steps(needs, sigma, self.grids, shared, powers_of_two=powers, capped=capped)
 
     def errors(
         self,
@@ -172,17 +178,21 @@ class Group:
     def evaluated(self, chosen: Grids) -> Scaled:
         """Work out what a choice means, and what it costs."""
         needs = self.needs(chosen.zero_points, chosen.widths)
-        by_class = self.sigma(needs, chosen.alpha)
+        if chosen.given is None:
+            by_class = self.sigma(needs, chosen.alpha)
+        else:
+            by_class = np.array([chosen.given[int(name)] for name in self.names])
         sigma = self.spread(by_class)
         steps = self.steps(needs, sigma, chosen.shared)
 
         by_name = dict(zip(self.names.tolist(), by_class.tolist(), strict=True))
         errors = self.errors(steps, sigma, chosen.zero_points, chosen.shared)
         cost = float(np.sum(list(errors.values())))
-        cost += sum(layer.cost(by_name) for layer in self.layers)
+        scales = {**self.others, **by_name}
+        cost += sum(layer.cost(scales) for layer in self.layers)
 
         return Scaled(
-            **vars(chosen),
+            **{key: getattr(chosen, key) for key in Grids.__dataclass_fields__},
             steps={grid: float(step) or 1.0 for grid, step in steps.items()},
             channel_scales=by_name,
             cost=cost,
@@ -198,3 +208,8 @@ def sums_within(group: Sequence[ir.Value], placement: Placement) -> list[Sum]:
             result = placement.stored_output(node.outputs[0])
             sums.append(tuple(placement.grids[value] for value in (*operands, result)))
     return sums  # type: ignore[return-value]
+
+
+def _is_clip(value: ir.Value) -> bool:
+    node = value.producer()
+    return node is not None and node.op_type == "Clip"

@@ -15,6 +15,7 @@ from spiq.planning.errors.weight_error import WeightError, weight_error
 from spiq.planning.placement.values import ROUNDS, Placement
 from spiq.stats.channel import Array
 from spiq.stats.propagate import Measured
+from spiq.targets import Weights
 
 Importance = Mapping[ir.Value, Array]
 
@@ -60,9 +61,9 @@ class NetworkErrors:
             lasting=lasting(value, self.measured),
         )
 
-    def weight(self, node: ir.Node, bits: int) -> WeightError:
-        """Return the error of a layer's weight at so many bits."""
-        return weight_error(node, self.placement, self.measured, self.importance, bits)
+    def weight(self, node: ir.Node, bits: int, form: Weights | None = None) -> WeightError:
+        """Return the error of a layer's weight at so many bits, in a target's form."""
+        return weight_error(node, self.placement, self.measured, self.importance, bits, form)
 
 
 def network_errors(

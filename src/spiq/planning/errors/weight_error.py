@@ -2,22 +2,34 @@
 
 A weight is rounded per output channel on a step of max_c |W[o,c]| sigma_c / qmax, and the error
 meets the deviation of x_c / sigma_c, see :mod:`spiq.planning.errors.error_model`.
+
+Where a target has one step q for all of a layer's weight, the scales s_o of its outputs count too:
+rows are divided by them, q is that of the largest row, and the error comes out s_o times as large,
+
+    q = max_o,c |W[o,c]| sigma_c / s_o / qmax
+    sum_o w_o s_o^2 q^2 / 12 sum_c Var[x_c] / sigma_c^2
+
+so scales that make rows alike are worth something (what Nagel et al., ICCV 2019, call cross-layer
+equalization). A bias of 8 bits likewise: b is the step of the largest, its error s_o^2 b^2 / 12.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
 import onnx_ir as ir
 
 from spiq.graph.query import constant
+from spiq.passes.batchnorm import bias_of
 from spiq.planning.errors.error_model import weight_rounding
 from spiq.planning.placement.values import Placement
+from spiq.planning.plan.derive import next_power
 from spiq.stats.channel import Array
 from spiq.stats.propagate import Measured
 from spiq.stats.rules.linear import grouped
 from spiq.stats.rules.types import channels
+from spiq.targets import Weights
 
 
 @dataclass(frozen=True)
@@ -30,6 +42,10 @@ class WeightError:
         var: Variance of the inputs times the number of taps, shape (g, C/g).
         classes: Class of each input channel, shape (g, C/g).
         qmax: Largest integer weight.
+        rows: Class of each output, shape (g, O/g), where they share one step; 0 or more where it is
+            stored with a scale of its own, -1 where its scale is 1. None where each has a step.
+        form: What the target wants weights and biases to look like.
+        bias: Of the outputs, shape (g, O/g), where it is to be rounded coarsely.
     """
 
     peak: np.ndarray
@@ -37,9 +53,17 @@ class WeightError:
     var: Array
     classes: np.ndarray
     qmax: int
+    rows: np.ndarray | None = None
+    form: Weights = field(default_factory=Weights)
+    bias: Array | None = None
 
     def cost(self, channel_scales: Mapping[int, float]) -> float:
-        """Return the expected error at the network's outputs for these channel scales."""
+        """Return the expected error at the network's outputs for these channel scales.
+
+        Scales that are not given are 1.
+        """
+        if self.rows is not None:
+            return self._with_one_step(channel_scales, self.rows)
         if self.peak.shape[2] == 1:  # the scale of its one input cancels: the same for all
             return 0.0
         names, inverse = self._names
@@ -49,6 +73,20 @@ class WeightError:
         met = (self.var / sigma**2).sum(axis=1, keepdims=True)
         return float((self.importance * weight_rounding(steps, met)).sum())
 
+    def _with_one_step(self, channel_scales: Mapping[int, float], rows: np.ndarray) -> float:
+        sigma, after = looked_up(channel_scales, self.classes), looked_up(channel_scales, rows)
+        peak = float((self.peak * sigma[:, None] / after[:, :, None]).max()) / self.qmax
+        met = (self.var / sigma**2).sum(axis=1, keepdims=True)
+        error = weight_rounding(self._step(peak), met)
+        if self.bias is not None:
+            largest = float(np.abs(self.bias / after).max(initial=0.0))
+            error = error + self._step(largest / _BIAS_MAX) ** 2 / 12
+        return float((self.importance * after**2 * error).sum())
+
+    def _step(self, least: float) -> Array:
+        step = np.array(least)
+        return next_power(step) if self.form.powers_of_two else step
+
     @cached_property
     def _names(self) -> tuple[list[int], np.ndarray]:
         """Each class once, and the place of each input channel's among them."""
@@ -56,11 +94,23 @@ class WeightError:
         return names.tolist(), inverse
 
 
+def looked_up(scales: Mapping[int, float], classes: np.ndarray) -> Array:
+    """Return the scale of each channel by its class; 1 where there is none."""
+    names, inverse = np.unique(classes, return_inverse=True)
+    found = np.array([scales.get(int(name), 1.0) for name in names])
+    return found[inverse].reshape(classes.shape)
+
+
+_BIAS_MAX = 127
+"""Largest integer of a bias of 8 bits."""
+
+
 def weight_error(
     node: ir.Node, placement: Placement, measured: Measured, importance: Mapping[ir.Value, Array],
-    bits: int,
+    bits: int, form: Weights | None = None,
 ) -> WeightError:  # fmt: skip
-    """Summarize the weight of a layer for :func:`decide`."""
+    """Summarize the weight of a layer for :func:`decide`; ``form`` is what the target wants."""
+    form = form or Weights()
     weight, source = constant(node.inputs[1]), node.inputs[0]
     assert weight is not None and source is not None
     split = grouped(node, weight)
@@ -77,7 +127,22 @@ def weight_error(
         var=(var * taps).reshape(groups, -1),
         classes=classes.reshape(groups, -1),
         qmax=2 ** (bits - 1) - 1,
+        rows=None if form.per_channel else _rows(node, placement).reshape(groups, outputs),
+        form=form,
+        bias=bias_of(node).reshape(groups, outputs) if form.bias_bits == _COARSE else None,
     )
+
+
+_COARSE = 8
+
+
+def _rows(node: ir.Node, placement: Placement) -> np.ndarray:
+    """Return the class of each output of a layer, shape (O,); -1 where its scale is 1."""
+    result, size = placement.stored_output(node.outputs[0]), len(bias_of(node))
+    classes = placement.classes.get(result)
+    if classes is None or result not in placement.grids:
+        return np.full(size, -1)
+    return np.broadcast_to(classes.reshape(-1), size)
 
 
 def _largest(split: np.ndarray) -> np.ndarray:

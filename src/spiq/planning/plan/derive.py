@@ -9,6 +9,12 @@ is stored; where several tensors share the scale of a channel, the largest of th
 step of a grid is then max_c r_c / sigma_c. alpha 0 is one scalar scale; alpha 1, where nothing is
 shared, gives every channel its own range.
 
+Where steps have to be powers of two, all scales of a group are multiplied by one more number: what
+lies between layers may be stored in any unit, so a grid may still end where its range does, at the
+6 of a ReLU6, say. A group with one step fits exactly; with several, as well as may be. Where that
+is not exact, and where scales are held at 1, a step is the next larger power, or the next smaller
+one where the grid's end stands for a bound that must not be passed.
+
 Functions take any number of trailing axes, so that several widths of the ranges are one call.
 """
 
@@ -22,6 +28,9 @@ from spiq.stats.channel import Array
 Ids = npt.NDArray[np.int64]
 
 _SMALLEST_RATIO = 2.0**-10
+
+_NEARLY = 1e-5
+"""By how much the logarithm of a power of two may be off: plans hold six digits."""
 
 
 def least_step(low: Array, high: Array, zero_point: Array | int, qmax: int) -> Array:
@@ -38,7 +47,7 @@ def held_at_one(names: Ids, pinned: Collection[int]) -> npt.NDArray[np.bool_]:
 
 def channel_scales(
     needs: Sequence[Array], grids: Sequence[int], index: Sequence[Ids], held: npt.NDArray[np.bool_],
-    alpha: float,
+    alpha: float, *, powers_of_two: bool = False,
 ) -> Array:  # fmt: skip
     """Return sigma of each class of channels, shape (classes, ...).
 
@@ -48,6 +57,7 @@ def channel_scales(
         index: Class of each channel, for each tensor, shape (C,).
         held: Classes whose scale is 1, shape (classes,).
         alpha: The exponent.
+        powers_of_two: Whether the steps will have to be.
     """
     peaks: dict[int, Array] = {}
     for grid, need in zip(grids, needs, strict=True):
@@ -56,7 +66,18 @@ def channel_scales(
     for grid, need, place in zip(grids, needs, index, strict=True):
         np.maximum.at(ratios, place, need / np.where(peaks[grid] > 0, peaks[grid], 1.0))
     ratios[held] = 1.0
-    return np.asarray(ratios**alpha)
+    sigma = np.asarray(ratios**alpha)
+    return sigma * unit(needs, grids, index, sigma) if powers_of_two and not held.any() else sigma
+
+
+def unit(needs: Sequence[Array], grids: Sequence[int], index: Sequence[Ids], sigma: Array) -> Array:
+    """Return what to multiply scales by for steps that are nearly powers of two, shape (...)."""
+    steps = grid_steps(needs, [sigma[place] for place in index], grids).values()
+    sizes = np.log2(np.maximum(np.array(list(steps)), 1e-30))
+    units = sizes - np.ceil(sizes)  # of which each makes one step a power
+    excess = np.ceil(sizes[None] - units[:, None] - _NEARLY) - (sizes[None] - units[:, None])
+    best = excess.sum(axis=1).argmin(axis=0)
+    return np.asarray(2.0 ** np.take_along_axis(units, best[None], axis=0)[0])
 
 
 def grid_steps(
@@ -66,6 +87,7 @@ def grid_steps(
     shared: Mapping[int, int] | None = None,
     *,
     powers_of_two: bool = False,
+    capped: Collection[int] = (),
 ) -> dict[int, Array]:
     """Return the step of each grid: what the neediest channel of its tensors asks for.
 
@@ -75,6 +97,7 @@ def grid_steps(
         grids: Number of each tensor's grid.
         shared: For grids that share a step, a number in common.
         powers_of_two: Steps are the next larger powers of two.
+        capped: Grids whose end stands for a bound; theirs are the next smaller ones then.
     """
     shared = shared or {}
     joint: dict[int, Array] = {}
@@ -82,8 +105,20 @@ def grid_steps(
         step, number = (need / scale).max(axis=0), shared.get(grid, grid)
         joint[number] = np.maximum(joint.get(number, 0.0), step)
     if powers_of_two:
-        joint = {number: next_power(step) for number, step in joint.items()}
+        low = {shared.get(grid, grid) for grid in capped}
+        power = {number: last_power if number in low else next_power for number in joint}
+        joint = {number: power[number](step) for number, step in joint.items()}
     return {grid: joint[shared.get(grid, grid)] for grid in grids}
+
+
+def last_power(step: Array) -> Array:
+    """Return the greatest power of two that is not above a step; 0 stays.
+
+    >>> last_power(np.array([0.3, 0.5, 0.0]))
+    array([0.25, 0.5 , 0.  ])
+    """
+    positive = np.maximum(step, 1e-30)
+    return np.where(step > 0, 2.0 ** np.floor(np.log2(positive) + _NEARLY), 0.0)
 
 
 def next_power(step: Array) -> Array:
@@ -93,4 +128,4 @@ def next_power(step: Array) -> Array:
     array([0.5, 0.5, 0. ])
     """
     positive = np.maximum(step, 1e-30)
-    return np.where(step > 0, 2.0 ** np.ceil(np.log2(positive) - 1e-6), 0.0)
+    return np.where(step > 0, 2.0 ** np.ceil(np.log2(positive) - _NEARLY), 0.0)

@@ -85,11 +85,13 @@ def _resolve_group(
     index: list[Ids] = [np.searchsorted(names, ids) for ids in classes]
     needs = [_need(entry) for entry in entries]
     held = held_at_one(names, placement.pinned)
-    sigma = _by_class(entries, needs, grids, index, held)
-    scales = [sigma[place] for place in index]
     form = TARGETS[plan.target].grids
+    powers = form.powers_of_two
+    sigma = _by_class(entries, needs, grids, index, held, powers_of_two=powers)
+    scales = [sigma[place] for place in index]
     shared = _shared(plan, group, placement)
-    steps = grid_steps(needs, scales, grids, shared, powers_of_two=form.powers_of_two)
+    capped = {placement.grids[value] for value in group if _ends_at_a_bound(value, placement)}
+    steps = grid_steps(needs, scales, grids, shared, powers_of_two=powers, capped=capped)
     return {
         str(value.name): StoredTensor(
             grid=_grid(entry, float(steps[grid]) or 1.0, signed=form.signed),
@@ -98,6 +100,12 @@ def _resolve_group(
         )
         for value, entry, grid, scale in zip(group, entries, grids, scales, strict=True)
     }
+
+
+def _ends_at_a_bound(value: ir.Value, placement: Placement) -> bool:
+    """Return whether the end of a tensor's grid stands for an upper bound, such as ReLU6's."""
+    node = value.producer()
+    return node is not None and node in placement.absorbed and node.op_type == "Clip"
 
 
 def _grid(entry: TensorPlan, step: float, *, signed: bool) -> Grid:
@@ -131,12 +139,12 @@ def _need(entry: TensorPlan) -> Array:
 
 def _by_class(
     entries: Sequence[TensorPlan], needs: Sequence[Array], grids: Sequence[int],
-    index: Sequence[Ids], held: np.ndarray,
+    index: Sequence[Ids], held: np.ndarray, *, powers_of_two: bool,
 ) -> Array:  # fmt: skip
     """Return sigma of each class: as alpha says, which a group has in common, or as given."""
     alpha = entries[0].alpha
     if alpha is not None:
-        return channel_scales(needs, grids, index, held, alpha)
+        return channel_scales(needs, grids, index, held, alpha, powers_of_two=powers_of_two)
     given = np.ones(len(held))
     for entry, place in zip(entries, index, strict=True):
         if entry.channel_scale is not None:
