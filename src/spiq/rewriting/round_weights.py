@@ -107,7 +107,7 @@ def _least_steps(
     if not form.per_channel:
         steps = np.full_like(steps, steps.max())
     if not form.powers_of_two:
-        return steps
+        return np.asarray(steps)
     powers: Array = next_power(steps)
     if form.per_channel or (powers / 2 < least).any():
         return powers
