@@ -4,7 +4,8 @@ One image, one thread. All models of a network are timed in one interleaved run,
 machine's drift cancels: "times as fast as float" is float's median time over the model's, of the
 same rounds, above 1 where the model is faster.
 Accuracy plays no part, so networks with random weights serve as well; peers.py tells what the rows
-mean.
+mean. The int8 kernel's own best is timed in the same rounds, and the share of it that each reaches
+is kept; speed.py makes a table of it, speed_plot.py a picture.
 
 Usage: python bench/latency.py [NETWORK...] [--seconds 20] [--rounds 100]
 
@@ -35,14 +36,24 @@ def measure(network: common.Network, models: Path, *, seconds: float, rounds: in
         row: reason for row, path in paths.items() if (reason := common.refusal(path, image))
     }
     usable = {row: path for row, path in paths.items() if row not in refused}
-    found = latency.compare([*usable.values()], threads=1, rounds=rounds, seconds=seconds)
+    found = latency.compare(
+        [*usable.values()], threads=1, rounds=rounds, seconds=seconds, peak=True
+    )
     rows: dict[str, Any] = {row: {"error": reason} for row, reason in refused.items()}
     for row, score in zip(usable, found.models, strict=True):
         rows[row] = {"median_ms": round(score.median_ms, 3), "p90_ms": round(score.p90_ms, 3)}
         if score.times_as_fast is not None:
             faster = asdict(score.times_as_fast)
             rows[row]["times_as_fast"] = {key: round(x, 3) for key, x in faster.items()}
-    return {"rounds": found.rounds, "rows": rows, "stamp": common.stamp()}
+        if score.share_of_peak is not None:
+            rows[row]["share_of_peak"] = round(score.share_of_peak, 3)
+    peak = found.peak_gmacs
+    return {
+        "rounds": found.rounds,
+        "rows": rows,
+        "peak_gmacs": None if peak is None else round(peak, 1),
+        "stamp": common.stamp(),
+    }
 
 
 def line(name: str, entry: dict[str, Any]) -> str:

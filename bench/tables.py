@@ -14,6 +14,7 @@ import common
 import coverage_tables
 import networks
 import peers
+import speed
 from spiq.sweep.summary import METRIC_DIGITS, SNR_DIGITS, best
 
 RESULTS_PAGE = common.ROOT / "docs" / "results.md"
@@ -341,6 +342,8 @@ def main() -> None:
     tables = {"results": readme_table(results)}
     if results["folded"]:
         tables["folded"] = folded_table(results["folded"])
+    if results["latency"]:
+        tables["speed"] = speed.table(speed.speeds(results["latency"]))
     if results["sweep"]:
         tables["sweep"] = readme_sweep(results["sweep"])
     if arguments.print:

@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 from running import Capture, done, refused
 
+from spiq.cli import main
+
 
 def test_every_number_of_threads_meets_every_batch(model: Path, capsys: Capture) -> None:
     said = done(capsys, "bench", model, "--seconds=0.1", "--batch=1,2", "--threads=1,2", "--json")
@@ -41,3 +43,17 @@ def test_profile_names_the_operators_that_take_longest(model: Path, capsys: Capt
     )
     page = done(capsys, "bench", model, "--seconds=0.1", "--profile")
     assert "operators of" in page
+
+
+def test_peers_are_timed_beside_the_first(model: Path, capsys: Capture) -> None:
+    code = main(["bench", str(model), "--seconds=0.1", "--peers", "--json"])
+    out, err = capsys.readouterr()  # on stderr: that NNCF is not installed
+    names = [one["model"] for one in json.loads(out)["models"]]
+    assert code == 0 and names[1:3] == ["quantize_static", "quantize_dynamic"]
+    assert "nncf" in names or "nncf: not installed" in err
+
+
+def test_the_share_of_the_kernels_best(model: Path, capsys: Capture) -> None:
+    said = done(capsys, "bench", model, "--seconds=0.1", "--peak")
+    assert "% of peak" in said and "GMAC/s" in said
+    assert "% of peak" not in done(capsys, "bench", model, "--seconds=0.1")

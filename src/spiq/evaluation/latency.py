@@ -22,7 +22,8 @@ from spiq.evaluation.estimates import Estimate, bootstrapped
 from spiq.evaluation.runners import Model, fits, names, shape_text
 from spiq.runtime.engines import ONNXRUNTIME, named_in, opened_in
 from spiq.runtime.opened import Opened, Port
-from spiq.runtime.session import call
+from spiq.runtime.peak import Chain, best_of, chains, work
+from spiq.runtime.session import call, session
 from spiq.runtime.timing import Progress, Run, Times, kernel_times, measure, plan, ratios
 
 Feeds = dict[str, npt.NDArray[Any]]
@@ -52,6 +53,9 @@ class LatencyScore:
     times_as_fast: Estimate | None = None
     """As the first network: its median time over this one's, in the same rounds, so that above 1 is
     faster; None for the first network."""
+    share_of_peak: float | None = None
+    """Of what the int8 kernel reaches at its best, from 0 to 1, where it was asked for: the first
+    network's multiply-accumulates over this network's time."""
     operators: tuple[OperatorTime, ...] = ()
     """Those that take longest, where they were asked for."""
 
@@ -65,6 +69,9 @@ class LatencyResult:
     batch: int
     seconds: float
     models: tuple[LatencyScore, ...]
+    peak_gmacs: float | None = None
+    """Billions of multiply-accumulates per second that the int8 kernel reaches at its best, in the
+    same rounds; None where that was not asked for."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,6 +90,7 @@ def compare(
     seconds: float = 20.0,
     runtimes: Sequence[str] = (ONNXRUNTIME,),
     operators: int = 0,
+    peak: bool = False,
     shapes: Mapping[str, Sequence[int]] | None = None,
     progress: Progress | None = None,
 ) -> LatencyResult:
@@ -98,6 +106,8 @@ def compare(
             each of them.
         operators: How many operators of each network to name, the most expensive ones, where ONNX
             Runtime runs it.
+        peak: Whether to time the int8 kernel at its best, too, and say what share of that each
+            network reaches, see :mod:`spiq.runtime.peak`.
         shapes: Input name to shape, for inputs with other dynamic dimensions.
         progress: Called with rounds done and rounds in all.
 
@@ -120,8 +130,12 @@ def compare(
         _feeds(name, each, batch, shapes or {}) for name, each in zip(called, opened, strict=True)
     ]
     runs = [_runner(*given) for given in zip(called, opened, feeds, strict=True)]
+    suited = chains() if peak else []
+    runs += [_chain_runner(one, threads, batch) for one in suited]
     calls, rounds = plan(runs, rounds=rounds, seconds=seconds)
     times = measure(runs, calls=calls, rounds=rounds, progress=progress)
+    most = _most(times[:, len(called) :], suited, batch)
+    macs = work(models[0]) if peak else None
     slowest = [
         _slowest(models[i], feeds[place], operators) if runtime == ONNXRUNTIME else ()
         for place, (i, runtime, _) in enumerate(all_of_them)
@@ -132,10 +146,31 @@ def compare(
         batch=batch,
         seconds=time.perf_counter() - begin,
         models=tuple(
-            replace(_score(name, i, calls[i], times, batch), operators=slowest[i])
+            replace(
+                _score(name, i, calls[i], times, batch),
+                operators=slowest[i],
+                share_of_peak=_share(times[:, i], macs, most, batch),
+            )
             for i, name in enumerate(called)
         ),
+        peak_gmacs=None if most is None else most / 1e9,
     )
+
+
+def _chain_runner(chain: Chain, threads: int, batch: int) -> Run:
+    opened = session(chain.model, threads=threads)
+    return _runner("the kernel's best", opened, _feeds("the kernel's best", opened, batch, {}))
+
+
+def _most(times: Times, timed: Sequence[Chain], batch: int) -> float | None:
+    """Return the most multiply-accumulates per second; None where nothing was timed."""
+    return best_of((np.median(times, axis=0) / batch).tolist(), timed) if timed else None
+
+
+def _share(times: Times, macs: int | None, most: float | None, batch: int) -> float | None:
+    if macs is None or most is None:
+        return None
+    return batch * macs / float(np.median(times)) / most
 
 
 def times_as_fast(times: Times, first: Times) -> Estimate:

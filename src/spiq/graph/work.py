@@ -4,7 +4,7 @@ import math
 
 import onnx_ir as ir
 
-from spiq.graph.query import constant, dims
+from spiq.graph.query import dims, is_constant, stored_shape
 
 
 def macs(node: ir.Node) -> int | None:
@@ -12,8 +12,8 @@ def macs(node: ir.Node) -> int | None:
 
     None where a size is dynamic.
     """
-    weight, sizes = constant(node.inputs[1]), positions(node)
-    count = _row(node) if weight is None else int(weight.size)
+    sizes, weight = positions(node), node.inputs[1]
+    count = math.prod(stored_shape(weight)) if is_constant(weight) else _row(node)
     known = [size for size in sizes if size is not None]
     return None if count is None or len(known) < len(sizes) else count * math.prod(known)
 

@@ -102,14 +102,18 @@ def _fallen(result: "Result") -> list[str]:
 
 def render_latency(result: "LatencyResult") -> RenderableType:
     """Show the latency of several networks."""
-    table = cells.table("model", "median ms", "p90 ms", "per second", "times as fast")
+    has_peak = result.peak_gmacs is not None
+    columns = ["median ms", "p90 ms", "per second", "times as fast", *["% of peak"] * has_peak]
+    table = cells.table("model", *columns)
     for score in result.models:
+        share = score.share_of_peak
         table.add_row(
             cells.Name(score.model),
             f"{score.median_ms:.3f}",
             f"{score.p90_ms:.3f}",
             f"{score.per_second:.1f}",
             cells.interval(score.times_as_fast, ".2f", ".2f"),
+            *["" if share is None else f"{100 * share:.0f}"] * has_peak,
         )
     profiles = [_slowest(score) for score in result.models if score.operators]
     threads = {0: "all threads", 1: "1 thread"}.get(result.threads, f"{result.threads} threads")
@@ -120,7 +124,14 @@ def render_latency(result: "LatencyResult") -> RenderableType:
             f"{result.rounds} interleaved rounds, {threads}, batch {result.batch}; {_INTERVALS}"
         ),
         cells.note("times as fast as the first: ratio of the medians; above 1 is faster"),
+        *([cells.note(_PEAK.format(result.peak_gmacs))] if has_peak else []),
     )
+
+
+_PEAK = (
+    "% of peak: of {:.0f} GMAC/s, which the int8 kernel reached at its best in the same rounds; "
+    "products are those of the first network's layers"
+)
 
 
 def _slowest(score: "LatencyScore") -> RenderableType:
