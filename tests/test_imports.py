@@ -38,6 +38,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "runtime": PLANS | {"io"},
     "analysis": CHOICES | {"io", "runtime"},
     "run": BASE | {"graph", "io", "stats", "planning.choose", "runtime", "analysis"},
+    "pixels": GRAPHS | {"io", "stats"},
     "inspection": CHOICES | {"io", "runtime", "analysis"},
     "emulation": {"errors"},
     "quantized": CHOICES | {"io", "runtime", "inspection", "emulation"},
@@ -58,7 +59,18 @@ MAY_IMPORT: dict[str, set[str]] = {
     "demo": BASE | {"pipeline", "evaluation"},
     "cli": BASE
     | {"io", "stats", "planning.plan", "runtime", "analysis", "inspection", "quantized"}
-    | {"speed", "convert", "pipeline", "torch", "report", "evaluation", "sweep", "gate", "hub"}
+    | {
+        "speed",
+        "pixels",
+        "convert",
+        "pipeline",
+        "torch",
+        "report",
+        "evaluation",
+        "sweep",
+        "gate",
+        "hub",
+    }
     | {"demo"},
 }
 

@@ -10,6 +10,7 @@ from spiq.emit.channel_padding import pad_channels
 from spiq.emit.constants import store_constants
 from spiq.emit.dynamic import emit_dynamic
 from spiq.emit.gates import gates_as_sums
+from spiq.emit.pixels import keep_bytes
 from spiq.emit.products import scales_into_products
 from spiq.emit.qdq import emit
 from spiq.emit.sink import sink_scales
@@ -70,6 +71,7 @@ def rewrite(
         pad_channels(model.graph, target.channel_multiple)
         if target.whole:
             store_constants(model.graph)
+        keep_bytes(model.graph)
 
     if target.slow_prelu:
         prelu_as_max(model.graph)

@@ -60,6 +60,12 @@ def quantize(
     allow_import: options.AllowImport = False,
     timing: options.Timing = None,
     prefer: options.Prefer = "balanced",
+    uint8_input: Annotated[
+        bool,
+        typer.Option(
+            "--uint8-input", help="The result takes pixels, as bytes, and normalizes them itself."
+        ),
+    ] = False,
     save_plan: Annotated[
         Path | None, typer.Option(metavar="PLAN.json", help="Write what was decided, too.")
     ] = None,
@@ -84,6 +90,11 @@ def quantize(
             f"--plan says how to quantize, and so does {said[0]}: leave one of them out, or edit "
             "the plan"
         )
+    if uint8_input and (plan is not None or save_plan is not None):
+        raise ConfigError(
+            "--uint8-input makes another network of the one that is given, and plans are of that: "
+            "leave out --plan and --save-plan"
+        )
     how = options.config(context) if plan is None else _load(plan)
     written = out or sources.result(model)
     if written == files.STREAM and (json or sys.stdout.isatty()):
@@ -96,6 +107,8 @@ def quantize(
         _check_push(push, written)
     kept = None if stats is None else _statistics(stats)
     network = sources.network(model, allow_import=allow_import, size=texts.extent(input_size))
+    if uint8_input:
+        network, how = sources.of_pixels(network, how)
     made = sources.quantized(network, how, kept)
 
     # All that may fail comes before the files: what fails leaves nothing behind.

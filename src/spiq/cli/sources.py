@@ -86,6 +86,22 @@ def quantized(
         return pipeline.apply(network, how, statistics=kept, progress=tell)
 
 
+def of_pixels(
+    network: "Path | bytes | ir.Model", how: "Config | Plan"
+) -> "tuple[ir.Model, Config | Plan]":
+    """Return a network that takes pixels in place of floats, and the options that are left.
+
+    Raises:
+        ConfigError: The options do not say what pixels become.
+        ModelError: The network cannot be used.
+    """
+    from spiq.config import Config
+    from spiq.pixels import with_pixels
+
+    assert isinstance(how, Config)
+    return with_pixels(network, how)
+
+
 def plain(network: "Path | bytes | ir.Model") -> str | bytes:
     """Return a network as its path, or as bytes."""
     from spiq.io.write import serialize

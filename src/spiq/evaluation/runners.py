@@ -12,6 +12,8 @@ import numpy.typing as npt
 from spiq.config import at_least_one
 from spiq.errors import CardError, ConfigError, ModelError
 from spiq.evaluation.cards.read import Card
+from spiq.evaluation.cards.sections import Input
+from spiq.evaluation.data.preprocess import to_pixels
 from spiq.runtime.engines import ONNXRUNTIME, named_in, opened_in
 from spiq.runtime.opened import Opened, Port
 from spiq.runtime.session import call
@@ -30,6 +32,8 @@ class Runner:
     outputs: tuple[str, ...]
     batch: int | None
     """The batch size that the network fixes; None: any."""
+    pixels: Input | None = None
+    """How pixels became what it is given, where it takes the pixels themselves; None for floats."""
     seconds: float = 0.0
 
     def run(self, inputs: Floats) -> list[Floats]:
@@ -43,10 +47,9 @@ class Runner:
         if self.batch is not None and count < self.batch:
             filling = np.repeat(inputs[-1:], self.batch - count, axis=0)
             inputs = np.concatenate([inputs, filling])
+        fed = inputs if self.pixels is None else to_pixels(inputs, self.pixels)
         begin = time.perf_counter()
-        given: list[Floats] = call(
-            self.session, self.outputs, {self.input: inputs}, where=self.name
-        )
+        given: list[Floats] = call(self.session, self.outputs, {self.input: fed}, where=self.name)
         self.seconds += time.perf_counter() - begin
         for output in given:
             if output.ndim < 2 or len(output) != len(inputs):
@@ -127,11 +130,13 @@ def fits(shape: Sequence[Any], wanted: Sequence[Any]) -> bool:
 
 def _open(name: str, opened: Opened, card: Card, gives: str) -> Runner:
     inputs, outputs = opened.get_inputs(), _outputs(name, opened, card, gives)
-    if [value.type for value in (*inputs, *outputs)] != ["tensor(float)"] * (1 + len(outputs)):
+    takes_pixels = [value.type for value in inputs] == ["tensor(uint8)"]
+    floats = outputs if takes_pixels else (*inputs, *outputs)
+    if len(inputs) != 1 or any(value.type != "tensor(float)" for value in floats):
         raise ModelError(
             f"{name}: its inputs are {shape_text([value.type for value in inputs])} and its "
             f"outputs {shape_text([value.type for value in outputs])}; a {card.task} network has "
-            "one input, the images, and all are tensor(float)"
+            "one input, the images, and all are tensor(float); or pixels, tensor(uint8), go in"
         )
     shape, wanted = inputs[0].shape, ("N", *card.input.shape)
     if not fits(shape, wanted):
@@ -145,6 +150,7 @@ def _open(name: str, opened: Opened, card: Card, gives: str) -> Runner:
         input=inputs[0].name,
         outputs=tuple(value.name for value in outputs),
         batch=shape[0] if isinstance(shape[0], int) else None,
+        pixels=card.input if takes_pixels else None,
     )
 
 

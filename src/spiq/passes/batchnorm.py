@@ -244,6 +244,22 @@ def rows_shape(node: ir.Node, shape: tuple[int, ...]) -> tuple[int, ...]:
     return (-1,) + (1,) * (len(shape) - 1)
 
 
+def fold_into_readers(value: ir.Value, a: Array, b: Array) -> bool:
+    """Let layers compute from x what they computed from a x + b, with a and b per channel.
+
+    False, and nothing changes, where a reader cannot: with zeros around x, b does not fold.
+    """
+    readers = value.consumers()
+    plain = [n for n in readers if n.op_type == "Conv" and can_take_rows(n)]
+    if b.any() and not _all_take_columns(value):
+        return False
+    if not readers or len(plain) < len(readers) or any(value in n.inputs[1:] for n in readers):
+        return False
+    for reader in readers:
+        _scale_columns(reader, a, b)
+    return True
+
+
 def _all_take_columns(value: ir.Value) -> bool:
     readers = value.consumers()
     return (

@@ -106,7 +106,7 @@ def input_stats(
         if not is_float32(value):
             continue
         channels = shape[channel_axis(value)] or 1
-        told = (shown or {}).get(name) or _given(value, config, channels)
+        told = (shown or {}).get(name) or given_range(value, config, channels)
         told = told or _inferred(value, prepared, judged.get(name))
         if (planned := (known_ends or {}).get(name)) is not None:
             told = _planned(planned, told, judged.get(name)), "as planned"
@@ -179,7 +179,8 @@ def widened(
     return wide
 
 
-def _given(value: ir.Value, config: Config, channels: int) -> Told | None:
+def given_range(value: ir.Value, config: Config, channels: int) -> Told | None:
+    """Return what the options say of an input, and how they say it; None where they do not."""
     said = config.values_of(str(value.name))
     if said.input_range is not None:
         low, high = np.array(said.input_range, float).T

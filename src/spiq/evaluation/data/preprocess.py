@@ -19,6 +19,13 @@ def to_input(images: npt.NDArray[np.uint8], spec: Input) -> npt.NDArray[np.float
     return pixels
 
 
+def to_pixels(inputs: npt.NDArray[np.float32], spec: Input) -> npt.NDArray[np.uint8]:
+    """Return the pixels that became ``inputs``, for networks that take them as they are."""
+    mean, std = (np.array(one, np.float32).reshape(-1, 1, 1) for one in (spec.mean, spec.std))
+    pixels = np.rint(inputs * np.float32(spec.divide_after) * std + mean)
+    return np.asarray(np.clip(pixels, 0, 255), np.uint8)
+
+
 def input_range(spec: Input) -> tuple[tuple[float, float], ...]:
     """The values (low, high) that 8-bit pixels become, for each channel of the network's input."""
     return tuple(
