@@ -20,6 +20,7 @@ from spiq.passes.canonical import dense_heads, pool_means, split_sums
 from spiq.passes.cleanup import drop_noops, explicit_pads, plain_constants, plain_resizes
 from spiq.passes.constants import resolve_shapes
 from spiq.passes.einsum import einsum_products
+from spiq.passes.expands import drop_expands
 from spiq.passes.frozen import frozen_norms
 from spiq.passes.gates import plain_gates
 from spiq.passes.gemm import canonical_gemm
@@ -34,6 +35,7 @@ from spiq.passes.turns import plain_turns
 PASSES = (
     frozen_norms,
     resolve_shapes,
+    drop_expands,
     plain_splits,
     plain_turns,
     plain_constants,

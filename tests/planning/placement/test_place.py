@@ -171,6 +171,28 @@ def test_gate_hands_the_scale_of_what_it_opens_on() -> None:
     assert [pinned(found, name) for name in ("r", "m", "s", "c2")] == [False, False, True, True]
 
 
+def test_gates_that_float_operators_make_are_stored() -> None:
+    gate = "[g] g = GlobalAveragePool(r) [t] t = Tanh(g) "
+    found = placed(f"{STEM}{gate}[m] m = Mul(r, t) {HEAD}")
+    assert {"m"} <= found.integer and "t" not in found.integer
+    assert found.classes("m") == found.classes("r")
+    assert [pinned(found, name) for name in ("m", "t")] == [False, True]
+
+
+def test_gates_are_known_behind_what_moves_them() -> None:
+    gate = "[g] g = GlobalAveragePool(r) [c2] c2 = Conv(g, w2) [s] s = Sigmoid(c2) "
+    flat = "[f] f = Reshape(s, flat) [b] b = Reshape(f, back) "
+    found = placed(f"{STEM}{gate}{flat}[m] m = Mul(r, b) {HEAD}", w2=(8, 8, 1, 1),
+                   flat=whole(0, 8), back=whole(0, 8, 1, 1))  # fmt: skip
+    assert {"s", "b", "m"} <= found.integer
+    assert [pinned(found, name) for name in ("m", "b")] == [False, True]
+
+
+def test_a_whole_tensor_of_float_operators_is_not_stored_for_a_product() -> None:
+    found = placed(f"{STEM}[t] t = Tanh(r) [m] m = Mul(r, t) {HEAD}")
+    assert "m" not in found.integer and "t" not in found.values
+
+
 def test_hard_swish_keeps_the_scales_of_its_channels() -> None:
     found = placed(f"{STEM}[c2] c2 = Conv(r, w2) [m] m = HardSwish(c2) {HEAD}", w2=(8, 8, 1, 1))
     assert found.classes("c2") == found.classes("m") and not pinned(found, "m")

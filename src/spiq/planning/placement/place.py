@@ -19,7 +19,7 @@ from spiq.graph.query import constant, data_inputs, is_float32, sole_consumer, w
 from spiq.planning.placement.fitness import why_float
 from spiq.planning.placement.kernels import broken_form
 from spiq.planning.placement.sharing import pinned_by_floats, shared_grids, shared_scales
-from spiq.planning.placement.values import LAYERS, ROUNDS, Placement, is_product
+from spiq.planning.placement.values import LAYERS, ROUNDS, Placement, is_product, is_repeated
 from spiq.stats.movers import MOVERS, rolled
 from spiq.stats.propagate import Measured
 from spiq.stats.routing import mixture, route
@@ -220,16 +220,22 @@ def _needed(graph: ir.Graph, layers: set[ir.Node], target: Target) -> set[ir.Nod
 def _beside_stored(
     node: ir.Node, stored: dict[ir.Value, None], measured: Measured, target: Target
 ) -> list[ir.Value]:
-    """Return what a Concat of stored tensors reads from float operators: to be stored, too.
+    """Return what operators on stored tensors read from float operators: to be stored, too.
 
-    Without, all that it reads would be turned to float, and back behind it.
+    Without, all that a Concat reads would be turned to float, and back behind it; or all that a
+    gate multiplies, for the sake of a number per channel.
     """
     given = data_inputs(node)
-    if node.op_type != "Concat" or "Concat" not in target.integer or len(given) < len(node.inputs):
+    if node.op_type not in ("Concat", "Mul") or _kind(node) not in target.integer:
         return []
     missing = [value for value in given if value not in stored]
     known = all(value in measured.stats and value.producer() is not None for value in missing)
-    return missing if known and len(missing) < len(given) else []
+    if not known or len(given) < len(node.inputs) or len(missing) >= len(given):
+        return []
+    if node.op_type == "Mul":
+        there = [value for value in given if value in stored]
+        return [value for value in missing if is_repeated(value, there[0])]
+    return missing
 
 
 def _runs_on_integers(

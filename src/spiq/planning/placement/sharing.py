@@ -19,7 +19,14 @@ import onnx_ir as ir
 
 from spiq.graph.query import data_inputs, feeds_only
 from spiq.planning.placement.components import Ids, components
-from spiq.planning.placement.values import FREE, GATES, ROUNDS, Placement, is_product
+from spiq.planning.placement.values import (
+    FREE,
+    GATES,
+    ROUNDS,
+    Placement,
+    is_product,
+    is_repeated,
+)
 from spiq.stats.maps import ZERO
 from spiq.stats.movers import MOVERS
 from spiq.stats.propagate import Measured
@@ -120,7 +127,10 @@ def _pinned_by(
         left, right = data_inputs(node)
         columns = [right, *(value for value in node.outputs if value in classes)]
         return [left] if _keeps_columns(node, classes) else [left, *columns]
-    if node.op_type not in GATES and (node.op_type != "Mul" or _gate(node, placement) is not None):
+    gate = _gate(node, placement) if node.op_type == "Mul" else None
+    if gate is not None:
+        return [gate]
+    if node.op_type not in GATES and node.op_type != "Mul":
         return []
     given, made = data_inputs(node), [placement.stored_output(value) for value in node.outputs]
     folds = node.op_type in GATES and _may_fold(node, classes[given[0]].shape)
@@ -149,10 +159,15 @@ def _has_channels(layout: tuple[int, ...]) -> bool:
 
 
 def _gate(node: ir.Node, placement: Placement) -> ir.Value | None:
-    """Return the operand of a Mul that is a gate on integers, if any."""
-    for value in data_inputs(node):
-        producer = value.producer()
-        if producer is not None and producer.op_type in GATES and producer in placement.integer:
+    """Return the operand of a Mul that is a gate, or that float operators made, as one, if any."""
+    first, *others = data_inputs(node)
+    for value, other in ((first, others[0]), (others[0], first)) if others else ():
+        source = value.producer()
+        while source is not None and source in placement.integer and source.op_type in MOVERS:
+            source = data_inputs(source)[0].producer()
+        if source is None:
+            continue
+        if source.op_type in GATES if source in placement.integer else is_repeated(value, other):
             return value
     return None
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 import onnx_ir as ir
 
-from spiq.graph.query import data_inputs, is_constant, sole_consumer
+from spiq.graph.query import data_inputs, dims, is_constant, sole_consumer
 from spiq.planning.placement.components import Ids
 
 LAYERS = frozenset({"Conv", "Gemm", "MatMul"})
@@ -29,6 +29,16 @@ def is_layer(node: ir.Node) -> bool:
 def is_product(node: ir.Node) -> bool:
     """Return whether a node multiplies two matrices that both depend on the network's input."""
     return node.op_type == "MatMul" and node.domain == "" and len(data_inputs(node)) == 2
+
+
+def is_repeated(value: ir.Value, beside: ir.Value) -> bool:
+    """Return whether an operand is smaller than the one beside it: one number for many of its."""
+    sizes, others = dims(value), dims(beside)
+    if sizes is None or others is None or len(sizes) != len(others):
+        return False
+    fewer = [size == 1 and other != 1 for size, other in zip(sizes, others, strict=True)]
+    alike = [size == other for size, other in zip(sizes, others, strict=True)]
+    return any(fewer) and all(a or b for a, b in zip(fewer, alike, strict=True))
 
 
 @dataclass
