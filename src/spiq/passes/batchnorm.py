@@ -116,7 +116,7 @@ def fold_batchnorm(model: ir.Model, record: Record) -> list[Norm]:
     norms: dict[ir.Value, list[Norm]] = {}
     noted: dict[ir.Value, Moments] = {}
     for node in list(model.graph):
-        affine = _channel_affine(node)
+        affine = channel_affine(node)
         if affine is None:
             continue
         source, result = _data_input(node), node.outputs[0]
@@ -160,7 +160,8 @@ def _drop(node: ir.Node) -> None:
         raise AssertionError(f"cannot remove {node.name}: its input is the network's own")
 
 
-def _channel_affine(node: ir.Node) -> tuple[Array, Array] | None:
+def channel_affine(node: ir.Node) -> tuple[Array, Array] | None:
+    """Return a and b, shape (C,), of a step a x + b by constants; None for other operators."""
     if node.domain != "":
         return None
     if node.op_type == "BatchNormalization":

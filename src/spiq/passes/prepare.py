@@ -14,6 +14,7 @@ from spiq.errors import UnsupportedError
 from spiq.graph.edit import remove_unused
 from spiq.graph.query import layer_nodes, sole_consumer
 from spiq.graph.shapes import take_stated
+from spiq.passes.affine import factors_before_relus, steps_as_norms
 from spiq.passes.batchnorm import Moments, Norm, fold_batchnorm
 from spiq.passes.bounds import merge_bounds
 from spiq.passes.canonical import dense_heads, pool_means, split_sums
@@ -52,6 +53,7 @@ PASSES = (
     token_layers,
     canonical_gemm,
     hoist_steps,
+    factors_before_relus,
     stacks_as_tensors,
 )
 
@@ -87,6 +89,7 @@ def prepare(model: ir.Model) -> Prepared:
     _refuse_without_layers(model.graph)
     moments: list[tuple[ir.Value, Moments]] = []
     norms = fold_batchnorm(model, lambda value, stated: moments.append((value, stated)))
+    steps_as_norms(model)
     dense_heads(model)
     remove_unused(model.graph)
     take_stated(model)
