@@ -32,10 +32,12 @@ from spiq.passes.sequences import plain_splits
 from spiq.passes.stacks import stacks_as_tensors
 from spiq.passes.tokens import token_layers
 from spiq.passes.turns import plain_turns
+from spiq.passes.wholes import drop_wholes
 
 PASSES = (
     frozen_norms,
     resolve_shapes,
+    drop_wholes,
     drop_expands,
     plain_splits,
     plain_turns,
