@@ -87,3 +87,31 @@ def test_a_reshape_in_which_0_would_be_a_size_is_made_constant_too() -> None:
     operators, found = prepared(network(body))
     assert operators == ["Conv", "Reshape"]
     np.testing.assert_allclose(found[0], run(network(body).SerializeToString())[0])
+
+
+SIZES = """
+    sizes = Constant<value_ints=[2, 4]>()
+    others = Constant<value_ints=[4, 2]>()
+    a, b = Split<axis=1>(c, sizes)
+"""
+
+
+def test_equal_splits_of_a_tensor_are_one() -> None:
+    proto = network(f"{SIZES} d, e = Split<axis=1>(c, sizes) p = Relu(a) y = Concat<axis=1>(p, e)")
+    operators, found = prepared(proto)
+    assert operators.count("Split") == 1
+    for ours, theirs in zip(found, run(proto.SerializeToString()), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("body", "outputs"),
+    [
+        ("d, e = Split<axis=1>(c, others) y = Concat<axis=1>(a, e)", "y"),
+        ("d, e = Split<axis=1>(c, sizes) y = Relu(a) z = Relu(e)", "y, z, d"),
+    ],
+    ids=["other sizes", "a part is an output"],
+)
+def test_splits_that_are_two(body: str, outputs: str) -> None:
+    operators, _ = prepared(network(SIZES + body, outputs))
+    assert operators.count("Split") == 2

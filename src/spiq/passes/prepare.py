@@ -26,9 +26,10 @@ from spiq.passes.frozen import frozen_norms
 from spiq.passes.gates import plain_gates
 from spiq.passes.gemm import canonical_gemm
 from spiq.passes.hoist import hoist_steps
+from spiq.passes.joined import bounds_of_parts, norms_of_parts
 from spiq.passes.pads import fold_pads
 from spiq.passes.products import scale_products
-from spiq.passes.sequences import plain_splits
+from spiq.passes.sequences import plain_splits, same_splits
 from spiq.passes.stacks import stacks_as_tensors
 from spiq.passes.tokens import token_layers
 from spiq.passes.turns import plain_turns
@@ -40,6 +41,7 @@ PASSES = (
     drop_wholes,
     drop_expands,
     plain_splits,
+    same_splits,
     plain_turns,
     plain_constants,
     drop_noops,
@@ -55,6 +57,8 @@ PASSES = (
     token_layers,
     canonical_gemm,
     hoist_steps,
+    norms_of_parts,
+    bounds_of_parts,
     factors_before_relus,
     stacks_as_tensors,
 )

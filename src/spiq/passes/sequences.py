@@ -3,6 +3,8 @@
     s = SplitToSequence(x, sizes); y_i = SequenceAt(s, i)    becomes    y_0, y_1, ... = Split(x)
 
 where all readers take one part each by a constant index. No rule and no kernel knows sequences.
+PyTorch writes a split once for each part that is read; one is enough, and only a Split whose parts
+are all read is done on integers by the runtime.
 """
 
 import math
@@ -26,6 +28,25 @@ def plain_splits(model: ir.Model) -> int:
     if changed:
         remove_unused(model.graph)
     return changed
+
+
+def same_splits(model: ir.Model) -> int:
+    """Let readers of equal Splits of a tensor read one of them, in place; return how many went."""
+    first: dict[tuple[object, ...], ir.Node] = {}
+    removed = 0
+    for node in list(model.graph):
+        sizes = constant(node.inputs[1]) if len(node.inputs) > 1 else np.zeros(0)
+        if node.op_type != "Split" or node.domain != "" or sizes is None:
+            continue
+        axis = node.attributes.get_int("axis", 0)
+        other = first.setdefault((node.inputs[0], axis, *sizes.tolist(), len(node.outputs)), node)
+        if other is node or any(part.is_graph_output() for part in node.outputs):
+            continue
+        for part, same in zip(node.outputs, other.outputs, strict=True):
+            part.replace_all_uses_with(same)
+        model.graph.remove(node, safe=True)
+        removed += 1
+    return removed
 
 
 def _places(node: ir.Node) -> dict[ir.Node, int] | None:
