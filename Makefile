@@ -15,7 +15,7 @@ test: lint
 
 # What needs PyTorch, in an environment of its own (5.5 GB).
 test-torch: $(TORCH)/.torch
-	$(TORCH)/bin/python -m pytest -n auto tests/torch tests/emulation
+	$(TORCH)/bin/python -m pytest -n auto tests/torch tests/emulation tests/reconstruct
 
 # The daily round: what needs neither the zoo, processes nor whole networks.
 quick: $(VENV)/.dev

@@ -16,7 +16,7 @@ from spiq.runtime import synthetic
 END_TO_END = (
     "test_pipeline.py", "test_fallback.py", "test_spellings_end_to_end.py", "test_demo.py",
     "test_docs_plans.py", "test_docstrings.py", "cli", "emit", "evaluation", "inspection",
-    "methods", "planning/choose", "planning/plan", "runtime", "sweep",
+    "methods", "planning/choose", "planning/plan", "reconstruct", "runtime", "sweep",
 )  # fmt: skip
 """Files and folders whose tests run networks in the runtime, most of them more than once."""
 

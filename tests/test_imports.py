@@ -44,10 +44,12 @@ MAY_IMPORT: dict[str, set[str]] = {
     "quantized": CHOICES | {"io", "runtime", "inspection", "emulation"},
     "rewrite": CHOICES | {"rewriting", "emit", "runtime", "analysis"},
     "speed": {"errors", "planning.choose", "runtime", "quantized"},
-    "pipeline": CHOICES
+    "reconstruct": CHOICES | {"rewriting", "runtime", "analysis", "emulation", "rewrite"},
+    "halves": CHOICES
     | {"io", "rewriting", "runtime", "analysis", "run", "inspection", "quantized"}
-    | {"rewrite", "speed"},
-    "convert": CHOICES | {"rewriting", "analysis", "run", "quantized", "pipeline"},
+    | {"rewrite", "reconstruct", "speed"},
+    "pipeline": CHOICES | {"rewriting", "analysis", "run", "quantized", "halves", "speed"},
+    "convert": CHOICES | {"rewriting", "analysis", "run", "quantized", "halves", "pipeline"},
     "torch": CHOICES | {"io", "analysis", "quantized", "pipeline"},
     "report": CHOICES
     | {"io", "runtime", "analysis", "inspection", "quantized", "speed", "pipeline"},

@@ -11,6 +11,10 @@ from spiq.targets import AUTO, TARGETS, bits_text, of_this_machine
 
 Range = tuple[float, float]
 
+SECONDS = "seconds"
+EFFORTS = (SECONDS, "minutes", "hours")
+"""How long it may take: beyond seconds, roundings are learned."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class InputValues:
@@ -101,6 +105,12 @@ class Config:
             machine; without, the same options give the same bytes everywhere.
         prefer: ``speed``, ``balanced`` or ``accuracy``: how much time may be paid, 0, 3 or 30 % of
             the least, to give back to float what loses most.
+        effort: ``seconds``; or ``minutes`` or ``hours``, to learn roundings and steps on pictures
+            made from the network's own statistics (:mod:`spiq.reconstruct`; needs PyTorch).
+        device: ``auto``, ``cpu`` or ``cuda``: where that is done; ``auto``: on a GPU if there is
+            one.
+        seed: Of the random numbers of that.
+        keep_pictures: An ``.npz`` file that the pictures are written to; None for nowhere.
 
     Raises:
         ConfigError: A value is out of range, or two of them contradict each other.
@@ -125,6 +135,10 @@ class Config:
     images: str | os.PathLike[str] | None = None
     timing: bool = True
     prefer: str = "balanced"
+    effort: str = SECONDS
+    device: str = "auto"
+    seed: int = 0
+    keep_pictures: str | os.PathLike[str] | None = None
 
     def __post_init__(self) -> None:
         _one_of("method", self.method, METHODS)
@@ -138,6 +152,7 @@ class Config:
             _between("first_last_bits", self.first_last_bits, 3, 8)
         self._check_mixed()
         self._check_dynamic()
+        self._check_effort()
         if self.prefer != "balanced" and not (self.timing and self.gives_back):
             raise ConfigError(
                 f"prefer is {self.prefer}, which is weighed against time: it needs timing, method "
@@ -180,6 +195,22 @@ class Config:
                 f"{self.target} does not: choose another method, or target onnxruntime"
             )
 
+    def _check_effort(self) -> None:
+        _one_of("effort", self.effort, EFFORTS)
+        _one_of("device", self.device, ("auto", "cpu", "cuda"))
+        if not self.strong:
+            if self.keep_pictures is not None:
+                raise ConfigError("keep_pictures: effort seconds makes none: choose effort minutes")
+            return
+        if self.method != "spiq":
+            raise ConfigError(f"effort {self.effort} is for method spiq, not for {self.method}")
+        target = TARGETS[self.target]
+        if not target.weights.per_channel or target.grids.powers_of_two:
+            raise ConfigError(
+                f"effort {self.effort} learns steps of every size, one per channel, which target "
+                f"{self.target} does not take: use effort seconds"
+            )
+
     def _check_mixed(self) -> None:
         if self.bits_per_weight is not None and not 2 <= self.bits_per_weight <= 8:
             raise ConfigError(f"bits_per_weight is {self.bits_per_weight}: it must be from 2 to 8")
@@ -203,6 +234,11 @@ class Config:
     def values_of(self, name: str) -> "InputValues":
         """What is said of the input of this name."""
         return self.inputs.get(name, self.own)
+
+    @property
+    def strong(self) -> bool:
+        """Whether roundings and steps are learned."""
+        return self.effort != SECONDS
 
     @property
     def mixed(self) -> bool:

@@ -4,9 +4,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from spiq.analysis import Progress, analyse, silent
+from spiq.config import Config
 from spiq.errors import PlanError
+from spiq.halves import carry_out, decide
 from spiq.methods import METHODS
-from spiq.pipeline import carry_out, decide
 from spiq.planning.choose.convert import (
     bits_by_hand,
     converted_options,
@@ -79,4 +80,4 @@ def convert(
         left = left_by_choice(plan, able)
         decided = decide(run, config, plan.model_hash, analysis, left)
         made = with_layers_of(decided.plan, plan)
-        return carry_out(replace(decided, plan=made), run).quantized
+        return carry_out(replace(decided, plan=made), run, Config()).quantized

@@ -6,35 +6,22 @@
 """
 
 import os
-import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-import onnx_ir as ir
-
-from spiq import __version__
-from spiq.analysis import Analysis, Progress, analyse, silent
+from spiq.analysis import Progress, analyse, silent
 from spiq.config import Config
-from spiq.errors import WARNING, ConfigError, VerificationError
-from spiq.inspection.layers import layer_results
-from spiq.io.read import beside
-from spiq.io.write import serialize, size_of
+from spiq.errors import ConfigError, VerificationError
+from spiq.halves import Decided, carry_out, check_strong, decide
 from spiq.methods import METHODS
-from spiq.planning.choose.decide import choose, make_plan, placed
-from spiq.planning.choose.mixed import bits_per_weight, packed_bytes
-from spiq.planning.choose.structure import structure_of
-from spiq.planning.errors.expected import ExpectedError, expected_errors
-from spiq.planning.placement.values import Placement
-from spiq.planning.plan.resolve import resolve
+from spiq.planning.choose.decide import placed
 from spiq.planning.plan.validate import check_fits, check_hash, check_settings
 from spiq.planning.plan.values import Plan
 from spiq.quantized import Quantized, QuantizeResult
-from spiq.rewrite import rewrite
 from spiq.rewriting.rounding import ROUNDINGS
 from spiq.run import Run, begun
-from spiq.runtime.verify import verify
 from spiq.speed import SLACK, Made, ParetoResult, no_slower
 from spiq.speed import pareto as costs_of_accuracy
 from spiq.stats.sidecar import Statistics
@@ -42,6 +29,7 @@ from spiq.targets import TARGETS
 
 if TYPE_CHECKING:
     import onnx
+    import onnx_ir as ir
 
     Source = str | os.PathLike[str] | bytes | onnx.ModelProto | ir.Model
 
@@ -80,20 +68,44 @@ def quantize(
     """
     config = config or Config()
     with begun(model, progress or silent, statistics) as run:
-        if config.timing and TARGETS[config.target].is_here and not run.is_large:
-            timed = _timed(run, config)
-            if timed is not None:
-                return timed
-        return _quantized(run, config, {}).quantized
+        if config.strong:
+            check_strong(run, config.effort)
+        run.again = config.strong
+        timed = config.timing and TARGETS[config.target].is_here and not run.is_large
+        made = (_timed(run, config) if timed else None) or _quantized(run, config, {}).quantized
+        return _strengthened(run, config, made) if config.strong else made
 
 
 def _timed(run: Run, config: Config) -> Quantized | None:
     """Quantize what is faster, or little slower and more exact; None where that cannot be told."""
-    gives_back = run.again = config.gives_back
+    gives_back = config.gives_back
+    run.again = run.again or gives_back
     made = _quantized(run, config, {}, relieve=not gives_back)
     run.tell("time")
     again = partial(_quantized, run, config, relieve=False) if gives_back else None
     return no_slower(run.original[0], made, again, SLACK[config.prefer])
+
+
+def _strengthened(run: Run, config: Config, made: Quantized) -> Quantized:
+    """Learn what rounding in one go left to be found; keep what it made if that is no better."""
+    _, analysis = run.learn(config)
+    plan = replace(made.plan, effort=config.effort)
+    target, method = TARGETS[plan.target], METHODS[plan.method]
+    placement = placed(analysis.graph, analysis.measured, target, method, plan.left_in_float)
+    strong = carry_out(Decided(plan, placement, analysis), run, config)
+    if not _is_better(strong.quantized.report, made.report):
+        note = f"effort {config.effort} brought nothing: what effort seconds gives is kept"
+        return replace(made, report=replace(made.report, notes=(*made.report.notes, note)))
+    if made.report.latency is None:
+        return strong.quantized
+    run.tell("time")
+    return no_slower(run.original[0], strong, None, 0.0) or strong.quantized
+
+
+def _is_better(one: QuantizeResult, other: QuantizeResult) -> bool:
+    """Return whether a result keeps more of the signal than another, over all outputs."""
+    both = [(one.snr_db[name], other.snr_db[name]) for name in one.snr_db if name in other.snr_db]
+    return sum(a - b for a, b in both) > 0
 
 
 def _quantized(run: Run, config: Config, kept: Mapping[str, str], *, relieve: bool = True) -> Made:
@@ -113,7 +125,7 @@ def _tried(run: Run, config: Config, kept: Mapping[str, str], relieve: bool) -> 
     model_hash, analysis = run.learn(config)
     run.compare(analysis)
     decided = decide(run, config, model_hash, analysis, kept, relieve=relieve)
-    return carry_out(decided, run)
+    return carry_out(decided, run, config)
 
 
 _TRIES = 4
@@ -180,7 +192,7 @@ def apply(
         target, method = TARGETS[plan.target], METHODS[plan.method]
         placement = placed(analysis.graph, analysis.measured, target, method, plan.left_in_float)
         followed = check_fits(analysis.graph, plan, placement)
-        return carry_out(Decided(followed, placement, analysis), run).quantized
+        return carry_out(Decided(followed, placement, analysis), run, config).quantized
 
 
 def pareto(
@@ -207,87 +219,3 @@ def pareto(
         made = _quantized(run, config, {}, relieve=False)
         run.tell("time")
         return costs_of_accuracy(run.original[0], made)
-
-
-@dataclass(frozen=True)
-class Decided:
-    """What is to be done to a network, what is known of it, and at times what layers may lose."""
-
-    plan: Plan
-    placement: Placement
-    analysis: Analysis
-    errors: Mapping[str, ExpectedError] = field(default_factory=dict)
-    spared: Mapping[str, str] = field(default_factory=dict)
-
-    @property
-    def model(self) -> ir.Model:
-        """The prepared network."""
-        return self.analysis.prepared.model
-
-
-def decide(
-    run: Run,
-    config: Config,
-    model_hash: str,
-    analysis: Analysis,
-    kept: Mapping[str, str] | None = None,
-    *,
-    relieve: bool = True,
-) -> Decided:
-    """Place and plan, with the nodes in ``kept`` in float."""
-    run.tell("plan")
-    graph, measured = analysis.graph, analysis.measured
-    importance = analysis.importance
-    chosen = choose(graph, measured, config, kept, importance, relieve=relieve, before=run.decided)
-    run.decided.update(chosen.decided)
-    made = make_plan(
-        graph,
-        measured,
-        chosen,
-        config,
-        model_hash=model_hash,
-        version=__version__,
-        notes=analysis.notes,
-    )
-    placement = chosen.placement
-    errors = {} if relieve else expected_errors(graph, measured, made, placement, importance)
-    return Decided(made, placement, analysis, errors, chosen.spared)
-
-
-def carry_out(decided: Decided, run: Run) -> Made:
-    """Take the second half of the way: rewrite, emit and verify."""
-    plan, resolved = decided.plan, resolve(decided.plan, decided.placement)
-    expected = {name: error.total for name, error in decided.errors.items()}
-    following = decided.analysis.prepared.next_names
-    structure = structure_of(decided.model.graph, decided.placement, expected, following)
-    layers = layer_results(decided.model.graph, decided.analysis.measured, plan)
-    mean_bits = bits_per_weight(decided.model.graph, plan)
-    packed = packed_bytes(decided.model.graph, plan)
-
-    rewritten = run.to_rewrite(decided.analysis)
-    rewrite(rewritten, decided.analysis, plan, resolved, run.tell)
-    quantized = rewritten if run.in_parts else serialize(rewritten)
-
-    run.tell("verify")
-    original, size = run.original
-    verified = verify(run.reference(), quantized, resolved, TARGETS[plan.target])
-
-    report = QuantizeResult(
-        method=plan.method,
-        target=plan.target,
-        weight_bits=plan.weight_bits,
-        activation_bits=plan.activation_bits,
-        layers=layers,
-        bytes_before=size + beside(decided.model),
-        bytes_after=size_of(quantized),
-        seconds=time.perf_counter() - run.start,
-        bits_per_weight=mean_bits,
-        packed_bytes=packed,
-        snr_db={name: found.db for name, found in verified.snr.items()},
-        snr_interval_db={name: (found.low, found.high) for name, found in verified.snr.items()},
-        no_snr=verified.no_snr,
-        notes=(*plan.notes, *verified.notes, *(WARNING + doubt for doubt in verified.warnings)),
-    )
-    source = original if isinstance(original, str) else None
-    made = Quantized(quantized, plan, report, source)
-    return Made(made, structure, decided.analysis.sizes, decided.spared)

@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+from collections.abc import Collection, Mapping
+from types import MappingProxyType
 
 import onnx_ir as ir
 
@@ -22,7 +24,8 @@ from spiq.planning.plan.values import Plan
 from spiq.rewriting.float_layers import fold_factors
 from spiq.rewriting.gates import gates_as_convolutions
 from spiq.rewriting.prelu import prelu_as_max
-from spiq.rewriting.round_layers import layer_inputs, round_stored, round_unstored
+from spiq.rewriting.round_layers import LayerInputs, layer_inputs, round_stored, round_unstored
+from spiq.rewriting.round_weights import LearnedLayer
 from spiq.rewriting.rounding import needs_correlation
 from spiq.runtime.correlations import observe_correlations
 from spiq.targets import TARGETS
@@ -34,6 +37,7 @@ def rewrite(
     plan: Plan,
     resolved: Resolved,
     tell: Progress = silent,
+    learned: Mapping[str, LearnedLayer] = MappingProxyType({}),
 ) -> None:
     """Make the prepared network the quantized one, in place.
 
@@ -43,22 +47,20 @@ def rewrite(
         plan: What is to be done.
         resolved: The same, worked out on the network.
         tell: Told the name of each step as it begins.
+        learned: What was learned of layers, by name.
     """
-    target, stats = TARGETS[plan.target], analysis.measured.stats
+    target = TARGETS[plan.target]
 
     tell("rewrite")
-    coarse = [name for name, layer in resolved.layers.items() if needs_correlation(layer)]
-    correlations = observe_correlations(
-        analysis.prepared.model, coarse, stats, analysis.images, size=analysis.sizes.quick
-    )
-    inputs = layer_inputs(analysis.graph, resolved, stats, correlations)
+    inputs = what_layers_read(analysis, resolved, but=learned)
 
     if METHODS[plan.method].dynamic:
         unstored = round_unstored(model.graph, resolved, inputs, target.dense_groups)
         tell("emit")
         emit_dynamic(model.graph, unstored)
     else:
-        stored = round_stored(model.graph, resolved, inputs, target.dense_groups, target.weights)
+        form, groups = target.weights, target.dense_groups
+        stored = round_stored(model.graph, resolved, inputs, groups, form, learned)
         gates = gates_as_convolutions(
             model.graph, resolved, target.weights.bits, signed=target.grids.signed
         )
@@ -79,6 +81,24 @@ def rewrite(
         fix_sizes(model.graph, plan)
     remove_unused(model.graph)
     _sign(model, plan)
+
+
+def what_layers_read(
+    analysis: Analysis, resolved: Resolved, *, but: Collection[str] = ()
+) -> LayerInputs:
+    """Return what is known of layers' inputs, observed where few bits make that worth it.
+
+    Args:
+        analysis: What is known of the network.
+        resolved: What is to be done to it.
+        but: Names of layers of which no more need be known.
+    """
+    stats, layers = analysis.measured.stats, resolved.layers
+    coarse = [name for name in layers if name not in but and needs_correlation(layers[name])]
+    correlations = observe_correlations(
+        analysis.prepared.model, coarse, stats, analysis.images, size=analysis.sizes.quick
+    )
+    return layer_inputs(analysis.graph, resolved, stats, correlations)
 
 
 def _sign(model: ir.Model, made: Plan) -> None:

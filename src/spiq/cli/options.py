@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from spiq.cli import texts
+from spiq.config import SECONDS
 from spiq.errors import ConfigError
 from spiq.methods import METHODS
 from spiq.targets import TARGETS
@@ -19,7 +20,7 @@ QUANTIZATION = (
     "method", "weight_bits", "activation_bits", "first_last_bits", "bits_per_weight", "max_bytes",
     "target", "exclude", "exclude_type", "exclude_between",
     "input_range", "input_mean", "input_std", "input_size", "input_order", "images", "card",
-    "timing", "prefer",
+    "timing", "prefer", "effort", "device", "seed",
 )  # fmt: skip
 """Names of the options that say how to quantize; :func:`config` reads them."""
 
@@ -196,6 +197,10 @@ def config(context: typer.Context) -> "Config":
         input_order=seen_as.input_order,
         images=options["images"],
         prefer=options.get("prefer", "balanced"),
+        effort=options.get("effort", SECONDS),
+        device=options.get("device", "auto"),
+        seed=options.get("seed", 0),
+        keep_pictures=options.get("keep_pictures"),
         **({} if options.get("timing") is None else {"timing": options["timing"]}),
     )
 

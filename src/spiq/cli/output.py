@@ -148,13 +148,17 @@ def plain(text: str) -> str:
 
 @contextmanager
 def steps(names: Sequence[str]) -> Iterator[Callable[[str], None]]:
-    """Show a bar that moves on as each step begins; yields what to tell their names."""
+    """Show a bar that moves on as each step begins; yields what to tell their names.
+
+    Other names say what is done within a step.
+    """
     with _bar() as progress:
         task = progress.add_task("", total=len(names))
 
         def tell(name: str) -> None:
             journal.STEPS.info(name)
-            progress.update(task, description=name, completed=names.index(name))
+            done = names.index(name) if name in names else None
+            progress.update(task, description=name, completed=done)
 
         yield tell
 

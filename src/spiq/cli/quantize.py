@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from spiq.cli import files, journal, options, output, sources, texts, typed
+from spiq.cli import files, journal, options, output, sources, strong, texts, typed
 from spiq.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -66,6 +66,10 @@ def quantize(
             "--uint8-input", help="The result takes pixels, as bytes, and normalizes them itself."
         ),
     ] = False,
+    effort: strong.Effort = "seconds",
+    device: strong.Device = "auto",
+    seed: strong.Seed = 0,
+    keep_pictures: strong.KeepPictures = None,
     save_plan: Annotated[
         Path | None, typer.Option(metavar="PLAN.json", help="Write what was decided, too.")
     ] = None,

@@ -52,7 +52,7 @@ class Network(nn.Module):  # type: ignore[misc]
         """
         super().__init__()
         graph = model.graph
-        _check(graph)
+        check(graph)
         self.input_names = tuple(str(value.name) for value in graph.inputs)
         self.output_names = tuple(str(value.name) for value in graph.outputs)
         rounded = straight_through if differentiable else torch.round
@@ -94,7 +94,7 @@ class Network(nn.Module):  # type: ignore[misc]
         device = next((given.device.type for given in values.values()), "cpu")
         values |= self._sizes
         values |= {name: getattr(self, place) for name, place in self._places.items()}
-        with _exact(device):
+        with exact(device):
             for step, gone in zip(self._steps, self._last, strict=True):
                 read = [None if name is None or not name else values[name] for name in step.inputs]
                 found = _COMPUTED[step.operator](step, read)
@@ -123,8 +123,14 @@ def _is_wide(node: ir.Node) -> bool:
     return node.domain == "com.microsoft" and conversion
 
 
-def _check(graph: ir.Graph) -> None:
-    """Refuse what has no function, all at once."""
+def check(
+    graph: ir.Graph, instead: str = "use result.run(), which runs them in ONNX Runtime"
+) -> None:
+    """Refuse what has no function, all at once, and say what to do instead.
+
+    Raises:
+        UnsupportedError: There is such an operator.
+    """
     unknown = [
         f"{node.op_type} '{node.name or node.outputs[0].name}'"
         for node in graph
@@ -135,8 +141,7 @@ def _check(graph: ir.Graph) -> None:
     if unknown:
         more = f" and {len(unknown) - _LISTED} more" if len(unknown) > _LISTED else ""
         raise UnsupportedError(
-            f"not emulated in PyTorch: {', '.join(unknown[:_LISTED])}{more}: use result.run(), "
-            "which runs them in ONNX Runtime"
+            f"not emulated in PyTorch: {', '.join(unknown[:_LISTED])}{more}: {instead}"
         )
 
 
@@ -151,7 +156,7 @@ def _last_uses(steps: tuple[Step, ...], kept: Iterable[str]) -> tuple[tuple[str,
 
 
 @contextmanager
-def _exact(device: str) -> Iterator[None]:
+def exact(device: str) -> Iterator[None]:
     """Compute in full single precision: neither TF32 on a GPU nor autocast."""
     flags = torch.backends.cudnn
     with ExitStack() as stack:

@@ -30,10 +30,16 @@ def fill_groups(layers: list[ir.Node], limit: int) -> int:
         depthwise = inputs == 1 and outputs == groups
         if depthwise or outputs * inputs > limit:
             continue
-        dense = np.zeros((outputs, groups, inputs, *weight.shape[2:]), weight.dtype)
-        rows = np.arange(outputs)
-        dense[rows, rows // (outputs // groups)] = weight
-        set_weight_and_bias(node, dense.reshape(outputs, -1, *weight.shape[2:]), bias)
+        set_weight_and_bias(node, dense(weight, groups), bias)
         node.attributes.add(ir.AttrInt64("group", 1))
         changed += 1
     return changed
+
+
+def dense(weight: np.ndarray, groups: int) -> np.ndarray:
+    """Return the weight (O, C, ...) that says the same as one (O, C/g, ...) of some groups."""
+    outputs, inputs = weight.shape[:2]
+    filled = np.zeros((outputs, groups, inputs, *weight.shape[2:]), weight.dtype)
+    rows = np.arange(outputs)
+    filled[rows, rows // (outputs // groups)] = weight
+    return filled.reshape(outputs, -1, *weight.shape[2:])

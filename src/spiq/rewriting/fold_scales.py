@@ -29,16 +29,24 @@ from spiq.stats.channel import Array
 
 def fold_scales(graph: ir.Graph, resolved: Resolved) -> list[ir.Node]:
     """Fold in place; return the quantized layers, in order."""
-    absorbed, integer = set(resolved.absorbed), set(resolved.integer)
+    absorbed = set(resolved.absorbed)
+    norms_as_convolutions(graph, resolved)
+    scales = {node: scales_beside(node, resolved) for node in graph if node.name in resolved.layers}
     for node in list(graph):
         if node.name in absorbed:
             _absorb(node, resolved)
-        elif node.name in integer and node.op_type == "BatchNormalization":
-            replace(node, _depthwise(node, graph))
     layers = [node for node in graph if node.name in resolved.layers]
     for node in layers:
-        _fold(node, resolved)
+        _fold(node, *scales[node])
     return layers
+
+
+def norms_as_convolutions(graph: ir.Graph, resolved: Resolved) -> None:
+    """Write BatchNormalizations that run on integers as 1x1 depthwise convolutions, in place."""
+    integer = set(resolved.integer)
+    for node in list(graph):
+        if node.name in integer and node.op_type == "BatchNormalization":
+            replace(node, _depthwise(node, graph))
 
 
 def _absorb(node: ir.Node, resolved: Resolved) -> None:
@@ -69,26 +77,23 @@ def _depthwise(node: ir.Node, graph: ir.Graph) -> ir.Node:
     )
 
 
-def _fold(node: ir.Node, resolved: Resolved) -> None:
+def scales_beside(node: ir.Node, resolved: Resolved) -> tuple[Array | None, Array | None]:
+    """Return the channel scales of what a layer reads and of what is stored of its output.
+
+    None where they are 1 throughout, or nothing is stored. Activations that the grid behind them
+    stands for are still there.
+    """
     source, result = node.inputs[0], node.outputs[0]
     assert source is not None
-    bias = bias_of(node)
-    sigma_in = channel_scale(resolved.tensors.get(str(source.name)))
     after = sole_consumer(result)
     if after is not None and after.name in resolved.absorbed:
         result = after.outputs[0]
-    sigma_out = channel_scale(resolved.tensors.get(str(result.name)))
-
-    inverse = None if sigma_out is None else 1 / np.broadcast_to(sigma_out, bias.shape)
-    made = reweighted(node, _folding(node, sigma_in, inverse))
-    if node.op_type != "MatMul":
-        set_weight_and_bias(node, made, bias if inverse is None else bias * inverse)
-    elif sigma_in is not None or sigma_out is not None:
-        node.replace_input_with(1, initializer(node.graph, f"{node.name}_weight", made))  # type: ignore[arg-type]
+    before, behind = (resolved.tensors.get(str(value.name)) for value in (source, result))
+    return channel_scale(before), channel_scale(behind)
 
 
-def _folding(node: ir.Node, sigma_in: Array | None, inverse: Array | None) -> Change:
-    """Return what multiplies a weight per input and output channel."""
+def folding(node: ir.Node, sigma_in: Array | None, sigma_out: Array | None) -> Change:
+    """Return what multiplies a layer's weight where these scales are beside it."""
     matrix, groups = node.op_type == "MatMul", node.attributes.get_int("group", 1)
 
     def folded(weight: np.ndarray) -> np.ndarray:
@@ -97,13 +102,24 @@ def _folding(node: ir.Node, sigma_in: Array | None, inverse: Array | None) -> Ch
         elif sigma_in is not None:
             wide = np.broadcast_to(sigma_in, groups * weight.shape[1])
             weight = columns_scaled(groups, weight, wide)
-        if inverse is None:
+        if sigma_out is None:
             return weight
         shape = (1, -1) if matrix else (-1,) + (1,) * (weight.ndim - 1)
+        inverse = 1 / np.broadcast_to(sigma_out, weight.shape[-1 if matrix else 0])
         weight = weight * inverse.reshape(shape).astype(weight.dtype)
         return weight
 
     return folded
+
+
+def _fold(node: ir.Node, sigma_in: Array | None, sigma_out: Array | None) -> None:
+    bias = bias_of(node)
+    made = reweighted(node, folding(node, sigma_in, sigma_out))
+    if node.op_type != "MatMul":
+        inverse = 1.0 if sigma_out is None else 1 / np.broadcast_to(sigma_out, bias.shape)
+        set_weight_and_bias(node, made, bias * inverse)
+    elif sigma_in is not None or sigma_out is not None:
+        node.replace_input_with(1, initializer(node.graph, f"{node.name}_weight", made))  # type: ignore[arg-type]
 
 
 def channel_scale(stored: StoredTensor | None) -> Array | None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import onnx_ir as ir
 
@@ -9,7 +10,7 @@ from spiq.planning.plan.resolve import Resolved
 from spiq.rewriting.dense_groups import fill_groups
 from spiq.rewriting.fold_scales import fold_scales
 from spiq.rewriting.round_dynamic import DynamicLayer, round_dynamic
-from spiq.rewriting.round_weights import RoundedLayer, round_layer
+from spiq.rewriting.round_weights import LearnedLayer, RoundedLayer, round_layer
 from spiq.stats.channel import ChannelStats
 from spiq.stats.correlation import Correlation
 from spiq.targets import Weights
@@ -51,6 +52,7 @@ def round_stored(
     inputs: LayerInputs,
     dense_groups: int,
     form: Weights | None = None,
+    learned: Mapping[str, LearnedLayer] = MappingProxyType({}),
 ) -> dict[ir.Node, RoundedLayer]:
     """Fold scales, in place, and round layers whose inputs are stored.
 
@@ -60,6 +62,7 @@ def round_stored(
         inputs: What is known of layers' inputs.
         dense_groups: See :func:`spiq.rewriting.dense_groups.fill_groups`.
         form: What weights and biases look like.
+        learned: What was learned of layers, by name; the others are rounded here.
     """
     form = form or Weights()
     folded = fold_scales(graph, resolved)
@@ -72,6 +75,7 @@ def round_stored(
             inputs.stats[str(node.name)],
             inputs.correlations.get(str(node.name)),
             form,
+            learned.get(str(node.name)),
         )
         for node in folded
         if node.inputs[0] is not None

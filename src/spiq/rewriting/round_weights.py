@@ -23,6 +23,7 @@ from spiq.passes.batchnorm import bias_of, weight_and_bias
 from spiq.planning.plan.derive import next_power
 from spiq.planning.plan.entries import LayerPlan
 from spiq.planning.plan.resolve import StoredTensor
+from spiq.rewriting.dense_groups import dense
 from spiq.rewriting.fold_scales import channel_scale
 from spiq.rewriting.rounding import ROUNDINGS, Kernels, Rounding
 from spiq.stats.channel import Array, ChannelStats
@@ -54,6 +55,21 @@ class RoundedLayer:
     per_channel: bool = True
 
 
+@dataclass(frozen=True)
+class LearnedLayer:
+    """What was learned of a layer, scales folded in: it is rounded so, and not anew.
+
+    Attributes:
+        integers: The weight, in its shape.
+        step: One per output channel, shape (O,).
+        bias: The bias, shape (O,).
+    """
+
+    integers: npt.NDArray[np.int8]
+    step: npt.NDArray[np.float32]
+    bias: Array
+
+
 def round_layer(
     node: ir.Node,
     layer: LayerPlan,
@@ -61,6 +77,7 @@ def round_layer(
     known: ChannelStats,
     correlation: Correlation | None = None,
     form: WeightForm | None = None,
+    learned: LearnedLayer | None = None,
 ) -> RoundedLayer:
     """Round the folded weight and bias of ``node``.
 
@@ -71,8 +88,12 @@ def round_layer(
         known: Statistics of the layer's input, before scales were folded.
         correlation: Correlation of the layer's input, if it was observed.
         form: What the target wants weights and biases to look like.
+        learned: What they are, if that was learned.
     """
     form = form or WeightForm()
+    if learned is not None:
+        integers = _in_shape(learned.integers, weight_and_bias(node)[0])
+        return _with_bias(integers, learned.step, learned.bias, source, form)
     bias = bias_of(node)
     least = np.abs(bias) / (source.grid.step * _BIAS_LIMIT)
     sigma = channel_scale(source)
@@ -84,6 +105,24 @@ def round_layer(
     integers, step = round_weight(node, layer, least, var=var, correlation=correlation, cut=cut)
     if layer.bias_correction:
         bias = bias - mean_shift(node, integers, step, mean)
+    return _with_bias(integers, step, bias, source, form)
+
+
+def _in_shape(integers: npt.NDArray[np.int8], weight: np.ndarray) -> npt.NDArray[np.int8]:
+    """Return integers in the shape of a weight whose groups may have been made one since."""
+    if integers.shape == weight.shape:
+        return integers
+    return dense(integers, weight.shape[1] // integers.shape[1])
+
+
+def _with_bias(
+    integers: npt.NDArray[np.int8],
+    step: npt.NDArray[np.float32],
+    bias: Array,
+    source: StoredTensor,
+    form: WeightForm,
+) -> RoundedLayer:
+    """Return a layer with its bias stored as the target wants it."""
     if form.bias_bits == 0:
         return RoundedLayer(integers, step, bias.astype(np.float32), None, form.per_channel)
     if form.bias_bits == 8:

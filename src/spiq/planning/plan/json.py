@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from spiq.config import SECONDS
 from spiq.errors import PlanError
 from spiq.planning.plan.entries import LayerPlan, Numbers, TensorPlan
 from spiq.planning.plan.json_values import (
@@ -45,7 +46,8 @@ def write(plan: Mapping[str, Any]) -> str:
     Args:
         plan: The fields of :class:`spiq.planning.plan.values.Plan`, by name.
     """
-    head = {"format": FORMAT} | {key: plan[key] for key in _HEAD if plan[key] is not None}
+    said = {key: plan[key] for key in _HEAD if plan[key] not in (None, SECONDS)}
+    head = {"format": FORMAT} | said
     parts = [f"  {json.dumps(key)}: {json.dumps(entry)}" for key, entry in head.items()]
 
     for key, block in _blocks(plan).items():
@@ -155,7 +157,7 @@ def _check_format(data: object) -> None:
 
 
 def _fields(data: dict[str, Any]) -> dict[str, Any]:
-    data = {"left_in_float": {}, "notes": [], "input_size": None} | data
+    data = {"left_in_float": {}, "notes": [], "input_size": None, "effort": SECONDS} | data
     blocks = ("inputs", "tensors", "layers")
     check_keys(data, ("format", *_HEAD, *blocks, "left_in_float", "notes"))
     for key in (*_HEAD, *blocks):
@@ -286,6 +288,7 @@ _HEAD: dict[str, Callable[[Any], object]] = {
     "target": a_text,
     "activation_bits": bits_of,
     "weight_bits": bits_of,
+    "effort": a_text,
     "input_size": lambda size: None if size is None else size_of(size),
 }
 """How each entry of the head is read."""

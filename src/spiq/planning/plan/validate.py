@@ -13,6 +13,7 @@ from typing import NoReturn
 import numpy as np
 import onnx_ir as ir
 
+from spiq.config import EFFORTS
 from spiq.errors import PlanError
 from spiq.graph.fingerprint import fingerprint
 from spiq.graph.query import constant, where
@@ -58,6 +59,8 @@ def check_settings(plan: Plan, roundings: Collection[str]) -> None:
         _refuse(f"unknown target {plan.target!r}: choose one of {', '.join(TARGETS)}")
     if plan.method not in METHODS:
         _refuse(f"unknown method {plan.method!r}: choose one of {', '.join(METHODS)}")
+    if plan.effort not in EFFORTS:
+        _refuse(f"unknown effort {plan.effort!r}: choose one of {', '.join(EFFORTS)}")
     for name, layer in plan.layers.items():
         if layer.rounding not in roundings:
             known = ", ".join(roundings)

@@ -9,6 +9,7 @@ import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from spiq.config import SECONDS
 from spiq.errors import PlanError
 from spiq.planning.plan.entries import LayerPlan, Numbers, TensorPlan
 from spiq.planning.plan.json import read, write
@@ -39,6 +40,8 @@ class Plan:
         left_in_float: Why each other layer stays in float, by name. A layer named here stays in
             float even where ``layers`` names it.
         notes: Assumptions made, a sentence each.
+        effort: ``seconds``, or ``minutes`` or ``hours`` where roundings and steps are learned from
+            this plan on, each time that it is followed.
         input_size: Height and width of pictures where the network leaves them open, as it was told.
     """
 
@@ -54,6 +57,7 @@ class Plan:
     left_in_float: dict[str, str]
     notes: tuple[str, ...] = field(default=())
     input_size: int | tuple[int, int] | None = None
+    effort: str = SECONDS
 
     def to_json(self) -> str:
         """Return the plan as JSON, one tensor or layer to a line."""

@@ -1,0 +1,155 @@
+"""The two halves of the way: decide what is to be done to a network, and do it."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+import onnx_ir as ir
+
+from spiq import __version__
+from spiq.analysis import Analysis
+from spiq.config import SECONDS, Config
+from spiq.errors import WARNING, ConfigError, UnsupportedError
+from spiq.inspection.layers import layer_results
+from spiq.io.read import beside
+from spiq.io.write import serialize, size_of
+from spiq.planning.choose.decide import choose, make_plan
+from spiq.planning.choose.mixed import bits_per_weight, packed_bytes
+from spiq.planning.choose.structure import structure_of
+from spiq.planning.errors.expected import ExpectedError, expected_errors
+from spiq.planning.placement.values import Placement
+from spiq.planning.plan.resolve import resolve
+from spiq.planning.plan.values import Plan
+from spiq.quantized import Quantized, QuantizeResult
+from spiq.rewrite import rewrite
+from spiq.rewriting.round_weights import LearnedLayer
+from spiq.run import Run
+from spiq.runtime.verify import verify
+from spiq.speed import Made
+from spiq.targets import TARGETS
+
+
+@dataclass(frozen=True)
+class Decided:
+    """What is to be done to a network, what is known of it, and at times what layers may lose."""
+
+    plan: Plan
+    placement: Placement
+    analysis: Analysis
+    errors: Mapping[str, ExpectedError] = field(default_factory=dict)
+    spared: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def model(self) -> ir.Model:
+        """The prepared network."""
+        return self.analysis.prepared.model
+
+
+def decide(
+    run: Run,
+    config: Config,
+    model_hash: str,
+    analysis: Analysis,
+    kept: Mapping[str, str] | None = None,
+    *,
+    relieve: bool = True,
+) -> Decided:
+    """Place and plan, with the nodes in ``kept`` in float."""
+    run.tell("plan")
+    graph, measured = analysis.graph, analysis.measured
+    importance = analysis.importance
+    chosen = choose(graph, measured, config, kept, importance, relieve=relieve, before=run.decided)
+    run.decided.update(chosen.decided)
+    made = make_plan(
+        graph,
+        measured,
+        chosen,
+        config,
+        model_hash=model_hash,
+        version=__version__,
+        notes=analysis.notes,
+    )
+    placement = chosen.placement
+    errors = {} if relieve else expected_errors(graph, measured, made, placement, importance)
+    return Decided(made, placement, analysis, errors, chosen.spared)
+
+
+def carry_out(decided: Decided, run: Run, config: Config) -> Made:
+    """Take the second half of the way: rewrite, emit and verify; and learn first, if asked to."""
+    learned: Mapping[str, LearnedLayer] = {}
+    if decided.plan.effort != SECONDS:
+        decided, learned = _learned(decided, run, config)
+    plan, resolved = decided.plan, resolve(decided.plan, decided.placement)
+    expected = {name: error.total for name, error in decided.errors.items()}
+    following = decided.analysis.prepared.next_names
+    structure = structure_of(decided.model.graph, decided.placement, expected, following)
+    layers = layer_results(decided.model.graph, decided.analysis.measured, plan)
+    mean_bits = bits_per_weight(decided.model.graph, plan)
+    packed = packed_bytes(decided.model.graph, plan)
+
+    rewritten = run.to_rewrite(decided.analysis)
+    rewrite(rewritten, decided.analysis, plan, resolved, run.tell, learned)
+    quantized = rewritten if run.in_parts else serialize(rewritten)
+
+    run.tell("verify")
+    original, size = run.original
+    verified = verify(run.reference(), quantized, resolved, TARGETS[plan.target])
+
+    report = QuantizeResult(
+        method=plan.method,
+        target=plan.target,
+        weight_bits=plan.weight_bits,
+        activation_bits=plan.activation_bits,
+        layers=layers,
+        bytes_before=size + beside(decided.model),
+        bytes_after=size_of(quantized),
+        seconds=time.perf_counter() - run.start,
+        bits_per_weight=mean_bits,
+        packed_bytes=packed,
+        snr_db={name: found.db for name, found in verified.snr.items()},
+        snr_interval_db={name: (found.low, found.high) for name, found in verified.snr.items()},
+        no_snr=verified.no_snr,
+        notes=(*plan.notes, *verified.notes, *(WARNING + doubt for doubt in verified.warnings)),
+    )
+    source = original if isinstance(original, str) else None
+    made = Quantized(quantized, plan, report, source)
+    return Made(made, structure, decided.analysis.sizes, decided.spared)
+
+
+def check_strong(run: Run, effort: str) -> None:
+    """Check that more than seconds can be spent on a network, before any are.
+
+    Raises:
+        ConfigError: PyTorch is not installed.
+        UnsupportedError: The network is worked on in parts.
+    """
+    try:
+        import torch  # noqa: F401
+    except ImportError as error:
+        raise ConfigError(f"effort {effort} needs PyTorch: pip install 'spiq[torch]'") from error
+    if run.is_large:
+        raise UnsupportedError(
+            f"effort {effort}: the network is so large that it is worked on in parts, and blocks "
+            "are learned in memory: use effort seconds"
+        )
+
+
+def _learned(
+    decided: Decided, run: Run, config: Config
+) -> tuple[Decided, Mapping[str, LearnedLayer]]:
+    """Learn what rounding in one go leaves to be found."""
+    check_strong(run, decided.plan.effort)
+    from spiq.reconstruct import reconstructed
+
+    found = reconstructed(
+        decided.analysis,
+        decided.placement,
+        decided.plan,
+        run.original[0],
+        device=config.device,
+        seed=config.seed,
+        keep_pictures=config.keep_pictures,
+        tell=run.tell,
+    )
+    plan = replace(found.plan, notes=(*found.plan.notes, found.note))
+    return replace(decided, plan=plan), found.layers

@@ -1,0 +1,88 @@
+"""A network in blocks, which end where few tensors are live.
+
+A block of two layers or more ends where a single tensor is live: behind a residual sum, say. The
+more layers it has, the more tensors may be live at its end, so that networks with many branches
+come apart, too. No block ends between a layer and the activation that the grid behind it stands
+for.
+"""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from spiq.emulation.step import Step
+from spiq.reconstruct.program import Program
+
+_ALLOWED = ((2, 1), (6, 2), (10, 4), (16, 1_000))
+"""How many tensors may be live behind a block of at least so many layers."""
+
+
+@dataclass(frozen=True)
+class Block:
+    """A part of a program.
+
+    Attributes:
+        part: Its steps.
+        layers: Names of the layers in it that are rounded.
+        stored: Names of the tensors that it writes and that are stored.
+        reads: Names of the tensors that it reads from before.
+        writes: Names of the tensors that are read behind it, or are outputs.
+    """
+
+    part: slice
+    layers: tuple[str, ...]
+    stored: tuple[str, ...]
+    reads: tuple[str, ...]
+    writes: tuple[str, ...]
+
+
+def blocks_of(program: Program, layers: Collection[str]) -> tuple[Block, ...]:
+    """Return a network's blocks, in order.
+
+    Args:
+        program: The network.
+        layers: Names of the layers that are rounded.
+    """
+    cuts, start, live, count = list[slice](), 0, set(program.inputs), 0
+    for place, step in enumerate(program.steps):
+        live |= set(step.outputs)
+        live = {name for name in live if program.last.get(name, -1) > place}
+        count += step.name in layers
+        if _may_end(program, place, live, count):
+            cuts.append(slice(start, place + 1))
+            start, count = place + 1, 0
+    return tuple(_block(program, part, layers) for part in _joined(program, cuts, layers))
+
+
+def _may_end(program: Program, place: int, live: Collection[str], layers: int) -> bool:
+    """Return whether a block may end behind a step."""
+    if place + 1 == len(program.steps):
+        return True
+    following = program.steps[place + 1]
+    inside = following.name in program.on_integers and not program.stored.issuperset(live)
+    most = max((number for least, number in _ALLOWED if layers >= least), default=0)
+    return not inside and len([name for name in live if name not in program.outputs]) <= most
+
+
+def _joined(program: Program, cuts: list[slice], layers: Collection[str]) -> list[slice]:
+    """Join the last part with the one before if it has no layer."""
+    if len(cuts) > 1 and not _layers(program.steps[cuts[-1]], layers):
+        cuts[-2:] = [slice(cuts[-2].start, cuts[-1].stop)]
+    return cuts
+
+
+def _block(program: Program, part: slice, layers: Collection[str]) -> Block:
+    steps = program.steps[part]
+    written = {name for step in steps for name in step.outputs}
+    read = {name for step in steps for name in step.inputs if name} - written
+    stored = written if part.start else written.union(program.inputs)
+    return Block(
+        part,
+        _layers(steps, layers),
+        tuple(sorted(stored & program.stored)),
+        tuple(sorted(read.difference(program.constants))),
+        tuple(sorted(name for name in written if program.last.get(name, -1) >= part.stop)),
+    )
+
+
+def _layers(steps: tuple[Step, ...], layers: Collection[str]) -> tuple[str, ...]:
+    return tuple(step.name for step in steps if step.name in layers)

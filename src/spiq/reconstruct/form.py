@@ -1,0 +1,199 @@
+"""What is learned: the step of each grid, and the integers, steps and bias of each layer.
+
+A weight lies between two integers each, w = s (floor + h), with h a sigmoid stretched beyond 0 and
+1 and cut off there (Nagel et al.: "Up or Down? Adaptive Rounding for Post-Training Quantization",
+ICML 2020, eq. 22 and 23). One of the two integers is what rounding in one go found, and h begins
+beside it: that is hard to beat, and a start from the float weight ends elsewhere. Steps are learned
+as LSQ does (Esser et al.: "Learned Step Size Quantization", ICLR 2020, eq. 3), by a factor.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import nn
+
+from spiq.planning.plan.grid import Grid
+from spiq.planning.plan.resolve import StoredTensor
+
+_LOW, _HIGH = -0.1, 1.1
+"""Ends that the sigmoid is stretched to."""
+
+_NEAR, _FAR = 0.02, 0.1
+"""How far from a decision h begins: as far as the weight is from its integer, within these."""
+
+
+class _OnGrid(torch.autograd.Function):  # type: ignore[misc]
+    """y = clamp(round(x / s), low, high) s, with the gradients of LSQ for x and s."""
+
+    @staticmethod
+    def forward(ctx: Any, x: torch.Tensor, unit: torch.Tensor, grid: Grid) -> torch.Tensor:
+        ends = grid.qmin - grid.zero_point, grid.qmax - grid.zero_point
+        q = (x / unit).round_().clamp_(*ends)
+        ctx.save_for_backward(x, unit, q)
+        ctx.ends = ends
+        return q * unit
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        (gradient,) = gradients
+        x, unit, q = ctx.saved_tensors
+        in_steps = x / unit
+        low, high = ctx.ends
+        passed = gradient * ((in_steps >= low - 0.5) & (in_steps <= high + 0.5))
+        if not ctx.needs_input_grad[1]:
+            return passed, None, None
+        total = torch.addcmul(gradient * q, passed, in_steps, value=-1)
+        shared = [axis for axis in range(x.ndim) if unit.ndim != x.ndim or unit.shape[axis] == 1]
+        return passed, total.sum(shared, keepdim=True).reshape(unit.shape), None
+
+
+class Step(nn.Module):  # type: ignore[misc]
+    """The step of a grid, or of some that have it in common, by a factor."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.log_factor = nn.Parameter(torch.zeros(()))
+
+
+class Stored(nn.Module):  # type: ignore[misc]
+    """A tensor on its grid: divided by its channel scales, rounded, cut off and given back."""
+
+    def __init__(self, tensor: StoredTensor, step: Step) -> None:
+        super().__init__()
+        self.step, self.grid = step, tensor.grid
+        scale = torch.tensor(tensor.channel_scale, dtype=torch.float32) * tensor.grid.step
+        self.register_buffer("unit", scale.reshape(tensor.layout))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return what is left of a tensor."""
+        unit = self.unit * torch.exp(self.step.log_factor)
+        found: torch.Tensor = _OnGrid.apply(x, unit, self.grid)
+        return found
+
+
+class Weight(nn.Module):  # type: ignore[misc]
+    """A layer's weight and bias.
+
+    Attributes:
+        hard: Whether every weight is the nearer one of its two integers.
+    """
+
+    def __init__(
+        self, *, folded: torch.Tensor, ratio: torch.Tensor, integers: torch.Tensor,
+        step: torch.Tensor, bias: torch.Tensor, unit: float, bits: int, axis: int,
+    ) -> None:  # fmt: skip
+        """Begin with what rounding in one go found.
+
+        Args:
+            folded: The weight, channel scales folded in.
+            ratio: What folding multiplied it by, of the same shape.
+            integers: The weight, rounded.
+            step: The step per output channel.
+            bias: The bias per output channel, not folded.
+            unit: What a bias is measured in: the deviation of the layer's output.
+            bits: Bits of the weight.
+            axis: The axis of its output channels.
+        """
+        super().__init__()
+        self.qmax = float(2 ** (bits - 1) - 1)
+        self.shape = [-1 if place == axis else 1 for place in range(folded.ndim)]
+        self.unit, self.hard = unit, True
+        off = folded / step.reshape(self.shape) - integers
+        h = torch.where(off >= 0, off.abs().clamp(_NEAR, _FAR), 1 - off.abs().clamp(_NEAR, _FAR))
+        self.register_buffer("floor", integers - (off < 0).to(integers.dtype))
+        self.register_buffer("ratio", ratio)
+        self.register_buffer("first_step", step)
+        self.register_buffer("first_bias", bias)
+        self.logit = nn.Parameter(torch.logit((h - _LOW) / (_HIGH - _LOW)))
+        self.log_factor = nn.Parameter(torch.zeros_like(step))
+        self.shift = nn.Parameter(torch.zeros_like(bias))
+
+    @property
+    def h(self) -> torch.Tensor:
+        """How far each weight is from its lower integer to its upper one."""
+        return (torch.sigmoid(self.logit) * (_HIGH - _LOW) + _LOW).clamp(0, 1)
+
+    @property
+    def step(self) -> torch.Tensor:
+        """The step per output channel."""
+        return self.first_step * torch.exp(self.log_factor)
+
+    @property
+    def bias(self) -> torch.Tensor:
+        """The bias per output channel."""
+        return self.first_bias + self.unit * self.shift
+
+    @property
+    def integers(self) -> torch.Tensor:
+        """The weight in steps; whole numbers if it is hard."""
+        h = (self.h >= 0.5).to(self.floor.dtype) if self.hard else self.h
+        return (self.floor + h).clamp(-self.qmax, self.qmax)
+
+    def forward(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return weight and bias."""
+        return self.integers * self.step.reshape(self.shape) / self.ratio, self.bias
+
+    def undecided(self, sharpness: float) -> torch.Tensor:
+        """Return AdaRound's regularizer (eq. 24) per weight: 0 where every h is 0 or 1."""
+        return (1 - (2 * self.h - 1).abs().pow(sharpness)).mean()
+
+
+class Learned:
+    """The quantized form of a network.
+
+    Attributes:
+        steps: Steps of grids, by the name of the first tensor that has each.
+        step_of: That name, by tensor.
+        tensors: The stored tensors, by name.
+        weights: The layers, by name.
+        coins: Where it is tossed whether a number is stored or stays as it was; None: all are.
+    """
+
+    def __init__(
+        self,
+        tensors: Mapping[str, StoredTensor],
+        step_of: Mapping[str, str],
+        weights: Mapping[str, Weight],
+        device: str,
+    ) -> None:
+        self.step_of, self.weights = step_of, weights
+        self.steps = {name: Step().to(device) for name in dict.fromkeys(step_of.values())}
+        self.tensors = {
+            name: Stored(tensor, self.steps[step_of[name]]).to(device)
+            for name, tensor in tensors.items()
+        }
+        self.coins: Coins | None = None
+
+    def layer(self, name: str) -> tuple[torch.Tensor, torch.Tensor] | None:
+        """Return a layer's weight and bias."""
+        found = self.weights.get(name)
+        return None if found is None else found()
+
+    def stored(self, name: str, x: torch.Tensor) -> torch.Tensor:
+        """Return a tensor as it is stored."""
+        y = self.tensors[name](x)
+        return y if self.coins is None else self.coins.mixed(y, x)
+
+
+class Coins:
+    """Coins that fall on one side with some probability: a long row of them, read from anywhere.
+
+    Drawing them anew for every tensor would take longer than all else.
+    """
+
+    def __init__(self, share: float, generator: torch.Generator, device: str) -> None:
+        """Take the share of numbers that stay as they were."""
+        self.share, self.generator, self.device = share, generator, device
+        self._row = torch.zeros(0, dtype=torch.bool)
+
+    def mixed(self, y: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+        """Return y, with some of its numbers as they are in x (QDrop, ICLR 2022, eq. 9)."""
+        if not self.share:
+            return y
+        if self._row.numel() < 2 * x.numel():
+            drawn = torch.rand(2 * x.numel(), generator=self.generator) < self.share
+            self._row = drawn.to(self.device)
+        room = self._row.numel() - x.numel() + 1
+        start = int(torch.randint(room, (), generator=self.generator))
+        return torch.where(self._row[start : start + x.numel()].view(x.shape), x, y)

@@ -1,0 +1,162 @@
+"""What learning starts from: the rounding in one go, and synthetic pictures."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import numpy as np
+import onnx_ir as ir
+import torch
+
+from spiq.analysis import Analysis
+from spiq.errors import UnsupportedError
+from spiq.graph.query import is_float32
+from spiq.passes.batchnorm import weight_and_bias
+from spiq.planning.placement.values import Placement
+from spiq.planning.plan.resolve import Resolved
+from spiq.planning.plan.values import Plan
+from spiq.reconstruct.form import Learned, Weight
+from spiq.reconstruct.program import Program
+from spiq.rewrite import what_layers_read
+from spiq.rewriting.fold_scales import folding, scales_beside
+from spiq.rewriting.round_layers import round_stored
+from spiq.rewriting.round_weights import LearnedLayer, RoundedLayer
+from spiq.runtime.session import session
+from spiq.runtime.synthetic import synthetic_pictures
+from spiq.targets import TARGETS
+
+_LAYERS = ("Conv", "Gemm", "MatMul")
+
+
+class Layers:
+    """The layers of a network that are learned, in and out of scales that fold into them."""
+
+    def __init__(self, graph: ir.Graph, analysis: Analysis, plan: Plan, resolved: Resolved) -> None:
+        """Round them in one go.
+
+        Args:
+            graph: The prepared network, its BatchNormalizations on integers written as layers.
+            analysis: What is known of it.
+            plan: What is to be done.
+            resolved: The same in numbers.
+        """
+        self.resolved, self.analysis = resolved, analysis
+        known = what_layers_read(analysis, resolved)
+        copy = analysis.prepared.model.clone(deep_copy=True).graph
+        once = round_stored(copy, resolved, known, 0, TARGETS[plan.target].weights)
+        self.rounded = {str(node.name): rounded for node, rounded in once.items()}
+        self.nodes = {
+            str(node.name): node
+            for node in graph
+            if node.name in self.rounded and node.op_type in _LAYERS
+        }
+
+    def weights(self, device: str) -> dict[str, Weight]:
+        """Return the layers as they begin, by name."""
+        return {name: self._weight(name).to(device) for name in self.nodes}
+
+    def _weight(self, name: str) -> Weight:
+        node, rounded = self.nodes[name], self.rounded[name]
+        weight, _ = weight_and_bias(node)
+        scales = scales_beside(node, self.resolved)
+        ratio = folding(node, *scales)(np.ones_like(weight, np.float32))
+        bias = self._real_bias(name, rounded)
+        known = self._stats(node)
+        return Weight(
+            folded=_tensor(weight * ratio),
+            ratio=_tensor(ratio),
+            integers=_tensor(rounded.weight),
+            step=_tensor(rounded.step),
+            bias=_tensor(bias if scales[1] is None else bias * scales[1]),
+            unit=known,
+            bits=self.resolved.layers[name].bits,
+            axis=1 if node.op_type == "MatMul" else 0,
+        )
+
+    def _real_bias(self, name: str, rounded: RoundedLayer) -> np.ndarray:
+        """Return the bias that was stored, in the folded units."""
+        if rounded.bias.dtype == np.float32:
+            return rounded.bias.astype(np.float64)
+        if rounded.bias_step is not None:
+            return rounded.bias * float(rounded.bias_step)
+        return rounded.bias * (self._source_step(name, self.resolved) * rounded.step.astype(float))
+
+    def _source_step(self, name: str, resolved: Resolved) -> float:
+        source = self.nodes[name].inputs[0]
+        assert source is not None
+        return resolved.tensors[str(source.name)].grid.step
+
+    def _stats(self, node: ir.Node) -> float:
+        """Return the deviation of a layer's output; 1 where nothing is known."""
+        by_name = {str(v.name): known for v, known in self.analysis.measured.stats.items()}
+        known = by_name.get(str(node.outputs[0].name))
+        return float(np.sqrt(known.var.mean())) or 1.0 if known is not None else 1.0
+
+    def found(self, weights: Mapping[str, Weight]) -> dict[str, LearnedLayer]:
+        """Return what was learned, in the folded units."""
+        return {name: self._found(name, weight) for name, weight in weights.items()}
+
+    def _found(self, name: str, weight: Weight) -> LearnedLayer:
+        behind = scales_beside(self.nodes[name], self.resolved)[1]
+        bias = weight.bias.detach().cpu().numpy().astype(np.float64)
+        return LearnedLayer(
+            weight.integers.detach().cpu().numpy().astype(np.int8),
+            weight.step.detach().cpu().numpy(),
+            bias if behind is None else bias / behind,
+        )
+
+
+def _tensor(array: np.ndarray) -> torch.Tensor:
+    return torch.tensor(np.asarray(array, np.float32))
+
+
+def step_of(plan: Plan, placement: Placement) -> dict[str, str]:
+    """Return for each stored tensor the first one that has its step, by name."""
+    first: dict[int, str] = {}
+    grids = {str(value.name): grid for value, grid in placement.grids.items()}
+    for name, grid in grids.items():
+        other = plan.tensors[name].step_of
+        same = first.get(grid) or (first.get(grids[other]) if other in grids else None)
+        first[grid] = same or name
+    return {name: first[grid] for name, grid in grids.items()}
+
+
+def with_steps(plan: Plan, learned: Learned) -> Plan:
+    """Return the plan with the steps that were learned: ranges are as much wider or narrower."""
+    factors = {
+        name: float(torch.exp(learned.steps[first].log_factor.detach()))
+        for name, first in learned.step_of.items()
+    }
+    tensors = {
+        name: replace(
+            entry,
+            low=tuple(factors.get(name, 1.0) * end for end in entry.low),
+            high=tuple(factors.get(name, 1.0) * end for end in entry.high),
+        )
+        for name, entry in plan.tensors.items()
+    }
+    return replace(plan, tensors=tensors)
+
+
+def first_pictures(
+    original: bytes | str, analysis: Analysis, program: Program, count: int
+) -> torch.Tensor:
+    """Return synthetic pictures to begin with, as the network takes them.
+
+    Raises:
+        UnsupportedError: The network takes no pictures, or more than one input.
+    """
+    inputs = [value for value in analysis.graph.inputs if value.name in program.inputs]
+    if len(inputs) != 1 or not is_float32(inputs[0]) or len(inputs[0].shape or ()) != 4:
+        names = ", ".join(f"'{value.name}'" for value in inputs)
+        raise UnsupportedError(
+            f"the inputs {names} are not one picture of floats, and only such are made: use effort "
+            "seconds"
+        )
+    opened, found, number = session(original, optimize=False), list[np.ndarray](), 0
+    while sum(map(len, found)) < count:
+        made = synthetic_pictures(
+            opened, analysis.pictured, number=number, size=analysis.sizes.observe
+        )
+        found.append(made[str(inputs[0].name)])
+        number += 1
+    return torch.tensor(np.concatenate(found)[:count])

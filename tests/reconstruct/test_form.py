@@ -1,0 +1,73 @@
+"""Grids with gradients, and weights between two integers."""
+
+import numpy as np
+import pytest
+
+from small_modules import torch
+from spiq.planning.plan.grid import Grid
+from spiq.planning.plan.resolve import StoredTensor
+from spiq.reconstruct.form import Coins, Step, Stored, Weight
+
+
+def stored(bits: int = 3, zero: int = 2, scale: tuple[float, ...] = (1.0, 0.5)) -> Stored:
+    tensor = StoredTensor(grid=Grid(bits, 0.25, zero), channel_scale=scale, layout=(1, 2, 1, 1))
+    return Stored(tensor, Step())
+
+
+def test_a_tensor_is_rounded_and_cut_off_channel_by_channel() -> None:
+    x = torch.tensor([-9.0, -0.3, 0.1, 0.2, 9.0]).reshape(1, 1, 1, 5).repeat(1, 2, 1, 1)
+    found = stored()(x).detach()
+    assert found[0, 0, 0].tolist() == [-0.5, -0.25, 0.0, 0.25, 1.25]
+    assert found[0, 1, 0].tolist() == [-0.25, -0.25, 0.125, 0.25, 0.625]
+
+
+def test_gradients_pass_inside_of_the_grid_and_stop_outside() -> None:
+    x = torch.tensor([-9.0, 0.1, 9.0]).reshape(1, 1, 1, 3).repeat(1, 2, 1, 1).requires_grad_()
+    stored()(x).sum().backward()
+    assert x.grad is not None and x.grad[0, 0, 0].tolist() == [0, 1, 0]
+
+
+def test_a_wider_step_is_asked_for_where_values_are_cut_off() -> None:
+    part, x = stored(), torch.full((1, 2, 4, 4), 9.0)
+    (part(x) - x).square().sum().backward()
+    assert part.step.log_factor.grad < 0  # descent makes it larger
+
+
+def weight(values: list[float], integers: list[float]) -> Weight:
+    shape = (1, len(values), 1, 1)
+    return Weight(
+        folded=torch.tensor(values).reshape(shape), ratio=torch.ones(shape),
+        integers=torch.tensor(integers).reshape(shape), step=torch.ones(1),
+        bias=torch.zeros(1), unit=1.0, bits=4, axis=0,
+    )  # fmt: skip
+
+
+def test_a_weight_begins_as_it_was_rounded_even_far_from_nearest() -> None:
+    part = weight([0.4, -0.4, 2.6, 1.2], [0, -1, 3, 3])
+    assert part()[0].flatten().tolist() == [0, -1, 3, 3]
+    part.hard = False
+    assert (part()[0].flatten() - torch.tensor([0.0, -1, 3, 3])).abs().max() <= 0.11
+
+
+def test_weights_may_go_to_the_other_integer_and_stay_within_their_bits() -> None:
+    part = weight([0.4, 7.0], [0, 7])
+    with torch.no_grad():
+        part.logit.fill_(9.0)
+    assert part()[0].flatten().tolist() == [1, 7]
+
+
+def test_what_is_decided_is_not_drawn_any_more() -> None:
+    part = weight([0.4], [0])
+    assert part.undecided(2.0).item() > 0
+    with torch.no_grad():
+        part.logit.fill_(20.0)
+    assert part.undecided(2.0).item() == pytest.approx(0)
+
+
+def test_coins_fall_as_often_as_asked_and_the_same_for_a_seed() -> None:
+    def thrown() -> np.ndarray:
+        coins = Coins(0.3, torch.Generator().manual_seed(1), "cpu")
+        return coins.mixed(torch.zeros(20_000), torch.ones(20_000)).numpy()
+
+    assert thrown().mean() == pytest.approx(0.3, abs=0.02)
+    np.testing.assert_array_equal(thrown(), thrown())

@@ -1,0 +1,163 @@
+"""Effort minutes, from one end to the other."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from strong import LITTLE
+
+import network_kinds as kinds
+import spiq
+from small_modules import torch
+from small_networks import build, images_for, run
+from spiq import Config, Plan, Quantized
+from spiq.errors import ConfigError, PlanError, UnsupportedError
+from spiq.reconstruct import efforts, learning
+
+STRONG = Config(weight_bits=4, activation_bits=4, effort="minutes", device="cpu")
+
+
+@pytest.fixture(autouse=True)
+def little(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setitem(efforts.EFFORTS, "minutes", LITTLE)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
+@pytest.fixture(scope="module")
+def model() -> onnx.ModelProto:
+    return kinds.residual()
+
+
+def error(model: onnx.ModelProto, made: Quantized) -> float:
+    feed = images_for(model)
+    wanted = run(model, feed)["y"]
+    return float(np.square(run(made.model, feed)["y"] - wanted).mean() / wanted.var())
+
+
+def test_it_loses_less_than_seconds(model: onnx.ModelProto) -> None:
+    seconds, minutes = (
+        spiq.quantize(model, replace(STRONG, effort=e)) for e in ("seconds", "minutes")
+    )
+    assert error(model, minutes) < 0.9 * error(model, seconds)
+    assert minutes.report.snr_db["y"] > seconds.report.snr_db["y"]
+    assert any("learned anew on 24 pictures" in note for note in minutes.report.notes)
+
+
+def test_the_same_seed_gives_the_same_bytes_and_another_does_not(
+    model: onnx.ModelProto, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    made = []
+    for place, seed in (("a", 0), ("b", 0), ("c", 1)):
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / place))
+        made.append(weights(spiq.quantize(model, replace(STRONG, seed=seed))))
+    assert made[0] == made[1] != made[2]
+
+
+def weights(made: Quantized) -> list[bytes]:
+    return [held.raw_data for held in onnx.load_from_string(made.model).graph.initializer]
+
+
+def test_what_was_cut_short_is_taken_up(
+    model: onnx.ModelProto, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    whole = weights(spiq.quantize(model, STRONG))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "other"))
+    descend, learned = learning.Learner._descend, []
+
+    def stopped(self: learning.Learner, block: object, *rest: object) -> None:
+        if len(learned) == 1:
+            raise KeyboardInterrupt
+        learned.append(block)
+        descend(self, block, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(learning.Learner, "_descend", stopped)
+    told: list[str] = []
+    with pytest.raises(KeyboardInterrupt):
+        spiq.quantize(model, STRONG, progress=told.append)
+    assert told[-1].startswith("stopped: 1 of")
+
+    def counted(self: learning.Learner, block: object, *rest: object) -> None:
+        learned.append(block)
+        descend(self, block, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(learning.Learner, "_descend", counted)
+    learned.clear()
+    again = weights(spiq.quantize(model, STRONG))
+    assert again == whole
+    count = len(learned)
+    spiq.quantize(model, STRONG)
+    assert len(learned) == count  # all is kept by now
+
+
+def test_a_plan_says_the_effort_and_is_followed(model: onnx.ModelProto, tmp_path: Path) -> None:
+    made = spiq.quantize(model, STRONG)
+    path = tmp_path / "plan.json"
+    path.write_text(made.plan.to_json())
+    assert json.loads(path.read_text())["effort"] == "minutes"
+    followed = spiq.apply(model, Plan.load(path))
+    assert error(model, followed) < 1.5 * error(model, made)
+
+
+def test_a_plan_of_an_unknown_effort_is_refused(model: onnx.ModelProto) -> None:
+    plan = replace(spiq.plan(model), effort="days")
+    with pytest.raises(PlanError, match="unknown effort 'days': choose one of seconds"):
+        spiq.apply(model, plan)
+
+
+def test_pictures_are_kept_on_request(model: onnx.ModelProto, tmp_path: Path) -> None:
+    path = tmp_path / "pictures.npz"
+    spiq.quantize(model, replace(STRONG, keep_pictures=path))
+    assert np.load(path)["images"].shape == (24, 3, 16, 16)
+
+
+def test_real_images_are_learned_from_too(model: onnx.ModelProto, tmp_path: Path) -> None:
+    images = images_for(model, 4)["x"]
+    np.savez(tmp_path / "few.npz", images=images)
+    made = spiq.quantize(model, replace(STRONG, images=tmp_path / "few.npz"))
+    assert any("learned anew on 28 pictures" in note for note in made.report.notes)
+
+
+def test_a_network_of_one_picture_at_a_time_is_learned(tmp_path: Path) -> None:
+    fixed = kinds.residual()
+    fixed.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 1
+    made = spiq.quantize(fixed, STRONG)
+    assert any("learned anew" in note for note in made.report.notes)
+
+
+def test_a_result_that_is_no_better_is_not_taken(
+    model: onnx.ModelProto, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(spiq.pipeline, "_is_better", lambda one, other: False)
+    kept = spiq.quantize(model, STRONG)
+    assert kept.plan.effort == "seconds"
+    assert "effort minutes brought nothing" in kept.report.notes[-1]
+
+
+def test_inputs_that_are_no_picture_are_refused() -> None:
+    model = build("y = Gemm<transB=1>(x, w)", inputs="float[N,10] x", w=(4, 10))
+    with pytest.raises(UnsupportedError, match="not one picture of floats"):
+        spiq.quantize(model, STRONG)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"effort": "days"}, "unknown effort 'days': choose one of seconds, minutes, hours"),
+        ({"effort": "minutes", "method": "static"}, "effort minutes is for method spiq"),
+        ({"effort": "minutes", "target": "vitis"}, "target vitis does not take"),
+        ({"keep_pictures": "a.npz"}, "effort seconds makes none"),
+        ({"device": "tpu"}, "unknown device 'tpu': choose one of auto, cpu, cuda"),
+    ],
+)
+def test_options_that_make_no_sense(options: dict[str, str], said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        Config(**options)  # type: ignore[arg-type]
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_gpu_that_is_not_there_is_said(model: onnx.ModelProto) -> None:
+    with pytest.raises(ConfigError, match="PyTorch finds none: choose cpu, or auto"):
+        spiq.quantize(model, replace(STRONG, device="cuda"))
