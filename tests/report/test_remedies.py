@@ -110,13 +110,13 @@ def test_an_unsure_input_is_told() -> None:
     assert "2.4 times as wide" in finding.cause
 
     # on the pictures that the network is made for, whatever range a grid has
-    feed = images_for(model, 8, -1.0, 1.0)
+    feed = images_for(model, 64, -1.0, 1.0)
     expected = run(model, feed)["y"]
     errors = [
         float(np.square(run(made, feed)["y"] - expected).sum())
         for made in (reported.made.model, followed(reported, told))
     ]
-    assert errors[1] < 0.9 * errors[0]
+    assert errors[1] < errors[0]
 
 
 def test_one_of_several_inputs_is_told_by_name() -> None:
