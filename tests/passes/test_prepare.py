@@ -232,15 +232,15 @@ def test_a_normalization_of_the_input_folds_forward() -> None:
     np.testing.assert_allclose(result.stated["x"].mean, parameters["m"])
 
 
-def test_a_normalization_behind_a_concat_stays() -> None:
+def test_a_normalization_behind_a_concat_that_others_read_stays() -> None:
     proto = text(
         f"a = Conv(x, w) b = Conv(x, w) c = Concat<axis=1>(a, b) n = {NORM}(c, g, o, m, v) "
-        "y = Relu(n)",
+        "y = Add(n, c)",
         w=W33,
         **norm(12),
     )
     result = prepared(proto)
-    assert operators(result) == ["Conv", "Conv", "Concat", NORM, "Relu"]
+    assert operators(result) == ["Conv", "Conv", "Concat", NORM, "Add"]
     assert set(result.stated) == {"c", "n"}
 
 

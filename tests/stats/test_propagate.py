@@ -143,7 +143,7 @@ def test_a_tensor_with_moments_of_its_own_gets_none_from_a_concat() -> None:
     own: dict[str, Any] = {f"{name}2": array for name, array in norm(6, seed=20).items()}
     result = measured(
         f"a = Conv(x, w) b = {NORM}(a, g2, o2, m2, v2) r = Conv(x, w) j = Concat<axis=1>(b, r) "
-        f"n = {NORM}(j, g, o, m, v) y = Relu(n)",
+        f"n = {NORM}(j, g, o, m, v) y = Add(n, j)",
         w=weights(6, 4, 3, 3),
         **norm(12),
         **own,

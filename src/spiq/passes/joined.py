@@ -72,9 +72,10 @@ def _joins_layers(node: ir.Node) -> bool:
 
 
 def _without_norm(node: ir.Node | None) -> ir.Node | None:
-    """Return the node in front of a BatchNormalization, or the node."""
-    norm = node is not None and node.op_type == "BatchNormalization"
-    return node.inputs[0].producer() if norm and node is not None and node.inputs[0] else node
+    """Return the node in front of BatchNormalizations, or the node."""
+    while node is not None and node.op_type == "BatchNormalization" and node.inputs[0] is not None:
+        node = node.inputs[0].producer()
+    return node
 
 
 def _shares(norm: ir.Node, sizes: list[int]) -> list[list[np.ndarray]]:
