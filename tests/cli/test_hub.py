@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import onnx
 import pytest
-from running import Capture, content, refused
+from running import CARD, Capture, content, done, refused
 
 import spiq
 from spiq.cli import main
@@ -20,6 +21,8 @@ from spiq.hub import repository
 hub = pytest.importorskip("huggingface_hub")
 
 MODEL = model_path().read_bytes()
+FILES = {"onnx/model.onnx": MODEL}
+"""What the repository org/pets holds."""
 
 
 class Hub(BaseHTTPRequestHandler):
@@ -38,19 +41,20 @@ class Hub(BaseHTTPRequestHandler):
         self._file(with_content=True)
 
     def _file(self, *, with_content: bool) -> None:
-        if self.path != "/org/pets/resolve/main/onnx/model.onnx":
+        served = FILES.get(self.path.removeprefix("/org/pets/resolve/main/"))
+        if served is None:
             self.send_response(404)
             self.send_header("X-Error-Code", "EntryNotFound")
             self.send_header("Content-Length", "0")
             self.end_headers()
             return
         self.send_response(200)
-        self.send_header("ETag", f'"{hashlib.sha256(MODEL).hexdigest()}"')
+        self.send_header("ETag", f'"{hashlib.sha256(served).hexdigest()}"')
         self.send_header("X-Repo-Commit", "0" * 40)
-        self.send_header("Content-Length", str(len(MODEL)))
+        self.send_header("Content-Length", str(len(served)))
         self.end_headers()
         if with_content:
-            self.wfile.write(MODEL)
+            self.wfile.write(served)
 
     def do_POST(self) -> None:
         text = self.rfile.read(int(self.headers["Content-Length"]))
@@ -156,3 +160,49 @@ def test_nothing_is_written_before_the_names_are_right(model: Path, capsys: Capt
         capsys, "quantize", model, "--push=repo"
     )
     assert content() == before
+
+
+def large(folder: Path, location: str) -> tuple[bytes, bytes]:
+    """The shipped network with its weights in a file of their own."""
+    onnx.save(
+        onnx.load_from_string(MODEL), folder / "large.onnx", save_as_external_data=True,
+        location="weights.bin", size_threshold=0,
+    )  # fmt: skip
+    model = onnx.load(folder / "large.onnx", load_external_data=False)
+    for weight in model.graph.initializer:
+        for entry in weight.external_data:
+            if entry.key == "location":
+                entry.value = location
+    return model.SerializeToString(), (folder / "weights.bin").read_bytes()
+
+
+def test_weights_in_a_file_of_their_own_come_along(
+    server: str, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network, weights = large(tmp_path_factory.mktemp("large"), "weights.bin")
+    monkeypatch.setitem(FILES, "big/model.onnx", network)
+    monkeypatch.setitem(FILES, "big/weights.bin", weights)
+    for _ in range(2):
+        assert main(["quantize", "hf:org/pets/big/model.onnx", "-o", "big.onnx", "--force"]) == 0
+    assert Path("big.onnx").read_bytes() == spiq.quantize(MODEL).model
+
+
+def test_weights_outside_are_refused(
+    server: str,
+    tmp_path_factory: pytest.TempPathFactory,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: Capture,
+) -> None:
+    network, _ = large(tmp_path_factory.mktemp("large"), "../../secret")
+    monkeypatch.setitem(FILES, "big/model.onnx", network)
+    assert "outside of its folder" in refused(capsys, "quantize", "hf:org/pets/big/model.onnx")
+    monkeypatch.setitem(FILES, "big/other.onnx", large(tmp_path_factory.mktemp("b"), "gone")[0])
+    assert "hf:org/pets/big/gone" in refused(capsys, "quantize", "hf:org/pets/big/other.onnx")
+
+
+def test_gate(server: str, model: Path, capsys: Capture) -> None:
+    command = ("gate", "hf:org/pets/onnx/model.onnx", model, CARD, "--limit=8")
+    done(capsys, *command, "--update")
+    found = json.loads(done(capsys, *command, "--json"))
+    assert (found["reference"], found["network"]) == ("hf:org/pets/onnx/model.onnx", str(model))
+    assert "gone.onnx" in refused(capsys, "gate", "hf:org/pets/gone.onnx", model, CARD)

@@ -21,18 +21,27 @@ def is_hub(model: Path) -> bool:
     return str(model).startswith("hf:") and not model.exists()
 
 
+def located(model: Path) -> Path:
+    """Return the path of a network, loaded from the Hub if it is there.
+
+    Raises:
+        ConfigError: The Hub has no such file.
+    """
+    if not is_hub(model):
+        return model
+    from spiq.hub import repository
+
+    return repository.load(repository.parsed(str(model)))
+
+
 def given(model: Path) -> Path | bytes:
     """Return the path of a network, loaded from the Hub if it is there, or what stdin brings.
 
     Raises:
         ConfigError: Nothing comes in, or the Hub has no such file.
     """
-    if is_hub(model):
-        from spiq.hub import repository
-
-        return repository.load(repository.parsed(str(model)))
     if model != STREAM:
-        return model
+        return located(model)
     content = sys.stdin.buffer.read()
     if not content:
         raise ConfigError("-: nothing comes in on stdin: pipe an ONNX file into the command")

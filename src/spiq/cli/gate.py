@@ -1,5 +1,6 @@
 """``spiq gate``."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -51,13 +52,19 @@ def gate(
     read = evaluation.read(card, outside=outside)
     with output.counting("images") as tell:
         result, values = judge.measured(
-            model, quantized, read, limit=limit, threads=threads, speed=asked, progress=tell
+            files.located(model),
+            files.located(quantized),
+            read,
+            limit=limit,
+            threads=threads,
+            speed=asked,
+            progress=tell,
         )
     if update:
         old = judge.renewed(values, result, old)
         files.put(baselines.text(old).encode(), baseline, force=True)
     assert old is not None
-    found = judge.judged(values, old, result)
+    found = replace(judge.judged(values, old, result), reference=str(model), network=str(quantized))
     if summary is not None:
         _add(markdown(found), summary)
     output.result(found, render_gate, json=json)

@@ -8,8 +8,11 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
+
+import onnx
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
 from spiq.errors import ConfigError
 
@@ -46,17 +49,47 @@ def parsed(text: str) -> Reference:
 
 
 def load(reference: Reference) -> Path:
-    """Load a file, unless it was before; return where it is.
+    """Load a network, unless it was before, and the files of its weights; return where it is.
 
     Raises:
         ConfigError: It is not there, cannot be loaded, or huggingface_hub is not installed.
     """
     hub = _hub()
-    where = f"hf:{reference.repo}/{reference.path}"
-    with _said(where, hub):
-        return Path(
-            hub.hf_hub_download(reference.repo, reference.path, revision=reference.revision)
-        )
+    found = _loaded(hub, reference, reference.path)
+    others = _weights(found, reference)
+    if not others:
+        return found
+    # What the cache holds are links, which no weights are read through: copies, side by side.
+    names = (reference.repo.replace("/", "--"), reference.revision or "main")
+    beside = Path(hub.constants.HF_HUB_CACHE).joinpath("spiq", *names)
+    for path in others:
+        _loaded(hub, reference, path, local_dir=beside)
+    return _loaded(hub, reference, reference.path, local_dir=beside)
+
+
+def _loaded(hub: Any, reference: Reference, path: str, **where: Path) -> Path:
+    with _said(f"hf:{reference.repo}/{path}", hub):
+        return Path(hub.hf_hub_download(reference.repo, path, revision=reference.revision, **where))
+
+
+def _weights(model: Path, reference: Reference) -> list[str]:
+    """Return the paths of the files that hold a network's weights; none where it is no network.
+
+    Raises:
+        ConfigError: One would lie outside of the network's folder.
+    """
+    try:
+        weights = onnx.load(model, load_external_data=False).graph.initializer
+    except DecodeError:  # it is said where it is read
+        return []
+    places = {one.value for w in weights for one in w.external_data if one.key == "location"}
+    for place in map(PurePosixPath, places):
+        if place.is_absolute() or ".." in place.parts:
+            raise ConfigError(
+                f"hf:{reference.repo}/{reference.path}: its weights are at {str(place)!r}, outside "
+                "of its folder: load the files yourself if you trust them"
+            )
+    return sorted(str(PurePosixPath(reference.path).parent / place) for place in places)
 
 
 def check_repository(name: str) -> str:
