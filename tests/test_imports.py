@@ -44,7 +44,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "quantized": CHOICES | {"io", "runtime", "inspection", "emulation"},
     "rewrite": CHOICES | {"rewriting", "emit", "runtime", "analysis"},
     "speed": {"errors", "planning.choose", "runtime", "quantized"},
-    "reconstruct": CHOICES | {"rewriting", "runtime", "analysis", "emulation", "rewrite"},
+    "reconstruct": CHOICES | {"io", "rewriting", "runtime", "analysis", "emulation", "rewrite"},
     "halves": CHOICES
     | {"io", "rewriting", "runtime", "analysis", "run", "inspection", "quantized"}
     | {"rewrite", "reconstruct", "speed"},

@@ -14,7 +14,7 @@ import spiq
 from small_modules import torch
 from small_networks import build, images_for, run
 from spiq import Config, Plan, Quantized
-from spiq.errors import ConfigError, PlanError, UnsupportedError
+from spiq.errors import ConfigError, OutputError, PlanError, UnsupportedError
 from spiq.reconstruct import efforts, learning
 
 STRONG = Config(weight_bits=4, activation_bits=4, effort="minutes", device="cpu")
@@ -111,6 +111,19 @@ def test_pictures_are_kept_on_request(model: onnx.ModelProto, tmp_path: Path) ->
     path = tmp_path / "pictures.npz"
     spiq.quantize(model, replace(STRONG, keep_pictures=path))
     assert np.load(path)["images"].shape == (24, 3, 16, 16)
+
+
+def test_a_folder_for_pictures_that_is_not_there_is_said_first(
+    model: onnx.ModelProto, tmp_path: Path
+) -> None:
+    told: list[str] = []
+    with pytest.raises(OutputError, match="nowhere"):
+        spiq.quantize(
+            model,
+            replace(STRONG, keep_pictures=tmp_path / "nowhere" / "a.npz"),
+            progress=told.append,
+        )
+    assert "draw pictures" not in told
 
 
 def test_real_images_are_learned_from_too(model: onnx.ModelProto, tmp_path: Path) -> None:

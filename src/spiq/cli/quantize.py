@@ -105,6 +105,8 @@ def quantize(
         taken = "is a terminal" if sys.stdout.isatty() else "takes --json"
         raise ConfigError(f"-: stdout {taken}: give -o a file")
     _check_outputs(model, plan, written, save_plan, force)
+    if keep_pictures is not None:
+        files.checked(keep_pictures, source=model, force=force)
     if report is not None:
         _check_report(report, model, (written, save_plan), force)
     if push is not None:

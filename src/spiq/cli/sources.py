@@ -78,12 +78,17 @@ def quantized(
         kept: Statistics that are kept beside the network, if there are any.
     """
     from spiq import pipeline
-    from spiq.config import Config
+    from spiq.config import SECONDS, Config
 
     with output.steps(pipeline.STEPS) as tell:
-        if isinstance(how, Config):
-            return pipeline.quantize(network, how, statistics=kept, progress=tell)
-        return pipeline.apply(network, how, statistics=kept, progress=tell)
+        try:
+            if isinstance(how, Config):
+                return pipeline.quantize(network, how, statistics=kept, progress=tell)
+            return pipeline.apply(network, how, statistics=kept, progress=tell)
+        except KeyboardInterrupt:
+            if how.effort != SECONDS:
+                output.note("stopped: what was learned is kept, and the same command goes on")
+            raise
 
 
 def of_pixels(

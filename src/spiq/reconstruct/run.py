@@ -1,6 +1,7 @@
 """From a plan to what is learned: pictures are made, blocks learned, and both kept as they come."""
 
 import hashlib
+import io
 import os
 import time
 from collections.abc import Mapping, Sequence
@@ -9,12 +10,14 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
+import numpy.typing as npt
 import onnx_ir as ir
 import torch
 
 from spiq.analysis import Analysis, Progress
 from spiq.emulation.network import exact
 from spiq.errors import ConfigError
+from spiq.io.write import check_output, write
 from spiq.planning.placement.values import Placement
 from spiq.planning.plan.resolve import resolve
 from spiq.planning.plan.values import Plan
@@ -84,8 +87,10 @@ def reconstructed(
     Raises:
         UnsupportedError: The network has operators or inputs that this cannot do.
         ConfigError: There is no such device.
+        OutputError: The pictures cannot be written there.
     """
-    begin = time.perf_counter()
+    if keep_pictures is not None:
+        check_output(keep_pictures)
     device, effort = _device(device), EFFORTS[plan.effort]
     model = analysis.prepared.model.clone(deep_copy=True)
     resolved = resolve(plan, placement)
@@ -99,7 +104,7 @@ def reconstructed(
     with exact(device):
         pictures = _pictures(program, analysis, original, effort, device, generator, cache, tell)
     if keep_pictures is not None:
-        np.savez_compressed(keep_pictures, images=pictures.cpu().numpy())
+        write(_archive(images=pictures.cpu().numpy()), keep_pictures)
 
     blocks = blocks_of(program, learned.weights)
     with TemporaryDirectory(prefix="spiq-") as folder, exact(device):
@@ -110,13 +115,18 @@ def reconstructed(
         )  # fmt: skip
         outcomes = _learn(learner, blocks, pictures, cache, tell)
     better = sum(len(outcome.layers) for outcome in outcomes if outcome.better)
-    minutes = (time.perf_counter() - begin) / 60
     note = (
         f"{better} of {len(learned.weights)} layers were learned anew on {len(pictures)} pictures "
-        f"made from the network's statistics, in {minutes:.1f} minutes on {device}; the others got "
-        "no better by that"
+        "made from the network's statistics; the others got no better by that"
     )
     return Reconstructed(with_steps(plan, learned), layers.found(learned.weights), note)
+
+
+def _archive(**arrays: npt.NDArray[np.generic]) -> bytes:
+    """Return arrays as an ``.npz`` file."""
+    held = io.BytesIO()
+    np.savez_compressed(held, **arrays)  # type: ignore[arg-type]
+    return held.getvalue()
 
 
 def _device(name: str) -> str:
