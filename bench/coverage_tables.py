@@ -46,7 +46,7 @@ def _head(found: Entries) -> list[str]:
         "a trained network would be: random networks multiply errors. `quantize_static` is "
         "calibrated on 32 such pictures; spiq sees none, and is told the range of the input.",
         f"On {cpu}, one thread; measurements by git's name for the content of `src/spiq` that they "
-        f"were made with (`git rev-parse COMMIT:src/spiq`; what no commit says so was measured "
+        "were made with (`git rev-parse COMMIT:src/spiq`; what no commit says so was measured "
         f"while the code was written): {made}.",
         _goals(found),
     ]
