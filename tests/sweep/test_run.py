@@ -127,7 +127,7 @@ def test_network_that_cannot_be_evaluated_stops_no_others(sweep, monkeypatch) ->
 
     def quantize(model, config, **rest):
         made = REAL(model, config, **rest)
-        return replace(made, model=b"broken") if config.method == "spiq" else made
+        return replace(made, network=b"broken") if config.method == "spiq" else made
 
     monkeypatch.setattr(evaluation, "evaluate", refuse)
     monkeypatch.setattr(pipeline, "quantize", quantize)

@@ -25,7 +25,7 @@ import ray
 from ray.exceptions import ActorUnavailableError, RayActorError
 
 from spiq.engine.code import code_hash
-from spiq.engine.job import Ended, Job, in_a_line
+from spiq.engine.job import THREADS, Ended, Job, in_a_line
 from spiq.errors import ConfigError
 
 _LOG = logging.getLogger(__name__)
@@ -129,7 +129,10 @@ class Cluster:
 
     def _start(self, job: Job) -> "_Running":
         actor = ray.remote(_Worker).options(
-            num_cpus=self.threads, memory=self.memory or None, max_restarts=0
+            num_cpus=self.threads,
+            memory=self.memory or None,
+            max_restarts=0,
+            runtime_env={"env_vars": dict.fromkeys(THREADS, str(self.threads))},
         )
         return _Running(job=job, actor=actor.remote(job.do, job.given))
 

@@ -16,6 +16,9 @@ Tell = Callable[[Any], None]
 
 Cause = Literal["", "raised", "died", "lost"]
 
+THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+"""Variables by which a process is told how many threads its linear algebra may have."""
+
 
 @dataclass(frozen=True, eq=False)
 class Job:

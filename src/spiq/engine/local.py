@@ -27,7 +27,7 @@ from loky.backend import get_context, resource_tracker
 from loky.process_executor import BrokenProcessPool
 
 import spiq
-from spiq.engine.job import Ended, Job, in_a_line
+from spiq.engine.job import THREADS, Ended, Job, in_a_line
 
 _PATIENCE = 0.2
 """Seconds of waiting at a time: some platforms tell of Ctrl-C only in between."""
@@ -184,6 +184,5 @@ def _last_line(path: Path) -> str:
 def _environment(threads: int) -> dict[str, str]:
     """Return what a process has of its own: this spiq, and so many threads of linear algebra."""
     paths = [str(Path(spiq.__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
-    limits = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
     path = os.pathsep.join(filter(None, paths))
-    return dict.fromkeys(limits, str(threads)) | {"PYTHONPATH": path}
+    return dict.fromkeys(THREADS, str(threads)) | {"PYTHONPATH": path}
