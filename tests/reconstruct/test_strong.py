@@ -92,6 +92,22 @@ def test_what_was_cut_short_is_taken_up(
     assert len(learned) == count  # all is kept by now
 
 
+def test_pictures_are_made_once_for_all_bits(model: onnx.ModelProto) -> None:
+    spiq.quantize(model, STRONG)
+    told: list[str] = []
+    spiq.quantize(model, replace(STRONG, weight_bits=3), progress=told.append)
+    assert "learn" in told and "make pictures" not in told
+
+
+def test_a_damaged_cache_is_made_anew(model: onnx.ModelProto, tmp_path: Path) -> None:
+    whole = weights(spiq.quantize(model, STRONG))
+    kept = sorted((tmp_path / "cache").rglob("*.npz"))
+    assert kept
+    for path in kept:
+        path.write_bytes(path.read_bytes()[:100])
+    assert weights(spiq.quantize(model, STRONG)) == whole
+
+
 def test_a_plan_says_the_effort_and_is_followed(model: onnx.ModelProto, tmp_path: Path) -> None:
     made = spiq.quantize(model, STRONG)
     path = tmp_path / "plan.json"

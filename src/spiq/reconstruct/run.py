@@ -99,9 +99,10 @@ def reconstructed(
     layers = Layers(model.graph, analysis, plan, resolved)
 
     learned = Learned(resolved.tensors, step_of(plan, placement), layers.weights(device), device)
-    cache = Cache(_key(plan, effort, device, seed, analysis))
+    setting = (asdict(effort), device, seed, torch.__version__, _seen(analysis))
     generator = torch.Generator().manual_seed(seed)
     with exact(device):
+        cache = Cache(_key(plan.version, plan.model_hash, *setting))
         pictures = _pictures(program, analysis, original, effort, device, generator, cache, tell)
     if keep_pictures is not None:
         write(_archive(images=pictures.cpu().numpy()), keep_pictures)
@@ -113,6 +114,7 @@ def reconstructed(
             _micro(program, pictures, analysis), Shelf(Path(folder)),
             {learned.step_of[name] for name in program.inputs if name in learned.step_of},
         )  # fmt: skip
+        cache = Cache(_key(plan.to_json(), *setting))
         outcomes = _learn(learner, blocks, pictures, cache, tell)
     better = sum(len(outcome.layers) for outcome in outcomes if outcome.better)
     note = (
@@ -142,11 +144,16 @@ def _device(name: str) -> str:
     return name
 
 
-def _key(plan: Plan, effort: Effort, device: str, seed: int, analysis: Analysis) -> str:
-    """Return the hash of all that the result depends on."""
+def _key(*parts: object) -> str:
+    """Return the hash of all that something depends on."""
+    return hashlib.sha256(repr((_FORMAT, *parts)).encode()).hexdigest()[:32]
+
+
+def _seen(analysis: Analysis) -> object:
+    """Return what tells one way of looking at a network from another: ranges, sizes and images."""
     images = None if analysis.images is None else str(analysis.images.images.path.resolve())
-    parts = (_FORMAT, plan.to_json(), asdict(effort), device, seed, torch.__version__, images)
-    return hashlib.sha256(repr(parts).encode()).hexdigest()[:32]
+    ends = {name: tuple(map(np.ndarray.tolist, span)) for name, span in analysis.pictured.items()}
+    return images, ends, analysis.sizes
 
 
 def _importance(importance: Mapping[ir.Value, np.ndarray], device: str) -> dict[str, torch.Tensor]:

@@ -4,6 +4,7 @@ import os
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 import numpy.typing as npt
@@ -41,9 +42,9 @@ class Cache:
     def load(self, name: str) -> Mapping[str, npt.NDArray[np.generic]] | None:
         """Return the arrays of a file; None where there is none, or none that can be read."""
         try:
-            with np.load(self.folder / f"{name}.npz", allow_pickle=False) as file:
-                return {key: file[key] for key in file.files}
-        except (OSError, ValueError, KeyError, EOFError):
+            with (self.folder / f"{name}.npz").open("rb") as file, np.load(file) as arrays:
+                return {key: arrays[key] for key in arrays.files}
+        except (OSError, ValueError, EOFError, BadZipFile):
             return None
 
     def save(self, name: str, arrays: Mapping[str, npt.NDArray[np.generic]]) -> None:
@@ -60,4 +61,4 @@ class Cache:
 
 def _home() -> Path:
     given = os.environ.get("XDG_CACHE_HOME")
-    return (Path(given) if given else Path.home() / ".cache") / "spiq"
+    return Path(given or os.path.expanduser("~/.cache")) / "spiq"

@@ -39,11 +39,15 @@ class Layers:
             plan: What is to be done.
             resolved: The same in numbers.
         """
-        self.resolved, self.analysis = resolved, analysis
+        self.resolved = resolved
         known = what_layers_read(analysis, resolved)
         copy = analysis.prepared.model.clone(deep_copy=True).graph
         once = round_stored(copy, resolved, known, 0, TARGETS[plan.target].weights)
         self.rounded = {str(node.name): rounded for node, rounded in once.items()}
+        self.deviations = {
+            str(value.name): float(np.sqrt(known.var.mean()))
+            for value, known in analysis.measured.stats.items()
+        }
         self.nodes = {
             str(node.name): node
             for node in graph
@@ -60,14 +64,13 @@ class Layers:
         scales = scales_beside(node, self.resolved)
         ratio = folding(node, *scales)(np.ones_like(weight, np.float32))
         bias = self._real_bias(name, rounded)
-        known = self._stats(node)
         return Weight(
             folded=_tensor(weight * ratio),
             ratio=_tensor(ratio),
             integers=_tensor(rounded.weight),
             step=_tensor(rounded.step),
             bias=_tensor(bias if scales[1] is None else bias * scales[1]),
-            unit=known,
+            unit=self.deviations.get(str(node.outputs[0].name)) or 1.0,
             bits=self.resolved.layers[name].bits,
             axis=1 if node.op_type == "MatMul" else 0,
         )
@@ -78,18 +81,12 @@ class Layers:
             return rounded.bias.astype(np.float64)
         if rounded.bias_step is not None:
             return rounded.bias * float(rounded.bias_step)
-        return rounded.bias * (self._source_step(name, self.resolved) * rounded.step.astype(float))
+        return rounded.bias * (self._source_step(name) * rounded.step.astype(float))
 
-    def _source_step(self, name: str, resolved: Resolved) -> float:
+    def _source_step(self, name: str) -> float:
         source = self.nodes[name].inputs[0]
         assert source is not None
-        return resolved.tensors[str(source.name)].grid.step
-
-    def _stats(self, node: ir.Node) -> float:
-        """Return the deviation of a layer's output; 1 where nothing is known."""
-        by_name = {str(v.name): known for v, known in self.analysis.measured.stats.items()}
-        known = by_name.get(str(node.outputs[0].name))
-        return float(np.sqrt(known.var.mean())) or 1.0 if known is not None else 1.0
+        return self.resolved.tensors[str(source.name)].grid.step
 
     def found(self, weights: Mapping[str, Weight]) -> dict[str, LearnedLayer]:
         """Return what was learned, in the folded units."""
