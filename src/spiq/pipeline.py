@@ -87,13 +87,13 @@ def _timed(run: Run, config: Config) -> Quantized | None:
 
 
 def _strengthened(run: Run, config: Config, made: Quantized) -> Quantized:
-    """Learn what rounding in one go left to be found; keep what it made if that is no better."""
+    """Learn what rounding in one go left to be found; keep what it made if that gets worse."""
     _, analysis = run.learn(config)
     plan = replace(made.plan, effort=config.effort)
     target, method = TARGETS[plan.target], METHODS[plan.method]
     placement = placed(analysis.graph, analysis.measured, target, method, plan.left_in_float)
     strong = carry_out(Decided(plan, placement, analysis), run, config)
-    if not _is_better(strong.quantized.report, made.report):
+    if not _is_no_worse(strong.quantized.report, made.report):
         note = f"effort {config.effort} brought nothing: what effort seconds gives is kept"
         return replace(made, report=replace(made.report, notes=(*made.report.notes, note)))
     if made.report.latency is None:
@@ -102,10 +102,16 @@ def _strengthened(run: Run, config: Config, made: Quantized) -> Quantized:
     return no_slower(run.original[0], strong, None, 0.0) or strong.quantized
 
 
-def _is_better(one: QuantizeResult, other: QuantizeResult) -> bool:
-    """Return whether a result keeps more of the signal than another, over all outputs."""
+_UNSURE_DB = 1.0
+"""By how much less SNR what was learned may have on the pictures that results are compared on: each
+block got better on pictures nearer to real ones. (ResNet-8 at W4A4: 9.8 dB where seconds have 9.9,
+and 75.4 % on real images where these have 73.6.)"""
+
+
+def _is_no_worse(one: QuantizeResult, other: QuantizeResult) -> bool:
+    """Return whether a result keeps about as much of the signal as another, or more."""
     both = [(one.snr_db[name], other.snr_db[name]) for name in one.snr_db if name in other.snr_db]
-    return sum(a - b for a, b in both) > 0
+    return sum(a - b for a, b in both) >= -_UNSURE_DB * len(both)
 
 
 def _quantized(run: Run, config: Config, kept: Mapping[str, str], *, relieve: bool = True) -> Made:

@@ -156,10 +156,10 @@ def test_a_network_of_one_picture_at_a_time_is_learned(tmp_path: Path) -> None:
     assert any("learned anew" in note for note in made.report.notes)
 
 
-def test_a_result_that_is_no_better_is_not_taken(
+def test_a_result_that_is_worse_is_not_taken(
     model: onnx.ModelProto, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(spiq.pipeline, "_is_better", lambda one, other: False)
+    monkeypatch.setattr(spiq.pipeline, "_is_no_worse", lambda one, other: False)
     kept = spiq.quantize(model, STRONG)
     assert kept.plan.effort == "seconds"
     assert "effort minutes brought nothing" in kept.report.notes[-1]
