@@ -58,7 +58,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "sweep": BASE | {"io", "runtime", "pipeline", "engine", "evaluation"},
     "gate": BASE | {"evaluation"},
     "hub": BASE | {"quantized"},
-    "demo": BASE | {"pipeline", "evaluation"},
+    "demo": BASE | {"pipeline", "report", "evaluation"},
     "cli": BASE
     | {"io", "stats", "planning.plan", "runtime", "analysis", "inspection", "quantized"}
     | {

@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -177,7 +178,15 @@ def test_demo(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("spiq.demo.run._SECONDS", 0.1)
     page = done(capsys, "demo")
     assert all(name in page for name in ("float32", "static int8", "spiq int8"))
-    assert content() == {}
+    if find_spec("vl_convert") is None:
+        assert content() == {}
+        return
+    assert str(Path("spiq-demo.html").resolve()) in page.replace("\n", "")
+    assert "<html" in Path("spiq-demo.html").read_text()
+    assert list(content()) == ["spiq-demo.html"]
+    found = json.loads(done(capsys, "demo", "--report=other.html", "--json"))
+    assert Path(found["report"]) == Path("other.html").resolve()
+    assert "is there already" in refused(capsys, "demo", "--report=other.html")
 
 
 # The program

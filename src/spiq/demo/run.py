@@ -1,6 +1,6 @@
 """The demo: the shipped network as float, with one scalar range per tensor, and as spiq.
 
-Everything stays in memory; nothing is left behind.
+All of that stays in memory; the page about the last form is text, for the caller to put somewhere.
 """
 
 import time
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from spiq.config import Config
 from spiq.demo import card_path, model_path
-from spiq.evaluation import evaluate, latency, read
+from spiq.evaluation import Card, evaluate, latency, read
 from spiq.evaluation.estimates import Estimate
 from spiq.evaluation.latency import LatencyScore
 from spiq.evaluation.task import Score
@@ -60,12 +60,7 @@ def run(*, seconds: float = _SECONDS, progress: Callable[[str], None] | None = N
     forms = {"float32": model_path().read_bytes()}
     for method in ("static", "spiq"):
         tell(method)
-        config = Config(
-            method=method,
-            input_mean=card.input.mean,
-            input_std=tuple(std * card.input.divide_after for std in card.input.std),
-        )
-        forms[f"{method} int8"] = quantize(forms["float32"], config).model
+        forms[f"{method} int8"] = quantize(forms["float32"], _config(method, card)).model
     tell("accuracy")
     scores = evaluate(list(forms.values()), card, batch=16)
     tell("latency")
@@ -76,6 +71,31 @@ def run(*, seconds: float = _SECONDS, progress: Callable[[str], None] | None = N
         images=scores.images,
         seconds=time.perf_counter() - begin,
         rows=tuple(_row(name, len(model), score, timed) for (name, model), score, timed in rows),
+    )
+
+
+def page() -> str:
+    """Return the report of the spiq form, as HTML.
+
+    Raises:
+        ConfigError: What draws charts is not installed.
+    """
+    from spiq.report.make import drawing, of_result, render
+
+    with drawing() as script:
+        network, config = model_path().read_bytes(), _config("spiq", read(card_path()))
+        command = ("spiq", "quantize", str(model_path()))
+        made = quantize(network, config)
+        subject = of_result(made, network, name="the demo", command=command, config=config)
+        return render(subject, script)
+
+
+def _config(method: str, card: Card) -> Config:
+    """Return the options, which say what the card says of the pixels."""
+    return Config(
+        method=method,
+        input_mean=card.input.mean,
+        input_std=tuple(std * card.input.divide_after for std in card.input.std),
     )
 
 

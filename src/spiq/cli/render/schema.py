@@ -44,7 +44,7 @@ FORMS = {
     "sweep": Form("spiq.sweep.summary", "SweepResult"),
     "card-check": Form("spiq.evaluation.check", "CheckResult"),
     "gate": Form("spiq.gate.judge", "GateResult"),
-    "demo": Form("spiq.demo.run", "DemoResult"),
+    "demo": Form("spiq.demo.run", "DemoResult", may=("report",)),
 }
 """By name; `compare` is `spiq inspect` with two networks, `bench-runs` is `spiq bench` with several
 numbers of threads or sizes of a batch."""

@@ -147,8 +147,8 @@ def render_latencies(result: "LatencyRuns") -> RenderableType:
     return Rows(*map(render_latency, result.runs))
 
 
-def render_demo(result: "DemoResult") -> RenderableType:
-    """Show the shipped network as float and quantized."""
+def render_demo(result: "DemoResult", report: str = "") -> RenderableType:
+    """Show the shipped network as float and quantized, and say where the page about it is."""
     table = cells.table("", "top-1 %", "agree %", "SNR", "ms/image", "speed", "size")
     for row in result.rows:
         table.add_row(
@@ -166,6 +166,7 @@ def render_demo(result: "DemoResult") -> RenderableType:
         cells.note(f"{_INTERVALS}; agree and SNR: with the float network, higher is better"),
         cells.note("speed: times as fast as float, above 1 is faster; 1 thread, batch 1"),
         cells.note(f"{result.seconds:.1f} s in all"),
+        *([Text(f"to look at: {report}")] if report else []),
     )
 
 
