@@ -32,7 +32,8 @@ def rows(path: str, mean: tuple[float, ...], std: tuple[float, ...]) -> Iterator
     stated = prepare(read(path))
     bare = replace(stated, stated=MappingProxyType({}), norms=())
     known = input_stats(bare, Config(input_mean=mean, input_std=std))[0]
-    found = observe(bare, unstated(bare, measure(bare, known)), known).stated
+    ends = {name: (one.low, one.high) for name, one in known.items()}
+    found = observe(bare, unstated(bare, measure(bare, known)), ends).stated
     for name, truth in stated.stated.items():
         if name in found:
             seen = found[name]

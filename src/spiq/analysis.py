@@ -11,10 +11,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+import numpy as np
 import onnx_ir as ir
 
 from spiq.config import Config
 from spiq.errors import WARNING as WARNING
+from spiq.graph.indices import table_rows
 from spiq.graph.query import weight_nodes
 from spiq.io.images import listed
 from spiq.methods import METHODS
@@ -52,7 +54,8 @@ class Analysis:
     Attributes:
         prepared: The network, ready to be planned and rewritten.
         measured: Statistics of its tensors.
-        pictured: Range that pictures fill, by input; grids may hold more where that is a guess.
+        pictured: Range that pictures fill, by input, grids may hold more where that is a guess; and
+            the rows of tables that inputs index.
         notes: Assumptions made, a sentence each; what casts doubt on the result begins with
             ``WARNING``.
         images: Real images, if there are any.
@@ -106,7 +109,7 @@ def analyse(
     sizes = sizes_for(prepared.model, config.extent)
     images = _images(prepared, config, sizes)
     told = _inputs(prepared, config, known_ends, images, sizes)
-    pictured, inputs, images = told.pictured, told.inputs, told.images
+    inputs, images = told.inputs, told.images
     notes = [*told.notes, *kept]
 
     measured = measure(prepared, inputs)
@@ -115,7 +118,7 @@ def analyse(
     doubts = _doubts(prepared, measured, inputs, config, stated=mostly)
     if missing:
         notes.append(_observed(prepared, len(missing)))
-        prepared = observe(prepared, missing, pictured, size=sizes.observe, images=images)
+        prepared = observe(prepared, missing, told.ends, size=sizes.observe, images=images)
         measured = measure(prepared, inputs)
     notes += doubts
 
@@ -133,19 +136,22 @@ class _Inputs:
     Attributes:
         pictured: Of pictures of the likeliest convention.
         inputs: The same, with ranges wide enough for its rivals.
+        rows: How many rows the tables have that inputs index.
         notes: What was assumed.
         images: Real images in that range, if there are any.
     """
 
     pictured: dict[str, ChannelStats]
     inputs: dict[str, ChannelStats]
+    rows: Mapping[str, int]
     notes: list[str]
     images: Shown | None
 
     @property
     def ends(self) -> dict[str, tuple[Array, Array]]:
-        """The range that pictures fill."""
-        return {name: (known.low, known.high) for name, known in self.pictured.items()}
+        """The range that pictures fill, and indices."""
+        pixels = {name: (known.low, known.high) for name, known in self.pictured.items()}
+        return pixels | {name: (np.zeros(()), np.array(n - 1.0)) for name, n in self.rows.items()}
 
 
 def _images(prepared: Prepared, config: Config, sizes: Sizes) -> Shown | None:
@@ -176,7 +182,8 @@ def _inputs(
         images = images.scaled(pictured)
         pictured, doubts = images.sharpened_input(pictured)
         notes += [images.images.said(), *(WARNING + doubt for doubt in doubts)]
-    return _Inputs(pictured, widened(pictured, verdicts, known_ends), notes, images)
+    wide = widened(pictured, verdicts, known_ends)
+    return _Inputs(pictured, wide, table_rows(prepared.model.graph), notes, images)
 
 
 def _observed(prepared: Prepared, missing: int) -> str:

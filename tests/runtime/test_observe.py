@@ -26,7 +26,9 @@ def missing(prepared: Prepared) -> list[ir.Value]:
 
 
 def shown(prepared: Prepared) -> Prepared:
-    return observe(prepared, missing(prepared), input_stats(prepared, GIVEN)[0])
+    known = input_stats(prepared, GIVEN)[0]
+    ranges = {name: (one.low, one.high) for name, one in known.items()}
+    return observe(prepared, missing(prepared), ranges)
 
 
 def test_only_what_nothing_states_is_missing() -> None:

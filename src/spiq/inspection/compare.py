@@ -18,13 +18,14 @@ from onnx import numpy_helper
 
 from spiq.config import Config
 from spiq.errors import ConfigError, ModelError
+from spiq.graph.indices import table_rows
 from spiq.inspection.counterparts import Names, counterparts, names, quantizer, unmatched_layers
 from spiq.inspection.tensor_sums import Sums, TensorComparison
 from spiq.io.read import read
 from spiq.passes.prepare import prepare
 from spiq.runtime.expose import add_outputs
 from spiq.runtime.session import call, session
-from spiq.runtime.synthetic import dead_leaves, synthetic_inputs
+from spiq.runtime.synthetic import synthetic_inputs
 from spiq.runtime.trials import tried
 from spiq.stats.inputs import input_stats, judge
 
@@ -198,20 +199,12 @@ def _feeds(first: _Opened, second: _Opened, images: int) -> Iterator[Tensors]:
     Shapes are those of the network that fixes more of them.
     """
     strict = max(first, second, key=lambda opened: _fixed_sizes(opened.inputs))
-    ranges = _ranges(first, second)
-    base = synthetic_inputs(strict.session)
+    ranges = {
+        name: (low.astype(np.float64), high.astype(np.float64))
+        for name, (low, high) in _ranges(first, second).items()
+    }
     for seed in range(images):
-        feed = dict(base)
-        for name, tensor in base.items():
-            if tensor.dtype != np.float32:
-                continue
-            if tensor.ndim == 4:
-                low, high = ranges.get(name, (np.array(-2.0), np.array(2.0)))
-                image = low + (high - low) * dead_leaves(tensor.shape, seed=seed)
-            else:
-                image = np.random.default_rng(seed).standard_normal(tensor.shape)
-            feed[name] = image.astype(np.float32)
-        yield feed
+        yield synthetic_inputs(strict.session, ranges, seed=seed)
 
 
 def _fixed_sizes(inputs: Mapping[str, list[Any]]) -> int:
@@ -229,7 +222,9 @@ def _ranges(first: _Opened, second: _Opened) -> dict[str, Ends]:
         known, _ = input_stats(prepared, Config(), verdicts=verdicts)
     except ModelError:  # such as a reference that is quantized itself
         return stored
-    return {name: (stats.low, stats.high) for name, stats in known.items()} | stored
+    rows = table_rows(prepared.model.graph)
+    indices = {name: (np.zeros(()), np.array(count - 1.0)) for name, count in rows.items()}
+    return {name: (stats.low, stats.high) for name, stats in known.items()} | indices | stored
 
 
 def _grid_range(name: str, opened: _Opened) -> Ends | None:

@@ -32,9 +32,8 @@ from spiq.runtime.expose import Exposed, expose
 from spiq.runtime.images import Shown
 from spiq.runtime.parts import is_parted
 from spiq.runtime.pictures import KINDS
-from spiq.runtime.synthetic import PICTURE_SIZE, Tensors, synthetic_pictures
+from spiq.runtime.synthetic import PICTURE_SIZE, Span, Tensors, synthetic_pictures
 from spiq.stats.axes import Axes, channel_axes
-from spiq.stats.channel import ChannelStats
 from spiq.stats.maps import Layout
 from spiq.stats.observed import Seen, expected
 from spiq.stats.propagate import Measured
@@ -74,7 +73,7 @@ def unstated(prepared: Prepared, measured: Measured) -> list[ir.Value]:
 def observe(
     prepared: Prepared,
     values: list[ir.Value],
-    inputs: Mapping[str, ChannelStats],
+    ranges: Mapping[str, Span],
     *,
     size: Extent = PICTURE_SIZE,
     images: Shown | None = None,
@@ -84,7 +83,7 @@ def observe(
     Args:
         prepared: The network.
         values: The tensors, see :func:`unstated`.
-        inputs: Statistics of its inputs, whose range the pictures fill.
+        ranges: Low and high end of each input, which pictures fill.
         size: Height and width of the input where they are not fixed.
         images: Real images, if there are any.
 
@@ -95,7 +94,6 @@ def observe(
     graph = prepared.model.graph
     exposed = expose(prepared.model, values)
     axes = {str(value.name): own for value, own in channel_axes(graph).items()}
-    ranges = {name: (known.low, known.high) for name, known in inputs.items()}
     drawn = (
         synthetic_pictures(exposed.session, ranges, number=number, size=size)
         for number in range(_count(prepared, size))

@@ -7,7 +7,6 @@ after the other (:func:`synthetic_pictures`) where channels are to show what the
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +17,9 @@ from spiq.runtime.pictures import KINDS, SOFT_KINDS, leaves, picture, soft_pictu
 
 Images = npt.NDArray[np.float32]
 Tensors = dict[str, npt.NDArray[np.generic]]
+_Draw = Callable[[Sequence[int], int], Images]
+"""Draws a shape, of pictures so much further on."""
+
 Span = tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]
 """Low and high end of a tensor, shaped to broadcast over it."""
 
@@ -29,6 +31,10 @@ DYNAMIC_SIZE, PICTURE_SIZE, SOFT_SIZE = (64, 64), (320, 320), (128, 128)
 
 _UNSEEN = 1000
 """Added to the seeds of numbers that stand for no picture."""
+
+_APART = 1000 * len(KINDS) * len(SOFT_KINDS)
+"""Added to the seeds of each further input: another picture of the same kind. Two inputs that see
+the same one make a difference of branches (Siamese networks) zero."""
 
 _COLOURS = (1, 3, 4)
 """Numbers of channels by which an input that has them last is known."""
@@ -102,7 +108,11 @@ def synthetic_inputs(
     shapes = _shapes(opened, size)
     shapes.pop(but or "", None)
     batch = images or _batch(shapes)
-    return _filled(opened, ranges, shapes, batch, seed, partial(dead_leaves, seed=seed))
+
+    def drawn(shape: Sequence[int], apart: int) -> Images:
+        return dead_leaves(shape, seed=seed + apart)
+
+    return _filled(opened, ranges, shapes, batch, seed, drawn)
 
 
 def synthetic_pictures(
@@ -121,9 +131,10 @@ def synthetic_pictures(
         size: Height and width where they are not fixed.
     """
 
-    def drawn(shape: Sequence[int]) -> Images:
+    def drawn(shape: Sequence[int], apart: int) -> Images:
         count, channels, height, width = shape
-        turns = range(number, number + count * len(KINDS), len(KINDS))
+        first = number + apart
+        turns = range(first, first + count * len(KINDS), len(KINDS))
         return np.stack([picture(turn, (channels, height, width)) for turn in turns])
 
     return _filled(opened, ranges, _shapes(opened, size), 1, number, drawn)
@@ -145,9 +156,10 @@ def soft_pictures(
         sizes: Height and width where they are not fixed, and how many images at most.
     """
 
-    def drawn(shape: Sequence[int]) -> Images:
+    def drawn(shape: Sequence[int], apart: int) -> Images:
         count, *each = shape
-        turns = range(number, number + count * len(SOFT_KINDS), len(SOFT_KINDS))
+        first = number + apart
+        turns = range(first, first + count * len(SOFT_KINDS), len(SOFT_KINDS))
         return np.stack([soft_picture(turn, (each[0], each[1], each[2])) for turn in turns])
 
     shapes = _shapes(opened, sizes.compare)
@@ -179,48 +191,64 @@ def _filled(
     shapes: Mapping[str, list[int]],
     batch: int,
     seed: int,
-    draw: Callable[[Sequence[int]], Images],
+    draw: _Draw,
 ) -> Tensors:
-    """Fill image inputs with what ``draw`` makes, others with noise or zeros."""
+    """Fill image inputs with what ``draw`` makes, others with noise, indices, or ones and zeros."""
     tensors: Tensors = {}
-    for node in opened.get_inputs():
+    for place, node in enumerate(opened.get_inputs()):
         if node.name not in shapes:
             continue
-        shape = shapes[node.name]
-        alone = is_one_picture(node.shape)
+        shape, apart = shapes[node.name], _APART * place
+        pictured = len(shape) == 4 or is_one_picture(node.shape)
         if shape and not isinstance(node.shape[0], int):
             shape[0] = batch
-        if node.type in ("tensor(float)", "tensor(uint8)") and (len(shape) == 4 or alone):
-            low, high = (ranges or {}).get(node.name, (np.array(-2.0), np.array(2.0)))
-            kind = np.float32 if node.type == "tensor(float)" else np.uint8
-            tensors[node.name] = (low + (high - low) * _first(draw, shape)).astype(kind)
-        elif node.type == "tensor(float)":
-            rng = np.random.default_rng(seed)
-            tensors[node.name] = rng.standard_normal(shape).astype(np.float32)
+        span = (ranges or {}).get(node.name)
+        if node.type in ("tensor(float)", "tensor(uint8)") and pictured:
+            low, high = span or (np.array(-2.0), np.array(2.0))
+            tensors[node.name] = (low + (high - low) * _first(draw, shape, apart)).astype(
+                _NUMPY[node.type]
+            )
         else:
-            tensors[node.name] = np.zeros(shape, _NUMPY.get(node.type, np.int64))
+            rng = np.random.default_rng(seed + apart)
+            tensors[node.name] = _numbers(shape, _NUMPY.get(node.type, np.int64), span, rng)
     return tensors
 
 
-def _first(draw: Callable[[Sequence[int]], Images], shape: Sequence[int]) -> Images:
+def _numbers(
+    shape: Sequence[int], kind: type[np.generic], span: Span | None, rng: np.random.Generator
+) -> npt.NDArray[np.generic]:
+    """Return what stands for no picture: noise, indices of the rows of a table, or a mask."""
+    if issubclass(kind, np.floating):
+        return rng.standard_normal(shape).astype(kind)
+    if span is not None:
+        first, last = (int(end) for end in span)
+        return rng.integers(first, last, shape, endpoint=True).astype(kind)
+    # a mask may keep ones or drop them: of either there are some
+    made = np.zeros(shape, kind)
+    made[..., : (made.shape[-1] + 1) // 2 if made.ndim else None] = True
+    return made
+
+
+def _first(draw: _Draw, shape: Sequence[int], apart: int) -> Images:
     """Draw with channels first or last, as ``shape`` has them, and with a batch or without."""
     if len(shape) == 3:
-        return np.asarray(draw((1, *shape))[0], np.float32)
+        return np.asarray(draw((1, *shape), apart)[0], np.float32)
     if not _has_channels_last(shape):
-        return draw(shape)
+        return draw(shape, apart)
     count, height, width, channels = shape
-    return draw((count, channels, height, width)).transpose(0, 2, 3, 1)
+    return draw((count, channels, height, width), apart).transpose(0, 2, 3, 1)
 
 
 def _has_channels_last(shape: Sequence[object]) -> bool:
     return shape[3] in _COLOURS and shape[1] not in _COLOURS
 
 
-_NUMPY = {
+_NUMPY: dict[str, type[np.generic]] = {
+    "tensor(float)": np.float32,
+    "tensor(float16)": np.float16,
+    "tensor(double)": np.float64,
     "tensor(int32)": np.int32,
     "tensor(uint8)": np.uint8,
     "tensor(int8)": np.int8,
     "tensor(bool)": np.bool_,
-    "tensor(double)": np.float64,
-    "tensor(float16)": np.float16,
 }

@@ -1,0 +1,45 @@
+"""Which inputs of a network are indices, and of tables of how many rows.
+
+Words, categories, users and items come as integers that a Gather looks up, perhaps cut, turned or
+shifted on the way there. A network that is shown nothing but index 0 makes the same of all places.
+"""
+
+from collections.abc import Iterator, Mapping
+
+import onnx_ir as ir
+
+from spiq.graph.query import constant, dims
+
+_MOVERS = frozenset({"Cast", "Concat", "Expand", "Flatten", "Gather", "Identity", "Reshape",
+                     "Slice", "Split", "Squeeze", "Tile", "Transpose", "Unsqueeze"})  # fmt: skip
+"""What leaves indices as they are, of those that lie in its first input, or in any (Concat)."""
+
+
+def table_rows(graph: ir.Graph) -> Mapping[str, int]:
+    """Return how many rows the tables have that inputs index, by input: of the shortest one."""
+    found = {
+        str(value.name): min(rows)
+        for value in graph.inputs
+        if value.dtype is not None and value.dtype.is_integer() and (rows := [*_rows(value, set())])
+    }
+    return {name: rows for name, rows in found.items() if rows > 0}
+
+
+def _rows(value: ir.Value, seen: set[ir.Value]) -> Iterator[int]:
+    """Yield the rows of each table that is indexed by ``value``, or what is made of it."""
+    if value in seen:
+        return
+    seen.add(value)
+    for node, place in value.uses():
+        if node.op_type == "Gather" and place == 1:
+            shape = dims(node.inputs[0]) or []
+            axis = node.attributes.get_int("axis", 0)
+            size = shape[axis] if -len(shape) <= axis < len(shape) else None
+            yield from () if size is None else (size,)
+        elif node.op_type == "Add":
+            shift = constant(node.inputs[1 - place])
+            if shift is not None and shift.size:
+                yield from (size - int(shift.max()) for size in _rows(node.outputs[0], seen))
+        elif node.op_type in _MOVERS and (place == 0 or node.op_type == "Concat"):
+            for made in node.outputs:
+                yield from _rows(made, seen)
