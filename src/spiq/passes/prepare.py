@@ -17,6 +17,7 @@ from spiq.graph.shapes import take_stated
 from spiq.passes.affine import factors_before_relus, steps_as_norms
 from spiq.passes.batchnorm import Moments, Norm, fold_batchnorm
 from spiq.passes.bounds import merge_bounds
+from spiq.passes.cancelled import drop_cancelled_biases
 from spiq.passes.canonical import dense_heads, pool_means, split_sums
 from spiq.passes.cleanup import drop_noops, explicit_pads, plain_constants, plain_resizes
 from spiq.passes.constants import resolve_shapes
@@ -56,6 +57,7 @@ PASSES = (
     scale_products,
     token_layers,
     canonical_gemm,
+    drop_cancelled_biases,
     hoist_steps,
     norms_of_parts,
     bounds_of_parts,

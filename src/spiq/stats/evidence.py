@@ -165,14 +165,16 @@ def _error(convention: Convention, low: float, high: float) -> float:
     return (clipping + ((high - low) / _STEPS) ** 2 / 12) / convention.std**2
 
 
-def weigh(layers: Sequence[FirstLayer], origin: str = "") -> Verdict:
+def weigh(layers: Sequence[FirstLayer], origin: str = "", bare: float = BARE) -> Verdict:
     """Return the verdict of the file alone.
 
     Args:
         layers: The equations that the first layers state.
         origin: What the file says of where it comes from, in small letters.
+        bare: How likely it is that the network was trained without normalization layers.
     """
-    usual = np.log([[c.usual * (1 - BARE), c.bare * BARE] for c in CONVENTIONS])
+    with np.errstate(divide="ignore"):  # of a history that cannot be
+        usual = np.log([[c.usual * (1 - bare), c.bare * bare] for c in CONVENTIONS])
     verdict = Verdict(usual, moments(list(layers)))
     if (habit := next((word for word in HABITS if word in origin), None)) is not None:
         verdict = verdict.and_(of_habit(habit), f"the habit of {habit}")

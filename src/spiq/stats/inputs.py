@@ -21,8 +21,9 @@ from spiq.graph.query import dims, is_float32
 from spiq.passes.prepare import Prepared
 from spiq.stats.channel import Array, ChannelStats, stats
 from spiq.stats.conventions import PIXEL_MEAN, PIXEL_STD
-from spiq.stats.evidence import Verdict, weigh
+from spiq.stats.evidence import BARE, Verdict, weigh
 from spiq.stats.first_layers import channel_axis, first_layers, moments
+from spiq.stats.lost_norms import has_norms
 
 _COLOURS = (1, 3, 4, None)
 """Numbers of channels that pictures have; None where it is dynamic."""
@@ -47,8 +48,9 @@ def judge(prepared: Prepared) -> dict[str, Verdict]:
         prepared: The network.
     """
     origin = _origin(prepared.model)
+    bare = 0.0 if has_norms(prepared.model.graph) else BARE
     return {
-        str(value.name): weigh(first_layers(value, prepared, channel_axis(value)), origin)
+        str(value.name): weigh(first_layers(value, prepared, channel_axis(value)), origin, bare)
         for value in prepared.model.graph.inputs
         if is_float32(value) and _is_picture(value)
     }

@@ -29,6 +29,11 @@ def may_have_had_batchnorm(graph: ir.Graph) -> bool:
     return sum(not _beside_norm(node) for node in biased) > norms
 
 
+def has_norms(graph: ir.Graph) -> bool:
+    """Return whether a network normalizes anything by itself: it was not trained bare."""
+    return any(_is_norm(node) for node in graph)
+
+
 def _is_norm(node: ir.Node) -> bool:
     return node.op_type in _NORMS
 
