@@ -11,6 +11,7 @@ from spiq.io.read import read
 from spiq.passes.prepare import Prepared, prepare
 from spiq.stats.channel import ChannelStats
 from spiq.stats.conventions import CONVENTIONS, Convention
+from spiq.stats.first_layers import channel_axis
 from spiq.stats.inputs import infer_moments, input_stats, judge, widened
 
 BODY = "[c1] c1 = Conv<pads=[1,1,1,1], strides=[2,2]>(x, w1) " + bn("c1", "n1") + "[r] y = Relu(n1)"
@@ -209,3 +210,21 @@ def test_a_picture_without_a_batch_has_its_channels_first() -> None:
     assert found.layout == (3, 1, 1) and found.high.reshape(-1).tolist() == [1, 2, 3]
     assert "as given" in note
     assert "assumed" in known(model)[1] and known(model)[0].layout == (3, 1, 1)
+
+
+@pytest.mark.parametrize(
+    ("body", "shape", "axis"),
+    [
+        ("y = MatMul(x, w)", "N,12,16", 2),
+        ("n = LayerNormalization(x, g) y = MatMul(n, w)", "N,12,16", 2),
+        ("t = Transpose<perm=[0,2,1]>(x) y = MatMul(t, w)", "N,16,12", 1),
+        ("y = Conv(x, k)", "N,16,12", 1),
+    ],
+    ids=["tokens", "normalized tokens", "turned tokens", "a signal"],
+)
+def test_where_the_channels_of_an_input_are(body: str, shape: str, axis: int) -> None:
+    """Tokens used to be taken for signals of as many channels as there are tokens."""
+    shapes = {"w": (16, 4), "k": (4, 16, 3), "g": (16,)}
+    used = {name: size for name, size in shapes.items() if f", {name})" in body}
+    model = build(body, inputs=f"float[{shape}] x", **used)
+    assert channel_axis(prepare(read(model)).model.graph.inputs[0]) == axis

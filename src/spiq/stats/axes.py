@@ -12,6 +12,7 @@ import onnx_ir as ir
 
 from spiq.graph.query import constant, data_inputs, dims, ints, is_constant, rank
 from spiq.graph.runs import runs
+from spiq.stats.first_layers import channel_axis
 
 Axes = tuple[int, ...]
 Size = int | None
@@ -19,6 +20,9 @@ Size = int | None
 _SECOND = frozenset({"BatchNormalization", "Col2Im", "Conv", "ConvTranspose", "Gemm"})
 _KEEPS_PLACES = frozenset({"Add", "Cast", "InstanceNormalization", "LayerNormalization", "Mul",
                            "RMSNormalization", "Sub"})  # fmt: skip
+_OF_TOKENS = 3
+"""Axes of an input that may be one of tokens, or of a signal."""
+
 _STEPS = 6
 """Operators whose output is laid out as what they read first, and how many are looked past."""
 
@@ -27,7 +31,11 @@ _NORMS = frozenset({"LayerNormalization", "RMSNormalization"})
 
 def channel_axes(graph: ir.Graph) -> dict[ir.Value, Axes]:
     """Return the axes of the channels of each tensor of which they can be told, in order."""
-    found: dict[ir.Value, Axes] = {value: (1,) for value in graph.inputs if (rank(value) or 0) > 1}
+    found: dict[ir.Value, Axes] = {
+        value: (channel_axis(value) if rank(value) == _OF_TOKENS else 1,)
+        for value in graph.inputs
+        if (rank(value) or 0) > 1
+    }
     for node in graph:
         known = [found.get(value) for value in data_inputs(node)]
         for value in node.outputs:
