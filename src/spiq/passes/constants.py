@@ -41,7 +41,7 @@ def resolve_shapes(model: ir.Model) -> int:
     nothing changes.
     """
     total = 0
-    while changed := fold_constants(model) + static_reshapes(model) + sizes_in_lists(model):
+    while changed := sum(step(model) for step in _STEPS):
         total += changed
         remove_unused(model.graph)
         infer(model)
@@ -85,6 +85,24 @@ def static_reshapes(model: ir.Model) -> int:
         node.attributes.pop("allowzero", None)  # where 0 is one, and none is here
         target = np.array([-1 if size is None else size for size in sizes], np.int64)
         node.replace_input_with(1, initializer(model.graph, f"{after.name}_shape", target))
+        changed += 1
+    return changed
+
+
+def static_expands(model: ir.Model) -> int:
+    """Give an Expand by a computed shape a constant one where its result's sizes are known.
+
+    Masks of causal attention are made of the sizes of scores, whose batch alone is open.
+    """
+    changed = 0
+    for node in model.graph:
+        if node.op_type != "Expand" or node.domain != "" or is_constant(node.inputs[1]):
+            continue
+        sizes, name = dims(node.outputs[0]), str(node.outputs[0].name)
+        if sizes is None or None in sizes:
+            continue
+        target = np.array(sizes, np.int64)
+        node.replace_input_with(1, initializer(model.graph, f"{name}_shape", target))
         changed += 1
     return changed
 
@@ -225,3 +243,6 @@ def _checked(found: object, value: ir.Value) -> npt.NDArray[np.generic]:
     if value.name and value.dtype is not None and array.dtype != value.dtype.numpy():
         raise TypeError(f"{value.name} is {array.dtype}, not {value.dtype}")
     return array
+
+
+_STEPS = (fold_constants, static_reshapes, static_expands, sizes_in_lists)

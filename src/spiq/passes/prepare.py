@@ -20,7 +20,7 @@ from spiq.passes.bounds import merge_bounds
 from spiq.passes.cancelled import drop_cancelled_biases
 from spiq.passes.canonical import dense_heads, pool_means, split_sums
 from spiq.passes.cleanup import drop_noops, explicit_pads, plain_constants, plain_resizes
-from spiq.passes.constants import resolve_shapes
+from spiq.passes.constants import fold_constants, resolve_shapes
 from spiq.passes.einsum import einsum_products
 from spiq.passes.expands import drop_expands
 from spiq.passes.frozen import frozen_norms
@@ -42,6 +42,7 @@ PASSES = (
     drop_wholes,
     drop_expands,
     plain_splits,
+    fold_constants,
     same_splits,
     plain_turns,
     plain_constants,

@@ -16,7 +16,7 @@ MobileNetV2 fell from 22.2 to 21.1 dB and FastestDet from 20.0 to 19.5.
 """
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from types import MappingProxyType
 
@@ -104,6 +104,9 @@ def observe(
         name: expected(seen, kinds=len(KINDS), depth=depths[name])
         for name, (seen, _) in watched.items()
     }
+    for scores, shares in _softmaxes(graph):
+        if scores.name in known:  # which tell how sharp the shares are
+            known.pop(str(shares.name), None)
     if images is not None:
         real = _watched(exposed, images.feeds(exposed.session), axes, tails=True)
         known |= {name: sharpened(known[name], real[name][0]) for name in known if name in real}
@@ -223,7 +226,28 @@ def _behind_no_rule(graph: ir.Graph, known: set[ir.Value]) -> list[ir.Value]:
             if value not in reached and value in read and is_float32(value) and value in axes:
                 reached.add(value)
                 found.append(value)
-    return found
+    masked = (
+        after
+        for scores, after in _softmaxes(graph)
+        if after in axes and after not in found and not _is_told(scores, reached)
+    )
+    return [*found, *masked]
+
+
+def _is_told(value: ir.Value, reached: set[ir.Value]) -> bool:
+    """Return whether all that a tensor is made of is known: a mask that is computed is not.
+
+    Scores with a mask are often not finite, and cannot be observed; their shares can.
+    """
+    node = value.producer()
+    return node is None or all(source in reached for source in data_inputs(node))
+
+
+def _softmaxes(graph: ir.Graph) -> Iterator[tuple[ir.Value, ir.Value]]:
+    """Yield scores and shares: what each Softmax reads and makes."""
+    for node in graph:
+        if node.op_type == "Softmax" and node.domain == "" and node.inputs[0] is not None:
+            yield node.inputs[0], node.outputs[0]
 
 
 def _depths(graph: ir.Graph) -> dict[str, float]:

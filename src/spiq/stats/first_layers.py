@@ -237,10 +237,14 @@ def channel_axis(value: ir.Value) -> int:
         current = waiting.pop()
         for node in current.consumers():
             order = orders[current]
+            if node.op_type in ("Shape", "Size"):
+                continue
             if node.op_type == "Transpose":
                 turned = ints(node, "perm", list(range(rank))[::-1])
                 order = tuple(order[axis] for axis in turned)
-            elif node.op_type not in _KEEPS_AXES:
+            elif node.op_type not in _KEEPS_AXES or len(dims(node.outputs[0]) or order) != len(
+                order
+            ):
                 ends.add(order[-1 if _takes_last(node, current) else min(1, len(order) - 1)])
                 continue
             orders[node.outputs[0]] = order

@@ -56,7 +56,7 @@ def soft_ranges(graph: ir.Graph, measured: Measured, lambdas: Array) -> dict[ir.
             if known is None:
                 continue
             stated = known.source in ("norm", "synthetic", "data")
-            carried = None if stated else _carried(node, index, ranges, measured)
+            carried = None if stated else _carried(node, index, ranges, measured, len(lambdas))
             wider = _UNSTATED if node in layers and not stated else 1.0
             ranges[value] = _bounded(carried or _around(known, wider * lambdas), known)
     return ranges
@@ -76,11 +76,11 @@ def _bounded(span: Range, known: ChannelStats) -> Range:
 
 
 def _carried(
-    node: ir.Node, index: int, ranges: Mapping[ir.Value, Range], measured: Measured
+    node: ir.Node, index: int, ranges: Mapping[ir.Value, Range], measured: Measured, count: int
 ) -> Range | None:
     inputs = data_inputs(node)
     if node.op_type in MOVERS and node.domain == "":
-        span = _moved(node, index, ranges, measured)
+        span = _moved(node, index, ranges, measured, count)
         return _filled(node, span, measured) if node.op_type == "Pad" and span else span
     if any(value not in ranges for value in inputs) or not inputs:
         return None
@@ -119,14 +119,13 @@ def _carried(
 
 
 def _moved(
-    node: ir.Node, index: int, ranges: Mapping[ir.Value, Range], measured: Measured
+    node: ir.Node, index: int, ranges: Mapping[ir.Value, Range], measured: Measured, count: int
 ) -> Range | None:
     """Read the ranges of the inputs through the map of an operator that only moves data."""
     inputs = [None if value is None else measured.stats.get(value) for value in node.inputs]
     known = moved(node, inputs)
     if known is None:
         return None
-    count = next(iter(ranges.values()))[0].shape[-1]
     spans = [
         ranges[value] if value in ranges else _fixed(found, count)
         for value, found in zip(node.inputs, known, strict=False)

@@ -6,7 +6,7 @@ import numpy as np
 import onnx_ir as ir
 
 from spiq.graph.query import constant, dims, is_float
-from spiq.stats.channel import ChannelStats, stats
+from spiq.stats.channel import ChannelStats, of_constant, stats
 from spiq.stats.maps import Map
 from spiq.stats.movers import MOVERS, space_from
 from spiq.stats.routing import gather, mixture, route_of_all
@@ -30,11 +30,18 @@ def move(node: ir.Node, inputs: Inputs) -> list[ChannelStats] | None:
 def moved(node: ir.Node, inputs: Inputs) -> list[ChannelStats] | None:
     """Return the statistics of each input that is moved, constants included, if all are known."""
     if node.op_type != "Concat":
-        return None if inputs[0] is None else [inputs[0]]
+        known = inputs[0] or _repeated(node)
+        return None if known is None else [known]
     beside = next((known.layout for known in inputs if known is not None), ())
     found = [operand(node, inputs, index, beside) for index in range(len(inputs))]
-    known = [entry for entry in found if entry is not None]
-    return known if known and len(known) == len(inputs) else None
+    told = [entry for entry in found if entry is not None]
+    return told if told and len(told) == len(inputs) else None
+
+
+def _repeated(node: ir.Node) -> ChannelStats | None:
+    """Return the statistics of a constant that is repeated for each of a batch, as queries are."""
+    array = constant(node.inputs[0]) if node.op_type in ("Expand", "Tile") else None
+    return None if array is None or array.dtype.kind != "f" else of_constant(array)
 
 
 def _gathered(entry: Map, known: list[ChannelStats], source: str = "propagated") -> ChannelStats:
