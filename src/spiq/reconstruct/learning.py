@@ -34,6 +34,10 @@ back to what they were in float, and end far worse than they began."""
 _CLOSING = 0.8
 """Share of the steps after which all is decided, and steps and biases make up for what that did."""
 
+_ENOUGH, _LEAST = 1 << 20, 4
+"""Numbers of a block's widest tensor that a step of learning sees at most, and pictures at least:
+one of 224 x 224 has as many positions in front as 200 have behind."""
+
 _CHUNK = 32
 """Pictures that are run together where nothing is learned."""
 
@@ -145,12 +149,10 @@ class Learner:
         optimizer = self._optimizer(weights, block)
         coins = Coins(_DROP, self.generator, str(next(iter(wanted.values())).device))
         _harden(weights, hard=False)
-        count = len(next(iter(wanted.values())))
+        count, batch = len(next(iter(wanted.values()))), self._batch(block, in_float, wanted)
         for step in range(self.effort.steps):
             progress = step / self.effort.steps
-            drawn = torch.randint(
-                self.effort.held, count, (self.effort.batch,), generator=self.generator
-            )
+            drawn = torch.randint(self.effort.held, count, (batch,), generator=self.generator)
             if progress >= _CLOSING:
                 _harden(weights, hard=True)
                 coins.share = 0.0
@@ -165,6 +167,12 @@ class Learner:
                 group["lr"] = group["first"] * _rate(progress)
             optimizer.step()
         _harden(weights, hard=True)
+
+    def _batch(self, block: Block, in_float: Values, wanted: Values) -> int:
+        """Return how many pictures a step of learning sees."""
+        tensors = [*wanted.values(), *(in_float[name] for name in block.reads)]
+        most = _ENOUGH // max(x[0].numel() for x in tensors)
+        return min(max(most, _LEAST), self.effort.batch)
 
     def _optimizer(self, weights: Sequence[Weight], block: Block) -> torch.optim.Adam:
         factors = [weight.log_factor for weight in weights]
