@@ -81,7 +81,7 @@ class Net:
             "mean": x.value.mean((0, 2, 3), dtype=np.float64),
             "var": x.value.var((0, 2, 3), dtype=np.float64),
         }
-        weights = {key: array.astype(np.float32) for key, array in weights.items()}
+        weights = _floats(weights)
         return self.add("BatchNormalization", x, weights=weights, epsilon=EPSILON)
 
     def relu(self, x: Tensor) -> Tensor:
@@ -97,10 +97,20 @@ class Net:
         """Sigmoid-weighted linear unit, x * sigmoid(x), as two nodes."""
         return self.add("Mul", x, self.add("Sigmoid", x))
 
+    def hardswish(self, x: Tensor) -> Tensor:
+        """HardSwish, x clip(x / 6 + 1 / 2, 0, 1), as exporters write it."""
+        return self.add("HardSwish", x)
+
     def squeeze_excite(self, x: Tensor, squeezed: int) -> Tensor:
         """Channel attention: x * sigmoid(conv(silu(conv(mean(x)))))."""
         gate = self.silu(self._biased_conv(self.add("GlobalAveragePool", x), squeezed))
         return self.add("Mul", x, self.add("Sigmoid", self._biased_conv(gate, x.channels)))
+
+    def hard_squeeze_excite(self, x: Tensor, squeezed: int) -> Tensor:
+        """The same with x * hardsigmoid(conv(relu(conv(mean(x)))))."""
+        gate = self.relu(self._biased_conv(self.add("GlobalAveragePool", x), squeezed))
+        gate = self.add("HardSigmoid", self._biased_conv(gate, x.channels), alpha=1 / 6, beta=0.5)
+        return self.add("Mul", x, gate)
 
     def _biased_conv(self, x: Tensor, channels: int) -> Tensor:
         weight = self.rng.standard_normal((channels, x.channels, 1, 1)) / np.sqrt(x.channels)
@@ -109,8 +119,21 @@ class Net:
         return self.add("Conv", x, weights=weights, **window(1, 1))
 
     def head(self, x: Tensor) -> Tensor:
-        """Pool and classify; the logits have mean 0 and a fixed deviation over the images."""
-        features = self.add("Flatten", self.add("GlobalAveragePool", x), axis=1)
+        """Pool and classify."""
+        return self.classify(self.pooled(x))
+
+    def pooled(self, x: Tensor) -> Tensor:
+        """The mean of each channel."""
+        return self.add("Flatten", self.add("GlobalAveragePool", x), axis=1)
+
+    def gemm(self, x: Tensor, size: int) -> Tensor:
+        """A linear layer of features (N, C)."""
+        weight = self.rng.standard_normal((size, x.channels)) / np.sqrt(x.channels)
+        weights = {"weight": weight, "bias": self.rng.normal(0, 0.3, size)}
+        return self.add("Gemm", x, weights=_floats(weights), transB=1)
+
+    def classify(self, features: Tensor) -> Tensor:
+        """Classify features (N, C); the logits have mean 0 and a fixed deviation over images."""
         weight = self.rng.standard_normal((CLASSES, features.channels))
         logits = features.value.astype(np.float64) @ weight.T
         gain = LOGIT_STD / logits.std(axis=0).mean()
@@ -137,6 +160,10 @@ class Net:
         return model
 
 
+def _floats(weights: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    return {key: array.astype(np.float32) for key, array in weights.items()}
+
+
 def window(kernel: int, stride: int, pad: int | None = None) -> dict[str, object]:
     pad = kernel // 2 if pad is None else pad
     return {"kernel_shape": [kernel] * 2, "strides": [stride] * 2, "pads": [pad] * 4}
@@ -158,10 +185,14 @@ def _run(
         [node],
         "one_node",
         [
-            helper.make_tensor_value_info(tensor.name, TensorProto.FLOAT, tensor.value.shape)
+            helper.make_tensor_value_info(
+                tensor.name,
+                helper.np_dtype_to_tensor_dtype(tensor.value.dtype),
+                tensor.value.shape,
+            )
             for tensor in inputs
         ],
-        [helper.make_tensor_value_info(node.output[0], TensorProto.FLOAT, None)],
+        [helper.make_empty_tensor_value_info(node.output[0])],
         constants,
     )
     opened = session(_model(graph).SerializeToString(), threads=1)

@@ -3,9 +3,11 @@
 Speed, file size and the handling of large graphs do not depend on trained weights, so these
 networks need no download. Topologies follow torchvision 0.2x as it exports them: ResNet-50
 (stride in the 3x3 convolution), DenseNet-121 (every layer concatenates all earlier features of
-its block), MobileNetV2 (ReLU6) and EfficientNet-B0 (SiLU, squeeze and excitation).
+its block), MobileNetV2 (ReLU6), EfficientNet-B0 (SiLU, squeeze and excitation) and
+MobileNetV3-Large (HardSwish, hard squeeze and excitation). ViT-Tiny, on patches of 16 pixels, is
+timm's.
 
-Usage: python bench/networks.py OUTDIR [resnet50 densenet121 mobilenetv2 efficientnet_b0]
+Usage: python bench/networks.py OUTDIR [NETWORK...]
 writes OUTDIR/<network>/float.onnx.
 """
 
@@ -20,6 +22,7 @@ import onnx
 
 from net import Net, Tensor, window
 from spiq.runtime.synthetic import dead_leaves
+from tokens import attention, feed_forward, layer_norm, patches, token
 
 SIZE = 224
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -111,9 +114,62 @@ def efficientnet_b0(net: Net) -> Tensor:
     return net.head(net.silu(net.norm(net.conv(x, 1280, 1))))
 
 
+def mobilenetv3_large(net: Net) -> Tensor:
+    layers = (
+        # kernel, expanded, channels, squeeze and excitation, HardSwish, stride
+        (3, 16, 16, False, False, 1),
+        (3, 64, 24, False, False, 2),
+        (3, 72, 24, False, False, 1),
+        (5, 72, 40, True, False, 2),
+        (5, 120, 40, True, False, 1),
+        (5, 120, 40, True, False, 1),
+        (3, 240, 80, False, True, 2),
+        (3, 200, 80, False, True, 1),
+        (3, 184, 80, False, True, 1),
+        (3, 184, 80, False, True, 1),
+        (3, 480, 112, True, True, 1),
+        (3, 672, 112, True, True, 1),
+        (5, 672, 160, True, True, 2),
+        (5, 960, 160, True, True, 1),
+        (5, 960, 160, True, True, 1),
+    )
+    x = net.hardswish(net.norm(net.conv(net.input, 16, 3, stride=2)))
+    for kernel, wide, channels, excites, hard, stride in layers:
+        activation = net.hardswish if hard else net.relu
+        y = x
+        if wide != x.channels:
+            y = activation(net.norm(net.conv(y, wide, 1)))
+        y = activation(net.norm(net.conv(y, wide, kernel, stride, group=wide)))
+        if excites:
+            y = net.hard_squeeze_excite(y, _divisible(wide // 4))
+        y = net.norm(net.conv(y, channels, 1))
+        x = net.add("Add", y, x) if stride == 1 and channels == x.channels else y
+    x = net.pooled(net.hardswish(net.norm(net.conv(x, 960, 1))))
+    return net.classify(net.hardswish(net.gemm(x, 1280)))
+
+
+def _divisible(channels: int) -> int:
+    return max(8, (channels + 4) // 8 * 8)
+
+
+def vit_tiny(net: Net, width: int = 192, heads: int = 3) -> Tensor:
+    x = patches(net, width, 16)
+    for _ in range(12):
+        x = net.add("Add", x, attention(net, layer_norm(net, x), heads))
+        x = net.add("Add", x, feed_forward(net, layer_norm(net, x), 4 * width))
+    return net.classify(token(net, layer_norm(net, x)))
+
+
 TOPOLOGIES: dict[str, Callable[[Net], Tensor]] = {
     topology.__name__: topology
-    for topology in (resnet50, densenet121, mobilenetv2, efficientnet_b0)
+    for topology in (
+        resnet50,
+        densenet121,
+        mobilenetv2,
+        efficientnet_b0,
+        mobilenetv3_large,
+        vit_tiny,
+    )
 }
 
 

@@ -1,4 +1,4 @@
-"""How often a layer meets its weight: its work, in multiply-accumulates."""
+"""The work of operators: multiply-accumulates of layers, and elements of what is written."""
 
 import math
 
@@ -16,6 +16,14 @@ def macs(node: ir.Node) -> int | None:
     count = math.prod(stored_shape(weight)) if is_constant(weight) else _row(node)
     known = [size for size in sizes if size is not None]
     return None if count is None or len(known) < len(sizes) else count * math.prod(known)
+
+
+def elements(value: ir.Value) -> int | None:
+    """Return how many numbers a tensor holds for one image; None where a size is open."""
+    shape = dims(value)
+    if shape is None or any(size is None for size in shape[1:]):
+        return None
+    return math.prod(size or 1 for size in shape[1:])
 
 
 def positions(node: ir.Node) -> list[int | None]:

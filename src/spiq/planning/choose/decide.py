@@ -14,14 +14,15 @@ from spiq.planning.choose.bits import Bits, choose_bits
 from spiq.planning.choose.coupled import settle
 from spiq.planning.choose.exclusion import excluded
 from spiq.planning.choose.facts import facts
-from spiq.planning.choose.group import Group, Scaled, sums_within
+from spiq.planning.choose.given_up import Decided, dearness, give_up, work
+from spiq.planning.choose.group import Group, sums_within
 from spiq.planning.choose.mixed import mix_bits, uniform
 from spiq.planning.choose.relief import Cost, Costs, cost_of, relieved
 from spiq.planning.choose.scales import decide
+from spiq.planning.choose.tensor_plans import planned_tensors
 from spiq.planning.choose.worth import worth
 from spiq.planning.errors.importance import importance_of
 from spiq.planning.errors.network_errors import Importance, NetworkErrors, network_errors
-from spiq.planning.errors.tensor_error import Channels
 from spiq.planning.placement.groups import groups
 from spiq.planning.placement.place import place
 from spiq.planning.placement.place_dynamic import place_dynamic
@@ -125,17 +126,27 @@ def _chosen(
 
     if not target.weights.per_channel:
         return Choices(placement, bits, _decided_together(errors, bits, method, target))
-    decided: dict[Hashable, DecidedGroup] = {}
-    for values in groups(placement):
-        same = facts(values, placement, bits)
-        if same in before:
-            decided[same] = before[same]
-            continue
-        group = replace(_group(values, errors, bits, target.weights), form=target.grids)
-        scaled = decide(group, method)
-        plans = _planned_tensors(group, scaled, placement)
-        decided[same] = plans, cost_of(values, group, scaled, errors)
-    return Choices(placement, bits, decided)
+    named = {facts(values, placement, bits): values for values in groups(placement)}
+    known = {name: before[name] for name in named if name in before}
+    fresh = {
+        name: _decided(values, errors, bits, method, target)
+        for name, values in named.items()
+        if name not in before
+    }
+    besides = sum(cost.error for _, cost in known.values())
+    settled = give_up(fresh, method, work=work(graph), besides=besides)
+    for name, scaled in settled.items():
+        values, group = named[name], fresh[name].group
+        plans = planned_tensors(group, scaled, placement)
+        known[name] = plans, cost_of(values, group, scaled, errors)
+    return Choices(placement, bits, {name: known[name] for name in named})
+
+
+def _decided(
+    values: Sequence[ir.Value], errors: NetworkErrors, bits: Bits, method: Method, target: Target
+) -> Decided:
+    group = replace(_group(values, errors, bits, target.weights), form=target.grids)
+    return Decided(group, decide(group, method), dearness(values, errors.placement))
 
 
 def _decided_together(
@@ -149,7 +160,7 @@ def _decided_together(
     }
     settled = settle(list(all_of_them.values()), method)
     return {
-        values: (_planned_tensors(group, scaled, placement), cost_of(values, group, scaled, errors))
+        values: (planned_tensors(group, scaled, placement), cost_of(values, group, scaled, errors))
         for (values, group), scaled in zip(all_of_them.items(), settled, strict=True)
     }
 
@@ -257,28 +268,6 @@ def _planned_layers(placement: Placement, bits: Bits, method: Method) -> dict[st
     }
 
 
-def _planned_tensors(group: Group, scaled: Scaled, placement: Placement) -> dict[str, TensorPlan]:
-    """Write down what was decided of each tensor of a group."""
-    # what a grid or a class has in common stands with the first tensor
-    names = [str(t.value.name) for t in group.tensors]
-    first = {t.grid: str(t.value.name) for t in reversed(group.tensors)}
-    return {
-        name: TensorPlan(
-            bits=group.bits[t.grid],
-            zero=_short(scaled.zero_points[t.grid] / group.qmax[t.grid]),
-            low=tuple(map(_short, t.low[:, scaled.widths[t.grid]])),
-            high=tuple(map(_short, t.high[:, scaled.widths[t.grid]])),
-            layout=placement.classes[t.value].shape,
-            alpha=scaled.alpha if scaled.given is None else None,
-            channel_scale=_given(t, scaled),
-            grid_of=first[t.grid] if first[t.grid] != name else None,
-            scale_of=names[0] if names[0] != name and scaled.given is None else None,
-            step_of=_step_of(t, scaled, group.tensors),
-        )
-        for name, t in zip(names, group.tensors, strict=True)
-    }
-
-
 def _group(values: Sequence[ir.Value], errors: NetworkErrors, bits: Bits, form: Weights) -> Group:
     placement = errors.placement
     readers = [node for value in values for node in value.consumers()]
@@ -296,21 +285,3 @@ def _group(values: Sequence[ir.Value], errors: NetworkErrors, bits: Bits, form: 
         bits={placement.grids[value]: bits.tensors[value] for value in values},
         worth=worth(values, placement),
     )
-
-
-def _given(t: Channels, scaled: Scaled) -> tuple[float, ...] | None:
-    if scaled.given is None:
-        return None
-    return tuple(scaled.channel_scales[int(name)] for name in t.classes)
-
-
-def _short(number: float) -> float:
-    """Return a number to six digits: what is written into a plan is what people will read."""
-    return float(f"{number:.6g}")
-
-
-def _step_of(t: Channels, scaled: Scaled, members: Sequence[Channels]) -> str | None:
-    """Return the first tensor of another grid, if any, that shares the step of ``t``."""
-    number = scaled.shared.get(t.grid, t.grid)
-    first = next(other for other in members if scaled.shared.get(other.grid, other.grid) == number)
-    return str(first.value.name) if first.grid != t.grid else None

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 import onnx_ir as ir
 
 from spiq.graph.query import dims
+from spiq.graph.work import elements
 from spiq.planning.placement.values import Placement, is_layer, is_product
 
 
@@ -102,7 +103,7 @@ def structure_of(
             None if (producer := value.producer()) is None else numbers[producer],
             tuple(numbers[node] for node in value.consumers() if node in numbers),
             value.is_graph_output(),
-            _elements(value),
+            elements(value),
         )
         for value in values
     )
@@ -111,13 +112,6 @@ def structure_of(
 
 def _weights(node: ir.Node) -> int:
     return math.prod(dims(node.inputs[1]) or [0]) if is_layer(node) else 0  # type: ignore[arg-type]
-
-
-def _elements(value: ir.Value) -> int | None:
-    shape = dims(value)
-    if shape is None or any(size is None for size in shape[1:]):
-        return None
-    return math.prod(size or 1 for size in shape[1:])
 
 
 _NUMBERED = re.compile(r"_token_\d+$")

@@ -1,7 +1,8 @@
 """What several scales have to gain where they take time.
 
 Where a layer or a normalization takes them in they cost nothing. A gate needs a convolution for
-them: they are taken from 1 dB on. Around layers on tokens, operators in float are many and
+them: they are taken from 1 dB on (and a Sigmoid one more than without, see
+:mod:`spiq.planning.choose.given_up`). Around layers on tokens, operators in float are many and
 multiplications by scales add up: what an operator writes that is no normalization, and what a
 normalization reads, have several scales from 3 dB on. (On a
 ConvNeXt, 43.0 dB and 1.12 times the time of ``quantize_static``'s with every gain taken, 42.7 and
