@@ -126,13 +126,14 @@ def refusal(path: Path, image: np.ndarray) -> str:
 
 def stamp() -> dict[str, str]:
     """When and with what a result was measured."""
-    versions = {name: _version(name) for name in ("spiq", "onnxruntime", "nncf")}
+    versions = {name: version(name) for name in ("spiq", "onnxruntime", "nncf")}
     cpu = f"{os.cpu_count()} cores of an {_cpu()}"
     made_with = {"commit": _commit(), "sources": _sources()}
     return versions | made_with | {"date": date.today().isoformat(), "cpu": cpu}
 
 
-def _version(name: str) -> str:
+def version(name: str) -> str:
+    """The version of an installed distribution; "" where it is not."""
     try:
         return metadata.version(name)
     except metadata.PackageNotFoundError:

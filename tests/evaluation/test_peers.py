@@ -1,5 +1,6 @@
 """What other tools make of a network, to be timed beside it."""
 
+import importlib
 import importlib.util
 from pathlib import Path
 
@@ -59,3 +60,27 @@ def test_a_quantized_network_has_no_peers(model: onnx.ModelProto, tmp_path: Path
     made = quantize(model, Config(timing=False)).model
     with pytest.raises(ConfigError, match="put the float network first"):
         peers.made_by_peers(made, tmp_path)
+
+
+def test_tools_that_draw_bars_do_not_spoil_what_is_printed(
+    model: onnx.ModelProto,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    class Loud:
+        def Dataset(self, feeds: list[object]) -> list[object]:
+            return feeds
+
+        def quantize(self, network: onnx.ModelProto, *_: object, **__: object) -> onnx.ModelProto:
+            print("Statistics collection ---- 100%")
+            return network
+
+    imported = importlib.import_module
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: name)
+    monkeypatch.setattr(
+        importlib, "import_module", lambda name: Loud() if name == "nncf" else imported(name)
+    )
+    found = peers.made_by_peers(model.SerializeToString(), tmp_path)
+    assert "nncf" in found.paths
+    assert capsys.readouterr() == ("", "")

@@ -11,9 +11,10 @@ does, so this says nothing about that; `bench/accuracy.py` gives them real image
 
 import importlib
 import importlib.util
+import io
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -137,11 +138,13 @@ def _nncf(path: Path, out: Path, feeds: Sequence[Tensors]) -> None:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep the tools' warnings to themselves for a while."""
+    """Keep the tools' warnings, and NNCF's bars, to themselves for a while."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
+    nowhere = io.StringIO()
     try:
-        yield
+        with redirect_stdout(nowhere), redirect_stderr(nowhere):
+            yield
     finally:
         logging.disable(before)
 
