@@ -151,5 +151,5 @@ def _learned(
         keep_pictures=config.keep_pictures,
         tell=run.tell,
     )
-    plan = replace(found.plan, notes=(*found.plan.notes, found.note))
+    plan = replace(found.plan, notes=(*found.plan.notes, *found.notes))
     return replace(decided, plan=plan), found.layers

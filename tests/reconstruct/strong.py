@@ -49,7 +49,11 @@ def begin(model: onnx.ModelProto, weight_bits: int = 4, activation_bits: int = 8
         program = program_of(changed, resolved, "cpu")
         layers = Layers(changed.graph, analysis, made.plan, resolved)
         learned = Learned(
-            resolved.tensors, step_of(made.plan, placement), layers.weights("cpu"), "cpu"
+            resolved.tensors,
+            step_of(made.plan, placement),
+            layers.weights("cpu"),
+            layers.read,
+            "cpu",
         )
         return Begun(analysis, made.plan, placement, resolved, program, learned, layers, made.model)
 

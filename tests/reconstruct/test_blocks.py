@@ -1,14 +1,18 @@
 """Networks come apart where few tensors are live."""
 
+import numpy as np
 from strong import Begun, begin
 
 import network_kinds as kinds
+from small_modules import torch
 from small_networks import bn, build, norm, trained
+from spiq.reconstruct.batches import rows_of
 from spiq.reconstruct.blocks import Block, blocks_of
 
 
 def parts(start: Begun) -> tuple[Block, ...]:
-    return blocks_of(start.program, start.learned.weights)
+    rows = rows_of(start.program, torch.zeros(3, 3, 16, 16), None)
+    return blocks_of(start.program, start.learned.weights, rows)
 
 
 def test_blocks_are_the_whole_network_in_order() -> None:
@@ -43,3 +47,24 @@ def test_a_residual_block_stays_whole() -> None:
     start = begin(trained(build(body + "y = Conv(s2, h)", h=(4, 8, 1, 1), **arrays)))
     assert [len(block.layers) for block in parts(start)] == [3, 2, 2, 1]
     assert all(len(block.writes) == 1 for block in parts(start))
+
+
+def test_no_block_ends_where_pictures_have_no_rows_of_their_own() -> None:
+    body = (
+        f"a = Conv<pads=[1,1,1,1],strides=[2,2]>(x, w) {bn('a', 'n')} r = Relu(n) b = Conv(r, k) "
+        "q = Relu(b) t = Transpose<perm=[0,2,3,1]>(q) f = Reshape(t, flat) h = MatMul(f, v) "
+        "h2 = Relu(h) h3 = MatMul(h2, v2) h4 = Relu(h3) z = MatMul(h4, v3) y = Reshape(z, back)"
+    )
+    arrays = {"w": (8, 3, 3, 3), "k": (8, 8, 1, 1), "v": (8, 16), "v2": (16, 16), "v3": (16, 4)}
+    sizes = {"flat": np.array([-1, 8]), "back": np.array([-1, 64, 4])}
+    start = begin(trained(build(body, **arrays, **sizes, **norm("n", 8))))
+    first, second = parts(start)
+    assert len(first.layers) == 2 and len(second.layers) == 3
+    assert second.writes == ("y",)
+
+
+def test_a_block_without_floats_at_its_end_is_held_to_the_last_that_it_has() -> None:
+    body = f"a = Conv(x, w) {bn('a', 'n')} r = Relu(n) c = Conv(r, u) y = ArgMax<axis=1>(c)"
+    made = build(body, outputs="int64[N,1,M,K] y", w=(8, 3, 3, 3), u=(5, 8, 1, 1), **norm("n", 8))
+    (block,) = parts(begin(trained(made)))
+    assert block.writes == () and block.held == ("c",)

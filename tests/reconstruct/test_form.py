@@ -38,22 +38,31 @@ def weight(values: list[float], integers: list[float]) -> Weight:
     return Weight(
         folded=torch.tensor(values).reshape(shape), ratio=torch.ones(shape),
         integers=torch.tensor(integers).reshape(shape), step=torch.ones(1),
-        bias=torch.zeros(1), unit=1.0, bits=4, axis=0,
+        bias=torch.zeros(1), bias_unit=1.0, unit=1.0, bits=4, axis=0,
     )  # fmt: skip
 
 
 def test_a_weight_begins_as_it_was_rounded_even_far_from_nearest() -> None:
     part = weight([0.4, -0.4, 2.6, 1.2], [0, -1, 3, 3])
-    assert part()[0].flatten().tolist() == [0, -1, 3, 3]
+    assert part(1.0)[0].flatten().tolist() == [0, -1, 3, 3]
     part.hard = False
-    assert (part()[0].flatten() - torch.tensor([0.0, -1, 3, 3])).abs().max() <= 0.11
+    assert (part(1.0)[0].flatten() - torch.tensor([0.0, -1, 3, 3])).abs().max() <= 0.11
 
 
 def test_weights_may_go_to_the_other_integer_and_stay_within_their_bits() -> None:
     part = weight([0.4, 7.0], [0, 7])
     with torch.no_grad():
         part.logit.fill_(9.0)
-    assert part()[0].flatten().tolist() == [1, 7]
+    assert part(1.0)[0].flatten().tolist() == [1, 7]
+
+
+def test_a_bias_is_whole_steps_of_its_sums_once_all_is_decided() -> None:
+    part = weight([0.4], [0])
+    with torch.no_grad():
+        part.shift.fill_(0.7)
+    assert part(0.5)[1].tolist() == [0.5]
+    part.hard = False
+    assert part(0.5)[1].tolist() == pytest.approx([0.7])
 
 
 def test_what_is_decided_is_not_drawn_any_more() -> None:

@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -11,11 +12,12 @@ from strong import LITTLE
 
 import network_kinds as kinds
 import spiq
+import transformers
 from small_modules import torch
 from small_networks import build, images_for, run
 from spiq import Config, Plan, Quantized
 from spiq.errors import ConfigError, OutputError, PlanError, UnsupportedError
-from spiq.reconstruct import efforts, learning
+from spiq.reconstruct import efforts, learning, pictures
 
 STRONG = Config(weight_bits=4, activation_bits=4, effort="minutes", device="cpu")
 
@@ -77,7 +79,7 @@ def test_what_was_cut_short_is_taken_up(
     told: list[str] = []
     with pytest.raises(KeyboardInterrupt):
         spiq.quantize(model, STRONG, progress=told.append)
-    assert told[-1].startswith("stopped: 1 of")
+    assert told[-1] == "stopped: 1 of 2 blocks are kept, and the same command goes on"
 
     def counted(self: learning.Learner, block: object, *rest: object) -> None:
         learned.append(block)
@@ -97,6 +99,75 @@ def test_pictures_are_made_once_for_all_bits(model: onnx.ModelProto) -> None:
     told: list[str] = []
     spiq.quantize(model, replace(STRONG, weight_bits=3), progress=told.append)
     assert "learn" in told and "make pictures" not in told
+
+
+def test_what_is_learned_is_what_ships(
+    model: onnx.ModelProto, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held: list[learning.Learner] = []
+    learn = learning.Learner.learn
+
+    def seen(self: learning.Learner, *given: Any) -> None:
+        held.append(self)
+        learn(self, *given)
+
+    monkeypatch.setattr(learning.Learner, "learn", seen)
+    made = spiq.quantize(model, STRONG)
+    feed, (learner,) = images_for(model), held
+    program, form = learner.program, learner.learned
+    with torch.no_grad():
+        values = program.begin({"x": torch.from_numpy(feed["x"])}, form)
+        program.run(slice(0, len(program.steps)), values, form)
+    found = values[program.keys("y", form)[-1]].numpy()
+    np.testing.assert_allclose(found, run(made.model, feed)["y"], rtol=1e-5, atol=1e-5)
+
+
+def test_pictures_are_made_anew_where_what_is_known_changes(
+    model: onnx.ModelProto, tmp_path: Path
+) -> None:
+    few, told = tmp_path / "few.npz", list[str]()
+    images = images_for(model, 4)["x"]
+    for scale in (1.0, 0.5):
+        np.savez(few, images=(scale * images).astype(np.float32))
+        told.clear()
+        made = spiq.quantize(model, replace(STRONG, images=few), progress=told.append)
+        assert "make pictures" in told
+    assert any("and 4 images of yours" in note for note in made.report.notes)
+
+
+def test_a_cache_that_cannot_be_written_costs_only_the_cache(
+    model: onnx.ModelProto, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    descend, told = learning.Learner._descend, list[str]()
+    made = spiq.quantize(model, STRONG)
+    assert any("learned anew" in note for note in made.report.notes)
+    done: list[object] = []
+
+    def stopped(self: learning.Learner, block: object, *rest: object) -> None:
+        if done:
+            raise KeyboardInterrupt
+        done.append(block)
+        descend(self, block, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(learning.Learner, "_descend", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        spiq.quantize(model, STRONG, progress=told.append)
+    assert told[-1].startswith("stopped: nothing is kept, since")
+
+
+def test_pictures_that_were_cut_short_begin_anew_and_that_is_said(
+    model: onnx.ModelProto, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stopped(self: pictures.Maker, *given: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(pictures.Maker, "made", stopped)
+    told: list[str] = []
+    with pytest.raises(KeyboardInterrupt):
+        spiq.quantize(model, STRONG, progress=told.append)
+    assert told[-1] == "stopped: pictures were still being made, and begin anew"
 
 
 def test_a_damaged_cache_is_made_anew(model: onnx.ModelProto, tmp_path: Path) -> None:
@@ -146,7 +217,10 @@ def test_real_images_are_learned_from_too(model: onnx.ModelProto, tmp_path: Path
     images = images_for(model, 4)["x"]
     np.savez(tmp_path / "few.npz", images=images)
     made = spiq.quantize(model, replace(STRONG, images=tmp_path / "few.npz"))
-    assert any("learned anew on 28 pictures" in note for note in made.report.notes)
+    assert any(
+        "learned anew on 24 pictures made from the network's statistics and 4 images" in note
+        for note in made.report.notes
+    )
 
 
 def test_a_network_of_one_picture_at_a_time_is_learned(tmp_path: Path) -> None:
@@ -154,6 +228,26 @@ def test_a_network_of_one_picture_at_a_time_is_learned(tmp_path: Path) -> None:
     fixed.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 1
     made = spiq.quantize(fixed, STRONG)
     assert any("learned anew" in note for note in made.report.notes)
+
+
+def test_a_network_that_takes_a_few_pictures_and_no_other_number_is_learned() -> None:
+    body = "a = Conv<pads=[1,1,1,1],strides=[2,2]>(x, w) f = Reshape(a, m) y = Gemm<transB=1>(f, u)"
+    sizes = {"w": (8, 3, 3, 3), "u": (5, 512), "m": np.array([5, 512])}
+    fixed = build(body, inputs="float[5,3,16,16] x", **sizes)
+    made = spiq.quantize(fixed, STRONG)
+    assert any("layers were learned anew on 25 pictures" in note for note in made.report.notes)
+
+
+def test_windows_of_pictures_are_learned() -> None:
+    made = spiq.quantize(transformers.windows(), STRONG)
+    assert any("layers were learned anew" in note for note in made.report.notes)
+
+
+def test_classes_as_numbers_are_learned() -> None:
+    body = "a = Conv(x, w) r = Relu(a) c = Conv(r, u) y = ArgMax<axis=1>(c)"
+    model = build(body, outputs="int64[N,1,M,K] y", w=(8, 3, 3, 3), u=(5, 8, 1, 1))
+    made = spiq.quantize(model, STRONG)
+    assert any("layers were learned anew" in note for note in made.report.notes)
 
 
 def test_a_result_that_is_worse_is_not_taken(

@@ -40,7 +40,8 @@ class Step:
     def refuse(self, why: str) -> UnsupportedError:
         """Return the error that says what of this node PyTorch does not compute here."""
         return UnsupportedError(
-            f"{self.operator} '{self.name}' is not emulated in PyTorch: {why}: use result.run()"
+            f"{self.operator} '{self.name}' is not emulated in PyTorch: {why}: use ONNX Runtime "
+            "(result.run(), effort seconds)"
         )
 
 

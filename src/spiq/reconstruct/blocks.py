@@ -3,7 +3,10 @@
 A block of two layers or more ends where a single tensor is live: behind a residual sum, say. The
 more layers it has, the more tensors may be live at its end, so that networks with many branches
 come apart, too. No block ends between a layer and the activation that the grid behind it stands
-for.
+for, nor where a tensor is live that has no row for each picture.
+
+A block is held to what it writes; where nothing of that is floats with a row for each picture (an
+ArgMax at the end, say), to the last such tensor in it.
 """
 
 from collections.abc import Collection
@@ -25,7 +28,9 @@ class Block:
         layers: Names of the layers in it that are rounded.
         stored: Names of the tensors that it writes and that are stored.
         reads: Names of the tensors that it reads from before.
-        writes: Names of the tensors that are read behind it, or are outputs.
+        writes: Names of the tensors that are read behind it, or are outputs with a row for each
+            picture.
+        held: Names of the tensors by which it is seen how well it does; none where there are none.
     """
 
     part: slice
@@ -33,24 +38,30 @@ class Block:
     stored: tuple[str, ...]
     reads: tuple[str, ...]
     writes: tuple[str, ...]
+    held: tuple[str, ...]
 
 
-def blocks_of(program: Program, layers: Collection[str]) -> tuple[Block, ...]:
+def blocks_of(
+    program: Program, layers: Collection[str], rows: Collection[str]
+) -> tuple[Block, ...]:
     """Return a network's blocks, in order.
 
     Args:
         program: The network.
         layers: Names of the layers that are rounded.
+        rows: Names of the tensors of floats that have a row for each picture.
     """
     cuts, start, live, count = list[slice](), 0, set(program.inputs), 0
+    read = {name: n for n, step in enumerate(program.steps) for name in step.inputs if name}
     for place, step in enumerate(program.steps):
         live |= set(step.outputs)
         live = {name for name in live if program.last.get(name, -1) > place}
         count += step.name in layers
-        if _may_end(program, place, live, count):
+        crossing = {name for name in live if read.get(name, -1) > place}
+        if crossing.issubset(rows) and _may_end(program, place, live, count):
             cuts.append(slice(start, place + 1))
             start, count = place + 1, 0
-    return tuple(_block(program, part, layers) for part in _joined(program, cuts, layers))
+    return tuple(_block(program, part, layers, rows) for part in _joined(program, cuts, layers))
 
 
 def _may_end(program: Program, place: int, live: Collection[str], layers: int) -> bool:
@@ -70,17 +81,20 @@ def _joined(program: Program, cuts: list[slice], layers: Collection[str]) -> lis
     return cuts
 
 
-def _block(program: Program, part: slice, layers: Collection[str]) -> Block:
+def _block(program: Program, part: slice, layers: Collection[str], rows: Collection[str]) -> Block:
     steps = program.steps[part]
     written = {name for step in steps for name in step.outputs}
     read = {name for step in steps for name in step.inputs if name} - written
     stored = written if part.start else written.union(program.inputs)
+    writes = sorted(name for name in written if program.last.get(name, -1) >= part.stop)
+    last = [name for step in steps for name in step.outputs if name in rows][-1:]
     return Block(
         part,
         _layers(steps, layers),
         tuple(sorted(stored & program.stored)),
         tuple(sorted(read.difference(program.constants))),
-        tuple(sorted(name for name in written if program.last.get(name, -1) >= part.stop)),
+        tuple(name for name in writes if name in rows),
+        tuple(name for name in writes if name in rows) or tuple(last),
     )
 
 

@@ -4,10 +4,11 @@ A weight lies between two integers each, w = s (floor + h), with h a sigmoid str
 1 and cut off there (Nagel et al.: "Up or Down? Adaptive Rounding for Post-Training Quantization",
 ICML 2020, eq. 22 and 23). One of the two integers is what rounding in one go found, and h begins
 beside it: that is hard to beat, and a start from the float weight ends elsewhere. Steps are learned
-as LSQ does (Esser et al.: "Learned Step Size Quantization", ICLR 2020, eq. 3), by a factor.
+as LSQ does (Esser et al.: "Learned Step Size Quantization", ICLR 2020, eq. 3), by a factor. Once
+all is decided, biases are whole steps of the sums that they are added to, as they are stored.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
@@ -65,6 +66,11 @@ class Stored(nn.Module):  # type: ignore[misc]
         scale = torch.tensor(tensor.channel_scale, dtype=torch.float32) * tensor.grid.step
         self.register_buffer("unit", scale.reshape(tensor.layout))
 
+    @property
+    def unit_step(self) -> torch.Tensor:
+        """The step of the grid, of the folded tensor."""
+        return self.grid.step * torch.exp(self.step.log_factor)
+
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return what is left of a tensor."""
         unit = self.unit * torch.exp(self.step.log_factor)
@@ -81,7 +87,8 @@ class Weight(nn.Module):  # type: ignore[misc]
 
     def __init__(
         self, *, folded: torch.Tensor, ratio: torch.Tensor, integers: torch.Tensor,
-        step: torch.Tensor, bias: torch.Tensor, unit: float, bits: int, axis: int,
+        step: torch.Tensor, bias: torch.Tensor, bias_unit: torch.Tensor | float, unit: float,
+        bits: int, axis: int,
     ) -> None:  # fmt: skip
         """Begin with what rounding in one go found.
 
@@ -91,6 +98,8 @@ class Weight(nn.Module):  # type: ignore[misc]
             integers: The weight, rounded.
             step: The step per output channel.
             bias: The bias per output channel, not folded.
+            bias_unit: What ``step`` times the step of what the layer reads is to be multiplied by
+                for the step of such a bias; 0 where it is stored as a float.
             unit: What a bias is measured in: the deviation of the layer's output.
             bits: Bits of the weight.
             axis: The axis of its output channels.
@@ -105,6 +114,7 @@ class Weight(nn.Module):  # type: ignore[misc]
         self.register_buffer("ratio", ratio)
         self.register_buffer("first_step", step)
         self.register_buffer("first_bias", bias)
+        self.register_buffer("bias_unit", torch.as_tensor(bias_unit, dtype=torch.float32))
         self.logit = nn.Parameter(torch.logit((h - _LOW) / (_HIGH - _LOW)))
         self.log_factor = nn.Parameter(torch.zeros_like(step))
         self.shift = nn.Parameter(torch.zeros_like(bias))
@@ -130,13 +140,27 @@ class Weight(nn.Module):  # type: ignore[misc]
         h = (self.h >= 0.5).to(self.floor.dtype) if self.hard else self.h
         return (self.floor + h).clamp(-self.qmax, self.qmax)
 
-    def forward(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return weight and bias."""
-        return self.integers * self.step.reshape(self.shape) / self.ratio, self.bias
+    def forward(self, read_on: torch.Tensor | float) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return weight and bias.
+
+        Args:
+            read_on: The step of what the layer reads.
+        """
+        weight = self.integers * self.step.reshape(self.shape) / self.ratio
+        if not self.hard:
+            return weight, self.bias
+        return weight, _whole(self.bias, self.step * self.bias_unit * read_on)
 
     def undecided(self, sharpness: float) -> torch.Tensor:
         """Return AdaRound's regularizer (eq. 24) per weight: 0 where every h is 0 or 1."""
         return (1 - (2 * self.h - 1).abs().pow(sharpness)).mean()
+
+
+def _whole(x: torch.Tensor, step: torch.Tensor) -> torch.Tensor:
+    """Return x in whole steps, with its own gradient; as it is where the step is 0."""
+    step = step.detach()
+    rounded = torch.where(step > 0, torch.round(x / step) * step, x)
+    return x + (rounded - x).detach()
 
 
 class Learned:
@@ -147,6 +171,7 @@ class Learned:
         step_of: That name, by tensor.
         tensors: The stored tensors, by name.
         weights: The layers, by name.
+        read: Names of the tensors that layers read, by that of the layer.
         coins: Where it is tossed whether a number is stored or stays as it was; None: all are.
     """
 
@@ -155,9 +180,10 @@ class Learned:
         tensors: Mapping[str, StoredTensor],
         step_of: Mapping[str, str],
         weights: Mapping[str, Weight],
+        read: Mapping[str, str],
         device: str,
     ) -> None:
-        self.step_of, self.weights = step_of, weights
+        self.step_of, self.weights, self.read = step_of, weights, read
         self.steps = {name: Step().to(device) for name in dict.fromkeys(step_of.values())}
         self.tensors = {
             name: Stored(tensor, self.steps[step_of[name]]).to(device)
@@ -165,10 +191,18 @@ class Learned:
         }
         self.coins: Coins | None = None
 
+    def start(self) -> Iterator[object]:
+        """Yield all that says what the network is to begin with."""
+        yield self.step_of
+        for name, tensor in self.tensors.items():
+            yield from (name, tensor.grid, tensor.unit)
+        for name, weight in self.weights.items():
+            yield from (name, weight.qmax, weight.unit, *weight.state_dict().values())
+
     def layer(self, name: str) -> tuple[torch.Tensor, torch.Tensor] | None:
         """Return a layer's weight and bias."""
         found = self.weights.get(name)
-        return None if found is None else found()
+        return None if found is None else found(self.tensors[self.read[name]].unit_step)
 
     def stored(self, name: str, x: torch.Tensor) -> torch.Tensor:
         """Return a tensor as it is stored."""

@@ -8,7 +8,7 @@ on pictures kept from learning is left as rounding in one go had it.
 """
 
 import copy
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import cos, pi
 
@@ -18,7 +18,7 @@ from spiq.reconstruct.blocks import Block
 from spiq.reconstruct.efforts import Effort
 from spiq.reconstruct.form import Coins, Learned, Weight
 from spiq.reconstruct.program import Program, Values, kept
-from spiq.reconstruct.shelf import Shelf
+from spiq.reconstruct.shelf import room
 
 _RATE, _STEP_RATE, _BIAS_RATE = 0.02, 1e-3, 1e-3
 """Of Adam: for decisions, for the logarithms of steps, for biases in deviations of the output."""
@@ -72,7 +72,6 @@ class Learner:
             depend on whether those before it were learned now or taken up.
         seed: What it begins with.
         micro: How many pictures the network takes at once; None for any number.
-        shelf: Where what is known of all pictures is put.
         settled: Steps that blocks before rely on.
     """
 
@@ -83,7 +82,6 @@ class Learner:
     generator: torch.Generator
     seed: int
     micro: int | None
-    shelf: Shelf
     settled: set[str] = field(default_factory=set)
 
     def learn(
@@ -104,14 +102,16 @@ class Learner:
         in_float: Values = {self.program.inputs[0]: pictures}
         quantized = self._begin(pictures)
         for number, block in enumerate(blocks):
-            wanted = self._through(block, in_float, None)
+            later = {name for other in blocks[number + 1 :] for name in other.reads}
+            names = dict.fromkeys((*block.writes, *block.held))
+            wanted = self._through(block, in_float, None, names)
             outcome = None
-            if block.layers and not done(number):
+            if block.layers and block.held and not done(number):
                 outcome = self._block(block, in_float, quantized, wanted)
             tell(number, outcome)
             self.settled.update(self._own(block))
-            written = self._through(block, quantized, self.learned)
-            later = {name for other in blocks[number + 1 :] for name in other.reads}
+            read_on = [name for name in block.writes if name in later]
+            written = self._through(block, quantized, self.learned, read_on)
             in_float = _needed({**in_float, **wanted}, later)
             quantized = _needed({**quantized, **written}, later)
 
@@ -203,7 +203,7 @@ class Learner:
         return self._missed(block, values, {n: x[some] for n, x in wanted.items()}, scales)
 
     def _missed(self, block: Block, values: Values, wanted: Values, scales: Values) -> torch.Tensor:
-        """Return the error of what a block writes, relative to the signal."""
+        """Return the error of what a block is held to, relative to the signal."""
         each = [
             ((values[self.program.keys(name, self.learned)[0]] - wanted[name]).square() * scale)
             .mean()
@@ -213,18 +213,14 @@ class Learner:
 
     def _scales(self, block: Block, wanted: Values) -> Values:
         """Return by what squared errors of each tensor count: importance, over the signal's."""
-        return {
-            name: _scale(wanted[name], self.importance.get(name))
-            for name in block.writes
-            if wanted[name].is_floating_point()
-        }
+        return {name: _scale(wanted[name], self.importance.get(name)) for name in block.held}
 
     @torch.no_grad()  # type: ignore[untyped-decorator]
     def _error(
         self, block: Block, quantized: Values, wanted: Values, scales: Values, part: slice
     ) -> float:
         some = {key: x[part] for key, x in quantized.items()}
-        values = self._through(block, some, self.learned)
+        values = self._through(block, some, self.learned, block.held)
         return float(self._missed(block, values, {n: x[part] for n, x in wanted.items()}, scales))
 
     @torch.no_grad()  # type: ignore[untyped-decorator]
@@ -233,10 +229,12 @@ class Learner:
         return self.program.begin(given, self.learned)
 
     @torch.no_grad()  # type: ignore[untyped-decorator]
-    def _through(self, block: Block, source: Values, form: Learned | None) -> Values:
-        """Return what a block writes for all pictures, quantized or in float."""
+    def _through(
+        self, block: Block, source: Values, form: Learned | None, names: Collection[str]
+    ) -> Values:
+        """Return some of what a block writes for all pictures, quantized or in float."""
         reads = [key for name in block.reads for key in self.program.keys(name, form)]
-        writes = [key for name in block.writes for key in self.program.keys(name, form)]
+        writes = [key for name in names for key in self.program.keys(name, form)]
         count = len(source[reads[0]])
         found: Values = {}
         for start in range(0, count, self.micro or _CHUNK):
@@ -245,7 +243,7 @@ class Learner:
             self.program.run(block.part, values, form)
             for key in writes:
                 if key not in found:
-                    found[key] = self.shelf.room(count, values[key])
+                    found[key] = room(count, values[key])
                 found[key][some] = values[key]
         return found
 

@@ -1,13 +1,9 @@
 """From a plan to what is learned: pictures are made, blocks learned, and both kept as they come."""
 
-import hashlib
 import io
 import os
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import numpy as np
 import numpy.typing as npt
@@ -21,26 +17,22 @@ from spiq.io.write import check_output, write
 from spiq.planning.placement.values import Placement
 from spiq.planning.plan.resolve import resolve
 from spiq.planning.plan.values import Plan
+from spiq.reconstruct.batches import batch_of, declared_batch, in_batches, room_for, rows_of
 from spiq.reconstruct.blocks import Block, blocks_of
+from spiq.reconstruct.cache import Cache, digest, forget
+from spiq.reconstruct.clock import Clock
 from spiq.reconstruct.efforts import EFFORTS, Effort
 from spiq.reconstruct.form import Learned
+from spiq.reconstruct.kept import Kept
 from spiq.reconstruct.learning import Learner, Outcome
 from spiq.reconstruct.pictures import Maker, aims_of
 from spiq.reconstruct.program import Program, program_of
-from spiq.reconstruct.shelf import Cache, Shelf
 from spiq.reconstruct.start import Layers, first_pictures, step_of, with_steps
 from spiq.rewriting.fold_scales import norms_as_convolutions
 from spiq.rewriting.round_weights import LearnedLayer
 
-_FORMAT = 1
-"""Of what is kept, counted up when something else comes of the same plan."""
-
-_ROOM = 1.0e9
-"""Bytes that the tensors of the pictures shown together may take, on a CPU; eight times that on a
-GPU."""
-
-_PAUSE = 2.0
-"""Seconds between two things told."""
+_TRIED = 3
+"""Pictures that are shown to see what a network takes, where it takes any number."""
 
 
 @dataclass(frozen=True)
@@ -50,12 +42,41 @@ class Reconstructed:
     Attributes:
         plan: The plan with the steps that were learned.
         layers: Integers, steps and biases of layers, by name.
-        note: What was done, a sentence.
+        notes: What was done, a sentence each.
     """
 
     plan: Plan
     layers: Mapping[str, LearnedLayer]
-    note: str
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class _Work:
+    """What making pictures and learning have in common.
+
+    Attributes:
+        analysis: What is known of the network.
+        original: The float network, for the runtime.
+        program: The network.
+        effort: How much is done.
+        batch: How many pictures the network takes at once; None for any number.
+        device: Where it is done.
+        seed: Of the random numbers.
+        tell: Told what is being done.
+    """
+
+    analysis: Analysis
+    original: bytes | str
+    program: Program
+    effort: Effort
+    batch: int | None
+    device: str
+    seed: int
+    tell: Progress
+
+    def key(self, *parts: object) -> str:
+        """Return the hash of what comes of it, where that depends on more."""
+        return digest(asdict(self.effort), self.device, self.seed, torch.__version__, *parts)
 
 
 def reconstructed(
@@ -87,41 +108,51 @@ def reconstructed(
     Raises:
         UnsupportedError: The network has operators or inputs that this cannot do.
         ConfigError: There is no such device.
-        OutputError: The pictures cannot be written there.
+        OutputError: The pictures cannot be written there, or the disk is full.
     """
     if keep_pictures is not None:
         check_output(keep_pictures)
-    device, effort = _device(device), EFFORTS[plan.effort]
+    device, resolved = _device(device), resolve(plan, placement)
     model = analysis.prepared.model.clone(deep_copy=True)
-    resolved = resolve(plan, placement)
     norms_as_convolutions(model.graph, resolved)
     program = program_of(model, resolved, device)
-    layers = Layers(model.graph, analysis, plan, resolved)
 
-    learned = Learned(resolved.tensors, step_of(plan, placement), layers.weights(device), device)
-    setting = (asdict(effort), device, seed, torch.__version__, _seen(analysis))
-    generator = torch.Generator().manual_seed(seed)
     with exact(device):
-        cache = Cache(_key(plan.version, plan.model_hash, *setting))
-        pictures = _pictures(program, analysis, original, effort, device, generator, cache, tell)
+        declared = declared_batch(analysis.graph, program)
+        few = first_pictures(original, analysis, program, 2 * declared if declared else _TRIED)
+        few = few.to(device)
+        batch = batch_of(program, few, declared)
+        rows = rows_of(program, few, batch)
+    effort = in_batches(EFFORTS[plan.effort], batch)
+    work = _Work(analysis, original, program, effort, batch, device, seed, tell)
+    forget()
+    with exact(device):
+        made = _pictures(work, plan)
     if keep_pictures is not None:
-        write(_archive(images=pictures.cpu().numpy()), keep_pictures)
+        write(_archive(images=made.cpu().numpy()), keep_pictures)
 
-    blocks = blocks_of(program, learned.weights)
-    with TemporaryDirectory(prefix="spiq-") as folder, exact(device):
-        learner = Learner(
-            program, learned, _importance(analysis.importance, device), effort, generator, seed,
-            _micro(program, pictures, analysis), Shelf(Path(folder)),
-            {learned.step_of[name] for name in program.inputs if name in learned.step_of},
-        )  # fmt: skip
-        cache = Cache(_key(plan.to_json(), *setting))
-        outcomes = _learn(learner, blocks, pictures, cache, tell)
-    better = sum(len(outcome.layers) for outcome in outcomes if outcome.better)
-    note = (
-        f"{better} of {len(learned.weights)} layers were learned anew on {len(pictures)} pictures "
-        "made from the network's statistics; the others got no better by that"
+    layers = Layers(model.graph, analysis, plan, resolved)
+    learned = Learned(
+        resolved.tensors, step_of(plan, placement), layers.weights(device), layers.read, device
     )
-    return Reconstructed(with_steps(plan, learned), layers.found(learned.weights), note)
+    blocks = blocks_of(program, learned.weights, rows)
+    real = _images(work)
+    with exact(device):
+        outcomes = _learn(work, learned, blocks, torch.cat([made, *real]), plan)
+    notes = _said(learned, outcomes, len(made), len(real))
+    return Reconstructed(with_steps(plan, learned), layers.found(learned.weights), notes)
+
+
+def _said(learned: Learned, outcomes: Sequence[Outcome], made: int, real: int) -> tuple[str, ...]:
+    """Say what was learned, and on what."""
+    count = len(learned.weights)
+    better = sum(len(outcome.layers) for outcome in outcomes if outcome.better)
+    images = f" and {real} image{'s' * (real > 1)} of yours" if real else ""
+    others = "; the others got no better by that" if better < count else ""
+    return (
+        f"{better} of {count} layers were learned anew on {made} pictures made from the network's "
+        f"statistics{images}{others}",
+    )
 
 
 def _archive(**arrays: npt.NDArray[np.generic]) -> bytes:
@@ -144,18 +175,6 @@ def _device(name: str) -> str:
     return name
 
 
-def _key(*parts: object) -> str:
-    """Return the hash of all that something depends on."""
-    return hashlib.sha256(repr((_FORMAT, *parts)).encode()).hexdigest()[:32]
-
-
-def _seen(analysis: Analysis) -> object:
-    """Return what tells one way of looking at a network from another: ranges, sizes and images."""
-    images = None if analysis.images is None else str(analysis.images.images.path.resolve())
-    ends = {name: tuple(map(np.ndarray.tolist, span)) for name, span in analysis.pictured.items()}
-    return images, ends, analysis.sizes
-
-
 def _importance(importance: Mapping[ir.Value, np.ndarray], device: str) -> dict[str, torch.Tensor]:
     return {
         str(value.name): torch.tensor(array, dtype=torch.float32, device=device)
@@ -163,139 +182,67 @@ def _importance(importance: Mapping[ir.Value, np.ndarray], device: str) -> dict[
     }
 
 
-def _pictures(
-    program: Program, analysis: Analysis, original: bytes | str, effort: Effort, device: str,
-    generator: torch.Generator, cache: Cache, tell: Progress,
-) -> torch.Tensor:  # fmt: skip
-    """Return pictures: as kept, or made; real ones behind them, if there are any."""
+def _pictures(work: _Work, plan: Plan) -> torch.Tensor:
+    """Return pictures that meet what is known of the network: as kept, or made."""
+    known, device = work.analysis, work.device
     low, high = (
         torch.tensor(np.asarray(end), dtype=torch.float32, device=device)
-        for end in analysis.pictured[program.inputs[0]]
+        for end in known.pictured[work.program.inputs[0]]
     )
+    aims = aims_of(known.graph, known.measured.stats, device)
+    aimed = () if aims is None else (aims.axes, aims.mean, aims.deviation, aims.weight)
+    cache = Cache(work.key(plan.version, plan.model_hash, low, high, known.sizes, *aimed))
     found = cache.load("pictures")
     if found is None:
-        made = _made(program, analysis, original, effort, device, (low, high), generator, tell)
-        found = {"bytes": (made * 255).round().to(torch.uint8).cpu().numpy()}
+        try:
+            shares = _made(work, (low, high))
+        except KeyboardInterrupt:
+            work.tell("stopped: pictures were still being made, and begin anew")
+            raise
+        found = {"bytes": (shares * 255).round().to(torch.uint8).cpu().numpy()}
         cache.save("pictures", found)
-    shares = torch.tensor(found["bytes"], device=device).float() / 255
-    pictures = low + (high - low) * shares
-    if analysis.images is not None:
-        real = np.concatenate([np.asarray(one, np.float32) for one in analysis.images.arrays()])
-        pictures = torch.cat([pictures, torch.tensor(real, device=device)])
-    return pictures
+    return low + (high - low) * (torch.tensor(found["bytes"], device=device).float() / 255)
 
 
-def _made(
-    program: Program, analysis: Analysis, original: bytes | str, effort: Effort, device: str,
-    ends: tuple[torch.Tensor, torch.Tensor], generator: torch.Generator, tell: Progress,
-) -> torch.Tensor:  # fmt: skip
+def _made(work: _Work, ends: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
     """Return pictures that meet what is known of the network, in shares of the input's range."""
-    tell("draw pictures")
-    start = first_pictures(original, analysis, program, effort.pictures).to(device)
-    aims = aims_of(analysis.graph, analysis.measured.stats, device)
+    work.tell("draw pictures")
+    known, program = work.analysis, work.program
+    start = first_pictures(work.original, known, program, work.effort.pictures).to(work.device)
+    aims = aims_of(known.graph, known.measured.stats, work.device)
     low, high = ends
     if aims is None:
         return (start - low) / (high - low)
-    batch = _micro(program, start, analysis) or _batch(program, start[:1], device)
-    maker = Maker(program, aims, low, high, batch, generator)
-    return maker.made(start, effort.moves, _Clock(tell, "make pictures").at)
+    batch = work.batch or room_for(program, start[:1])
+    maker = Maker(program, aims, low, high, batch, torch.Generator().manual_seed(work.seed))
+    return maker.made(start, work.effort.moves, Clock(work.tell, "make pictures").at)
 
 
-def _batch(program: Program, one: torch.Tensor, device: str) -> int:
-    """Return how many pictures may be shown together."""
-    with torch.no_grad():
-        values = program.begin({program.inputs[0]: one})
-        program.run(slice(0, len(program.steps)), values)
-    taken = 2 * sum(x.nbytes for x in values.values())
-    room = _ROOM if device == "cpu" else 8 * _ROOM
-    return int(min(max(room // taken, 1), 64 if device == "cpu" else 256))
-
-
-def _micro(program: Program, pictures: torch.Tensor, analysis: Analysis) -> int | None:
-    """Return how many pictures the network takes at once; None for any number.
-
-    A file may say one, and compute any number all the same: that is tried.
-    """
-    declared = next(v for v in analysis.graph.inputs if v.name == program.inputs[0]).shape
-    size = None if declared is None else declared[0]
-    if not isinstance(size, int):
-        return None
-    two = pictures[: 2 * size]
-    try:
-        together = _outputs(program, two)
-        apart = [_outputs(program, part) for part in two.split(size)]
-    except (RuntimeError, ValueError, IndexError):
-        return size
-    same = all(
-        one.shape == torch.cat(parts).shape and torch.allclose(one, torch.cat(parts), atol=1e-3)
-        for one, *parts in zip(together, *apart, strict=True)
-    )
-    return None if same else size
-
-
-@torch.no_grad()  # type: ignore[untyped-decorator]
-def _outputs(program: Program, pictures: torch.Tensor) -> list[torch.Tensor]:
-    values = program.begin({program.inputs[0]: pictures})
-    program.run(slice(0, len(program.steps)), values)
-    return [values[name] for name in program.outputs]
+def _images(work: _Work) -> list[torch.Tensor]:
+    """Return the user's images, if there are any."""
+    images = work.analysis.images
+    if images is None:
+        return []
+    arrays = (torch.tensor(np.asarray(one, np.float32)) for one in images.arrays())
+    return [one.to(work.device)[: work.batch or 1] for one in arrays]
 
 
 def _learn(
-    learner: Learner,
-    blocks: Sequence[Block],
-    pictures: torch.Tensor,
-    cache: Cache,
-    tell: Progress,
+    work: _Work, learned: Learned, blocks: Sequence[Block], pictures: torch.Tensor, plan: Plan
 ) -> list[Outcome]:
     """Learn all blocks; take up those that were learned before, and keep each as it is done."""
-    clock, outcomes = _Clock(tell, "learn"), dict[int, Outcome]()
-
-    def done(number: int) -> bool:
-        found = cache.load(f"block-{number}")
-        if found is None:
-            return False
-        for place, part in enumerate(learner.parts(blocks[number])):
-            state = {key: torch.tensor(found[f"{place} {key}"]) for key in part.state_dict()}
-            part.load_state_dict(state)
-        before, after = found["errors"]
-        outcomes[number] = Outcome(blocks[number].layers, float(before), float(after))
-        return True
-
-    def ended(number: int, outcome: Outcome | None) -> None:
-        if outcome is not None:
-            outcomes[number] = outcome
-            arrays = {
-                f"{place} {key}": tensor.cpu().numpy()
-                for place, part in enumerate(learner.parts(blocks[number]))
-                for key, tensor in part.state_dict().items()
-            }
-            cache.save(
-                f"block-{number}", arrays | {"errors": np.array([outcome.before, outcome.after])}
-            )
-        clock.at((number + 1) / len(blocks))
-
+    importance = _importance(work.analysis.importance, work.device)
+    settled = {learned.step_of[n] for n in work.program.inputs if n in learned.step_of}
+    learner = Learner(
+        work.program, learned, importance, work.effort, torch.Generator(), work.seed, work.batch,
+        settled,
+    )  # fmt: skip
+    start = (*learned.start(), *importance.items())
+    cache = Cache(work.key(plan.to_json(), pictures, *start))
+    kept = Kept(learner, blocks, cache, Clock(work.tell, "learn"))
     try:
-        learner.learn(blocks, pictures, done, ended)
+        learner.learn(blocks, pictures, kept.done, kept.ended)
     except KeyboardInterrupt:
-        tell(f"stopped: {len(outcomes)} of {len(blocks)} blocks are kept")
+        work.tell(kept.said())
         raise
-    return list(outcomes.values())
-
-
-class _Clock:
-    """Tells how far something is, and how long it may still take, now and then."""
-
-    def __init__(self, tell: Progress, what: str) -> None:
-        self.tell, self.what = tell, what
-        self.begin = self.told = time.perf_counter()
-        tell(what)
-
-    def at(self, share: float) -> None:
-        """Take note of the share that is done."""
-        now = time.perf_counter()
-        if now - self.told < _PAUSE:
-            return
-        self.told = now
-        left = (now - self.begin) * (1 - share) / share
-        text = f"{left / 60:.0f} min" if left > 90 else f"{left:.0f} s"
-        self.tell(f"{self.what}: {share:.0%}, {text} left")
+    return list(kept.outcomes.values())

@@ -1,64 +1,46 @@
-"""Where what is made of all pictures is put, and what is kept from one call to the next."""
+"""Where what is made of all pictures is put: in memory, or on disk if it is large."""
 
 import os
 import tempfile
-from collections.abc import Mapping
-from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
-import numpy.typing as npt
 import torch
+
+from spiq.errors import OutputError
 
 _IN_MEMORY = 1 << 30
 """Bytes of one tensor for all pictures beyond which it is put on disk."""
 
 
-class Shelf:
-    """Rooms for tensors, one row per picture: in memory, or on disk if they are large."""
+def room(count: int, like: torch.Tensor) -> torch.Tensor:
+    """Return room for as many pictures, each like a row of another tensor.
 
-    def __init__(self, folder: Path) -> None:
-        """Take the folder that files are made in; they have no name there and go by themselves."""
-        self.folder = folder
+    On disk it is a file without a name in the folder for temporary files: it goes by itself,
+    whatever ends the process.
 
-    def room(self, count: int, like: torch.Tensor) -> torch.Tensor:
-        """Return room for as many pictures, each like a row of another tensor."""
-        shape = (count, *like.shape[1:])
-        if like.device.type != "cpu" or like[:1].nbytes * count < _IN_MEMORY:
-            return torch.empty(shape, dtype=like.dtype, device=like.device)
-        with tempfile.TemporaryFile(dir=self.folder) as file:
-            file.truncate(like[:1].nbytes * count)
+    Raises:
+        OutputError: The disk has no room for it.
+    """
+    shape, size = (count, *like.shape[1:]), like[:1].nbytes * count
+    if like.device.type != "cpu" or size < _IN_MEMORY:
+        return torch.empty(shape, dtype=like.dtype, device=like.device)
+    folder = tempfile.gettempdir()
+    try:
+        with tempfile.TemporaryFile(dir=folder) as file:
+            _claim(file.fileno(), size)
             array = np.memmap(file, like.numpy().dtype, "r+", shape=shape)
-        return torch.from_numpy(array)
+    except OSError as error:
+        raise OutputError(
+            f"what blocks read does not fit in memory, and {folder!r} has no room for "
+            f"{size / 1e9:.1f} GB of it: {error.strerror or error}: free some, or name another "
+            "folder in TMPDIR"
+        ) from error
+    return torch.from_numpy(array)
 
 
-class Cache:
-    """Files of arrays that one piece of work has come to, under the user's cache."""
-
-    def __init__(self, key: str) -> None:
-        """Take the hash of all that the work depends on."""
-        self.folder = _home() / "reconstruct" / key
-
-    def load(self, name: str) -> Mapping[str, npt.NDArray[np.generic]] | None:
-        """Return the arrays of a file; None where there is none, or none that can be read."""
-        try:
-            with (self.folder / f"{name}.npz").open("rb") as file, np.load(file) as arrays:
-                return {key: arrays[key] for key in arrays.files}
-        except (OSError, ValueError, EOFError, BadZipFile):
-            return None
-
-    def save(self, name: str, arrays: Mapping[str, npt.NDArray[np.generic]]) -> None:
-        """Write a file, whole or not at all; nothing where the cache cannot be written."""
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            handle, path = tempfile.mkstemp(dir=self.folder, suffix=".part")
-            with os.fdopen(handle, "wb") as file:
-                np.savez(file, **arrays)  # type: ignore[arg-type]
-            os.replace(path, self.folder / f"{name}.npz")
-        except OSError:
-            return
-
-
-def _home() -> Path:
-    given = os.environ.get("XDG_CACHE_HOME")
-    return Path(given or os.path.expanduser("~/.cache")) / "spiq"
+def _claim(number: int, size: int) -> None:
+    """Make a file as large; where the disk is full, now, and not when it is written to."""
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(number, 0, size)
+    else:
+        os.truncate(number, size)

@@ -42,7 +42,9 @@ class Layers:
         self.resolved = resolved
         known = what_layers_read(analysis, resolved)
         copy = analysis.prepared.model.clone(deep_copy=True).graph
-        once = round_stored(copy, resolved, known, 0, TARGETS[plan.target].weights)
+        form = TARGETS[plan.target].weights
+        self.bias_bits = form.bias_bits
+        once = round_stored(copy, resolved, known, 0, form)
         self.rounded = {str(node.name): rounded for node, rounded in once.items()}
         self.deviations = {
             str(value.name): float(np.sqrt(known.var.mean()))
@@ -58,6 +60,11 @@ class Layers:
         """Return the layers as they begin, by name."""
         return {name: self._weight(name).to(device) for name in self.nodes}
 
+    @property
+    def read(self) -> dict[str, str]:
+        """Names of the tensors that they read, by that of the layer."""
+        return {name: self._source(name) for name in self.nodes}
+
     def _weight(self, name: str) -> Weight:
         node, rounded = self.nodes[name], self.rounded[name]
         weight, _ = weight_and_bias(node)
@@ -70,6 +77,7 @@ class Layers:
             integers=_tensor(rounded.weight),
             step=_tensor(rounded.step),
             bias=_tensor(bias if scales[1] is None else bias * scales[1]),
+            bias_unit=self._bias_unit(scales[1]),
             unit=self.deviations.get(str(node.outputs[0].name)) or 1.0,
             bits=self.resolved.layers[name].bits,
             axis=1 if node.op_type == "MatMul" else 0,
@@ -83,10 +91,19 @@ class Layers:
             return rounded.bias * float(rounded.bias_step)
         return rounded.bias * (self._source_step(name) * rounded.step.astype(float))
 
+    def _bias_unit(self, behind: np.ndarray | None) -> torch.Tensor:
+        """Return what a bias is folded by, where it is stored as an integer of 32 bits; else 0."""
+        if self.bias_bits != 32:
+            return torch.zeros(())
+        return torch.ones(()) if behind is None else _tensor(behind)
+
     def _source_step(self, name: str) -> float:
+        return self.resolved.tensors[self._source(name)].grid.step
+
+    def _source(self, name: str) -> str:
         source = self.nodes[name].inputs[0]
         assert source is not None
-        return self.resolved.tensors[str(source.name)].grid.step
+        return str(source.name)
 
     def found(self, weights: Mapping[str, Weight]) -> dict[str, LearnedLayer]:
         """Return what was learned, in the folded units."""
