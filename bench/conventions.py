@@ -21,7 +21,8 @@ from spiq.io.read import read
 from spiq.passes.prepare import Prepared, prepare
 from spiq.stats import evidence
 from spiq.stats.conventions import CONVENTIONS, Convention
-from spiq.stats.first_layers import FirstLayer, channel_axis, first_layers
+from spiq.stats.first_layers import FirstLayer, first_layers
+from spiq.stats.input_axis import channel_axis
 
 Found = dict[str, tuple[Convention, list[FirstLayer]]]
 

@@ -20,7 +20,7 @@ from spiq.io.read import read
 from spiq.passes.prepare import prepare
 from spiq.runtime.observe import observe, unstated
 from spiq.stats.channel import Array
-from spiq.stats.inputs import input_stats
+from spiq.stats.inputs import input_stats, shown_ends
 from spiq.stats.propagate import measure
 
 LIVE = 1e-5
@@ -32,7 +32,7 @@ def rows(path: str, mean: tuple[float, ...], std: tuple[float, ...]) -> Iterator
     stated = prepare(read(path))
     bare = replace(stated, stated=MappingProxyType({}), norms=())
     known = input_stats(bare, Config(input_mean=mean, input_std=std))[0]
-    ends = {name: (one.low, one.high) for name, one in known.items()}
+    ends = shown_ends(bare, known)
     found = observe(bare, unstated(bare, measure(bare, known)), ends).stated
     for name, truth in stated.stated.items():
         if name in found:

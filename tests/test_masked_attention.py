@@ -7,7 +7,7 @@ import spiq
 from small_networks import build
 from spiq.io.read import read
 from spiq.passes.prepare import prepare
-from spiq.stats.first_layers import channel_axis
+from spiq.stats.input_axis import channel_axis
 
 SCORES = (
     "q = MatMul(x, wq) k = MatMul(x, wk) v = MatMul(x, wv) t = Transpose<perm=[0,2,1]>(k) "

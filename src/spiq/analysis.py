@@ -31,7 +31,7 @@ from spiq.runtime.trials import tried
 from spiq.stats.channel import Array, ChannelStats
 from spiq.stats.consistency import range_doubts, statistics_doubts
 from spiq.stats.contradicted import said
-from spiq.stats.inputs import Ends, input_stats, judge, widened
+from spiq.stats.inputs import Ends, input_stats, judge, shown_ends, widened
 from spiq.stats.lost_norms import may_have_had_batchnorm
 from spiq.stats.propagate import Measured, measure
 from spiq.stats.sidecar import Statistics, restore
@@ -134,24 +134,16 @@ class _Inputs:
     """What is known of the inputs, by name.
 
     Attributes:
-        pictured: Of pictures of the likeliest convention.
-        inputs: The same, with ranges wide enough for its rivals.
-        rows: How many rows the tables have that inputs index.
+        inputs: Pictures of the likeliest convention, with ranges wide enough for its rivals.
+        ends: The range that pictures of them fill, and indices.
         notes: What was assumed.
         images: Real images in that range, if there are any.
     """
 
-    pictured: dict[str, ChannelStats]
     inputs: dict[str, ChannelStats]
-    rows: Mapping[str, int]
+    ends: dict[str, tuple[Array, Array]]
     notes: list[str]
     images: Shown | None
-
-    @property
-    def ends(self) -> dict[str, tuple[Array, Array]]:
-        """The range that pictures fill, and indices."""
-        pixels = {name: (known.low, known.high) for name, known in self.pictured.items()}
-        return pixels | {name: (np.zeros(()), np.array(n - 1.0)) for name, n in self.rows.items()}
 
 
 def _images(prepared: Prepared, config: Config, sizes: Sizes) -> Shown | None:
@@ -183,7 +175,10 @@ def _inputs(
         pictured, doubts = images.sharpened_input(pictured)
         notes += [images.images.said(), *(WARNING + doubt for doubt in doubts)]
     wide = widened(pictured, verdicts, known_ends)
-    return _Inputs(pictured, wide, table_rows(prepared.model.graph), notes, images)
+    rows = table_rows(prepared.model.graph)
+    indices = {name: (np.zeros(()), np.array(count - 1.0)) for name, count in rows.items()}
+    ends = shown_ends(prepared, pictured, verdicts) | indices
+    return _Inputs(wide, ends, notes, images)
 
 
 def _observed(prepared: Prepared, missing: int) -> str:

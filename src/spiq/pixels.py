@@ -21,7 +21,7 @@ from spiq.graph.query import dims, is_float32
 from spiq.io.read import Source, read
 from spiq.passes.batchnorm import fold_into_readers
 from spiq.stats.channel import Array
-from spiq.stats.first_layers import channel_axis
+from spiq.stats.input_axis import channel_axis
 from spiq.stats.inputs import given_range
 
 _LEVELS = 255

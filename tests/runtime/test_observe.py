@@ -10,7 +10,7 @@ from spiq.demo import model_path
 from spiq.io.read import read
 from spiq.passes.prepare import Prepared, prepare
 from spiq.runtime.observe import observe, unstated
-from spiq.stats.inputs import input_stats
+from spiq.stats.inputs import input_stats, shown_ends
 from spiq.stats.propagate import measure
 
 GIVEN = Config(input_mean=(78.0,), input_std=(96.0,))
@@ -26,9 +26,8 @@ def missing(prepared: Prepared) -> list[ir.Value]:
 
 
 def shown(prepared: Prepared) -> Prepared:
-    known = input_stats(prepared, GIVEN)[0]
-    ranges = {name: (one.low, one.high) for name, one in known.items()}
-    return observe(prepared, missing(prepared), ranges)
+    ends = shown_ends(prepared, input_stats(prepared, GIVEN)[0])
+    return observe(prepared, missing(prepared), ends)
 
 
 def test_only_what_nothing_states_is_missing() -> None:

@@ -66,3 +66,21 @@ def test_a_picture_without_a_batch_is_drawn_too() -> None:
     assert drawn.shape == (3, 32, 40) and drawn.min() >= 0 and drawn.max() > 1
     rough = float(np.abs(np.diff(drawn, axis=2)).mean() / drawn.std())
     assert rough < 0.8  # of noise: 1.13
+
+
+def test_films_move_and_what_is_no_picture_has_the_moments_of_its_range() -> None:
+    model = build(
+        "[y] y = Identity(x) [z] z = Identity(v)",
+        inputs="float[1,3,4,16,16] x, float[500,2] v", outputs="float y, float z",
+    )  # fmt: skip
+    opened = session(model.SerializeToString())
+    ends = {
+        "x": (np.array(0.0), np.array(255.0)),
+        "v": (np.array([[0, 5.0]]), np.array([[1, 5.5]])),
+    }
+    shown = synthetic_pictures(opened, ends, number=0)
+    film = shown["x"]
+    assert film.max() > 100
+    np.testing.assert_array_equal(film[:, :, 1, :, 2:], film[:, :, 0, :, :-2])
+    np.testing.assert_allclose(shown["v"].mean(axis=0), [0.45, 5.225], atol=0.05)
+    np.testing.assert_allclose(shown["v"].std(axis=0), [0.27, 0.135], rtol=0.1)

@@ -1,15 +1,19 @@
 """Where the file leaves doubt, the network is run on pictures of each convention."""
 
+from dataclasses import replace
+
 import numpy as np
 import onnx
+import onnx_ir as ir
 import pytest
 
 import spiq
-from small_networks import bn, build, norm, run, trained
+from small_networks import bn, build, he, norm, run, trained
 from spiq.io.read import read
 from spiq.passes.prepare import prepare
 from spiq.runtime.synthetic import dead_leaves
 from spiq.runtime.trials import tried
+from spiq.stats.conventions import CONVENTIONS
 from spiq.stats.inputs import judge
 
 DEEP = (
@@ -72,3 +76,33 @@ def test_bytes_run_on_integers_from_the_first_layer() -> None:
                   **norm("n1", 16))  # fmt: skip
     result = spiq.quantize(model)
     assert not result.report.float_layers and list(result.plan.inputs) == ["x"]
+
+
+def folded(dead: int) -> bytes:
+    """Five layers whose normalization was folded away, some channels of each cut off."""
+    body, weights, source = "", {}, "x"
+    for layer in range(1, 6):
+        size = (24, 3 if layer == 1 else 24, 3, 3)
+        weights[f"w{layer}"] = he(np.random.default_rng(layer), size)
+        weights[f"w{layer}"][:dead] = 0
+        body += f"[c{layer}] c{layer} = Conv<pads=[1,1,1,1]>({source}, w{layer}) "
+        body += bn(f"c{layer}", f"n{layer}") + f"[r{layer}] r{layer} = Relu(n{layer}) "
+        weights |= norm(f"n{layer}", 24)
+        source = f"r{layer}"
+    model = build(body + "[y] y = Identity(r5)", inputs=SIZE, **weights)
+    return ir.to_proto(prepare(read(trained(model, 16, 0, 255))).model).SerializeToString()
+
+
+def test_channels_that_are_cut_off_do_not_tell() -> None:
+    """What is left of them is their bias, beside a deviation of 0."""
+    odds = []
+    for dead in (0, 14):
+        prepared = prepare(read(folded(dead)))
+        bare = {
+            name: replace(one, table=one.table[:, :] * 0) for name, one in judge(prepared).items()
+        }
+        verdict = tried(prepared, bare)["x"]
+        assert verdict.best.name == "pixels from 0 to 255"
+        index = CONVENTIONS.index(verdict.best)
+        odds.append(verdict.table[index, 0] - verdict.table[index, 1])  # over a bare network
+    assert abs(odds[0] - odds[1]) < 1

@@ -14,7 +14,9 @@ from spiq.passes.prepare import Prepared, prepare
 from spiq.stats.channel import ChannelStats
 from spiq.stats.conventions import CONVENTIONS, Convention
 from spiq.stats.evidence import SURE, Verdict, of_moments, weigh
-from spiq.stats.first_layers import channel_axis, first_layers, moments
+from spiq.stats.first_layers import first_layers
+from spiq.stats.input_axis import channel_axis
+from spiq.stats.input_moments import moments
 from spiq.stats.inputs import infer_moments, input_stats, judge
 
 CONV = "[c1] c1 = Conv<pads=[1,1,1,1], strides=[2,2]>(t, w1) " + bn("c1", "n1") + "y = Relu(n1)"

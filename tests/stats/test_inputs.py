@@ -11,7 +11,7 @@ from spiq.io.read import read
 from spiq.passes.prepare import Prepared, prepare
 from spiq.stats.channel import ChannelStats
 from spiq.stats.conventions import CONVENTIONS, Convention
-from spiq.stats.first_layers import channel_axis
+from spiq.stats.input_axis import channel_axis
 from spiq.stats.inputs import infer_moments, input_stats, judge, widened
 
 BODY = "[c1] c1 = Conv<pads=[1,1,1,1], strides=[2,2]>(x, w1) " + bn("c1", "n1") + "[r] y = Relu(n1)"
@@ -86,7 +86,7 @@ def test_image_that_is_transposed_first() -> None:
 
 def test_range_of_no_convention_is_taken_from_the_moments() -> None:
     found, note, _ = known(network(0, 5000))
-    assert "assumed, from the mean" in note
+    assert "assumed, from what its first layers state of each channel" in note
     assert found.high.max() > 1500
 
 

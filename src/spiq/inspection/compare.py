@@ -25,17 +25,20 @@ from spiq.io.read import read
 from spiq.passes.prepare import prepare
 from spiq.runtime.expose import add_outputs
 from spiq.runtime.session import call, session
-from spiq.runtime.synthetic import synthetic_inputs
+from spiq.runtime.synthetic import Span, synthetic_inputs
 from spiq.runtime.trials import tried
-from spiq.stats.inputs import input_stats, judge
+from spiq.stats.inputs import input_stats, judge, shown_ends
 
 IMAGES = 4
+
+_COLOURS = frozenset((1, 3, 4))
+"""Numbers of channels that pictures have."""
 
 Watch = Callable[[str, npt.NDArray[np.generic]], None]
 """Shown each tensor of the float network that is compared, for one image after the other."""
 
 Tensors = dict[str, npt.NDArray[np.generic]]
-Ends = tuple[npt.NDArray[np.generic], npt.NDArray[np.generic]]
+Ends = Span
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -212,9 +215,11 @@ def _fixed_sizes(inputs: Mapping[str, list[Any]]) -> int:
 
 
 def _ranges(first: _Opened, second: _Opened) -> dict[str, Ends]:
-    ranges = {name: _grid_range(name, second) for name in first.inputs}
+    """Return the range of pictures from the grids that store them, of others from the analysis."""
+    flat = {name for name, shape in first.inputs.items() if not _may_be_picture(shape)}
+    ranges = {name: _grid_range(name, second) for name in first.inputs if name not in flat}
     stored = {name: ends for name, ends in ranges.items() if ends is not None}
-    if len(stored) == len(ranges):
+    if len(stored) == len(first.inputs):
         return stored
     try:
         prepared = prepare(read(first.proto))
@@ -224,7 +229,11 @@ def _ranges(first: _Opened, second: _Opened) -> dict[str, Ends]:
         return stored
     rows = table_rows(prepared.model.graph)
     indices = {name: (np.zeros(()), np.array(count - 1.0)) for name, count in rows.items()}
-    return {name: (stats.low, stats.high) for name, stats in known.items()} | indices | stored
+    return shown_ends(prepared, known, verdicts) | indices | stored
+
+
+def _may_be_picture(shape: list[Any]) -> bool:
+    return len(shape) == 4 and not _COLOURS.isdisjoint([shape[1], shape[3]])
 
 
 def _grid_range(name: str, opened: _Opened) -> Ends | None:

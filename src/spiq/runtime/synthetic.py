@@ -14,6 +14,7 @@ import numpy.typing as npt
 from spiq.graph.extents import Extent, is_one_picture
 from spiq.runtime.opened import Opened
 from spiq.runtime.pictures import KINDS, SOFT_KINDS, leaves, picture, soft_picture
+from spiq.stats.conventions import PIXEL_MEAN, PIXEL_STD
 
 Images = npt.NDArray[np.float32]
 Tensors = dict[str, npt.NDArray[np.generic]]
@@ -38,6 +39,9 @@ the same one make a difference of branches (Siamese networks) zero."""
 
 _COLOURS = (1, 3, 4)
 """Numbers of channels by which an input that has them last is known."""
+
+_MOVES = 2
+"""Pixels by which a picture moves from one frame of a film, or slice of a volume, to the next."""
 
 _PIXELS, _IMAGES = 224 * 224, 8
 """Images to a batch: as many as these pixels make, and no more than that."""
@@ -199,7 +203,7 @@ def _filled(
         if node.name not in shapes:
             continue
         shape, apart = shapes[node.name], _APART * place
-        pictured = len(shape) == 4 or is_one_picture(node.shape)
+        pictured = len(shape) in (4, 5) or is_one_picture(node.shape)
         if shape and not isinstance(node.shape[0], int):
             shape[0] = batch
         span = (ranges or {}).get(node.name)
@@ -217,9 +221,15 @@ def _filled(
 def _numbers(
     shape: Sequence[int], kind: type[np.generic], span: Span | None, rng: np.random.Generator
 ) -> npt.NDArray[np.generic]:
-    """Return what stands for no picture: noise, indices of the rows of a table, or a mask."""
+    """Return what stands for no picture: noise, indices of the rows of a table, or a mask.
+
+    Noise has the moments that pictures between the ends would have; by default 0 and 1.
+    """
     if issubclass(kind, np.floating):
-        return rng.standard_normal(shape).astype(kind)
+        noise = rng.standard_normal(shape)
+        if span is not None:
+            noise = span[0] + (span[1] - span[0]) * (PIXEL_MEAN + PIXEL_STD * noise)
+        return noise.astype(kind)
     if span is not None:
         first, last = (int(end) for end in span)
         return rng.integers(first, last, shape, endpoint=True).astype(kind)
@@ -230,7 +240,10 @@ def _numbers(
 
 
 def _first(draw: _Draw, shape: Sequence[int], apart: int) -> Images:
-    """Draw with channels first or last, as ``shape`` has them, and with a batch or without."""
+    """Draw with channels first or last and a batch or not, as ``shape`` has them; films move."""
+    if len(shape) == 5:
+        still = draw((*shape[:2], *shape[3:]), apart)
+        return np.stack([np.roll(still, _MOVES * at, axis=-1) for at in range(shape[2])], axis=2)
     if len(shape) == 3:
         return np.asarray(draw((1, *shape), apart)[0], np.float32)
     if not _has_channels_last(shape):

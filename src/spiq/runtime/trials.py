@@ -36,7 +36,7 @@ from spiq.runtime.synthetic import DYNAMIC_SIZE, Images, dead_leaves, synthetic_
 from spiq.stats.channel import Array
 from spiq.stats.conventions import CONVENTIONS, Convention
 from spiq.stats.evidence import Verdict
-from spiq.stats.first_layers import channel_axis
+from spiq.stats.input_axis import channel_axis
 
 PICTURES, _LARGE = 3, 1 << 19
 """How many pictures are shown; of so many pixels and more, one."""
@@ -237,11 +237,14 @@ def _of_norms(
 
 def _of_sizes(seen: Mapping[str, tuple[Array, Array]], watched: _Watched) -> Array:
     """Return what biases say beside outputs of this deviation, for either history."""
-    shares = [
-        float(np.median(np.abs(bias) / np.sqrt(seen[name][1] + 1e-30)))
-        for name, bias in watched.biases.items()
-        if name in seen and len(seen[name][1]) == len(bias)
-    ]
+    shares = list[float]()
+    for name, bias in watched.biases.items():
+        if name not in seen or len(seen[name][1]) != len(bias):
+            continue
+        var = seen[name][1]
+        live = var > _DEAD * var.max(initial=0)  # a channel cut off is left with its bias alone
+        if live.any():
+            shares.append(float(np.median(np.abs(bias[live]) / np.sqrt(var[live]))))
     if len(shares) < _FEWEST:
         return np.zeros(2)
     away = (log(max(float(np.median(shares)), 1e-9)) - log(BIASES)) / BIASES_SPREAD

@@ -12,7 +12,7 @@ import onnx_ir as ir
 
 from spiq.graph.query import constant, data_inputs, dims, ints, is_constant, rank
 from spiq.graph.runs import runs
-from spiq.stats.first_layers import channel_axis
+from spiq.stats.input_axis import channel_axis
 
 Axes = tuple[int, ...]
 Size = int | None

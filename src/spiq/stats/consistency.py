@@ -64,6 +64,9 @@ _OTHER_INPUT = 0.9
 """Distance of the input's range from what the first layers were trained on: 0.02 to 0.34 for the
 right ones of 25 networks, 1.2 and more for other usual ones."""
 
+_UNLIKE = 4.0
+"""Width of one channel's range over another's, from which on one mean tells nothing of both."""
+
 
 @dataclass(frozen=True)
 class Factor:
@@ -144,7 +147,7 @@ def range_doubts(prepared: Prepared, given: Mapping[str, ChannelStats]) -> list[
     for value in prepared.model.graph.inputs:
         known = given.get(str(value.name))
         trained = infer_moments(value, prepared) if known is not None else None
-        if known is None or trained is None:
+        if known is None or trained is None or _has_ends_of_any_size(known):
             continue
         low, high = float(known.low.mean()), float(known.high.mean())
         taken = Convention("the range given", low, high)
@@ -156,6 +159,12 @@ def range_doubts(prepared: Prepared, given: Mapping[str, ChannelStats]) -> list[
                 "--input-mean and --input-std, or leave them out"
             )
     return doubts
+
+
+def _has_ends_of_any_size(known: ChannelStats) -> bool:
+    """Return whether channels are given ranges so unlike that one mean says nothing of all."""
+    width = known.high - known.low
+    return float(width.max()) > _UNLIKE * float(width.min())
 
 
 def factors(implied: Sequence[Implied], theta: float = _THETA) -> list[Factor]:

@@ -23,14 +23,15 @@ becomes of the answers.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import lgamma, log, pi
 
 import numpy as np
 
 from spiq.stats.channel import Array
 from spiq.stats.conventions import CONVENTIONS, Convention
-from spiq.stats.first_layers import FirstLayer, moments
+from spiq.stats.first_layers import FirstLayer
+from spiq.stats.input_moments import moments
 
 BARE = 0.05
 """Share of networks without normalization layers: a judgement."""
@@ -64,7 +65,8 @@ _CHANNELS = 0.3
 _LEAST = 0.03
 """Response over the largest, below which a kernel is as good as dead."""
 
-_ANY_TAU = np.linspace(log(1e-5), log(1e3), 93)
+ANY_TAU = np.linspace(log(1e-5), log(1e3), 93)
+"""Logarithms of tau where biases may have any size."""
 
 SURE = 3.0
 """Log of the odds from which on there is nothing to warn of: 20 to 1."""
@@ -85,13 +87,16 @@ class Verdict:
 
     Attributes:
         table: Log-likelihoods, prior included, shape (conventions, 2).
-        stated: Mean and deviation of the input that normalization layers state, as far as known.
+        stated: Mean and deviation of the input that normalization layers state, as far as known; or
+            that biases let expect, where no convention fits them.
+        spread: Of the logarithm of that deviation, if it is from biases.
         grounds: What was looked at, for the note.
     """
 
     table: Array
     stated: tuple[float | None, float] | None = None
     grounds: tuple[str, ...] = field(default=())
+    spread: float = 0.0
 
     @property
     def odds(self) -> Array:
@@ -113,6 +118,8 @@ class Verdict:
     @property
     def rivals(self) -> list[Convention]:
         """The conventions that are not out of the question and say something else."""
+        if self.spread:
+            return []
         return [other for other in self._possible if self._differs(other)]
 
     @property
@@ -125,7 +132,7 @@ class Verdict:
     def outlandish(self) -> bool:
         """Whether what is stated of the input fits no convention."""
         mean, std = self.stated or (None, 0.0)
-        return mean is not None and self.best.distance(mean, std) >= NEAR
+        return mean is not None and (self.spread > 0 or self.best.distance(mean, std) >= NEAR)
 
     @property
     def ends(self) -> tuple[float, float]:
@@ -147,7 +154,7 @@ class Verdict:
 
     def and_(self, evidence: Array, grounds: str) -> "Verdict":
         """Return the verdict with more evidence, an array of shape (conventions, 2)."""
-        return Verdict(self.table + evidence, self.stated, (*self.grounds, grounds))
+        return replace(self, table=self.table + evidence, grounds=(*self.grounds, grounds))
 
     @property
     def _possible(self) -> list[Convention]:
@@ -180,11 +187,22 @@ def weigh(layers: Sequence[FirstLayer], origin: str = "", bare: float = BARE) ->
         verdict = verdict.and_(of_habit(habit), f"the habit of {habit}")
     if verdict.stated is not None:
         verdict = verdict.and_(of_moments(*verdict.stated), "what BatchNorm states")
-    witnesses = [layer for layer in layers if layer.biased and layer.stated is None]
-    if witnesses and verdict.stated is None:
-        largest = max(witnesses, key=lambda layer: len(layer.sums))
-        verdict = verdict.and_(of_biases(largest), "the first layer's biases and weights")
+    if verdict.stated is None and (layer := witness(layers)) is not None:
+        verdict = verdict.and_(of_biases(layer), "the first layer's biases and weights")
     return verdict
+
+
+def witness(layers: Sequence[FirstLayer]) -> FirstLayer | None:
+    """Return the layer whose biases tell of the input, if one does."""
+    told = [layer for layer in layers if layer.biased and layer.stated is None]
+    return max(told, key=lambda layer: len(layer.sums), default=None)
+
+
+def live_parts(layer: FirstLayer, *, pictures: bool = True) -> tuple[Array, Array, Array]:
+    """Return response, offset and sums of a layer's kernels that are not dead."""
+    response = layer.response if pictures else np.sqrt(layer.powers.sum(axis=2)[0])
+    live = response > _LEAST * response.max(initial=0)
+    return response[live], layer.offset[live], layer.sums[live]
 
 
 def of_habit(word: str) -> Array:
@@ -202,13 +220,12 @@ def of_moments(mean: float | None, std: float) -> Array:
 
 def of_biases(layer: FirstLayer) -> Array:
     """Return what one layer's biases, and the size of its outputs, say of each convention."""
-    live = layer.response > _LEAST * layer.response.max(initial=0)
-    response, offset, sums = (part[live] for part in (layer.response, layer.offset, layer.sums))
+    response, offset, sums = live_parts(layer)
     if not len(response):
         return np.zeros((len(CONVENTIONS), 2))
     taus = log(TAU) + TAU_SPREAD * np.linspace(-3, 3, 61)
     prior = -0.5 * ((taus - log(TAU)) / TAU_SPREAD) ** 2
-    bare = _marginal(offset / response, _ANY_TAU, np.zeros(len(_ANY_TAU)))
+    bare = _marginal(offset / response, ANY_TAU, np.zeros(len(ANY_TAU)))
     rows = []
     for convention in CONVENTIONS:
         mean, std = convention.mean, convention.std
@@ -219,10 +236,22 @@ def of_biases(layer: FirstLayer) -> Array:
     return np.array(rows)
 
 
-def _marginal(u: Array, taus: Array, prior: Array) -> float:
-    """Return the log-density of u, Student's t times tau, over what tau may be."""
+def density_of(u: Array, taus: Array, prior: Array, scale: float = 1.0) -> Array:
+    """Return the log-density of each row of u, Student's t times tau, over what tau may be.
+
+    Args:
+        u: Shape (rows, channels).
+        taus: Logarithms of tau.
+        prior: Logarithm of how likely each is.
+        scale: What u was divided by.
+    """
     constant = lgamma((_FREEDOM + 1) / 2) - lgamma(_FREEDOM / 2) - 0.5 * log(_FREEDOM * pi)
-    scaled = np.square(u[:, None] / np.exp(taus)) / _FREEDOM
-    density = (constant - (_FREEDOM + 1) / 2 * np.log1p(scaled) - taus).sum(axis=0)
+    scaled = np.square(u[..., None] / np.exp(taus)) / _FREEDOM
+    density = (constant - (_FREEDOM + 1) / 2 * np.log1p(scaled) - taus).sum(axis=1)
     share = prior - np.logaddexp.reduce(prior)
-    return float(np.logaddexp.reduce(_CHANNELS * density + share))
+    density = density - u.shape[1] * log(scale)
+    return np.asarray(np.logaddexp.reduce(_CHANNELS * density + share, axis=1))
+
+
+def _marginal(u: Array, taus: Array, prior: Array) -> float:
+    return float(density_of(u[None], taus, prior)[0])

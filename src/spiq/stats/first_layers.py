@@ -14,13 +14,12 @@ Followed are affine steps by constants, Cast, what moves data, and pools and Res
 mean of a smooth picture and nearly its deviation.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import onnx_ir as ir
 
-from spiq.graph.extents import is_one_picture
 from spiq.graph.query import constant, dims, ints, is_constant, weight_nodes
 from spiq.passes.batchnorm import Moments, batchnorm_affine, weight_and_bias
 from spiq.passes.cleanup import kernel_shape
@@ -34,8 +33,8 @@ NEIGHBOURS, COLOURS = 0.95, 0.9
 CORRELATED = (0.0, 0.5, 0.8, 0.95, 0.99)
 """Correlations of neighbours that are thought of in what is no picture."""
 
-_LEAST_TOLD = 1e-4
-"""Share of their size that kernels have to keep when summed, to tell the input's mean."""
+_TOLD_APART = 512
+"""Channels of an input of which each may be told; more are taken together."""
 
 _ALIKE = frozenset({"AveragePool", "Cast", "Identity", "MaxPool", "Resize", "Upsample"})
 
@@ -48,8 +47,11 @@ class FirstLayer:
         sums: What the mean of the input is multiplied by.
         sizes: The same of the weights' absolute values.
         response: Deviation of the outputs for a picture of deviation 1.
-        responses: The same for inputs whose neighbours are correlated by each of ``CORRELATED``
-            and whose channels are not, shape (correlations, O).
+        by_channel: What the mean of each channel of the input is multiplied by, shape (O, C); of
+            no columns where there are more channels than outputs, which then do not tell.
+        powers: Variance of the outputs for each channel of the input alone, of deviation 1, whose
+            neighbours are correlated by each of ``CORRELATED``, shape (correlations, O, C); or
+            for all channels together, shape (correlations, O, 1).
         offset: Mean of the outputs for a picture of mean 0.
         biased: Whether the layer has biases of its own.
         stated: What a normalization layer states of the outputs.
@@ -58,7 +60,8 @@ class FirstLayer:
     sums: Array
     sizes: Array
     response: Array
-    responses: Array
+    by_channel: Array
+    powers: Array
     offset: Array
     biased: bool
     stated: Moments | None
@@ -66,10 +69,11 @@ class FirstLayer:
 
 @dataclass(frozen=True)
 class _View:
-    """A tensor a x + b, a and b in the tensor's layout."""
+    """A tensor a x_c + b, all three in the tensor's layout."""
 
     a: Array
     b: Array
+    c: Array
 
 
 def first_layers(value: ir.Value, prepared: Prepared, axis: int = 1) -> list[FirstLayer]:
@@ -84,27 +88,33 @@ def first_layers(value: ir.Value, prepared: Prepared, axis: int = 1) -> list[Fir
     if shape is None or len(shape) < 2:
         return []
     layout = [size or 1 if index == axis else 1 for index, size in enumerate(shape)]
-    views = {value: _View(np.ones(layout), np.zeros(layout))}
+    numbers = np.arange(layout[axis], dtype=float).reshape(layout)
+    views = {value: _View(np.ones(layout), np.zeros(layout), numbers)}
     layers, found = set(weight_nodes(prepared.model.graph)), list[FirstLayer]()
-    found += _stated_of_view(value, views[value], prepared)
+    found += _stated_of_view(value, views[value], layout[axis], prepared)
     for node in prepared.model.graph:
         source = node.inputs[0] if node.inputs else None
         if node in layers:
-            found += _layer(node, views[source], prepared) if source in views else []
+            if source in views:
+                found += _layer(node, views[source], layout[axis], prepared)
             continue
         for result, view in _through(node, views).items():
             views[result] = view
-            found += _stated_of_view(result, view, prepared)
+            found += _stated_of_view(result, view, layout[axis], prepared)
     return found
 
 
-def _stated_of_view(value: ir.Value, view: _View, prepared: Prepared) -> Iterator[FirstLayer]:
+def _stated_of_view(
+    value: ir.Value, view: _View, channels: int, prepared: Prepared
+) -> Iterator[FirstLayer]:
     stated = prepared.stated.get(str(value.name))
-    a, b = view.a.reshape(-1), view.b.reshape(-1)
+    a, b, c = (part.reshape(-1) for part in (view.a, view.b, view.c))
     if stated is not None and len(stated.mean) % len(a) == 0:
-        a, b = (np.resize(part, len(stated.mean)) for part in (a, b))
-        size = np.abs(a)
-        yield FirstLayer(a, size, size, np.tile(size, (len(CORRELATED), 1)), b, False, stated)
+        a, b, c = (np.resize(part, len(stated.mean)) for part in (a, b, c))
+        size, told = np.abs(a), channels <= min(len(a), _TOLD_APART)
+        reads = a[:, None] * np.equal.outer(c, np.arange(channels)) if told else a[:, None]
+        powers = np.broadcast_to(reads**2, (len(CORRELATED), *reads.shape))
+        yield FirstLayer(a, size, size, reads[:, : told * channels], powers, b, False, stated)
 
 
 def _through(node: ir.Node, views: Mapping[ir.Value, _View]) -> dict[ir.Value, _View]:
@@ -131,7 +141,7 @@ def _moved(node: ir.Node, known: list[_View]) -> dict[ir.Value, _View]:
     maps = route(node, [view.a.shape for view in known])
     if maps is None:
         return {}
-    parts = [[view.a for view in known], [view.b for view in known]]
+    parts = [[getattr(view, name) for view in known] for name in "abc"]
     moved = [_View(*(gather(entry, part) for part in parts)) for entry in maps]
     return dict(zip(node.outputs, moved, strict=False))
 
@@ -141,9 +151,9 @@ def _affine(node: ir.Node, view: _View) -> _View | None:
     if node.op_type == "BatchNormalization" and all(map(is_constant, node.inputs[1:5])):
         layout = (1, -1) + (1,) * (view.a.ndim - 2)
         factor, shift = (array.reshape(layout) for array in batchnorm_affine(node))
-        return _View(factor * view.a, factor * view.b + shift)
+        return _view(factor * view.a, factor * view.b + shift, view.c)
     if node.op_type == "Neg":
-        return _View(-view.a, -view.b)
+        return _view(-view.a, -view.b, view.c)
     if node.op_type not in ("Add", "Sub", "Mul", "Div") or len(node.inputs) != 2:
         return None
     first = is_constant(node.inputs[0])
@@ -153,12 +163,17 @@ def _affine(node: ir.Node, view: _View) -> _View | None:
         return None
     if node.op_type in ("Add", "Sub"):
         sign = -1 if node.op_type == "Sub" else 1
-        moved = view if not (first and sign < 0) else _View(-view.a, -view.b)
-        return _View(moved.a + 0 * other, moved.b + (other if first else sign * other))
+        turned = -1 if first and sign < 0 else 1
+        added = other if first else sign * other
+        return _view(turned * view.a + 0 * other, turned * view.b + added, view.c)
     if node.op_type == "Div" and not other.all():
         return None
     factor = other if node.op_type == "Mul" else 1 / other
-    return _View(factor * view.a, factor * view.b)
+    return _view(factor * view.a, factor * view.b, view.c)
+
+
+def _view(a: Array, b: Array, c: Array) -> _View:
+    return _View(a, b, np.broadcast_to(c, a.shape))
 
 
 def _in_layout(array: np.ndarray, rank: int, layout: tuple[int, ...]) -> Array | None:
@@ -171,7 +186,7 @@ def _in_layout(array: np.ndarray, rank: int, layout: tuple[int, ...]) -> Array |
     return averaged if np.isfinite(averaged).all() else None
 
 
-def _layer(node: ir.Node, view: _View, prepared: Prepared) -> list[FirstLayer]:
+def _layer(node: ir.Node, view: _View, channels: int, prepared: Prepared) -> list[FirstLayer]:
     """Return the equations of a layer on a x + b; none where positions differ."""
     weight, bias = weight_and_bias(node)
     split = grouped(node, weight).astype(np.float64)
@@ -180,22 +195,27 @@ def _layer(node: ir.Node, view: _View, prepared: Prepared) -> list[FirstLayer]:
         return []
     if view.a.size not in (1, groups * inputs):
         return []
-    a, b = (
+    a, b, c = (
         np.broadcast_to(part.reshape(-1), groups * inputs).reshape(groups, 1, inputs, 1)
-        for part in (view.a, view.b)
+        for part in (view.a, view.b, view.c)
     )
-    scaled = split * a
-    response, *others = (
-        np.sqrt(np.maximum(_power(node, scaled, along, across), 0)).reshape(groups * outputs)
-        for along, across in [(NEIGHBOURS, COLOURS), *((c, 0.0) for c in CORRELATED)]
+    scaled, count = split * a, groups * outputs
+    told = channels <= min(count, _TOLD_APART)
+    numbers = (c[..., 0], channels) if told else (np.zeros_like(c[..., 0]), 1)
+    powers = np.array(
+        [
+            _added_up((scaled @ _taps(node, near) * scaled).sum(axis=3), *numbers)
+            for near in CORRELATED
+        ]
     )
     own = bool(np.any(bias)) and prepared.stated.get(str(node.outputs[0].name)) is None
     return [
         FirstLayer(
             scaled.sum(axis=(2, 3)).reshape(-1),
             np.abs(scaled).sum(axis=(2, 3)).reshape(-1),
-            response,
-            np.array(others),
+            np.sqrt(np.maximum(_power(node, scaled), 0)).reshape(count),
+            _added_up(scaled.sum(axis=3), *numbers)[:, : told * channels],
+            powers,
             bias + (split * b).sum(axis=(2, 3)).reshape(-1),
             biased=own,
             stated=prepared.stated.get(str(node.outputs[0].name)),
@@ -203,116 +223,37 @@ def _layer(node: ir.Node, view: _View, prepared: Prepared) -> list[FirstLayer]:
     ]
 
 
-def _power(node: ir.Node, split: Array, neighbours: float, colours: float) -> Array:
-    """Return w^T R w of kernels (g, O/g, C/g, K), for an input of variance 1.
+def _powers(node: ir.Node, split: Array, near: float, numbers: Array, channels: int) -> Array:
+    """Return the variance that each channel of the input, of variance 1, makes of each output."""
+    alone = ((split @ _taps(node, near)) * split).sum(axis=3)
+    return _added_up(np.maximum(alone, 0), numbers, channels)
 
-    With colours correlated by c, R is c (1 1^T) x T + (1 - c) I x T, T between the taps.
-    """
+
+def _added_up(reads: Array, numbers: Array, channels: int) -> Array:
+    """Return (g, O/g, C/g) numbers as (O, channels): those of the same channel are added up."""
+    is_one: Array = np.equal(numbers[:, 0, :, None], np.arange(channels)).astype(float)
+    return np.asarray((reads @ is_one).reshape(-1, channels))
+
+
+def _taps(node: ir.Node, neighbours: float) -> Array:
+    """Return the correlations of a kernel's taps with each other, shape (K, K)."""
     kernel = kernel_shape(node) if node.op_type in ("Conv", "ConvTranspose") else [1]
     spacing = ints(node, "dilations", [1] * len(kernel))
     taps: Array = np.ones((1, 1))
     for size, step in zip(kernel, spacing, strict=True):
         away = step * np.abs(np.subtract.outer(np.arange(size), np.arange(size)))
         taps = np.asarray(np.kron(taps, neighbours**away), np.float64)
+    return taps
+
+
+def _power(node: ir.Node, split: Array) -> Array:
+    """Return w^T R w of kernels (g, O/g, C/g, K), for a picture of variance 1.
+
+    With colours correlated by c, R is c (1 1^T) x T + (1 - c) I x T, T between the taps.
+    """
+    taps = _taps(node, NEIGHBOURS)
     alone = ((split @ taps) * split).sum(axis=(2, 3))
     summed = split.sum(axis=2)
     together = ((summed @ taps) * summed).sum(axis=2)
-    power: Array = (1 - colours) * alone + colours * together
+    power: Array = (1 - COLOURS) * alone + COLOURS * together
     return power
-
-
-def channel_axis(value: ir.Value) -> int:
-    """Return where an input's channels are.
-
-    That is the axis which Transposes in front of the first layers make the second one, behind
-    Casts and arithmetic or not; the last one where layers on tokens read it; and the second one
-    where there is none, but the first one of a picture without a batch.
-    """
-    rank = len(dims(value) or [])
-    if is_one_picture(dims(value) or []):
-        return 0
-    orders, ends = {value: tuple(range(rank))}, set[int]()
-    waiting = [value]
-    while waiting:
-        current = waiting.pop()
-        for node in current.consumers():
-            order = orders[current]
-            if node.op_type in ("Shape", "Size"):
-                continue
-            if node.op_type == "Transpose":
-                turned = ints(node, "perm", list(range(rank))[::-1])
-                order = tuple(order[axis] for axis in turned)
-            elif node.op_type not in _KEEPS_AXES or len(dims(node.outputs[0]) or order) != len(
-                order
-            ):
-                ends.add(order[-1 if _takes_last(node, current) else min(1, len(order) - 1)])
-                continue
-            orders[node.outputs[0]] = order
-            waiting.append(node.outputs[0])
-    return ends.pop() if len(ends) == 1 else 1
-
-
-def _takes_last(node: ir.Node, value: ir.Value) -> bool:
-    """Return whether a node takes channels along the last axis of ``value``, as of tokens."""
-    shape = dims(value) or []
-    if node.op_type == "Reshape":  # to rows, for a Gemm
-        rows = dims(node.outputs[0]) or []
-        return len(shape) > 2 and len(rows) == 2 and rows[1] == shape[-1] is not None
-    if node.op_type == "MatMul":
-        return node.inputs[0] is value and is_constant(node.inputs[1])
-    if node.op_type == "LayerNormalization":
-        return node.attributes.get_int("axis", -1) in (-1, len(shape) - 1)
-    return node.op_type in _ON_LAST
-
-
-_ON_LAST = frozenset({"GRU", "LSTM", "RMSNormalization", "RNN"})
-
-_KEEPS_AXES = frozenset({"Add", "Cast", "Clip", "Div", "Gather", "Identity", "Mul", "Neg", "Pad",
-                         "Resize", "Slice", "Sub"})  # fmt: skip
-
-
-def moments(
-    layers: Sequence[FirstLayer], *, pictures: bool = True
-) -> tuple[float | None, float] | None:
-    """Return the mean and the deviation of the input that the layers were trained on.
-
-    The mean is None where kernels that sum to 0 (a high-pass stem) say nothing of it; the whole is
-    None where nothing states a moment.
-
-    Args:
-        layers: The equations.
-        pictures: Whether neighbours and colours are correlated as in pictures; if not, neighbours
-            as fits all outputs best.
-    """
-    told = [(layer, layer.stated) for layer in layers if layer.stated is not None]
-    if not told:
-        return None
-    sums, size, offset = (
-        np.concatenate([getattr(layer, name) for layer, _ in told])
-        for name in ("sums", "sizes", "offset")
-    )
-    wanted = np.concatenate([stated.mean for _, stated in told]) - offset
-    var = np.concatenate([stated.var for _, stated in told])
-    power = _fitting([layer for layer, _ in told], var, pictures=pictures) ** 2
-    live = (power > 1e-12 * power.max()) & np.isfinite(wanted + var)
-    if not live.any() or not (var[live] > 0).any():
-        return None
-    std = float(np.sqrt(np.median(var[live] / power[live])))
-    if not std > 0:
-        return None
-    trust = 1 / (power[live] * std**2)
-    weight = float((trust * sums[live] ** 2).sum())
-    if weight < _LEAST_TOLD * float((trust * size[live] ** 2).sum()):
-        return None, std
-    return float((trust * sums[live] * wanted[live]).sum() / weight), std
-
-
-def _fitting(layers: Sequence[FirstLayer], var: Array, *, pictures: bool) -> Array:
-    """Return the response of each output, by the correlation that explains variances best."""
-    if pictures:
-        return np.concatenate([layer.response for layer in layers])
-    each = np.concatenate([layer.responses for layer in layers], axis=1)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        ratio = np.log(var / np.square(each))
-    scatter = [np.std(row[np.isfinite(row)]) if np.isfinite(row).any() else np.inf for row in ratio]
-    return np.asarray(each[int(np.argmin(scatter))])

@@ -8,7 +8,7 @@ evidence. One that is no picture, by its shape, has the moments that the first l
 convention.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -22,7 +22,11 @@ from spiq.passes.prepare import Prepared
 from spiq.stats.channel import Array, ChannelStats, stats
 from spiq.stats.conventions import PIXEL_MEAN, PIXEL_STD
 from spiq.stats.evidence import BARE, Verdict, weigh
-from spiq.stats.first_layers import channel_axis, first_layers, moments
+from spiq.stats.first_layers import FirstLayer, first_layers
+from spiq.stats.folded_input import BARE_TABLE, folded_input, with_biases
+from spiq.stats.input_axis import channel_axis
+from spiq.stats.input_moments import channel_moments, moments
+from spiq.stats.input_notes import HINT, by_biases, nothing_tells, said_of, span, trained_on
 from spiq.stats.lost_norms import has_norms
 
 _COLOURS = (1, 3, 4, None)
@@ -30,9 +34,6 @@ _COLOURS = (1, 3, 4, None)
 
 _REACH = 6.0
 """Ends of what is no picture, in deviations from its mean: 8 bits are enough for that."""
-
-_HINT = "give --input-range or --input-mean and --input-std"
-
 
 Ends = tuple[tuple[float, ...], tuple[float, ...]]
 """Low and high end of an input, one number per channel or one for all."""
@@ -47,13 +48,13 @@ def judge(prepared: Prepared) -> dict[str, Verdict]:
     Args:
         prepared: The network.
     """
-    origin = _origin(prepared.model)
+    origin, verdicts = _origin(prepared.model), dict[str, Verdict]()
     bare = 0.0 if has_norms(prepared.model.graph) else BARE
-    return {
-        str(value.name): weigh(first_layers(value, prepared, channel_axis(value)), origin, bare)
-        for value in prepared.model.graph.inputs
-        if is_float32(value) and _is_picture(value)
-    }
+    for value in prepared.model.graph.inputs:
+        if is_float32(value) and _is_picture(value):
+            layers = first_layers(value, prepared, channel_axis(value))
+            verdicts[str(value.name)] = with_biases(weigh(layers, origin, bare), layers)
+    return verdicts
 
 
 def _origin(model: ir.Model) -> str:
@@ -129,6 +130,29 @@ def _pixels(low: Array, high: Array) -> ChannelStats:
     )
 
 
+def shown_ends(
+    prepared: Prepared,
+    known: Mapping[str, ChannelStats],
+    verdicts: Mapping[str, Verdict] | None = None,
+) -> dict[str, tuple[Array, Array]]:
+    """Return the range that each input is shown, by name.
+
+    Pictures fill theirs. What is no picture has a wide one, of which it is shown as much as
+    pictures of its mean and deviation would fill; so have pictures that fit no convention.
+    """
+    odd = {name for name, verdict in (verdicts or {}).items() if verdict.outlandish}
+    ends = {name: (one.low, one.high) for name, one in known.items()}
+    for value in prepared.model.graph.inputs:
+        one = known.get(str(value.name))
+        if one is None or not is_float32(value):
+            continue
+        if value.name in odd or not _is_picture(value):
+            width = np.sqrt(one.var) / PIXEL_STD
+            low = one.mean - PIXEL_MEAN * width
+            ends[str(value.name)] = low, low + width
+    return ends
+
+
 def _laid_out(known: ChannelStats, value: ir.Value, channels: int) -> ChannelStats:
     """Give statistics, one number per channel or one for all, the layout of an input."""
     shape, axis = dims(value) or [], channel_axis(value)
@@ -187,7 +211,7 @@ def given_range(value: ir.Value, config: Config, channels: int) -> Told | None:
     if said.input_range is not None:
         low, high = np.array(said.input_range, float).T
         _check("input_range", low, channels, value)
-        return _pixels(low, high), f"range {_span(low, high)}, as given"
+        return _pixels(low, high), f"range {span(low, high)}, as given"
     if said.input_mean is None or said.input_std is None:
         return None
     mean, std = np.array(said.input_mean, float), np.array(said.input_std, float)
@@ -195,7 +219,7 @@ def given_range(value: ir.Value, config: Config, channels: int) -> Told | None:
     _check("input_std", std, channels, value)
     top = 1.0 if std.max() <= 1 and mean.max() <= 1 and std.min() < 1 else 255.0
     low, high = (0 - mean) / std, (top - mean) / std
-    note = f"range {_span(low, high)}, from the mean and std given, pixels 0..{top:g}"
+    note = f"range {span(low, high)}, from the mean and std given, pixels 0..{top:g}"
     return _pixels(low, high), note
 
 
@@ -207,44 +231,27 @@ def _check(option: str, array: Array, channels: int, value: ir.Value) -> None:
         )
 
 
-def _span(low: Array, high: Array) -> str:
-    return f"{low.min():.4g} to {high.max():.4g}"
-
-
 def _inferred(value: ir.Value, prepared: Prepared, verdict: Verdict | None) -> Told | None:
     if verdict is None:
         return _of_features(value, prepared)
     mean, std = verdict.stated or (None, None)
     if verdict.outlandish and mean is not None and std is not None:
-        low, high = np.array([mean - 2.5 * std]), np.array([mean + 3 * std])
-        return _pixels(low, high), (
-            f"range {_span(low, high)} assumed, from the mean {mean:.3g} and std {std:.3g} that "
-            f"its first layers were trained on; {_HINT} if that is wrong"
-        )
+        means, stds = _each(value, prepared) or (np.array([mean]), np.array([std]))
+        wide = stds * np.exp(verdict.spread)
+        low, high = means - 2.5 * wide, means + 3 * wide
+        said = f"{trained_on(low, high, mean, std)}; {HINT} if that is wrong"
+        if verdict.spread:
+            said = by_biases(low, high, verdict.spread)
+        return stats(means, stds**2, low, high, "input"), said
     best = verdict.best
-    return _pixels(np.array([best.low]), np.array([best.high])), " ".join(_said(verdict))
+    return _pixels(np.array([best.low]), np.array([best.high])), " ".join(said_of(verdict))
 
 
-def _said(verdict: Verdict) -> Iterator[str]:
-    """Say what is assumed, on what grounds, and against what odds."""
-    mean, std = verdict.stated or (None, None)
-    other, odds = verdict.runner_up
-    doubtful = WARNING if verdict.rivals else ""
-    yield f"{doubtful}assumed {verdict.best.name},"
-    if mean is not None and std is not None:
-        yield f"since its first layers were trained on mean {mean:.3g} and std {std:.3g}"
-    else:
-        yield f"by {' and '.join(verdict.grounds) or 'nothing but habit'}"
-    yield f"({_odds(odds)} to 1 over {other.name});"
-    if verdict.rivals:
-        low, high = verdict.ends
-        yield f"the range taken is {low:.4g} to {high:.4g}: {_HINT}, a wrong range costs accuracy"
-    else:
-        yield f"{_HINT} if that is wrong"
-
-
-def _odds(odds: float) -> str:
-    return "over 1000" if odds > 1000 else f"{odds:.2g}" if odds < 10 else f"{odds:.0f}"
+def _each(value: ir.Value, prepared: Prepared) -> tuple[Array, Array] | None:
+    """Return mean and deviation of each channel of an input that is no picture, if they tell."""
+    axis = channel_axis(value)
+    channels = (dims(value) or [])[axis] or 1
+    return channel_moments(first_layers(value, prepared, axis), channels)
 
 
 def _of_features(value: ir.Value, prepared: Prepared) -> Told | None:
@@ -252,17 +259,30 @@ def _of_features(value: ir.Value, prepared: Prepared) -> Told | None:
     layers = first_layers(value, prepared, channel_axis(value))
     mean, std = moments(layers, pictures=False) or (None, 0.0)
     if mean is not None:
-        low, high = mean - _REACH * std, mean + _REACH * std
-        return stats(np.array([mean]), std**2, low, high, "input"), (
-            f"range {low:.3g} to {high:.3g} assumed, from the mean {mean:.3g} and std {std:.3g} "
-            f"that its first layers were trained on; give --input-range if that is wrong"
-        )
-    if not layers:
-        return None
-    return stats(np.zeros(1), np.ones(1), -_REACH, _REACH, "input"), (
-        f"{WARNING}no picture by its shape, and nothing tells its range: numbers of mean 0 and "
-        f"deviation 1 assumed, from {-_REACH:g} to {_REACH:g}: give --input-range"
-    )
+        means, stds = _each(value, prepared) or (np.array([mean]), np.array([std]))
+        low, high = means - _REACH * stds, means + _REACH * stds
+        said = f"{trained_on(low, high, mean, std)}; give --input-range if that is wrong"
+        return stats(means, stds**2, low, high, "input"), said
+    return _of_biases(layers, pictures=len(dims(value) or []) > 2) if layers else None
+
+
+def _of_biases(layers: Sequence[FirstLayer], *, pictures: bool) -> Told:
+    """Return what biases say of what is no picture; what they cannot say, of numbers around 0."""
+    found = folded_input(layers, pictures=pictures)
+    plain = _around(0.0, 1.0)
+    if found is None:
+        return plain, nothing_tells(plain.low, plain.high)
+    known = _around(found.mean, found.std)
+    if found.is_sure(BARE if pictures else BARE_TABLE):
+        return known, by_biases(known.low, known.high, found.spread)
+    low, high = np.minimum(known.low, plain.low), np.maximum(known.high, plain.high)
+    wide = replace(known if found.std > 1 else plain, low=low, high=high)
+    return wide, nothing_tells(low, high)
+
+
+def _around(mean: float, std: float) -> ChannelStats:
+    low, high = mean - _REACH * std, mean + _REACH * std
+    return stats(np.array([mean]), std**2, low, high, "input")
 
 
 def infer_moments(value: ir.Value, prepared: Prepared) -> tuple[float, float] | None:

@@ -1,0 +1,56 @@
+"""Where the channels of the network's input are."""
+
+import onnx_ir as ir
+
+from spiq.graph.extents import is_one_picture
+from spiq.graph.query import dims, ints, is_constant
+
+
+def channel_axis(value: ir.Value) -> int:
+    """Return where an input's channels are.
+
+    That is the axis which Transposes in front of the first layers make the second one, behind
+    Casts and arithmetic or not; the last one where layers on tokens read it; and the second one
+    where there is none, but the first one of a picture without a batch.
+    """
+    rank = len(dims(value) or [])
+    if is_one_picture(dims(value) or []):
+        return 0
+    orders, ends = {value: tuple(range(rank))}, set[int]()
+    waiting = [value]
+    while waiting:
+        current = waiting.pop()
+        for node in current.consumers():
+            order = orders[current]
+            if node.op_type in ("Shape", "Size"):
+                continue
+            if node.op_type == "Transpose":
+                turned = ints(node, "perm", list(range(rank))[::-1])
+                order = tuple(order[axis] for axis in turned)
+            elif node.op_type not in _KEEPS_AXES or len(dims(node.outputs[0]) or order) != len(
+                order
+            ):
+                ends.add(order[-1 if _takes_last(node, current) else min(1, len(order) - 1)])
+                continue
+            orders[node.outputs[0]] = order
+            waiting.append(node.outputs[0])
+    return ends.pop() if len(ends) == 1 else 1
+
+
+def _takes_last(node: ir.Node, value: ir.Value) -> bool:
+    """Return whether a node takes channels along the last axis of ``value``, as of tokens."""
+    shape = dims(value) or []
+    if node.op_type == "Reshape":  # to rows, for a Gemm
+        rows = dims(node.outputs[0]) or []
+        return len(shape) > 2 and len(rows) == 2 and rows[1] == shape[-1] is not None
+    if node.op_type == "MatMul":
+        return node.inputs[0] is value and is_constant(node.inputs[1])
+    if node.op_type == "LayerNormalization":
+        return node.attributes.get_int("axis", -1) in (-1, len(shape) - 1)
+    return node.op_type in _ON_LAST
+
+
+_ON_LAST = frozenset({"GRU", "LSTM", "RMSNormalization", "RNN"})
+
+_KEEPS_AXES = frozenset({"Add", "Cast", "Clip", "Div", "Gather", "Identity", "Mul", "Neg", "Pad",
+                         "Resize", "Slice", "Sub"})  # fmt: skip

@@ -1,0 +1,63 @@
+"""What is said of an input: the range assumed for it, on what grounds, and what mends it."""
+
+from collections.abc import Iterator
+from math import exp
+
+from spiq.errors import WARNING
+from spiq.stats.channel import Array
+from spiq.stats.evidence import Verdict
+
+HINT = "give --input-range or --input-mean and --input-std"
+
+
+def said_of(verdict: Verdict) -> Iterator[str]:
+    """Say what is assumed, on what grounds, and against what odds."""
+    mean, std = verdict.stated or (None, None)
+    other, odds = verdict.runner_up
+    doubtful = WARNING if verdict.rivals else ""
+    yield f"{doubtful}assumed {verdict.best.name},"
+    if mean is not None and std is not None:
+        yield f"since its first layers were trained on mean {mean:.3g} and std {std:.3g}"
+    else:
+        yield f"by {' and '.join(verdict.grounds) or 'nothing but habit'}"
+    yield f"({_odds(odds)} to 1 over {other.name});"
+    if verdict.rivals:
+        low, high = verdict.ends
+        yield f"the range taken is {low:.4g} to {high:.4g}: {HINT}, a wrong range costs accuracy"
+    else:
+        yield f"{HINT} if that is wrong"
+
+
+def _odds(odds: float) -> str:
+    return "over 1000" if odds > 1000 else f"{odds:.2g}" if odds < 10 else f"{odds:.0f}"
+
+
+def trained_on(low: Array, high: Array, mean: float, std: float) -> str:
+    """Say what range is assumed where the first layers state moments of no convention."""
+    if len(low) > 1:
+        return f"range {span(low, high)} assumed, from what its first layers state of each channel"
+    return (
+        f"range {span(low, high)} assumed, from the mean {mean:.3g} and std {std:.3g} that its "
+        "first layers were trained on"
+    )
+
+
+def by_biases(low: Array, high: Array, spread: float) -> str:
+    """Say what range is assumed where only the first layer's biases tell of it."""
+    return (
+        f"{WARNING}range {span(low, high)} assumed, by the first layer's biases and weights, right "
+        f"to a factor of about {exp(spread):.1f}: {HINT}, a wrong range costs accuracy"
+    )
+
+
+def nothing_tells(low: Array, high: Array) -> str:
+    """Say what range is assumed where nothing tells of it."""
+    return (
+        f"{WARNING}no picture by its shape, and nothing tells its range: numbers of mean 0 and "
+        f"deviation 1 assumed, from {span(low, high)}: give --input-range"
+    )
+
+
+def span(low: Array, high: Array) -> str:
+    """Return the ends of a range, over all channels."""
+    return f"{low.min():.4g} to {high.max():.4g}"
