@@ -106,3 +106,20 @@ def test_channels_that_are_cut_off_do_not_tell() -> None:
         index = CONVENTIONS.index(verdict.best)
         odds.append(verdict.table[index, 0] - verdict.table[index, 1])  # over a bare network
     assert abs(odds[0] - odds[1]) < 1
+
+
+@pytest.mark.parametrize(("low", "high"), [(0, 1), (-1, 1), (0, 255)])
+def test_what_makes_pictures_makes_such_as_it_takes(low: float, high: float) -> None:
+    """A network that normalizes every picture by itself, as those of another style do."""
+    network = build(
+        "[c] c = Conv<pads=[1,1,1,1]>(x, w1) [n] n = InstanceNormalization(c, g, b) "
+        "[r] r = Relu(n) [d] d = Conv<pads=[1,1,1,1]>(r, w2) "
+        "[i] i = InstanceNormalization(d, h, e) [y] y = Add(i, m)",
+        inputs=SIZE, outputs="float[N,3,48,48] y", w1=(16, 3, 3, 3), w2=(3, 16, 3, 3),
+        g=np.ones(16, np.float32), b=np.zeros(16, np.float32),
+        h=np.full(3, 0.27 * (high - low), np.float32), e=np.zeros(3, np.float32),
+        m=np.full((1, 3, 1, 1), low + 0.45 * (high - low), np.float32),
+    )  # fmt: skip
+    prepared = prepare(read(network))
+    best = tried(prepared, judge(prepared))["x"].best
+    assert (best.low, best.high) == (low, high)

@@ -221,3 +221,14 @@ def test_statements_can_be_left_out() -> None:
         moments(layers) is not None
         and moments([replace(layer, stated=None) for layer in layers]) is None
     )
+
+
+def test_a_network_that_shifts_its_input_has_numbers_around_zero_behind() -> None:
+    """Nobody takes 114 from pixels of 0 to 1; without biases or moments, nothing else tells."""
+    network = build(
+        "[s] s = Sub(x, mean) [c] y = Conv(s, w)",
+        mean=np.full((1, 3, 1, 1), 114, np.float32), w=(8, 3, 3, 3),
+    )  # fmt: skip
+    verdict = judge(prepare(read(network)))["x"]
+    assert verdict.best.name == "pixels from 0 to 255"
+    assert "the steps in front of its first layer" in verdict.grounds

@@ -10,6 +10,9 @@ its layers are watched:
   folded networks of the zoo. In networks that never had a normalization layer it may be anything
   (0.0003 in SqueezeNet; 0.002 to 0.1 in perceptrons trained on digits, less for larger inputs).
 
+- What makes pictures of pictures (larger ones, sharper ones, of another style) makes such as it
+  takes: outputs of an input's own channels, and no smaller, have about its mean and deviation.
+
 How flat or saturated outputs are was tried as a witness, and is none: the deviation of logits on
 dead leaves is 0.6 to 2.7 in six classifiers; SqueezeNet's is 7.0 for its own pixels from 0 to 255
 and 1.4 for those of ImageNet's normalization, which it was not trained on.
@@ -53,6 +56,10 @@ _BARE = -log(log(1.0 / 1e-4))
 _LAYERS, _NORMS, _FEWEST = 24, 3, 3
 """Layers and normalization layers that are watched at most, and layers at least."""
 
+MADE_OFF, _MADE_MOST = 1.0, 4.0
+"""Deviation of the distance of pictures that are made from those that are taken, and the most that
+it says: it may be a mask that is made. Judgements."""
+
 _NEAR = 8
 """Layers from the input behind which synthetic pictures no longer do what real ones do."""
 
@@ -71,15 +78,16 @@ _POSITIONS = 48
 
 @dataclass(frozen=True)
 class _Watched:
-    """The tensors that are looked at, and the biases in them."""
+    """The tensors that are looked at, the biases in them, and what may be pictures again."""
 
     biases: dict[str, Array]
     norms: list[str]
+    made: list[str]
 
     @property
     def names(self) -> list[str]:
         """The names of all of them."""
-        return list(dict.fromkeys([*self.biases, *self.norms]))
+        return list(dict.fromkeys([*self.biases, *self.norms, *self.made]))
 
 
 def tried(
@@ -103,7 +111,7 @@ def tried(
 
 def _tried(prepared: Prepared, name: str, verdict: Verdict, size: Extent) -> Verdict:
     watched = _watched(prepared)
-    if len(watched.biases) < _FEWEST and not watched.norms:
+    if len(watched.biases) < _FEWEST and not watched.norms and not watched.made:
         return verdict
     value = next(value for value in prepared.model.graph.inputs if value.name == name)
     opened = _opened(prepared, watched.names)
@@ -114,6 +122,7 @@ def _tried(prepared: Prepared, name: str, verdict: Verdict, size: Extent) -> Ver
             given = [_scaled(convention, picture, value) for picture in pictures]
             seen = _seen(opened, name, given, watched.names, size)
             evidence[index] = _of_norms(seen, watched, prepared) + _of_sizes(seen, watched)
+            evidence[index] += _of_made(seen, watched, convention)
     return verdict.and_(evidence, "what the network does with such pictures")
 
 
@@ -130,7 +139,29 @@ def _watched(prepared: Prepared) -> _Watched:
                 norms.append(str(value.name))
             elif node in layers and value.name not in prepared.stated and depth <= _LAYERS:
                 biases[str(value.name)] = bias_of(node)
-    return _Watched({name: bias for name, bias in biases.items() if bias.any()}, norms)
+    told = {name: bias for name, bias in biases.items() if bias.any()}
+    return _Watched(told, norms, _made(prepared.model.graph))
+
+
+def _made(graph: ir.Graph) -> list[str]:
+    """Return the outputs that may be pictures like the one input."""
+    inputs = [value for value in graph.inputs if is_float32(value)]
+    if len(inputs) != 1:
+        return []
+    shape, axis = dims(inputs[0]) or [], channel_axis(inputs[0])
+    return [
+        str(value.name)
+        for value in graph.outputs
+        if is_float32(value) and value.producer() and len(shape) == len(dims(value) or []) == 4
+        and _is_no_smaller(dims(value) or [], shape, axis)
+    ]  # fmt: skip
+
+
+def _is_no_smaller(shape: Sequence[int | None], than: Sequence[int | None], axis: int) -> bool:
+    """Return whether a shape has the same channels as another one, and at least its sizes."""
+    sizes = zip(shape[1:], than[1:], strict=True)
+    known = all(have is None or want is None or have >= want for have, want in sizes)
+    return known and shape[axis] == than[axis] is not None
 
 
 def _opened(prepared: Prepared, names: Sequence[str]) -> Opened:
@@ -233,6 +264,19 @@ def _of_norms(
         wider = 0.5 * np.median(np.log2((var[live] + 1e-30) / stated.var[live]))
         off.append(np.hypot(wider, np.median(np.abs(mean - stated.mean)[live] / std)))
     return np.full(2, -0.5 * float(np.mean(np.square(off))) / BEHIND_OFF**2 if off else 0.0)
+
+
+def _of_made(
+    seen: Mapping[str, tuple[Array, Array]], watched: _Watched, convention: Convention
+) -> float:
+    """Return what the pictures that a network makes say of those that it takes."""
+    off = 0.0
+    for name in watched.made:
+        mean, var = seen.get(name, (np.zeros(1), np.zeros(1)))
+        std = sqrt(float(var.mean() + mean.var()))
+        if std > 0:
+            off = max(off, convention.distance(float(mean.mean()), std) / MADE_OFF)
+    return -min(0.5 * off**2, _MADE_MOST)
 
 
 def _of_sizes(seen: Mapping[str, tuple[Array, Array]], watched: _Watched) -> Array:

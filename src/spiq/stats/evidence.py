@@ -12,6 +12,8 @@ or it is *bare*, and never had any. Evidence adds to the table, a softmax makes 
   and the density of offset_o is t(u_o / tau) / (tau s response_o), with one tau per network. If s
   is taken too small, u is large, if too large, the factor 1/s says so. A bare layer's biases may
   have any size, at any s.
+- *Steps.* A network that shifts its input itself, a x + b, does so to have numbers around 0: those
+  of the right convention are, (a m + b) / (a s) being no more than a few.
 - *Size.* gamma is of the order of 1, too: the median of s response_o is near 0.4, give or take.
 
 TAU, SIZE and their spreads were set by hand, by what 16 folded networks show (the zoo's but those
@@ -67,6 +69,10 @@ _LEAST = 0.03
 
 ANY_TAU = np.linspace(log(1e-5), log(1e3), 93)
 """Logarithms of tau where biases may have any size."""
+
+_SHIFTED, _SHIFTED_MOST = 1.5, 8.0
+"""Deviation of the mean of what is shifted in the network, over its deviation; and the most that it
+says. Judgements: pixels from 0 to 1 less ImageNet's mean in pixels to 255 are off by 400."""
 
 SURE = 3.0
 """Log of the odds from which on there is nothing to warn of: 20 to 1."""
@@ -187,6 +193,9 @@ def weigh(layers: Sequence[FirstLayer], origin: str = "", bare: float = BARE) ->
         verdict = verdict.and_(of_habit(habit), f"the habit of {habit}")
     if verdict.stated is not None:
         verdict = verdict.and_(of_moments(*verdict.stated), "what BatchNorm states")
+    if verdict.stated is None and (shifted := [one for one in layers if one.steps[1].any()]):
+        steps = of_steps(*shifted[0].steps)
+        verdict = verdict.and_(steps, "the steps in front of its first layer")
     if verdict.stated is None and (layer := witness(layers)) is not None:
         verdict = verdict.and_(of_biases(layer), "the first layer's biases and weights")
     return verdict
@@ -216,6 +225,15 @@ def of_moments(mean: float | None, std: float) -> Array:
         [c.distance(c.mean if mean is None else mean, std) / MOMENTS_OFF for c in CONVENTIONS]
     )
     return np.repeat(-0.5 * off[:, None] ** 2, 2, axis=1)
+
+
+def of_steps(a: Array, b: Array) -> Array:
+    """Return what a x + b in front of the first layer says of each convention."""
+    off = [
+        float(np.mean(np.abs(a * c.mean + b) / (np.abs(a) * c.std + 1e-30))) for c in CONVENTIONS
+    ]
+    says = -np.minimum(0.5 * np.square(np.array(off) / _SHIFTED), _SHIFTED_MOST)
+    return np.repeat(says[:, None], 2, axis=1)
 
 
 def of_biases(layer: FirstLayer) -> Array:

@@ -55,6 +55,7 @@ class FirstLayer:
         offset: Mean of the outputs for a picture of mean 0.
         biased: Whether the layer has biases of its own.
         stated: What a normalization layer states of the outputs.
+        steps: a and b of what lies in front of the layer, one number per channel or one for all.
     """
 
     sums: Array
@@ -65,6 +66,7 @@ class FirstLayer:
     offset: Array
     biased: bool
     stated: Moments | None
+    steps: tuple[Array, Array] = (np.ones(1), np.zeros(1))
 
 
 @dataclass(frozen=True)
@@ -219,6 +221,7 @@ def _layer(node: ir.Node, view: _View, channels: int, prepared: Prepared) -> lis
             bias + (split * b).sum(axis=(2, 3)).reshape(-1),
             biased=own,
             stated=prepared.stated.get(str(node.outputs[0].name)),
+            steps=(view.a.reshape(-1), view.b.reshape(-1)),
         )
     ]
 
