@@ -39,6 +39,12 @@ def test_a_name_of_two_lines_feigns_none(capsys: Capture) -> None:
     assert page.count(r"layer\nspiq: error: feigned") == 2
 
 
+def test_a_note_loses_no_words_to_what_is_written_out(capsys: Capture) -> None:
+    words = " ".join(f"word{index}" for index in range(60))
+    output.show(cells.page(cells.note("\x1b[2J\x1b[31mred: " + words)))
+    assert " ".join(capsys.readouterr().out.split()).endswith(words)
+
+
 def test_no_field_of_a_quantization_is_always_null(model: object, capsys: Capture) -> None:
     layers = json.loads(done(capsys, "quantize", model, "--json"))["layers"]
     always = {name for name in layers[0] if all(layer[name] is None for layer in layers)}

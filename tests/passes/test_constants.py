@@ -5,6 +5,7 @@ import onnx
 import onnx_ir as ir
 import pytest
 
+import spiq
 from small_networks import bn, build, floats, images_for, norm, optimized, run, trained, whole
 from spiq import quantize
 from spiq.io.read import read
@@ -144,3 +145,40 @@ def test_chance_is_not_computed(operator: str) -> None:
     network = read(build(body, w=(2, 3, 1, 1), half=np.full((1, 2, 1, 1), 0.5, np.float32)))
     assert fold_constants(network) == 0
     assert isinstance(network, ir.Model)
+
+
+def test_weights_that_are_stored_as_integers_are_floats_again() -> None:
+    """Half precision and int8 of weights alone keep files small; nothing runs on integers there."""
+    rng = np.random.default_rng(0)
+    body = (
+        "[d] v = DequantizeLinear<axis=0>(v8, s, z) [c] c = Conv<pads=[1,1,1,1]>(x, v) "
+        "[h] w = Cast<to=1>(w16) [y] y = Conv(c, w)"
+    )
+    model = build(
+        body, v8=rng.integers(-127, 127, (4, 3, 3, 3)).astype(np.int8),
+        s=np.full(4, 0.01, np.float32), z=np.zeros(4, np.int8),
+        w16=rng.normal(size=(4, 4, 1, 1)).astype(np.float16),
+    )  # fmt: skip
+    result = spiq.quantize(model, spiq.Config(timing=False, input_range=((0, 1),)))
+    assert not result.report.float_layers
+    x = rng.random((1, 3, 16, 16)).astype(np.float32)
+    y, q = run(model, {"x": x})["y"], result.run({"x": x})["y"]
+    assert 10 * np.log10(np.var(y) / np.square(y - q).mean()) > 30
+
+
+@pytest.mark.parametrize("kind", ["one scale", "a scale each", "blocks"])
+def test_integers_are_made_floats_as_the_runtime_does(kind: str) -> None:
+    rng = np.random.default_rng(1)
+    shape = {"one scale": (), "a scale each": (8,), "blocks": (2, 8)}[kind]
+    options = "axis=0, block_size=3" if kind == "blocks" else "axis=1"
+    model = build(
+        f"[d] v = DequantizeLinear<{options}>(v8, s, z) [y] y = Add(x, v)",
+        inputs="float[6,8] x", opset=21, v8=rng.integers(0, 255, (6, 8)).astype(np.uint8),
+        s=rng.uniform(0.1, 1, shape).astype(np.float32),
+        z=rng.integers(0, 255, shape).astype(np.uint8),
+    )  # fmt: skip
+    x = rng.normal(size=(6, 8)).astype(np.float32)
+    network = read(model)
+    wanted = run(model, {"x": x})["y"]
+    assert fold_constants(network) == 1
+    np.testing.assert_allclose(run(ir.to_proto(network), {"x": x})["y"], wanted, rtol=1e-5)

@@ -155,11 +155,13 @@ def _cycle(graph: ir.Graph) -> str:
 def not_quantized(model: ir.Model, *, where: str) -> None:
     """Refuse a model that has integer operators already.
 
+    (Weights alone that are stored as integers, to be small, are constants.)
+
     Raises:
         UnsupportedError: There is one; it is named.
     """
     for node in model.graph.all_nodes():
-        if _is_integer(node):
+        if _is_integer(node) and not _is_stored_small(node):
             raise UnsupportedError(
                 f"{where}: the network is already quantized, see {describe(node)}: give the "
                 "float network"
@@ -170,6 +172,11 @@ def _is_integer(node: ir.Node) -> bool:
     if node.op_type in _INTEGER_OPERATORS or node.op_type.startswith("QLinear"):
         return True
     return node.domain == _MICROSOFT and node.op_type.startswith(_MICROSOFT_INTEGER)
+
+
+def _is_stored_small(node: ir.Node) -> bool:
+    given = [value for value in node.inputs if value is not None]
+    return node.op_type == "DequantizeLinear" and not node.domain and all(map(is_constant, given))
 
 
 def inference_mode(model: ir.Model, *, where: str) -> None:

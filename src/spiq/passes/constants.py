@@ -1,9 +1,9 @@
 """Compute now what depends on constants and on known sizes alone.
 
 Weights are often computed in the graph: weight norm, standardized weights, kernels padded to a
-larger size; exporters leave the arithmetic of shapes. ONNX's reference implementation computes
-each node whose inputs are all constants. Only what is inferred of shapes counts, see
-:mod:`spiq.graph.shapes`.
+larger size, integers that are made floats again; exporters leave the arithmetic of shapes. ONNX's
+reference implementation computes each node whose inputs are all constants. Only what is inferred of
+shapes counts, see :mod:`spiq.graph.shapes`.
 """
 
 import logging
@@ -19,11 +19,12 @@ from spiq.graph.shapes import infer
 
 _log = logging.getLogger(__name__)
 
-_KEPT = frozenset({"Bernoulli", "DequantizeLinear", "DynamicQuantizeLinear", "Multinomial",
-                   "Optional", "QuantizeLinear", "RandomNormalLike", "RandomUniformLike",
+_KEPT = frozenset({"Bernoulli", "Multinomial", "Optional", "RandomNormalLike", "RandomUniformLike",
                    "SequenceConstruct", "SplitToSequence"})  # fmt: skip
-"""Operators that are not to be computed: of chance, of other types than tensors, and integers
-that someone has chosen."""
+"""Operators that are not to be computed: of chance, and of other types than tensors."""
+
+_QUANTIZED_BY = (("axis", 1), ("block_size", 0))
+"""Attributes of DequantizeLinear, and their defaults."""
 
 _SIZED_BY_NUMBERS = frozenset({"CenterCropPad", "ConstantOfShape", "Expand", "NonZero", "OneHot",
                                "Pad", "Range", "Resize", "Tile"})  # fmt: skip
@@ -151,7 +152,9 @@ def _values(node: ir.Node, model: ir.Model) -> list[npt.NDArray[np.generic]] | N
     )
     if node.op_type in _KEPT or bodies or not given or not all(map(is_constant, given)):
         return None
-    return _evaluated(node, model) if _is_worth_it(node, given) else None
+    if not _is_worth_it(node, given):
+        return None
+    return _dequantized(node) if node.op_type == "DequantizeLinear" else _evaluated(node, model)
 
 
 def _read_numbers(node: ir.Node) -> list[ir.Value]:
@@ -195,6 +198,24 @@ def _sizes(node: ir.Node) -> list[int | None] | None:
         return None
     start, end = node.attributes.get_int("start", 0), node.attributes.get_int("end", len(shape))
     return shape[start:end]
+
+
+def _dequantized(node: ir.Node) -> list[npt.NDArray[np.generic]] | None:
+    """Return (x - zero) scale of constants: of any opset, which the evaluator has not."""
+    x, scale, *zeros = (constant(value) for value in node.inputs)
+    if x is None or scale is None:
+        return None
+    zero = np.zeros(()) if not zeros or zeros[0] is None else zeros[0]
+    axis, block = (node.attributes.get_int(name, own) for name, own in _QUANTIZED_BY)
+
+    def spread(array: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
+        if block and array.ndim == x.ndim:
+            return np.repeat(array, block, axis).take(range(x.shape[axis]), axis)
+        along = [-1 if index == axis % x.ndim else 1 for index in range(x.ndim)]
+        return array.reshape(along) if array.size > 1 else array.reshape(())
+
+    offset = x.astype(np.float32) - spread(zero).astype(np.float32)
+    return [(offset * spread(scale).astype(np.float32)).astype(scale.dtype)]
 
 
 def _evaluated(node: ir.Node, model: ir.Model) -> list[npt.NDArray[np.generic]] | None:

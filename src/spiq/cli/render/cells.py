@@ -7,6 +7,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from spiq.cli.output import plain
 from spiq.evaluation.estimates import Estimate
 
 NOTHING = "-"
@@ -30,8 +31,11 @@ def note(text: str) -> Text:
 
 
 def flat(text: str) -> str:
-    """Return text in one line: a break in it is a name's, which might feign a line of spiq's."""
-    return text if text.isprintable() else "\\n".join(text.splitlines())
+    """Return text in one line: a break in it is a name's, which might feign a line of spiq's.
+
+    What is not printed is written out here, before a table counts the characters of its lines.
+    """
+    return text if text.isprintable() else plain("\\n".join(text.splitlines()))
 
 
 class Name:
