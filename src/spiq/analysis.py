@@ -19,6 +19,7 @@ from spiq.errors import WARNING as WARNING
 from spiq.graph.indices import table_rows
 from spiq.graph.query import weight_nodes
 from spiq.io.images import listed
+from spiq.io.precision import widened_from
 from spiq.methods import METHODS
 from spiq.passes.equalize import equalize
 from spiq.passes.prepare import Prepared, prepare
@@ -110,7 +111,7 @@ def analyse(
     images = _images(prepared, config, sizes)
     told = _inputs(prepared, config, known_ends, images, sizes)
     inputs, images = told.inputs, told.images
-    notes = [*told.notes, *kept]
+    notes = [*_widened(network), *told.notes, *kept]
 
     measured = measure(prepared, inputs)
     missing = unstated(prepared, measured)
@@ -179,6 +180,13 @@ def _inputs(
     indices = {name: (np.zeros(()), np.array(count - 1.0)) for name, count in rows.items()}
     ends = shown_ends(prepared, pictured, verdicts) | indices
     return _Inputs(wide, ends, notes, images)
+
+
+def _widened(network: ir.Model) -> list[str]:
+    """Say that a network is not of the precision that its file has."""
+    kind = widened_from(network)
+    said = f"the network computes in {kind}: it was read as one of float32, inputs and outputs too"
+    return [said] if kind else []
 
 
 def _observed(prepared: Prepared, missing: int) -> str:

@@ -23,6 +23,7 @@ import onnx_ir as ir
 from spiq.analysis import Analysis, Progress, analyse
 from spiq.config import Config
 from spiq.graph.fingerprint import contents, digest, fingerprint
+from spiq.io.precision import widened_from
 from spiq.io.read import read
 from spiq.io.write import serialize
 from spiq.planning.choose.decide import DecidedGroup
@@ -58,6 +59,7 @@ class Run:
     _learned: tuple[str, Analysis] | None = None
     _reference: Callable[[], Reference] | None = None
     _in_parts: Parted | None = None
+    _single: bytes | None = None
     _read: ir.Model | None = None
 
     def read(self) -> ir.Model:
@@ -80,6 +82,8 @@ class Run:
     def _loaded(self) -> ir.Model:
         self.tell("read")
         network = read(self.source)
+        if widened_from(network):
+            self._single = serialize(network)
         if is_parted(network):
             self._in_parts = parted(network)
         return network
@@ -112,9 +116,10 @@ class Run:
     def original(self) -> tuple[bytes | str, int]:
         """The float network for the runtime, and its size in bytes."""
         if isinstance(self.source, (str, os.PathLike)):
-            return os.fspath(self.source), Path(self.source).stat().st_size
+            there = os.fspath(self.source)
+            return self._single or there, Path(there).stat().st_size
         plain = self.source if isinstance(self.source, bytes) else serialize(self.source)
-        return plain, len(plain)
+        return self._single or plain, len(plain)
 
     def compare(self, analysis: Analysis) -> None:
         """Begin to work out what the quantized network is compared with, if nobody did."""

@@ -25,7 +25,17 @@ from onnx_ir.passes.common import LiftConstantsToInitializersPass
 from spiq.errors import ConfigError, ModelError
 from spiq.graph.lazy import is_large
 from spiq.graph.skeleton import constants_are_no_inputs, swapped
-from spiq.io import archives, checks, functions, limits, opset, schema, sizes, weight_tensors
+from spiq.io import (
+    archives,
+    checks,
+    functions,
+    limits,
+    opset,
+    precision,
+    schema,
+    sizes,
+    weight_tensors,
+)
 
 Source = str | os.PathLike[str] | bytes | onnx.ModelProto | ir.Model
 
@@ -56,7 +66,8 @@ def read(source: Source) -> ir.Model:
 
     Returns:
         A graph of its own, sorted, with opset 13 or newer, constants as initializers (tensors in
-        memory, read-only), no functions, and shapes where they can be inferred.
+        memory, read-only), no functions, and shapes where they can be inferred; one of float32
+        if its layers are of half or double precision.
 
     Raises:
         ModelError: The file or the graph is broken.
@@ -70,6 +81,7 @@ def read(source: Source) -> ir.Model:
     schema.operators(opened.proto, where=opened.where)
     model = _normalized(_parsed(opened), where=opened.where)
     _load_constants(model, opened)
+    precision.widen(model)
     for check in (
         checks.not_quantized,
         checks.inference_mode,
