@@ -114,7 +114,8 @@ def test_layers_without_statistics_run_on_integers_too() -> None:
 
 
 def test_transposed_convolution_stays_in_float_with_a_reason() -> None:
-    result = quantize(KINDS["slopes"](), config())
+    body = "[c] c = Conv(x, w) r = Relu(c) [t] y = ConvTranspose<strides=[2,2], group=2>(r, wt)"
+    result = quantize(build(body, w=(8, 3, 3, 3), wt=(8, 4, 2, 2)), config())
     assert "ConvTranspose" in result.plan.left_in_float["t"]
 
 

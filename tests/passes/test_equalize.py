@@ -208,7 +208,8 @@ def test_nothing_is_absorbed_where_that_would_change_the_function(
         (f"[c1] c = {CONV}(x, w1) [r] r = Sigmoid(c) [c2] y = {CONV}(r, w2)", "y"),
         (f"[c1] c = {CONV}(x, w1) [r] r = Relu(c) [a] a = Add(r, one) [c2] y = {CONV}(a, w2)",
          "y"),
-        (f"[t] c = ConvTranspose(x, wt) [r] r = Relu(c) [c2] y = {CONV}(r, w2)", "y"),
+        (f"[t] c = ConvTranspose<dilations=[2,2]>(x, wt) [r] r = Relu(c) [c2] y = {CONV}(r, w2)",
+         "y"),
     ],
     ids=["two readers", "an output", "Sigmoid", "Add", "ConvTranspose"],
 )  # fmt: skip

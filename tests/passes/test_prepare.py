@@ -131,7 +131,7 @@ def only(result: Prepared, operator: str) -> ir.Node:
         (
             "c = ConvTranspose<strides=[2,2]>(x, w, b)",
             IMAGE,
-            {"w": weights(4, 6, 2, 2), "b": B6},
+            {"w": weights(4, 6, 3, 3), "b": B6},
             "ConvTranspose",
         ),
         (

@@ -29,12 +29,14 @@ from spiq.passes.gemm import canonical_gemm
 from spiq.passes.hoist import hoist_steps
 from spiq.passes.joined import bounds_of_parts, norms_of_parts
 from spiq.passes.pads import fold_pads
+from spiq.passes.phases import phase_convolutions
 from spiq.passes.products import scale_products
 from spiq.passes.sequences import plain_splits, same_splits
 from spiq.passes.stacks import stacks_as_tensors
 from spiq.passes.tokens import token_layers
 from spiq.passes.turns import plain_turns
 from spiq.passes.wholes import drop_wholes
+from spiq.passes.woven import activations_before_weaving
 
 PASSES = (
     frozen_norms,
@@ -98,6 +100,9 @@ def prepare(model: ir.Model) -> Prepared:
     _refuse_without_layers(model.graph)
     moments: list[tuple[ir.Value, Moments]] = []
     norms = fold_batchnorm(model, lambda value, stated: moments.append((value, stated)))
+    phases = phase_convolutions(model)
+    moments += [pair for v, one in moments if v in phases for pair in phases[v].stated(one)]
+    activations_before_weaving(model)
     steps_as_norms(model)
     dense_heads(model)
     remove_unused(model.graph)
