@@ -102,3 +102,19 @@ def test_a_decoder_runs_on_integers() -> None:
     result = spiq.quantize(model.SerializeToString(), spiq.Config(timing=False))
     assert [layer.name for layer in result.report.layers if layer.quantized] == ["c1", "up", "c2"]
     assert min(result.report.snr_db.values()) > 20
+
+
+@pytest.mark.parametrize("first", ["Conv<pads=[1,1,1,1]>", "ConvTranspose<strides=[2,2]>"])
+def test_rows_that_become_an_image(first: str) -> None:
+    """Each pixel had a range of its own, which no convolution takes: the layer stayed in float."""
+    body = (
+        f"[h] h = Gemm(x, wh) m = Reshape(h, shape) r = Relu(m) [f] f = {first}(r, wf) "
+        "s = Relu(f) [c] y = Conv(s, wc)"
+    )
+    kernel = (8, 8, 3, 3) if first.startswith("Conv<") else (8, 8, 2, 2)
+    model = build(
+        body, inputs="float[N,12] x", wh=(12, 128), wf=kernel, wc=(4, 8, 3, 3),
+        shape=np.array([0, 8, 4, 4]),
+    )  # fmt: skip
+    report = spiq.quantize(model.SerializeToString(), spiq.Config(timing=False)).report
+    assert not report.float_layers

@@ -3,7 +3,8 @@
 A Reshape turns runs of axes into other runs that hold equally many elements. A run over which
 channels do not vary stays alike. Any other run is spread out in full, and axes of the result
 along which nothing varies are alike again. Where that tells pixels apart that were alike before
-(axes from the third on), or where sizes are unknown, what lies along these axes is mixed.
+(axes from the third on), or where sizes are unknown, what lies along these axes is mixed. So it is
+where rows become an image that a convolution reads, which has a factor per channel and no more.
 """
 
 import math
@@ -13,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import onnx_ir as ir
 
-from spiq.graph.query import dims
+from spiq.graph.query import data_inputs, dims
 from spiq.graph.runs import runs
 from spiq.stats.maps import Map, without_copies
 
@@ -85,4 +86,21 @@ def _spread(node: ir.Node, entry: Map) -> _Spread | None:
     to_rows = node.op_type == "Reshape" and len(after or ()) == 2 < len(before)
     if to_rows and made.shape[len(lost)] > 1:
         varied = [0, *varied]  # rows of a matrix, and its columns are channels
+    if len(before) == 2 < len(after or ()) and _feeds_convolution(node.outputs[0]):
+        varied = [axis for axis in range(2, len(shape)) if made.shape[axis + len(lost)] > 1]
     return _Spread(made, len(lost), [*range(len(lost)), *(axis + len(lost) for axis in varied)])
+
+
+_STEPS = 3
+"""Operators between rows that become an image, as in a decoder, and its first convolution."""
+
+
+def _feeds_convolution(value: ir.Value, steps: int = _STEPS) -> bool:
+    """Return whether a convolution reads a tensor, behind a few operators of one input or not."""
+    for node in value.consumers():
+        if node.op_type in ("Conv", "ConvTranspose"):
+            return True
+        alone = len(data_inputs(node)) == 1 and node.op_type not in ("Flatten", "Reshape")
+        if steps and alone and _feeds_convolution(node.outputs[0], steps - 1):
+            return True
+    return False
