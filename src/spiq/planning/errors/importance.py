@@ -31,7 +31,7 @@ from spiq.stats.propagate import Measured
 from spiq.stats.routing import mixture, route, scatter
 from spiq.stats.rules import RULES
 from spiq.stats.rules.activations import function_of, mean_square_slope
-from spiq.stats.rules.linear import grouped, over_taps, tap_shares
+from spiq.stats.rules.linear import grouped, powers_over_taps, tap_shares
 from spiq.stats.rules.types import beside
 
 
@@ -194,12 +194,12 @@ def through_layer(node: ir.Node, out: Array, measured: Measured, likeness: float
 def _through_weight(node: ir.Node, out: Array, layout: tuple[int, ...]) -> Array:
     weight = constant(node.inputs[1])
     assert weight is not None
-    powers = np.square(grouped(node, weight))
+    split = grouped(node, weight)
     if node.op_type == "ConvTranspose":
         phases = np.prod(ints(node, "strides", [1] * (weight.ndim - 2)))
-        gains = powers.sum(axis=-1) / phases
+        gains = np.square(split).sum(axis=-1) / phases
     else:
-        gains = over_taps(powers, tap_shares(node))
+        gains = powers_over_taps(split, tap_shares(node))
     outputs = gains.shape[0] * gains.shape[1]
     rows = out.reshape(-1) if out.size == outputs else np.full(outputs, out.mean())
     columns: Array = (rows.reshape(len(gains), 1, -1) @ gains).reshape(-1)

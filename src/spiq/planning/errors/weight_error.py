@@ -27,7 +27,7 @@ from spiq.planning.placement.values import Placement
 from spiq.planning.plan.derive import next_power
 from spiq.stats.channel import Array
 from spiq.stats.propagate import Measured
-from spiq.stats.rules.linear import grouped
+from spiq.stats.rules.linear import grouped, in_the_cache
 from spiq.stats.rules.types import channels
 from spiq.targets import Weights
 
@@ -69,7 +69,10 @@ class WeightError:
         names, inverse = self._names
         by_name = np.fromiter(map(channel_scales.__getitem__, names), np.float64, len(names))
         sigma = by_name[inverse].reshape(self.classes.shape)
-        steps = (self.peak * sigma[:, None].astype(self.peak.dtype)).max(axis=2) / self.qmax
+        factor = sigma[:, None].astype(self.peak.dtype)
+        parts = in_the_cache(self.peak)
+        largest = [(self.peak[:, rows] * factor).max(axis=2) for rows in parts]
+        steps = np.concatenate(largest, axis=1) / self.qmax
         met = (self.var / sigma**2).sum(axis=1, keepdims=True)
         return float((self.importance * weight_rounding(steps, met)).sum())
 
@@ -150,9 +153,12 @@ def _largest(split: np.ndarray) -> np.ndarray:
 
     Tap by tap, since numpy is slow along an axis so short.
     """
-    peak: np.ndarray = np.abs(split[..., 0])
-    for tap in range(1, split.shape[3]):
-        np.maximum(peak, np.abs(split[..., tap]), out=peak)
+    peak = np.empty(split.shape[:3], split.dtype)
+    for rows in in_the_cache(split):
+        largest, part = peak[:, rows], split[:, rows]
+        np.abs(part[..., 0], out=largest)
+        for tap in range(1, split.shape[3]):
+            np.maximum(largest, np.abs(part[..., tap]), out=largest)
     return peak
 
 
