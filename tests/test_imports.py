@@ -48,8 +48,13 @@ MAY_IMPORT: dict[str, set[str]] = {
     "halves": CHOICES
     | {"io", "rewriting", "runtime", "analysis", "run", "inspection", "quantized"}
     | {"rewrite", "reconstruct", "speed"},
-    "pipeline": CHOICES | {"rewriting", "analysis", "run", "quantized", "halves", "speed"},
-    "convert": CHOICES | {"rewriting", "analysis", "run", "quantized", "halves", "pipeline"},
+    "stronger": {"config", "run", "quantized", "halves", "speed"},
+    "pipeline": CHOICES
+    | {"rewriting", "analysis", "run", "quantized", "halves", "speed"}
+    | {"stronger"},
+    "convert": CHOICES
+    | {"rewriting", "analysis", "run", "quantized", "halves", "stronger"}
+    | {"pipeline"},
     "torch": CHOICES | {"io", "analysis", "quantized", "pipeline"},
     "report": CHOICES
     | {"io", "runtime", "analysis", "inspection", "quantized", "speed", "pipeline"},

@@ -4,9 +4,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from spiq.analysis import Progress, analyse, silent
-from spiq.config import Config
 from spiq.errors import PlanError
-from spiq.halves import carry_out, decide
+from spiq.halves import carry_out, check_strong, decide
 from spiq.methods import METHODS
 from spiq.planning.choose.convert import (
     bits_by_hand,
@@ -21,6 +20,7 @@ from spiq.quantized import Quantized
 from spiq.rewriting.rounding import ROUNDINGS
 from spiq.run import begun
 from spiq.stats.sidecar import Statistics
+from spiq.stronger import strengthened
 from spiq.targets import TARGETS
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def convert(
     ('tensorrt', 6)
 
     Inputs, bits, roundings and what was left in float stay; grids are chosen anew, see
-    :mod:`spiq.planning.choose.convert`.
+    :mod:`spiq.planning.choose.convert`, and learned anew where the plan has an effort of minutes.
 
     Args:
         model: The float model that the plan was made for.
@@ -67,10 +67,13 @@ def convert(
             f"tensor '{name}' has {bits} bits of its own, and grids are chosen anew for target "
             f"{config.target}: convert the plan without, and edit what comes out"
         )
+    check_settings(plan, ROUNDINGS)
     with begun(model, progress or silent, statistics) as run:
+        if config.strong:
+            check_strong(run, config.effort)
+        run.again = config.strong
         network = run.read()
         check_hash(plan, network)
-        check_settings(plan, ROUNDINGS)
         analysis = analyse(network, config, run.tell, plan.inputs, statistics)
         run.compare(analysis)
 
@@ -80,4 +83,6 @@ def convert(
         left = left_by_choice(plan, able)
         decided = decide(run, config, plan.model_hash, analysis, left)
         made = with_layers_of(decided.plan, plan)
-        return carry_out(replace(decided, plan=made), run, Config()).quantized
+        decided = replace(decided, plan=made)
+        result = carry_out(decided, run, config).quantized
+        return strengthened(decided, result, run, config) if config.strong else result

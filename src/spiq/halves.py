@@ -1,5 +1,6 @@
 """The two halves of the way: decide what is to be done to a network, and do it."""
 
+import os
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -116,6 +117,30 @@ def carry_out(decided: Decided, run: Run, config: Config) -> Made:
     return Made(made, structure, decided.analysis.sizes, decided.spared)
 
 
+def following(
+    plan: Plan,
+    *,
+    device: str = "auto",
+    seed: int = 0,
+    keep_pictures: str | os.PathLike[str] | None = None,
+) -> Config:
+    """Return the options by which a plan is followed.
+
+    Raises:
+        ConfigError: Its target or method does not take its effort, or it has none to learn by.
+    """
+    target = plan.target if plan.effort != SECONDS else Config.target
+    return Config(
+        method=plan.method,
+        target=target,
+        input_size=plan.input_size,
+        effort=plan.effort,
+        device=device,
+        seed=seed,
+        keep_pictures=keep_pictures,
+    )
+
+
 def check_strong(run: Run, effort: str) -> None:
     """Check that more than seconds can be spent on a network, before any are.
 
@@ -138,7 +163,6 @@ def _learned(
     decided: Decided, run: Run, config: Config
 ) -> tuple[Decided, Mapping[str, LearnedLayer]]:
     """Learn what rounding in one go leaves to be found."""
-    check_strong(run, decided.plan.effort)
     from spiq.reconstruct import reconstructed
 
     found = reconstructed(

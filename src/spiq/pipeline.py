@@ -12,19 +12,20 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from spiq.analysis import Progress, analyse, silent
-from spiq.config import Config
+from spiq.config import SECONDS, Config
 from spiq.errors import ConfigError, VerificationError
-from spiq.halves import Decided, carry_out, check_strong, decide
+from spiq.halves import Decided, carry_out, check_strong, decide, following
 from spiq.methods import METHODS
 from spiq.planning.choose.decide import placed
 from spiq.planning.plan.validate import check_fits, check_hash, check_settings
 from spiq.planning.plan.values import Plan
-from spiq.quantized import Quantized, QuantizeResult
+from spiq.quantized import Quantized
 from spiq.rewriting.rounding import ROUNDINGS
 from spiq.run import Run, begun
 from spiq.speed import SLACK, Made, ParetoResult, no_slower
 from spiq.speed import pareto as costs_of_accuracy
 from spiq.stats.sidecar import Statistics
+from spiq.stronger import strengthened
 from spiq.targets import TARGETS
 
 if TYPE_CHECKING:
@@ -87,31 +88,12 @@ def _timed(run: Run, config: Config) -> Quantized | None:
 
 
 def _strengthened(run: Run, config: Config, made: Quantized) -> Quantized:
-    """Learn what rounding in one go left to be found; keep what it made if that gets worse."""
+    """Learn from what was decided in seconds."""
     _, analysis = run.learn(config)
-    plan = replace(made.plan, effort=config.effort)
-    target, method = TARGETS[plan.target], METHODS[plan.method]
-    placement = placed(analysis.graph, analysis.measured, target, method, plan.left_in_float)
-    strong = carry_out(Decided(plan, placement, analysis), run, config)
-    if not _is_no_worse(strong.quantized.report, made.report):
-        note = f"effort {config.effort} brought nothing: what effort seconds gives is kept"
-        return replace(made, report=replace(made.report, notes=(*made.report.notes, note)))
-    if made.report.latency is None:
-        return strong.quantized
-    run.tell("time")
-    return no_slower(run.original[0], strong, None, 0.0) or strong.quantized
-
-
-_UNSURE_DB = 1.0
-"""By how much less SNR what was learned may have on the pictures that results are compared on: each
-block got better on pictures nearer to real ones. (ResNet-8 at W4A4: 9.8 dB where seconds have 9.9,
-and 75.4 % on real images where these have 73.6.)"""
-
-
-def _is_no_worse(one: QuantizeResult, other: QuantizeResult) -> bool:
-    """Return whether a result keeps about as much of the signal as another, or more."""
-    both = [(one.snr_db[name], other.snr_db[name]) for name in one.snr_db if name in other.snr_db]
-    return sum(a - b for a, b in both) >= -_UNSURE_DB * len(both)
+    target, method = TARGETS[made.plan.target], METHODS[made.plan.method]
+    left = made.plan.left_in_float
+    placement = placed(analysis.graph, analysis.measured, target, method, left)
+    return strengthened(Decided(made.plan, placement, analysis), made, run, config)
 
 
 def _quantized(run: Run, config: Config, kept: Mapping[str, str], *, relieve: bool = True) -> Made:
@@ -156,7 +138,8 @@ def plan(
     """
     config = config or Config()
     with begun(model, progress or silent, statistics) as run:
-        return decide(run, config, *run.learn(config)).plan
+        made = decide(run, config, *run.learn(config)).plan
+        return replace(made, effort=config.effort)
 
 
 def apply(
@@ -164,6 +147,9 @@ def apply(
     plan: Plan,
     *,
     statistics: Statistics | None = None,
+    device: str = "auto",
+    seed: int = 0,
+    keep_pictures: str | os.PathLike[str] | None = None,
     progress: Progress | None = None,
 ) -> Quantized:
     """Quantize a network by a plan.
@@ -180,25 +166,34 @@ def apply(
         model: The model that the plan was made for.
         plan: From :func:`plan`, or :meth:`Plan.load`.
         statistics: Those that the plan was made with, if any.
+        device: As in :class:`Config`; for plans with an effort of minutes or hours.
+        seed: The same.
+        keep_pictures: The same.
         progress: Told the name of each step as it begins.
 
     Raises:
+        ConfigError: What learning needs is not there, or the plan's target does not take it.
         PlanError: The plan was made for another model, or was edited beyond sense.
         ModelError: The model cannot be used.
         VerificationError: The result fails its check in the runtime.
     """
+    check_settings(plan, ROUNDINGS)
+    config = following(plan, device=device, seed=seed, keep_pictures=keep_pictures)
     with begun(model, progress or silent, statistics) as run:
+        if config.strong:
+            check_strong(run, config.effort)
+        run.again = config.strong
         network = run.read()
         check_hash(plan, network)
-        check_settings(plan, ROUNDINGS)
 
-        config = Config(method=plan.method, input_size=plan.input_size)
         analysis = analyse(network, config, run.tell, plan.inputs, statistics)
         run.compare(analysis)
         target, method = TARGETS[plan.target], METHODS[plan.method]
         placement = placed(analysis.graph, analysis.measured, target, method, plan.left_in_float)
         followed = check_fits(analysis.graph, plan, placement)
-        return carry_out(Decided(followed, placement, analysis), run, config).quantized
+        decided = Decided(replace(followed, effort=SECONDS), placement, analysis)
+        made = carry_out(decided, run, config).quantized
+        return strengthened(decided, made, run, config) if config.strong else made
 
 
 def pareto(
@@ -219,6 +214,8 @@ def pareto(
         ConfigError: Nothing would go back to float by these options.
     """
     config = config or Config()
+    if config.strong:
+        raise ConfigError(f"pareto weighs what effort seconds gives: leave out {config.effort}")
     if not config.gives_back:
         raise ConfigError("pareto needs method spiq, 8 bits and a target that runs on this machine")
     with begun(model, progress or silent, statistics) as run:

@@ -2,6 +2,7 @@
 
 import json
 import re
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -193,6 +194,43 @@ def test_plan_is_not_overwritten(
 ) -> None:
     said = refused(capsys, "quantize", model, "--plan", path, *options)
     assert "is the plan that is read" in said
+
+
+# Effort
+
+
+def test_make_writes_the_effort(model: Path, capsys: Capture) -> None:
+    assert json.loads(done(capsys, "plan", "make", model, "--effort=hours"))["effort"] == "hours"
+
+
+def test_how_to_learn_stands_beside_a_plan_that_asks_for_it(
+    path: Path, model: Path, capsys: Capture
+) -> None:
+    said = refused(capsys, "quantize", model, "--plan", path, "--seed=3")
+    assert "--seed says how to learn, and effort seconds does not" in said
+    edit(path, lambda plan: plan.update(effort="minutes"))
+    given = ["--plan", path, "--effort=minutes"]
+    assert "--plan says how to quantize, and so does --effort" in refused(
+        capsys, "quantize", model, *given
+    )
+
+
+def test_a_plan_whose_target_learns_nothing_is_refused(
+    path: Path, model: Path, capsys: Capture
+) -> None:
+    edit(path, lambda plan: plan.update(effort="minutes"))
+    said = refused(capsys, "convert", model, "--plan", path, "--target=vitis")
+    assert "which target vitis does not take: use effort seconds" in said
+
+
+def test_without_pytorch_an_effort_is_refused_before_anything_is_done(
+    path: Path, model: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "torch", None)
+    edit(path, lambda plan: plan.update(effort="minutes"))
+    for given in (["--effort=minutes"], ["--plan", path]):
+        said = refused(capsys, "quantize", model, *given)
+        assert "effort minutes needs PyTorch: pip install 'spiq[torch]'" in said
 
 
 # Mixed precision

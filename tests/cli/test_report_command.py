@@ -56,7 +56,7 @@ def test_commands_in_the_page_have_the_options_that_were_given(
 
 
 def test_outputs_are_kept_apart(model: Path, capsys: Capture) -> None:
-    assert "is an output too" in refused(
+    assert "is the output too" in refused(
         capsys, "quantize", model, "-o", "q.onnx", "--report", "q.onnx", CARD
     )
     assert "is the model that is read" in refused(capsys, "report", model, "-o", model)

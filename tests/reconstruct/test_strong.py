@@ -1,6 +1,7 @@
 """Effort minutes, from one end to the other."""
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,10 @@ import spiq
 import transformers
 from small_modules import torch
 from small_networks import build, images_for, run
-from spiq import Config, Plan, Quantized
+from spiq import Config, Plan, Quantized, stronger
+from spiq.convert import convert
 from spiq.errors import ConfigError, OutputError, PlanError, UnsupportedError
+from spiq.quantized import QuantizeResult
 from spiq.reconstruct import efforts, learning, pictures
 
 STRONG = Config(weight_bits=4, activation_bits=4, effort="minutes", device="cpu")
@@ -188,6 +191,35 @@ def test_a_plan_says_the_effort_and_is_followed(model: onnx.ModelProto, tmp_path
     assert error(model, followed) < 1.5 * error(model, made)
 
 
+def test_a_plan_made_for_minutes_is_followed_as_if_at_once(model: onnx.ModelProto) -> None:
+    plan = spiq.plan(model, STRONG)
+    assert plan.effort == "minutes"
+    told: list[str] = []
+    followed = spiq.apply(model, plan, device="cpu", progress=told.append)
+    assert "learn" in told and told.count("read") == 1
+    assert weights(followed) == weights(spiq.quantize(model, STRONG))
+    assert weights(spiq.apply(model, plan, device="cpu", seed=5)) != weights(followed)
+
+
+def test_a_plan_followed_keeps_pictures(model: onnx.ModelProto, tmp_path: Path) -> None:
+    path = tmp_path / "pictures.npz"
+    spiq.apply(model, spiq.plan(model, STRONG), device="cpu", keep_pictures=path)
+    assert np.load(path)["images"].shape == (24, 3, 16, 16)
+    with pytest.raises(ConfigError, match="effort seconds makes none"):
+        spiq.apply(model, spiq.plan(model), keep_pictures=path)
+
+
+def test_a_plan_of_minutes_is_learned_for_another_target(model: onnx.ModelProto) -> None:
+    made = convert(model, spiq.plan(model, STRONG), "openvino")
+    assert made.plan.target == "openvino"
+    assert any("learned anew" in note for note in made.report.notes)
+
+
+def test_pareto_is_of_seconds(model: onnx.ModelProto) -> None:
+    with pytest.raises(ConfigError, match="pareto weighs what effort seconds gives"):
+        spiq.pareto(model, Config(effort="minutes"))
+
+
 def test_a_plan_of_an_unknown_effort_is_refused(model: onnx.ModelProto) -> None:
     plan = replace(spiq.plan(model), effort="days")
     with pytest.raises(PlanError, match="unknown effort 'days': choose one of seconds"):
@@ -243,20 +275,50 @@ def test_windows_of_pictures_are_learned() -> None:
     assert any("layers were learned anew" in note for note in made.report.notes)
 
 
-def test_classes_as_numbers_are_learned() -> None:
-    body = "a = Conv(x, w) r = Relu(a) c = Conv(r, u) y = ArgMax<axis=1>(c)"
-    model = build(body, outputs="int64[N,1,M,K] y", w=(8, 3, 3, 3), u=(5, 8, 1, 1))
-    made = spiq.quantize(model, STRONG)
-    assert any("layers were learned anew" in note for note in made.report.notes)
-
-
 def test_a_result_that_is_worse_is_not_taken(
     model: onnx.ModelProto, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(spiq.pipeline, "_is_no_worse", lambda one, other: False)
+    monkeypatch.setattr(stronger, "_UNSURE_DB", -100.0)
     kept = spiq.quantize(model, STRONG)
     assert kept.plan.effort == "seconds"
-    assert "effort minutes brought nothing" in kept.report.notes[-1]
+    assert weights(kept) == weights(spiq.quantize(model, replace(STRONG, effort="seconds")))
+    said = r"effort minutes brought nothing: it has [\d.]+ dB of SNR where effort seconds has"
+    assert re.match(said, kept.report.notes[-1])
+
+
+def result(snr_db: dict[str, float]) -> QuantizeResult:
+    return QuantizeResult(
+        method="spiq", target="onnxruntime", weight_bits=4, activation_bits=4, layers=(),
+        bytes_before=0, bytes_after=0, seconds=0.0, bits_per_weight=4.0, packed_bytes=0,
+        snr_db=snr_db,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("learned", "before", "is_no_worse"),
+    [
+        ({"y": 10.0}, {"y": 10.9}, True),
+        ({"y": 10.0}, {"y": 11.1}, False),
+        ({"y": 10.0, "z": 8.0}, {"y": 9.0, "z": 10.0}, True),
+        ({}, {"y": 10.0}, False),
+        ({"y": 10.0}, {}, True),
+        ({}, {}, True),
+    ],
+)
+def test_a_result_is_compared_output_by_output(
+    learned: dict[str, float], before: dict[str, float], is_no_worse: bool
+) -> None:
+    assert stronger._is_no_worse(result(learned), result(before)) is is_no_worse
+
+
+def test_a_result_without_any_snr_is_said(
+    model: onnx.ModelProto, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    body = "a = Conv(x, w) r = Relu(a) c = Conv(r, u) y = ArgMax<axis=1>(c)"
+    made = build(body, outputs="int64[N,1,M,K] y", w=(8, 3, 3, 3), u=(5, 8, 1, 1))
+    found = spiq.quantize(made, STRONG)
+    assert found.plan.effort == "minutes"
+    assert "no output has an SNR that effort seconds has, too" in found.report.notes[-1]
 
 
 def test_inputs_that_are_no_picture_are_refused() -> None:

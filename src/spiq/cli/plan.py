@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from spiq.cli import files, options, output
+from spiq.cli import files, options, output, strong
 from spiq.cli.common import common
 
 app = typer.Typer(help="Make a plan to edit, or show one; `spiq quantize --plan` follows it.")
@@ -43,6 +43,7 @@ def make(
     input_order: options.InputOrder = "RGB",
     images: options.Images = None,
     card: options.Card = None,
+    effort: strong.Effort = "seconds",
     force: options.Force = False,
 ) -> None:
     """Decide how to quantize a network, and write down what was decided."""

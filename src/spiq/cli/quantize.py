@@ -1,7 +1,6 @@
 """``spiq quantize``."""
 
 import sys
-from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -89,33 +88,16 @@ def quantize(
     json: options.Json = False,
 ) -> None:
     """Quantize a network to int8, without data, or with a few images."""
-    if plan is not None and (said := options.given(context, options.QUANTIZATION)):
-        raise ConfigError(
-            f"--plan says how to quantize, and so does {said[0]}: leave one of them out, or edit "
-            "the plan"
-        )
-    if uint8_input and (plan is not None or save_plan is not None):
-        raise ConfigError(
-            "--uint8-input makes another network of the one that is given, and plans are of that: "
-            "leave out --plan and --save-plan"
-        )
+    _check_options(context)
     how = options.config(context) if plan is None else _load(plan)
+    learning = strong.where(context, how)
     written = out or sources.result(model)
-    if written == files.STREAM and (json or sys.stdout.isatty()):
-        taken = "is a terminal" if sys.stdout.isatty() else "takes --json"
-        raise ConfigError(f"-: stdout {taken}: give -o a file")
-    _check_outputs(model, plan, written, save_plan, force)
-    if keep_pictures is not None:
-        files.checked(keep_pictures, source=model, force=force)
-    if report is not None:
-        _check_report(report, model, (written, save_plan), force)
-    if push is not None:
-        _check_push(push, written)
+    _check_outputs(context, written)
     kept = None if stats is None else _statistics(stats)
     network = sources.network(model, allow_import=allow_import, size=texts.extent(input_size))
     if uint8_input:
         network, how = sources.of_pixels(network, how)
-    made = sources.quantized(network, how, kept)
+    made = sources.quantized(network, how, kept, **learning)
 
     # All that may fail comes before the files: what fails leaves nothing behind.
     from spiq.cli.render.tables import quantization as tables
@@ -145,6 +127,21 @@ def quantize(
         raise typer.Exit(code)
 
 
+def _check_options(context: typer.Context) -> None:
+    """Check that no two options say different things."""
+    given = context.params
+    if given["plan"] is not None and (said := strong.beside_a_plan(context)):
+        raise ConfigError(
+            f"--plan says how to quantize, and so does {said[0]}: leave one of them out, or edit "
+            "the plan"
+        )
+    if given["uint8_input"] and (given["plan"] or given["save_plan"]):
+        raise ConfigError(
+            "--uint8-input makes another network of the one that is given, and plans are of that: "
+            "leave out --plan and --save-plan"
+        )
+
+
 def _load(path: Path) -> "Plan":
     from spiq.planning.plan.values import Plan
 
@@ -157,18 +154,29 @@ def _statistics(path: Path) -> "Statistics":
     return Statistics.load(path)
 
 
-def _check_outputs(
-    model: Path, plan: Path | None, written: Path, save_plan: Path | None, force: bool
-) -> None:
+def _check_outputs(context: typer.Context, written: Path) -> None:
     """Check where to write, before the work that takes time."""
-    read = plan.resolve() if plan is not None else None
-    for path in (written, save_plan):
-        if path is not None and path.resolve() == read:
+    given = context.params
+    if written == files.STREAM and (given["json"] or sys.stdout.isatty()):
+        taken = "is a terminal" if sys.stdout.isatty() else "takes --json"
+        raise ConfigError(f"-: stdout {taken}: give -o a file")
+    read = given["plan"].resolve() if given["plan"] is not None else None
+    taken_by: dict[Path, str] = {}
+    for option in ("output", "save_plan", "report", "keep_pictures"):
+        path = written if option == "output" else given[option]
+        if path is None:
+            continue
+        if path.resolve() == read:
             raise ConfigError(f"{str(path)!r} is the plan that is read: choose another name")
-    target = files.checked(written, source=model, force=force)
-    wanted = None if save_plan is None else files.checked(save_plan, source=model, force=force)
-    if wanted == target:
-        raise ConfigError(f"--save-plan {save_plan} is the output too: choose another name")
+        target = files.checked(path, source=given["model"], force=given["force"])
+        name = "the output" if option == "output" else f"--{option.replace('_', '-')}"
+        if target in taken_by:
+            raise ConfigError(f"{name} {path} is {taken_by[target]} too: choose another name")
+        taken_by[target] = name
+    if given["report"] is not None:
+        _check_report()
+    if given["push"] is not None:
+        _check_push(given["push"], written)
 
 
 def _check_push(repo: str, written: Path) -> None:
@@ -191,14 +199,11 @@ def _push(made: "Quantized", repo: str, model: Path, written: Path) -> None:
     output.note(f"pushed to {address}")
 
 
-def _check_report(report: Path, model: Path, taken: Collection[Path | None], force: bool) -> None:
-    """Check that a report can be made, and where to."""
+def _check_report() -> None:
+    """Check that a report can be made."""
     from spiq.report.page import check_installed
 
     check_installed()
-    wanted = files.checked(report, source=model, force=force)
-    if wanted in {path.resolve() for path in taken if path is not None}:
-        raise ConfigError(f"--report {report} is an output too: choose another name")
 
 
 def _report(

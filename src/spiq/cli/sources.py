@@ -68,7 +68,10 @@ def network(
 
 
 def quantized(
-    network: "Path | bytes | ir.Model", how: "Config | Plan", kept: "Statistics | None" = None
+    network: "Path | bytes | ir.Model",
+    how: "Config | Plan",
+    kept: "Statistics | None" = None,
+    **learning: Any,
 ) -> "Quantized":
     """Quantize a network by options or by a plan, and show how far it is.
 
@@ -76,18 +79,26 @@ def quantized(
         network: Of :func:`network`.
         how: The options, or the plan.
         kept: Statistics that are kept beside the network, if there are any.
+        learning: How to learn, where a plan asks for that: of :func:`spiq.pipeline.apply`.
     """
     from spiq import pipeline
-    from spiq.config import SECONDS, Config
+    from spiq.config import Config
 
-    with output.steps(pipeline.STEPS) as tell:
+    told = ""
+    with output.steps(pipeline.STEPS) as show:
+
+        def tell(step: str) -> None:
+            nonlocal told
+            told = step
+            show(step)
+
         try:
             if isinstance(how, Config):
                 return pipeline.quantize(network, how, statistics=kept, progress=tell)
-            return pipeline.apply(network, how, statistics=kept, progress=tell)
+            return pipeline.apply(network, how, statistics=kept, progress=tell, **learning)
         except KeyboardInterrupt:
-            if how.effort != SECONDS:
-                output.note("stopped: what was learned is kept, and the same command goes on")
+            if told.startswith("stopped: "):
+                output.note(told)
             raise
 
 

@@ -1,11 +1,18 @@
 """Options of the strong mode, which takes minutes or hours."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from spiq.config import EFFORTS
+from spiq.cli import options
+from spiq.config import EFFORTS, SECONDS
+from spiq.errors import ConfigError
+
+if TYPE_CHECKING:
+    from spiq.config import Config
+    from spiq.planning.plan.values import Plan
 
 Effort = Annotated[
     str,
@@ -21,3 +28,26 @@ KeepPictures = Annotated[
     Path | None,
     typer.Option(metavar="FILE.npz", help="Write the pictures that are made.", show_default=False),
 ]
+
+_WHERE = ("device", "seed", "keep_pictures")
+"""Names of the options that say how to learn; no plan says that."""
+
+
+def where(context: typer.Context, how: "Config | Plan") -> Mapping[str, Any]:
+    """Return what the options say of how to learn.
+
+    Raises:
+        ConfigError: They say something, and nothing is learned.
+    """
+    if how.effort == SECONDS and (said := options.given(context, _WHERE)):
+        raise ConfigError(
+            f"{said[0]} says how to learn, and effort seconds does not: choose --effort minutes, "
+            "or leave it out"
+        )
+    return {name: context.params[name] for name in _WHERE}
+
+
+def beside_a_plan(context: typer.Context) -> list[str]:
+    """Return which options stand on the command line that a plan decides."""
+    names = [name for name in options.QUANTIZATION if name not in _WHERE]
+    return options.given(context, names)

@@ -31,6 +31,7 @@ def converted_options(plan: Plan, target: str) -> Config:
         activation_bits=plan.activation_bits,
         input_size=plan.input_size,
         timing=False,
+        effort=plan.effort,
     )
 
 
