@@ -13,7 +13,7 @@ from spiq import pipeline, speed
 from spiq.config import Config
 from spiq.errors import ConfigError, VerificationError
 from spiq.planning.choose import decide
-from spiq.planning.choose.give_back import Measured
+from spiq.planning.choose.cut import Measured
 from spiq.planning.choose.structure import Structure
 from spiq.run import Run
 from spiq.runtime.timing import Latency

@@ -19,7 +19,7 @@ from spiq.errors import ConfigError
 from spiq.graph.edit import initializer, unique_name
 from spiq.graph.query import dims, is_float32
 from spiq.io.read import Source, read
-from spiq.passes.batchnorm import fold_into_readers
+from spiq.passes.layer_weights import fold_into_readers
 from spiq.stats.channel import Array
 from spiq.stats.input_axis import channel_axis
 from spiq.stats.inputs import given_range

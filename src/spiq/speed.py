@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from spiq.errors import VerificationError
-from spiq.planning.choose.give_back import Measured, Point, front, given_back
+from spiq.planning.choose.cut import Measured
+from spiq.planning.choose.give_back import Point, front, given_back
 from spiq.planning.choose.structure import Structure, owners
 from spiq.quantized import Quantized
 from spiq.runtime.session import session

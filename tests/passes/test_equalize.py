@@ -12,8 +12,8 @@ from small_networks import bn, build, images_for, norm, run, trained
 from spiq.io.read import read
 from spiq.io.write import serialize
 from spiq.passes import equalize as passes
-from spiq.passes.batchnorm import weight_and_bias
 from spiq.passes.equalize import Pair, columns, equalize, find_pairs, rows
+from spiq.passes.layer_weights import weight_and_bias
 from spiq.passes.prepare import Prepared, prepare
 from spiq.runtime.snr import snr_db
 

@@ -13,7 +13,8 @@ import onnx_ir as ir
 
 from spiq.graph.edit import initializer, replace
 from spiq.graph.query import Array, data_inputs, rank, sole_consumer
-from spiq.passes.batchnorm import can_take_rows, channel_affine
+from spiq.passes.batchnorm import channel_affine
+from spiq.passes.layer_weights import can_take_rows
 
 _HOMOGENEOUS = frozenset({"LeakyRelu", "Relu"})
 _STEPS = frozenset({"Add", "Div", "Mul", "Sub"})

@@ -42,8 +42,8 @@ import numpy as np
 import onnx_ir as ir
 
 from spiq.graph.query import Array, constant, ints, is_constant, rank, sole_consumer
-from spiq.passes.batchnorm import (
-    Moments,
+from spiq.passes.batchnorm import Moments
+from spiq.passes.layer_weights import (
     rows_shape,
     scale_columns,
     set_weight_and_bias,

@@ -22,7 +22,8 @@ from spiq.graph.query import (
     sole_consumer,
 )
 from spiq.graph.runs import runs
-from spiq.passes.batchnorm import LARGEST, can_take_rows, scale_rows
+from spiq.passes.batchnorm import LARGEST
+from spiq.passes.layer_weights import can_take_rows, scale_rows
 
 
 def hoist_steps(model: ir.Model) -> int:

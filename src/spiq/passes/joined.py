@@ -12,7 +12,7 @@ import onnx_ir as ir
 
 from spiq.graph.edit import bypass, initializer, unique_name
 from spiq.graph.query import constant, data_inputs, dims, sole_consumer
-from spiq.passes.batchnorm import can_take_rows
+from spiq.passes.layer_weights import can_take_rows
 
 
 def norms_of_parts(model: ir.Model) -> int:

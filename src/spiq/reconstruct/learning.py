@@ -171,8 +171,9 @@ class Learner:
     def _batch(self, block: Block, in_float: Values, wanted: Values) -> int:
         """Return how many pictures a step of learning sees."""
         tensors = [*wanted.values(), *(in_float[name] for name in block.reads)]
-        most = _ENOUGH // max(x[0].numel() for x in tensors)
-        return min(max(most, _LEAST), self.effort.batch)
+        most: int = _ENOUGH // max(x[0].numel() for x in tensors)
+        count = min(max(most, _LEAST), self.effort.batch)
+        return count if self.micro is None else -(-count // self.micro) * self.micro
 
     def _optimizer(self, weights: Sequence[Weight], block: Block) -> torch.optim.Adam:
         factors = [weight.log_factor for weight in weights]

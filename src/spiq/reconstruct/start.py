@@ -10,7 +10,7 @@ import torch
 from spiq.analysis import Analysis
 from spiq.errors import UnsupportedError
 from spiq.graph.query import is_float32
-from spiq.passes.batchnorm import weight_and_bias
+from spiq.passes.layer_weights import weight_and_bias
 from spiq.planning.placement.values import Placement
 from spiq.planning.plan.resolve import Resolved
 from spiq.planning.plan.values import Plan

@@ -10,7 +10,7 @@ the last bit.
 import numpy as np
 import onnx_ir as ir
 
-from spiq.passes.batchnorm import set_weight_and_bias, weight_and_bias
+from spiq.passes.layer_weights import set_weight_and_bias, weight_and_bias
 
 
 def fill_groups(layers: list[ir.Node], limit: int) -> int:

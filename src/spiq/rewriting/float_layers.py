@@ -16,7 +16,7 @@ import onnx_ir as ir
 
 from spiq.graph.edit import bypass, initializer
 from spiq.graph.query import constant, sole_consumer
-from spiq.passes.batchnorm import bias_of, scale_rows
+from spiq.passes.layer_weights import bias_of, scale_rows
 
 _LAYERS = frozenset({"Conv", "ConvTranspose"})
 

@@ -16,13 +16,8 @@ import onnx_ir as ir
 from spiq.graph.edit import bypass, initializer, replace, unique_name
 from spiq.graph.lazy import Change
 from spiq.graph.query import sole_consumer
-from spiq.passes.batchnorm import (
-    batchnorm_affine,
-    bias_of,
-    columns_scaled,
-    reweighted,
-    set_weight_and_bias,
-)
+from spiq.passes.batchnorm import batchnorm_affine
+from spiq.passes.layer_weights import bias_of, columns_scaled, reweighted, set_weight_and_bias
 from spiq.planning.plan.resolve import Resolved, StoredTensor
 from spiq.stats.channel import Array
 

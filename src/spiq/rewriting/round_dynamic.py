@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
 
-from spiq.passes.batchnorm import bias_of
+from spiq.passes.layer_weights import bias_of
 from spiq.planning.plan.entries import LayerPlan
 from spiq.rewriting.round_weights import mean_shift, round_weight
 from spiq.stats.channel import ChannelStats

@@ -19,7 +19,7 @@ import numpy.typing as npt
 import onnx_ir as ir
 
 from spiq.errors import PlanError
-from spiq.passes.batchnorm import bias_of, weight_and_bias
+from spiq.passes.layer_weights import bias_of, weight_and_bias
 from spiq.planning.plan.derive import next_power
 from spiq.planning.plan.entries import LayerPlan
 from spiq.planning.plan.resolve import StoredTensor

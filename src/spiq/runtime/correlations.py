@@ -16,8 +16,8 @@ import onnx_ir as ir
 
 from spiq.graph.extents import Extent
 from spiq.graph.query import dims, ints, is_constant, is_float32, stored_shape
-from spiq.passes.batchnorm import weight_and_bias
 from spiq.passes.cleanup import kernel_shape
+from spiq.passes.layer_weights import weight_and_bias
 from spiq.runtime.expose import expose
 from spiq.runtime.images import Shown
 from spiq.runtime.synthetic import DYNAMIC_SIZE, synthetic_inputs

@@ -30,7 +30,7 @@ import onnx_ir as ir
 from spiq.graph.extents import Extent, is_one_picture
 from spiq.graph.query import dims, is_float32, rank, weight_nodes
 from spiq.io.write import serialize
-from spiq.passes.batchnorm import bias_of
+from spiq.passes.layer_weights import bias_of
 from spiq.passes.prepare import Prepared
 from spiq.runtime.opened import Opened
 from spiq.runtime.parts import is_parted, parted, reads_of

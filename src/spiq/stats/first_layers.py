@@ -21,8 +21,9 @@ import numpy as np
 import onnx_ir as ir
 
 from spiq.graph.query import constant, dims, ints, is_constant, weight_nodes
-from spiq.passes.batchnorm import Moments, batchnorm_affine, weight_and_bias
+from spiq.passes.batchnorm import Moments, batchnorm_affine
 from spiq.passes.cleanup import kernel_shape
+from spiq.passes.layer_weights import weight_and_bias
 from spiq.passes.prepare import Prepared
 from spiq.stats.channel import Array
 from spiq.stats.movers import MOVERS

@@ -24,7 +24,8 @@ import numpy as np
 import onnx_ir as ir
 
 from spiq.graph.query import constant, data_inputs, is_constant
-from spiq.passes.batchnorm import Norm, weight_and_bias
+from spiq.passes.batchnorm import Norm
+from spiq.passes.layer_weights import weight_and_bias
 from spiq.passes.prepare import Prepared
 from spiq.stats.channel import Array, ChannelStats, stats
 from spiq.stats.movers import MOVERS

@@ -28,7 +28,8 @@ import onnx_ir as ir
 
 from spiq.errors import ConfigError
 from spiq.graph.query import Array, constant, weight_nodes
-from spiq.passes.batchnorm import Moments, Norm, rows_shape
+from spiq.passes.batchnorm import Moments, Norm
+from spiq.passes.layer_weights import rows_shape
 from spiq.passes.prepare import Prepared
 
 FORMAT = 1

@@ -6,8 +6,9 @@ from itertools import product
 
 import pytest
 
-from spiq.planning.choose import give_back
-from spiq.planning.choose.give_back import Measured, given_back
+from spiq.planning.choose import cut, give_back
+from spiq.planning.choose.cut import Measured
+from spiq.planning.choose.give_back import given_back
 from spiq.planning.choose.structure import Operator, Structure, Tensor, owners
 
 MICRO = 1e-6
@@ -79,7 +80,7 @@ def test_hardly_any_gain_is_none() -> None:
 
 
 def test_the_cut_is_the_best_of_all_choices(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(give_back, "_KEPT", 0.0)
+    monkeypatch.setattr(cut, "_KEPT", 0.0)
     monkeypatch.setattr(give_back, "WORTH", 1.0)
     structure = chain(1, 1, 1, 1, 1)
     # the second operator is read twice, and the fourth has to stay in float
@@ -89,7 +90,7 @@ def test_the_cut_is_the_best_of_all_choices(monkeypatch: pytest.MonkeyPatch) -> 
     operators[3] = replace(operators[3], on_integers=False, is_layer=False)
     structure = Structure(tuple(operators), tuple(tensors))
     measured = times(structure, [60, 20, 70, 10, 55], [30, 90, 20, 10, 40])
-    network = give_back._network(structure, measured)
+    network = cut.cut_network(structure, measured)
     choices = [
         frozenset(n for n, on in enumerate(sides) if on)
         for sides in product([False, True], repeat=5)

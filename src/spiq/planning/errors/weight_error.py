@@ -21,7 +21,7 @@ import numpy as np
 import onnx_ir as ir
 
 from spiq.graph.query import constant
-from spiq.passes.batchnorm import bias_of
+from spiq.passes.layer_weights import bias_of
 from spiq.planning.errors.error_model import weight_rounding
 from spiq.planning.placement.values import Placement
 from spiq.planning.plan.derive import next_power

@@ -20,8 +20,9 @@ import numpy.typing as npt
 import onnx_ir as ir
 
 from spiq.graph.query import ints, is_constant, rank, spatial
-from spiq.passes.batchnorm import batchnorm_affine, weight_and_bias
+from spiq.passes.batchnorm import batchnorm_affine
 from spiq.passes.cleanup import kernel_shape
+from spiq.passes.layer_weights import weight_and_bias
 from spiq.stats.channel import Array, ChannelStats, stats
 from spiq.stats.rules.types import (
     NEIGHBOUR_CORRELATION,
