@@ -29,8 +29,9 @@ from spiq.graph.edit import initializer, named_after, replace, unique_name
 from spiq.graph.lazy import changed
 from spiq.graph.query import Array, ints, spatial, stored_shape
 from spiq.graph.shapes import infer
-from spiq.passes.batchnorm import Moments, bias_of, can_take_rows
+from spiq.passes.batchnorm import Moments
 from spiq.passes.cleanup import kernel_shape
+from spiq.passes.layer_weights import bias_of, can_take_rows
 
 _DEAREST = 2.3
 """How many times the work of the ConvTranspose the convolution may have."""
