@@ -232,3 +232,19 @@ def test_a_network_that_shifts_its_input_has_numbers_around_zero_behind() -> Non
     verdict = judge(prepare(read(network)))["x"]
     assert verdict.best.name == "pixels from 0 to 255"
     assert "the steps in front of its first layer" in verdict.grounds
+
+
+def test_of_two_that_are_as_likely_the_wider_is_taken() -> None:
+    index = [one.name for one in CONVENTIONS].index
+    narrow, wide = (
+        index("pixels from -1 to 1"),
+        index("pixels normalized by ImageNet's mean and std"),
+    )
+    for odds, best in ((0.4, wide), (1.5, narrow)):
+        table = np.full((len(CONVENTIONS), 2), -50.0)
+        table[narrow, 0], table[wide, 0] = 0, -odds
+        verdict = Verdict(table)
+        assert verdict.best is CONVENTIONS[best]
+        other, against = verdict.runner_up
+        assert other is CONVENTIONS[wide + narrow - best]
+        np.testing.assert_allclose(np.log(against), -odds if best == wide else odds)
