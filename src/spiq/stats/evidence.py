@@ -78,8 +78,8 @@ SURE = 3.0
 """Log of the odds from which on there is nothing to warn of: 20 to 1."""
 
 _AS_LIKELY, _WIDER = log(2), (1.5, 4.0)
-"""Log of the odds up to which a wider convention is taken, and how many times as wide. Of 31 found
-or folded networks none has the right one beside a wider one that is so likely."""
+"""Log of the odds up to which a wider convention is taken, and how many times as wide. A judgement:
+it changes none of 31 found or folded networks (YOLOv3-nano's two are alike, the wider by 0.01)."""
 
 _MATERIAL = 0.5
 """Distance from which on two conventions are not the same for a quantizer."""
