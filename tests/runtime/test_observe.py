@@ -78,3 +78,17 @@ def test_quantizing_says_so_and_works() -> None:
     assert not result.report.float_layers
     assert result.report.snr_db["logits"] > 15
     assert not any("no BatchNorm" in n for n in spiq.quantize(model_path(), GIVEN).report.notes)
+
+
+def test_sums_of_products_are_observed() -> None:
+    """Kernels that the network computes meet neighbours, which are no independent terms."""
+    body = (
+        f"c = Conv<pads=[1,1,1,1]>(x, w) {bn('c', 'n')} r = Relu(n) k = Conv(r, v) "
+        "a = Reshape(k, taps) b = Concat<axis=1>(r, r, r, r) d = Reshape(b, taps) "
+        "m = Mul(a, d) s = ReduceSum<keepdims=0>(m, one) y = Conv(s, u)"
+    )
+    model = build(
+        body, w=(8, 3, 3, 3), v=(32, 8, 1, 1), u=(4, 8, 1, 1), one=np.array([1]),
+        taps=np.array([0, 4, 8, 16, 16]), **norm("n", 8),
+    )  # fmt: skip
+    assert [value.name for value in missing(prepare(read(model)))][:1] == ["s"]

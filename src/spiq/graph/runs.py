@@ -14,6 +14,8 @@ def runs(before: Sizes, after: Sizes) -> list[tuple[Sizes, Sizes]] | None:
 
     >>> runs([None, 50, 64], [None, 64])
     [([None, 50], [None]), ([64], [64])]
+    >>> runs([None, 64, 64], [None, 64])
+    [([None, 64], [None]), ([64], [64])]
     """
     groups: list[tuple[Sizes, Sizes]] = []
     i = j = 0
@@ -27,7 +29,8 @@ def runs(before: Sizes, after: Sizes) -> list[tuple[Sizes, Sizes]] | None:
     left = [*before[i:], *after[j:]]
     unknown = bool(groups) and None in (*groups[-1][0], *groups[-1][1])
     if not unknown and any(size != 1 for size in left):
-        return None
+        # as many tokens as channels: what is equal at the end are the channels
+        return _with_equal_ends([], before, after) if None in before and None in after else None
     if groups:
         groups[-1] = (groups[-1][0] + before[i:], groups[-1][1] + after[j:])
     return groups
