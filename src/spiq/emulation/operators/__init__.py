@@ -4,8 +4,10 @@ from spiq.emulation.operators.integers import INTEGERS
 from spiq.emulation.operators.layers import LAYERS
 from spiq.emulation.operators.movement import MOVEMENT
 from spiq.emulation.operators.pointwise import POINTWISE
+from spiq.emulation.operators.recurrent import RECURRENT
 from spiq.emulation.operators.reductions import REDUCTIONS
 from spiq.emulation.operators.resize import RESIZE
+from spiq.emulation.operators.selection import SELECTION
 from spiq.emulation.step import Compute
 
 OPERATORS: dict[str, Compute] = {
@@ -13,8 +15,10 @@ OPERATORS: dict[str, Compute] = {
     **LAYERS,
     **MOVEMENT,
     **POINTWISE,
+    **RECURRENT,
     **REDUCTIONS,
     **RESIZE,
+    **SELECTION,
 }
 
 __all__ = ["OPERATORS"]
