@@ -20,7 +20,7 @@ import numpy as np
 from spiq.methods.method import Method
 from spiq.planning.choose.group import Grids, Group, Scaled
 from spiq.planning.choose.scales import decide
-from spiq.planning.errors.weight_error import WeightError, looked_up
+from spiq.planning.errors.weight_error import WeightError
 from spiq.planning.plan.derive import unit
 from spiq.stats.channel import Array
 
@@ -39,13 +39,20 @@ def settle(groups: Sequence[Group], method: Method) -> list[Scaled]:
     """
     widest = replace(method, alphas=method.alphas[-1:])
     found = [decide(group, widest) for group in groups]
-    scales = {name: scale for one in found for name, scale in one.channel_scales.items()}
+    scales = np.ones(max((group.numbers for group in groups), default=1))
+    for group, one in zip(groups, found, strict=True):
+        scales[group.names] = _scales(one)
     for _ in range(SWEEPS if len(method.alphas) > 1 else 0):
         for number, group in enumerate(groups):
             given = replace(group, others=scales)
             found[number] = _equalized(given, decide(given, method))
-            scales |= found[number].channel_scales
+            scales[group.names] = _scales(found[number])
     return found
+
+
+def _scales(scaled: Scaled) -> Array:
+    """Return the channel scales that were chosen, in the order of the group's classes."""
+    return np.fromiter(scaled.channel_scales.values(), np.float64, len(scaled.channel_scales))
 
 
 def _equalized(group: Group, scaled: Scaled) -> Scaled:
@@ -64,8 +71,9 @@ def _trials(group: Group, scaled: Scaled, layer: WeightError) -> Iterator[dict[i
     """Yield scales that make a layer's step smaller, by class."""
     if layer.rows is None:
         return
-    scales = {**group.others, **scaled.channel_scales}
-    sigma, after = looked_up(scales, layer.classes), looked_up(scales, layer.rows)
+    now = _scales(scaled)
+    scales = group.every_scale(now)
+    sigma, after = scales[layer.classes], scales[layer.rows]
     columns = _by_class(group, layer.classes, (layer.peak / after[:, :, None]).max(axis=1))
     rows = _by_class(group, layer.rows, (layer.peak * sigma[:, None]).max(axis=2))
 
@@ -73,7 +81,6 @@ def _trials(group: Group, scaled: Scaled, layer: WeightError) -> Iterator[dict[i
     if layer.bias is not None:
         biases = _by_class(group, layer.rows, np.abs(layer.bias))
 
-    now = np.array([scaled.channel_scales[int(name)] for name in group.names])
     now = now / now.max()
     needs = group.needs(scaled.zero_points, scaled.widths)
     least = group.sigma(needs, 1.0)

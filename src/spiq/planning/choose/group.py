@@ -80,7 +80,8 @@ class Group:
         bits: Bits of each grid, by its number.
         worth: See :func:`spiq.planning.choose.worth.worth`.
         form: The grids that the target takes.
-        others: Channel scales of other groups, by class, where the layers' errors depend on them.
+        others: Channel scale of every class, by its number, where the layers' errors depend on
+            those of other groups; 1 at the end.
     """
 
     tensors: Sequence[Channels]
@@ -90,7 +91,7 @@ class Group:
     bits: Mapping[int, int]
     worth: float = ANY
     form: GridForm = field(default_factory=GridForm)
-    others: Mapping[int, float] = field(default_factory=dict)
+    others: Array | None = None
 
     @cached_property
     def qmax(self) -> dict[int, int]:
@@ -175,6 +176,19 @@ class Group:
                 errors[t.grid] = errors.get(t.grid, 0.0) + cost
         return errors
 
+    def every_scale(self, own: Array) -> Array:
+        """Return the scale of every class, by its number, with those of ``names`` given."""
+        scales = np.ones(self.numbers) if self.others is None else self.others.copy()
+        scales[self.names] = own
+        return scales
+
+    @cached_property
+    def numbers(self) -> int:
+        """How many scales there are, and one more for what has none."""
+        met = [layer.classes for layer in self.layers]
+        met += [layer.rows for layer in self.layers if layer.rows is not None]
+        return 2 + max(int(classes.max(initial=0)) for classes in (self.names, *met))
+
     def evaluated(self, chosen: Grids) -> Scaled:
         """Work out what a choice means, and what it costs."""
         needs = self.needs(chosen.zero_points, chosen.widths)
@@ -188,7 +202,7 @@ class Group:
         by_name = dict(zip(self.names.tolist(), by_class.tolist(), strict=True))
         errors = self.errors(steps, sigma, chosen.zero_points, chosen.shared)
         cost = float(np.sum(list(errors.values())))
-        scales = {**self.others, **by_name}
+        scales = self.every_scale(by_class)
         cost += sum(layer.cost(scales) for layer in self.layers)
 
         return Scaled(

@@ -15,7 +15,6 @@ equalization). A bias of 8 bits likewise: b is the step of the largest, its erro
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
 
 import numpy as np
 import onnx_ir as ir
@@ -57,18 +56,17 @@ class WeightError:
     form: Weights = field(default_factory=Weights)
     bias: Array | None = None
 
-    def cost(self, channel_scales: Mapping[int, float]) -> float:
+    def cost(self, scales: Array) -> float:
         """Return the expected error at the network's outputs for these channel scales.
 
-        Scales that are not given are 1.
+        Args:
+            scales: Of each class, by its number; 1 at the end, for what has none.
         """
         if self.rows is not None:
-            return self._with_one_step(channel_scales, self.rows)
+            return self._with_one_step(scales, self.rows)
         if self.peak.shape[2] == 1:  # the scale of its one input cancels: the same for all
             return 0.0
-        names, inverse = self._names
-        by_name = np.fromiter(map(channel_scales.__getitem__, names), np.float64, len(names))
-        sigma = by_name[inverse].reshape(self.classes.shape)
+        sigma = scales[self.classes]
         factor = sigma[:, None].astype(self.peak.dtype)
         parts = in_the_cache(self.peak)
         largest = [(self.peak[:, rows] * factor).max(axis=2) for rows in parts]
@@ -76,9 +74,9 @@ class WeightError:
         met = (self.var / sigma**2).sum(axis=1, keepdims=True)
         return float((self.importance * weight_rounding(steps, met)).sum())
 
-    def _with_one_step(self, channel_scales: Mapping[int, float], rows: np.ndarray) -> float:
-        sigma, after = looked_up(channel_scales, self.classes), looked_up(channel_scales, rows)
-        peak = float((self.peak * sigma[:, None] / after[:, :, None]).max()) / self.qmax
+    def _with_one_step(self, scales: Array, rows: np.ndarray) -> float:
+        sigma, after = scales[self.classes], scales[rows]
+        peak = float(((self.peak * sigma[:, None]).max(axis=2) / after).max()) / self.qmax
         met = (self.var / sigma**2).sum(axis=1, keepdims=True)
         error = weight_rounding(self._step(peak), met)
         if self.bias is not None:
@@ -89,19 +87,6 @@ class WeightError:
     def _step(self, least: float) -> Array:
         step = np.array(least)
         return next_power(step) if self.form.powers_of_two else step
-
-    @cached_property
-    def _names(self) -> tuple[list[int], np.ndarray]:
-        """Each class once, and the place of each input channel's among them."""
-        names, inverse = np.unique(self.classes, return_inverse=True)
-        return names.tolist(), inverse
-
-
-def looked_up(scales: Mapping[int, float], classes: np.ndarray) -> Array:
-    """Return the scale of each channel by its class; 1 where there is none."""
-    names, inverse = np.unique(classes, return_inverse=True)
-    found = np.array([scales.get(int(name), 1.0) for name in names])
-    return found[inverse].reshape(classes.shape)
 
 
 _BIAS_MAX = 127
