@@ -70,7 +70,7 @@ def convert(
     check_settings(plan, ROUNDINGS)
     with begun(model, progress or silent, statistics) as run:
         if config.strong:
-            check_strong(run, config.effort)
+            check_strong(run, config)
         run.again = config.strong
         network = run.read()
         check_hash(plan, network)

@@ -77,9 +77,7 @@ def decide(
 
 def carry_out(decided: Decided, run: Run, config: Config) -> Made:
     """Take the second half of the way: rewrite, emit and verify; and learn first, if asked to."""
-    learned: Mapping[str, LearnedLayer] = {}
-    if decided.plan.effort != SECONDS:
-        decided, learned = _learned(decided, run, config)
+    decided, learned, said = _learned(decided, run, config)
     plan, resolved = decided.plan, resolve(decided.plan, decided.placement)
     expected = {name: error.total for name, error in decided.errors.items()}
     following = decided.analysis.prepared.next_names
@@ -96,6 +94,7 @@ def carry_out(decided: Decided, run: Run, config: Config) -> Made:
     original, size = run.original
     verified = verify(run.reference(), quantized, resolved, TARGETS[plan.target])
 
+    warned = (WARNING + doubt for doubt in verified.warnings)
     report = QuantizeResult(
         method=plan.method,
         target=plan.target,
@@ -110,7 +109,7 @@ def carry_out(decided: Decided, run: Run, config: Config) -> Made:
         snr_db={name: found.db for name, found in verified.snr.items()},
         snr_interval_db={name: (found.low, found.high) for name, found in verified.snr.items()},
         no_snr=verified.no_snr,
-        notes=(*plan.notes, *verified.notes, *(WARNING + doubt for doubt in verified.warnings)),
+        notes=(*plan.notes, *said, *verified.notes, *warned),
     )
     source = original if isinstance(original, str) else None
     made = Quantized(quantized, plan, report, source)
@@ -141,28 +140,34 @@ def following(
     )
 
 
-def check_strong(run: Run, effort: str) -> None:
+def check_strong(run: Run, config: Config) -> None:
     """Check that more than seconds can be spent on a network, before any are.
 
     Raises:
-        ConfigError: PyTorch is not installed.
+        ConfigError: PyTorch is not installed, or has no such device.
         UnsupportedError: The network is worked on in parts.
     """
     try:
-        import torch  # noqa: F401
+        import torch
     except ImportError as error:
-        raise ConfigError(f"effort {effort} needs PyTorch: pip install 'spiq[torch]'") from error
+        raise ConfigError(
+            f"effort {config.effort} needs PyTorch: pip install 'spiq[torch]'"
+        ) from error
+    if config.device == "cuda" and not torch.cuda.is_available():
+        raise ConfigError("device is cuda, and PyTorch finds none: choose cpu, or auto")
     if run.is_large:
         raise UnsupportedError(
-            f"effort {effort}: the network is so large that it is worked on in parts, and blocks "
-            "are learned in memory: use effort seconds"
+            f"effort {config.effort}: the network is so large that it is worked on in parts, and "
+            "blocks are learned in memory: use effort seconds"
         )
 
 
 def _learned(
     decided: Decided, run: Run, config: Config
-) -> tuple[Decided, Mapping[str, LearnedLayer]]:
-    """Learn what rounding in one go leaves to be found."""
+) -> tuple[Decided, Mapping[str, LearnedLayer], tuple[str, ...]]:
+    """Learn what rounding in one go leaves to be found, if asked to; and say what was done."""
+    if decided.plan.effort == SECONDS:
+        return decided, {}, ()
     from spiq.reconstruct import reconstructed
 
     found = reconstructed(
@@ -175,5 +180,4 @@ def _learned(
         keep_pictures=config.keep_pictures,
         tell=run.tell,
     )
-    plan = replace(found.plan, notes=(*found.plan.notes, *found.notes))
-    return replace(decided, plan=plan), found.layers
+    return replace(decided, plan=found.plan), found.layers, found.notes

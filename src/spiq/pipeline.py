@@ -70,7 +70,7 @@ def quantize(
     config = config or Config()
     with begun(model, progress or silent, statistics) as run:
         if config.strong:
-            check_strong(run, config.effort)
+            check_strong(run, config)
         run.again = config.strong
         timed = config.timing and TARGETS[config.target].is_here and not run.is_large
         made = (_timed(run, config) if timed else None) or _quantized(run, config, {}).quantized
@@ -181,7 +181,7 @@ def apply(
     config = following(plan, device=device, seed=seed, keep_pictures=keep_pictures)
     with begun(model, progress or silent, statistics) as run:
         if config.strong:
-            check_strong(run, config.effort)
+            check_strong(run, config)
         run.again = config.strong
         network = run.read()
         check_hash(plan, network)

@@ -130,6 +130,7 @@ def test_no_model(command: str, path: str, words: str, capsys: Capture) -> None:
         (["--effort=days"], "unknown effort 'days': choose one of seconds, minutes, hours"),
         (["--effort=minutes", "--method=static"], "effort minutes is for method spiq"),
         (["--effort=minutes", "--target=vitis"], "target vitis does not take: use effort seconds"),
+        (["--effort=minutes", "--uint8-input"], "effort minutes learns on pictures of floats"),
         (["--seed=3"], "--seed says how to learn, and effort seconds does not"),
         (["--device=cpu"], "--device says how to learn, and effort seconds does not"),
         (["--keep-pictures=p.npz"], "keep_pictures: effort seconds makes none"),

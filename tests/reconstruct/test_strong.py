@@ -189,6 +189,7 @@ def test_a_plan_says_the_effort_and_is_followed(model: onnx.ModelProto, tmp_path
     assert json.loads(path.read_text())["effort"] == "minutes"
     followed = spiq.apply(model, Plan.load(path))
     assert error(model, followed) < 1.5 * error(model, made)
+    assert sum("learned anew" in note for note in followed.report.notes) == 1
 
 
 def test_a_plan_made_for_minutes_is_followed_as_if_at_once(model: onnx.ModelProto) -> None:

@@ -37,12 +37,17 @@ def where(context: typer.Context, how: "Config | Plan") -> Mapping[str, Any]:
     """Return what the options say of how to learn.
 
     Raises:
-        ConfigError: They say something, and nothing is learned.
+        ConfigError: They say something, and nothing is learned; or another option is against it.
     """
     if how.effort == SECONDS and (said := options.given(context, _WHERE)):
         raise ConfigError(
             f"{said[0]} says how to learn, and effort seconds does not: choose --effort minutes, "
             "or leave it out"
+        )
+    if how.effort != SECONDS and context.params["uint8_input"]:
+        raise ConfigError(
+            f"--uint8-input: effort {how.effort} learns on pictures of floats, and this network "
+            "would take bytes: leave out one of them"
         )
     return {name: context.params[name] for name in _WHERE}
 

@@ -12,7 +12,6 @@ import torch
 
 from spiq.analysis import Analysis, Progress
 from spiq.emulation.network import exact
-from spiq.errors import ConfigError
 from spiq.io.write import check_output, write
 from spiq.planning.placement.values import Placement
 from spiq.planning.plan.resolve import resolve
@@ -100,19 +99,20 @@ def reconstructed(
         placement: What runs on integers.
         plan: Where to start; its ``effort`` says how much is done.
         original: The float network, for the runtime.
-        device: ``auto``, ``cpu`` or ``cuda``.
+        device: ``auto``, or ``cpu`` or ``cuda``, which has to be there.
         seed: Of the random numbers.
         keep_pictures: Where the pictures are written to, an ``.npz`` file; None for nowhere.
         tell: Told what is being done.
 
     Raises:
         UnsupportedError: The network has operators or inputs that this cannot do.
-        ConfigError: There is no such device.
         OutputError: The pictures cannot be written there, or the disk is full.
     """
     if keep_pictures is not None:
         check_output(keep_pictures)
-    device, resolved = _device(device), resolve(plan, placement)
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    resolved = resolve(plan, placement)
     model = analysis.prepared.model.clone(deep_copy=True)
     norms_as_convolutions(model.graph, resolved)
     program = program_of(model, resolved, device)
@@ -160,19 +160,6 @@ def _archive(**arrays: npt.NDArray[np.generic]) -> bytes:
     held = io.BytesIO()
     np.savez_compressed(held, **arrays)  # type: ignore[arg-type]
     return held.getvalue()
-
-
-def _device(name: str) -> str:
-    """Return the device to be used.
-
-    Raises:
-        ConfigError: It is not there.
-    """
-    if name == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    if name == "cuda" and not torch.cuda.is_available():
-        raise ConfigError("device is cuda, and PyTorch finds none: choose cpu, or auto")
-    return name
 
 
 def _importance(importance: Mapping[ir.Value, np.ndarray], device: str) -> dict[str, torch.Tensor]:
