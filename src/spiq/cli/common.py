@@ -6,7 +6,7 @@ They are added to a command's own, so that they stand where a command is, and in
 import functools
 import inspect
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated, Any
@@ -60,13 +60,29 @@ def common(command: Command) -> Command:
                 during.enter_context(threads_of_all(said["threads"]))
             command(**given)
 
-    parameters = [
+    return with_options(run, command, added)
+
+
+def with_options(
+    run: Command, command: Command, added: Mapping[str, tuple[Any, object]], before: str = ""
+) -> Command:
+    """Give the function in place of a command its signature, and some options more.
+
+    Args:
+        run: Stands for the command; is changed.
+        command: The command.
+        added: Kind and default of each option, by name.
+        before: Name of the command's own option in front of which they stand; behind all of them
+            by default.
+    """
+    own = inspect.signature(command)
+    listed = [one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in own.parameters.values()]
+    place = list(own.parameters).index(before) if before else len(listed)
+    listed[place:place] = [
         inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=kind)
         for name, (kind, default) in added.items()
     ]
-    run.__signature__ = own.replace(  # type: ignore[attr-defined]
-        parameters=[*own.parameters.values(), *parameters]
-    )
+    run.__signature__ = own.replace(parameters=listed)  # type: ignore[attr-defined]
     run.__annotations__ = command.__annotations__ | {n: kind for n, (kind, _) in added.items()}
     return run
 

@@ -5,10 +5,11 @@ from typing import Annotated
 
 import typer
 
-from spiq.cli import files, options, output
+from spiq.cli import files, groups, options, output
 from spiq.errors import ConfigError
 
 
+@groups.taking(groups.LOOKED_AT, before="json")
 def inspect(
     context: typer.Context,
     model: options.Model,
@@ -18,17 +19,6 @@ def inspect(
             metavar="[QUANTIZED.onnx]", help="Its quantized form, to compare.", show_default=False
         ),
     ] = None,
-    target: options.Target = "onnxruntime",
-    exclude: options.Exclude = None,
-    exclude_type: options.ExcludeType = None,
-    exclude_between: options.ExcludeBetween = None,
-    input_range: options.InputRange = None,
-    input_mean: options.InputMean = None,
-    input_std: options.InputStd = None,
-    input_size: options.InputSize = None,
-    input_order: options.InputOrder = "RGB",
-    images: options.Images = None,
-    card: options.Card = None,
     json: options.Json = False,
 ) -> None:
     """Show a network's layers, or with two networks where the second one leaves the first."""

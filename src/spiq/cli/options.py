@@ -16,15 +16,6 @@ from spiq.targets import TARGETS
 if TYPE_CHECKING:
     from spiq.config import Config, InputValues
 
-QUANTIZATION = (
-    "method", "weight_bits", "activation_bits", "first_last_bits", "bits_per_weight", "max_bytes",
-    "target", "exclude", "exclude_type", "exclude_between",
-    "input_range", "input_mean", "input_std", "input_size", "input_order", "images", "card",
-    "timing", "prefer", "effort", "device", "seed",
-)  # fmt: skip
-"""Names of the options that say how to quantize; :func:`config` reads them."""
-
-
 Model = Annotated[
     Path, typer.Argument(metavar="MODEL.onnx", help="- reads it from stdin.", show_default=False)
 ]

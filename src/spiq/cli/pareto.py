@@ -2,23 +2,13 @@
 
 import typer
 
-from spiq.cli import files, options, output, plots, sources, texts
+from spiq.cli import files, groups, options, output, plots, sources, texts
 
 
+@groups.taking(groups.LOOKED_AT, before="allow_import")
 def pareto(
     context: typer.Context,
     model: options.Model,
-    target: options.Target = "onnxruntime",
-    exclude: options.Exclude = None,
-    exclude_type: options.ExcludeType = None,
-    exclude_between: options.ExcludeBetween = None,
-    input_range: options.InputRange = None,
-    input_mean: options.InputMean = None,
-    input_std: options.InputStd = None,
-    input_size: options.InputSize = None,
-    input_order: options.InputOrder = "RGB",
-    images: options.Images = None,
-    card: options.Card = None,
     allow_import: options.AllowImport = False,
     plot: plots.Plot = None,
     force: options.Force = False,
@@ -33,7 +23,9 @@ def pareto(
         chart.check(plot)
         files.checked(plot, source=model, force=force)
     config = options.looked_at(context)
-    network = sources.network(model, allow_import=allow_import, size=texts.extent(input_size))
+    network = sources.network(
+        model, allow_import=allow_import, size=texts.extent(context.params["input_size"])
+    )
     with output.steps(pipeline.STEPS) as tell:
         found = pipeline.pareto(network, config, progress=tell)
     if plot is not None:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from spiq.cli import files, options, output, strong
+from spiq.cli import files, groups, options, output, strong
 from spiq.cli.common import common
 
 app = typer.Typer(help="Make a plan to edit, or show one; `spiq quantize --plan` follows it.")
@@ -19,6 +19,7 @@ def _help(context: typer.Context) -> None:
 
 @app.command("make")
 @common
+@groups.taking(groups.PLANNED, before="effort")
 def make(
     context: typer.Context,
     model: options.Model,
@@ -26,23 +27,6 @@ def make(
         Path | None,
         typer.Option("-o", "--output", metavar="PLAN.json", help="Default: print it."),
     ] = None,
-    method: options.Method = "spiq",
-    weight_bits: options.WeightBits = 8,
-    activation_bits: options.ActivationBits = 8,
-    first_last_bits: options.FirstLastBits = None,
-    bits_per_weight: options.BitsPerWeight = None,
-    max_bytes: options.MaxBytes = None,
-    target: options.Target = "onnxruntime",
-    exclude: options.Exclude = None,
-    exclude_type: options.ExcludeType = None,
-    exclude_between: options.ExcludeBetween = None,
-    input_range: options.InputRange = None,
-    input_mean: options.InputMean = None,
-    input_std: options.InputStd = None,
-    input_size: options.InputSize = None,
-    input_order: options.InputOrder = "RGB",
-    images: options.Images = None,
-    card: options.Card = None,
     effort: strong.Effort = "seconds",
     force: options.Force = False,
 ) -> None:

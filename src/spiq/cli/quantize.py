@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from spiq.cli import files, journal, options, output, sources, strong, texts, typed
+from spiq.cli import files, groups, journal, options, output, sources, strong, texts, typed
 from spiq.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from spiq.stats.sidecar import Statistics
 
 
+@groups.taking(groups.PLANNED, before="stats")
 def quantize(
     context: typer.Context,
     model: options.Model,
@@ -31,23 +32,6 @@ def quantize(
         Path | None,
         typer.Option(metavar="PLAN.json", help="Follow a plan, edited or not.", show_default=False),
     ] = None,
-    method: options.Method = "spiq",
-    weight_bits: options.WeightBits = 8,
-    activation_bits: options.ActivationBits = 8,
-    first_last_bits: options.FirstLastBits = None,
-    bits_per_weight: options.BitsPerWeight = None,
-    max_bytes: options.MaxBytes = None,
-    target: options.Target = "onnxruntime",
-    exclude: options.Exclude = None,
-    exclude_type: options.ExcludeType = None,
-    exclude_between: options.ExcludeBetween = None,
-    input_range: options.InputRange = None,
-    input_mean: options.InputMean = None,
-    input_std: options.InputStd = None,
-    input_size: options.InputSize = None,
-    input_order: options.InputOrder = "RGB",
-    images: options.Images = None,
-    card: options.Card = None,
     stats: Annotated[
         Path | None,
         typer.Option(
@@ -94,7 +78,9 @@ def quantize(
     written = out or sources.result(model)
     _check_outputs(context, written)
     kept = None if stats is None else _statistics(stats)
-    network = sources.network(model, allow_import=allow_import, size=texts.extent(input_size))
+    network = sources.network(
+        model, allow_import=allow_import, size=texts.extent(context.params["input_size"])
+    )
     if uint8_input:
         network, how = sources.of_pixels(network, how)
     made = sources.quantized(network, how, kept, **learning)

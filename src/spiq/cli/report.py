@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from spiq.cli import files, journal, options, output, sources, texts, typed
+from spiq.cli import files, groups, journal, options, output, sources, texts, typed
 from spiq.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from spiq.report.gather import Subject
 
 
+@groups.taking(groups.PLANNED, before="timing")
 def report(
     context: typer.Context,
     model: options.Model,
@@ -32,23 +33,6 @@ def report(
         Path | None,
         typer.Option(metavar="PLAN.json", help="The plan that was followed.", show_default=False),
     ] = None,
-    method: options.Method = "spiq",
-    weight_bits: options.WeightBits = 8,
-    activation_bits: options.ActivationBits = 8,
-    first_last_bits: options.FirstLastBits = None,
-    bits_per_weight: options.BitsPerWeight = None,
-    max_bytes: options.MaxBytes = None,
-    target: options.Target = "onnxruntime",
-    exclude: options.Exclude = None,
-    exclude_type: options.ExcludeType = None,
-    exclude_between: options.ExcludeBetween = None,
-    input_range: options.InputRange = None,
-    input_mean: options.InputMean = None,
-    input_std: options.InputStd = None,
-    input_size: options.InputSize = None,
-    input_order: options.InputOrder = "RGB",
-    images: options.Images = None,
-    card: options.Card = None,
     timing: options.Timing = None,
     prefer: options.Prefer = "balanced",
     allow_import: options.AllowImport = False,
@@ -59,7 +43,9 @@ def report(
 
     files.checked(out, source=model, force=force)
     _check_plan(context, plan)
-    network = sources.network(model, allow_import=allow_import, size=texts.extent(input_size))
+    network = sources.network(
+        model, allow_import=allow_import, size=texts.extent(context.params["input_size"])
+    )
     with drawing() as script:
         subject = _subject(context, network, quantized, plan)
         page = render(subject, script)
@@ -72,7 +58,7 @@ def report(
 
 
 def _check_plan(context: typer.Context, plan: Path | None) -> None:
-    if plan is not None and (said := options.given(context, options.QUANTIZATION)):
+    if plan is not None and (said := options.given(context, groups.QUANTIZATION)):
         raise ConfigError(
             f"--plan says how it was quantized, and so does {said[0]}: leave one of them out"
         )
@@ -92,7 +78,7 @@ def _subject(
     command = typed.command(context)
     how = Plan.load(plan) if plan is not None else options.config(context)
     if quantized is not None:
-        given = plan is not None or options.given(context, options.QUANTIZATION)
+        given = plan is not None or options.given(context, groups.QUANTIZATION)
         return of_file(quantized, model, name=name, command=command, how=how if given else None)
     made = sources.quantized(network, how)
     config = None if isinstance(how, Plan) else how

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from spiq.cli import options
+from spiq.cli import groups, options
 from spiq.config import EFFORTS, SECONDS
 from spiq.errors import ConfigError
 
@@ -54,5 +54,5 @@ def where(context: typer.Context, how: "Config | Plan") -> Mapping[str, Any]:
 
 def beside_a_plan(context: typer.Context) -> list[str]:
     """Return which options stand on the command line that a plan decides."""
-    names = [name for name in options.QUANTIZATION if name not in _WHERE]
+    names = [name for name in groups.QUANTIZATION if name not in _WHERE]
     return options.given(context, names)

@@ -2,7 +2,7 @@
 
 import typer
 
-from spiq.cli.options import QUANTIZATION
+from spiq.cli.groups import QUANTIZATION
 
 
 def command(context: typer.Context) -> tuple[str, ...]:
