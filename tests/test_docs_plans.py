@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from small_mobilenet import model_path
 from spiq.cli import main
-from spiq.demo import model_path
 from spiq.planning.plan.json import _LAYER, _TENSOR
 from spiq.planning.plan.values import Plan
 

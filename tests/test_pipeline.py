@@ -11,9 +11,9 @@ import pytest
 from onnx import TensorProto, numpy_helper
 
 import spiq
+from small_mobilenet import model_path
 from small_networks import bn, build, floats, he, images_for, norm, optimized, run, trained, whole
 from spiq import Config, Quantized, apply, plan, quantize
-from spiq.demo import model_path
 from spiq.errors import ConfigError, ModelError, UnsupportedError
 from spiq.pipeline import STEPS
 from spiq.runtime.snr import snr_db

@@ -6,10 +6,10 @@ import numpy as np
 import onnx
 import pytest
 
+from small_mobilenet import card_path, model_path
 from small_networks import bn, build, norm, run, trained
 from spiq import Config, InputValues, evaluate, quantize
 from spiq.cli import main
-from spiq.demo import card_path, model_path
 from spiq.errors import ConfigError
 from spiq.evaluation.cards.read import read as read_card
 from spiq.evaluation.data.preprocess import input_range, to_input, to_pixels

@@ -133,7 +133,7 @@ def plan(
     >>> import spiq
     >>> from spiq.demo import model_path
     >>> made = spiq.plan(model_path(), spiq.Config(weight_bits=6))
-    >>> made.layers["/stem/conv/Conv"].bits
+    >>> made.layers["/layers/layers.0/conv/Conv"].bits
     6
     """
     config = config or Config()

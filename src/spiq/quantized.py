@@ -70,8 +70,8 @@ class Quantized:
     >>> from spiq.demo import model_path
     >>> result = spiq.quantize(model_path())
     >>> result.report.quantized_layers, result.report.bytes_after < result.report.bytes_before
-    (23, True)
-    >>> image = np.zeros((1, 3, 24, 24), np.float32)
+    (7, True)
+    >>> image = np.zeros((1, 3, 32, 32), np.float32)
     >>> result.run({"image": image})["logits"].shape
     (1, 10)
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from spiq.demo import model_path
+from small_mobilenet import model_path
 
 
 @pytest.fixture(autouse=True)

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from small_mobilenet import card_path
 from spiq.cli import main
-from spiq.demo import card_path
 
 Capture = pytest.CaptureFixture[str]
 CARD = f"--card={card_path()}"

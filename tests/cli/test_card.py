@@ -6,8 +6,8 @@ import onnx
 import pytest
 from running import CARD, Capture, content, done, refused
 
+from small_mobilenet import card_path
 from spiq.cli import main
-from spiq.demo import card_path
 from spiq.evaluation.cards.templates import template
 
 

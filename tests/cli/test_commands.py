@@ -13,9 +13,9 @@ from running import CARD, Capture, content, done, refused
 
 import spiq
 from engine_in_process import InHere, opened_here
+from small_mobilenet import model_path
 from spiq import speed
 from spiq.cli import main
-from spiq.demo import model_path
 from spiq.planning.plan.values import Plan
 
 # quantize

@@ -7,7 +7,7 @@ import pytest
 from running import Capture, done, refused
 
 import spiq
-from spiq.demo import model_path
+from small_mobilenet import model_path
 from spiq.planning.plan.values import Plan
 
 FIRST = "/stem/conv/Conv"

@@ -8,8 +8,8 @@ import yaml
 from running import CARD, Capture, content, done, refused
 
 import spiq
+from small_mobilenet import card_path
 from spiq.cli import main
-from spiq.demo import card_path
 
 BASELINE = Path("spiq-baseline.json")
 GATE = ("gate", "model.onnx", "out.onnx", CARD, "--limit=100", "--threads=1")

@@ -13,8 +13,8 @@ import pytest
 from running import CARD, Capture, content, done, refused
 
 import spiq
+from small_mobilenet import model_path
 from spiq.cli import main
-from spiq.demo import model_path
 from spiq.errors import ConfigError
 from spiq.hub import repository
 

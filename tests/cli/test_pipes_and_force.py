@@ -10,8 +10,8 @@ import pytest
 from running import CARD, Capture, done, refused
 
 import spiq
+from small_mobilenet import model_path
 from spiq.cli import main
-from spiq.demo import model_path
 
 
 @pytest.mark.parametrize(

@@ -11,9 +11,9 @@ import pytest
 from onnx import numpy_helper
 from running import CARD, Capture, content, refused
 
+from small_mobilenet import model_path
 from spiq import pipeline, rewrite
 from spiq.cli import main
-from spiq.demo import model_path
 from spiq.io.atomic import Pending
 
 

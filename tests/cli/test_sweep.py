@@ -11,8 +11,8 @@ import pytest
 from running import Capture, content, done, refused
 
 import sweep_in_process
+from small_mobilenet import card_path
 from spiq.cli import main
-from spiq.demo import card_path
 
 CARD = str(card_path())
 FEW = (CARD, "--limit=8", "--methods=spiq,static", "--jobs=1")

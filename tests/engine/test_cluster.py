@@ -11,7 +11,7 @@ import pytest
 from two_nodes import TwoNodes, two_nodes
 
 import spiq
-from spiq.demo import card_path, model_path
+from small_mobilenet import card_path, model_path
 from spiq.engine.choose import opened
 from spiq.engine.job import Ended, Job
 from spiq.errors import ConfigError

@@ -10,10 +10,10 @@ from onnx import numpy_helper
 from test_inspect import shown
 
 import spiq
+from small_mobilenet import model_path
 from spiq.cli.render.json import render_json
 from spiq.cli.render.tables import quantization as tables
 from spiq.config import Config
-from spiq.demo import model_path
 from spiq.errors import ConfigError, ModelError
 from spiq.inspection.compare import CompareResult, compare
 from spiq.inspection.tensor_sums import TensorComparison

@@ -11,10 +11,10 @@ from onnx import numpy_helper
 from rich.console import Console
 
 import spiq
+from small_mobilenet import model_path
 from spiq.cli.render.json import render_json
 from spiq.cli.render.tables import quantization as tables
 from spiq.config import Config
-from spiq.demo import model_path
 from spiq.errors import ConfigError
 from spiq.inspection.inspect import InspectResult, inspect
 

@@ -4,9 +4,9 @@ import numpy as np
 import onnx_ir as ir
 
 import spiq
+from small_mobilenet import model_path
 from small_networks import bn, build, norm
 from spiq.config import Config
-from spiq.demo import model_path
 from spiq.io.read import read
 from spiq.passes.prepare import Prepared, prepare
 from spiq.runtime.observe import observe, unstated

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from small_mobilenet import model_path
 from small_networks import build, optimized
-from spiq.demo import model_path
 from spiq.evaluation import latency
 from spiq.runtime import peak
 from spiq.runtime.session import session

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 import sweep_in_process
-from spiq.demo import card_path
+from small_mobilenet import card_path
 from spiq.sweep import cells
 from spiq.sweep.run import Progress, run
 from spiq.sweep.summary import SweepResult

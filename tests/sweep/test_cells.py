@@ -5,7 +5,7 @@ import onnx
 import pytest
 
 import spiq
-from spiq.demo import card_path, model_path
+from small_mobilenet import card_path, model_path
 from spiq.engine.code import code_hash
 from spiq.errors import CardError, ConfigError, ModelError
 from spiq.methods import METHODS

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from spiq.demo import card_path
+from small_mobilenet import card_path
 from spiq.errors import ConfigError, OutputError
 from spiq.sweep import cells
 from spiq.sweep.places import Place, place

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from engine_in_process import Killed
+from small_mobilenet import card_path, model_path
 from spiq import evaluation, pipeline
 from spiq.config import Config
-from spiq.demo import card_path, model_path
 from spiq.errors import ConfigError, ModelError, OutputError, UnsupportedError
 from spiq.evaluation import latency
 from spiq.evaluation.data.preprocess import input_range

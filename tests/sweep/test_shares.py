@@ -1,6 +1,6 @@
 import pytest
 
-from spiq.demo import card_path
+from small_mobilenet import card_path
 from spiq.sweep.cells import Bits, Cell, subjects
 from spiq.sweep.run import SHARE, _shares
 

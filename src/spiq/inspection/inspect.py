@@ -54,7 +54,7 @@ def inspect(model: "Source", config: Config | None = None) -> InspectResult:
     >>> from spiq.demo import model_path
     >>> first = spiq.inspect(model_path()).layers[0]
     >>> first.name, first.operator, first.quantized
-    ('/stem/conv/Conv', 'Conv', True)
+    ('/layers/layers.0/conv/Conv', 'Conv', True)
 
     Args:
         model: Path of an ONNX file, its bytes, an ``onnx.ModelProto`` or an ``onnx_ir.Model``

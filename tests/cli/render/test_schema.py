@@ -5,9 +5,9 @@ import json
 import jsonschema
 import pytest
 
+from small_mobilenet import card_path, model_path
 from spiq.cli import main
 from spiq.cli.render import schema as schemas
-from spiq.demo import card_path, model_path
 from spiq.errors import ConfigError
 
 Capture = pytest.CaptureFixture[str]

@@ -9,9 +9,9 @@ import onnx
 import onnx_ir as ir
 import pytest
 
+from small_mobilenet import model_path
 from small_networks import bn, build, images_for, norm, planned, run, trained
 from spiq import Config, Plan, apply, plan, quantize
-from spiq.demo import model_path
 from spiq.errors import ConfigError
 from spiq.io.read import read
 from spiq.passes.prepare import prepare

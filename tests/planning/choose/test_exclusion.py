@@ -6,9 +6,9 @@ from pathlib import Path
 import onnx
 import pytest
 
+from small_mobilenet import model_path
 from spiq.cli import main
 from spiq.config import Config
-from spiq.demo import model_path
 from spiq.errors import ConfigError
 from spiq.io.read import read
 from spiq.planning.choose.exclusion import excluded
