@@ -7,6 +7,7 @@ from pathlib import Path
 
 from spiq.evaluation.cards.read import Card
 from spiq.evaluation.drawing import KINDS
+from spiq.evaluation.panels import labelled
 
 _MOST = 24
 """Classes of a matrix; of more, the pairs that are confused most are listed."""
@@ -43,10 +44,11 @@ def page(card: Card, titles: Sequence[str], pictures: Sequence[Path], answered: 
         f"<h1>{escape(card.name)}</h1>", f"<p>{_said(card, titles)}</p>",
     ]  # fmt: skip
     if answered:
-        parts += _flipped(titles, answered)
-        for number, title in enumerate(titles):
+        known, first = labelled(card), "Labels" if labelled(card) else "Answers of the first"
+        parts += _flipped(titles, answered, known=known)
+        for number, title in list(enumerate(titles))[0 if known else 1 :]:
             found = Counter((label, answers[number]) for label, answers in answered)
-            parts += [f"<h2>Labels and answers: {escape(title)}</h2>", _confusion(found, card)]
+            parts += [f"<h2>{first} and answers: {escape(title)}</h2>", _confusion(found, card)]
     parts.append("<h2>Images that differ most</h2>")
     for path in pictures:
         name = escape(path.name)
@@ -64,17 +66,20 @@ def _said(card: Card, titles: Sequence[str]) -> str:
     return f"{networks}; the others beside the first{kinds}."
 
 
-def _flipped(titles: Sequence[str], answered: Answered) -> list[str]:
-    """How often another answer is given than by the first network, for better or worse."""
+def _flipped(titles: Sequence[str], answered: Answered, *, known: bool) -> list[str]:
+    """How often another answer is given than by the first, for better or worse where known."""
     rows = []
     for number, title in enumerate(titles[1:], start=1):
         other = [(label, a[0], a[number]) for label, a in answered if a[0] != a[number]]
         lost = sum(label == first for label, first, _ in other)
         won = sum(label == own for label, _, own in other)
+        wrong = len(other) - lost - won
+        judged = (
+            f": {lost} right before, {won} right now, {wrong} wrong both times" if known else ""
+        )
         rows.append(
             f"<p>{escape(title)}: {len(other)} of {len(answered)} answers are others than the "
-            f"first network's: {lost} right before, {won} right now, "
-            f"{len(other) - lost - won} wrong both times.</p>"
+            f"first network's{judged}.</p>"
         )
     return rows
 
@@ -89,11 +94,15 @@ def _confusion(found: Counter[tuple[int, int]], card: Card) -> str:
             f"<td>{escape(card.class_name(answer))}</td></tr>"
             for (label, answer), count in pairs
         ]
-        head = "<tr><th>images</th><th>label</th><th>answer</th></tr>"
+        first = "label" if labelled(card) else "first"
+        head = f"<tr><th>images</th><th>{first}</th><th>answer</th></tr>"
         return f'<div class="wide"><table>{head}{"".join(rows)}</table></div>'
 
     names = [escape(card.class_name(k)) for k in classes]
-    head = "<tr><th>label \\ answer</th>" + "".join(f"<th>{name}</th>" for name in names) + "</tr>"
+    corner = "label" if labelled(card) else "first"
+    head = (
+        f"<tr><th>{corner} \\ answer</th>" + "".join(f"<th>{name}</th>" for name in names) + "</tr>"
+    )
     rows = [
         f"<tr><th>{name}</th>" + "".join(_cell(found, label, other) for other in classes) + "</tr>"
         for label, name in zip(classes, names, strict=True)

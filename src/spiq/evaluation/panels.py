@@ -42,6 +42,11 @@ class Pictures:
     panels: Callable[[Viewed, Sequence[str], Card], list[Panel]]
 
 
+def labelled(card: Card) -> bool:
+    """Whether images have labels; where they have none, the first network's answers are."""
+    return card.dataset.layout != "pictures"
+
+
 def drawn(sample: Sample, card: Card) -> Detections:
     """The labelled boxes of an image in pixels of the network's input, with scores of 1."""
     placed: Placed = sample.label
@@ -62,13 +67,13 @@ def _masks(viewed: Viewed, titles: Sequence[str], card: Card) -> list[Panel]:
     ignored = segmentation.void(label, card, answers[0].channels)
     truth = np.where(ignored, classes, np.minimum(label.astype(np.int64), classes))
 
-    panels = [
-        drawing.plain("image", "", image),
-        drawing.mask("truth", "grey: void", image, truth, card),
-    ]
+    panels = [drawing.plain("image", "", image)]
+    if labelled(card):
+        panels.append(drawing.mask("truth", "grey: void", image, truth, card))
     for i, (answer, title) in enumerate(zip(answers, titles, strict=True)):
-        note = f"{segmentation.right(answer, label, card):.1f} % right"
-        note += f", {100 * viewed.gaps[i]:.1f} % other than the first" if i else ""
+        right = f"{segmentation.right(answer, label, card):.1f} % right" if labelled(card) else ""
+        gap = f"{100 * viewed.gaps[i]:.1f} % other than the first" if i else ""
+        note = ", ".join(part for part in (right, gap) if part)
         panels.append(drawing.mask(title, note, image, answer.mask, card))
     for answer, title in zip(answers[1:], titles[1:], strict=True):
         differs = answer.mask != answers[0].mask
@@ -81,7 +86,13 @@ def _boxes(viewed: Viewed, titles: Sequence[str], card: Card) -> list[Panel]:
     assert image is not None, "views yields what can be decoded"
     sides = (float(card.input.width), float(card.input.height))
     truth = drawn(viewed.sample, card)
-    panels = [drawing.boxes("truth", "", image, truth, card)]
+    known = labelled(card)
+    first = (
+        drawing.boxes("truth", "", image, truth, card)
+        if known
+        else drawing.plain("image", "", image)
+    )
+    panels = [first]
     for i, (answer, title) in enumerate(zip(viewed.answers, titles, strict=True)):
         found = answer.mapped(sides, (0.0, 0.0))
         sure = found.scores >= SURE
@@ -122,16 +133,17 @@ def judged(truth: Detections, found: Detections) -> tuple[Detections, list[str]]
 def _classes(viewed: Viewed, titles: Sequence[str], card: Card) -> list[Panel]:
     image, label = viewed.sample.image, int(viewed.sample.label)
     assert image is not None, "views yields what can be decoded"
-    panels = [drawing.plain("image", f"label: {card.class_name(label)}", image)]
+    named = f"label: {card.class_name(label)}" if labelled(card) else ""
+    panels = [drawing.plain("image", named, image)]
     first = int(viewed.answers[0].argmax())
     for i, (answer, title) in enumerate(zip(viewed.answers, titles, strict=True)):
         shares, best = confidences(answer), int(answer.argmax())
-        note = "right" if best == label else "wrong"
+        parts = [] if not labelled(card) else ["right" if best == label else "wrong"]
         if i:
             change = 100 * float(shares[first] - confidences(viewed.answers[0])[first])
-            note += ", other than the first" if best != first else f", {change:+.1f} points"
+            parts.append("other than the first" if best != first else f"{change:+.1f} points")
         rows = [(card.class_name(int(k)), float(shares[k])) for k in np.argsort(-shares)[:_BEST]]
-        panels.append(drawing.bars(title, note, image, rows))
+        panels.append(drawing.bars(title, ", ".join(parts), image, rows))
     return panels
 
 

@@ -16,6 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 from spiq.errors import ConfigError
+from spiq.io import video
+from spiq.io.video import Frame, VideoError
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -182,14 +184,19 @@ def _header(stream: IO[bytes]) -> Stored:
     return Stored(*read(stream))
 
 
-def open_picture(path: Path, mode: str | None = None) -> "Image.Image":
-    """Decode the file at ``path``; None keeps its mode.
+def open_picture(path: Path | Frame, mode: str | None = None) -> "Image.Image":
+    """Decode a file, or a frame of a video; None keeps its mode.
 
     Raises:
         DecodingError: It cannot be decoded.
-        ConfigError: Pillow is not installed.
+        ConfigError: Pillow is not installed, or what reads videos.
     """
     image = pillow()
+    if isinstance(path, Frame):
+        try:
+            return video.picture(path).convert(mode or "RGB")
+        except VideoError as error:
+            raise DecodingError(str(error)) from error
     try:
         with image.open(path) as picture:
             picture.load()

@@ -88,4 +88,4 @@ def files(card: Card) -> list[Path]:
         return []
     listed = folders.entries(card)[: card.dataset.n]
     masks = [entry.label for entry in listed if isinstance(entry.label, Path)]
-    return [entry.image for entry in listed] + masks
+    return list(dict.fromkeys(entry.file for entry in listed)) + masks

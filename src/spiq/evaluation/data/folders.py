@@ -4,7 +4,7 @@
                  DIR/SPLIT/CLASS/PICTURE                  the folders of all parts are the classes
     csv          a table of path and label                see :mod:`spiq.evaluation.data.table`
     masks        DIR/images/ID.jpg, DIR/masks/ID.png      see :mod:`spiq.evaluation.data.masks`
-    pictures     DIR/PICTURE, or one file                 without labels
+    pictures     DIR/PICTURE, DIR/VIDEO, or one file      without labels
     voc          DIR/JPEGImages/ID.jpg                    DIR/SegmentationClass/ID.png
                  for each ID in DIR/ImageSets/Segmentation/SPLIT.txt
     cityscapes   DIR/leftImg8bit/SPLIT/CITY/ID_leftImg8bit.png
@@ -23,7 +23,9 @@ from spiq.evaluation.data import masks, table
 from spiq.evaluation.data.class_names import CITYSCAPES_CLASSES, VOC_CLASSES
 from spiq.evaluation.data.entry import Entry
 from spiq.evaluation.files import lines, matching
+from spiq.io import video
 from spiq.io.images import SUFFIXES
+from spiq.io.video import Frame, VideoError
 
 SPLITS = ("train", "training", "trainval", "val", "valid", "validation", "test", "testing")
 """Usual names of the parts of a data set."""
@@ -154,8 +156,19 @@ def _imagenet(card: Card) -> list[Entry]:
 
 def _pictures(card: Card) -> list[Entry]:
     found = matching(card.dataset.dir, card.dataset.images or "*")
-    pictures = [path for path in found if path.suffix.lower() in SUFFIXES]
-    return [Entry(image=path, label=None) for path in pictures]
+    return [Entry(image=image, label=None) for path in found for image in _shown(path, card)]
+
+
+def _shown(path: Path, card: Card) -> list[Path] | list[Frame]:
+    """The pictures of a file, which may be a video; none where it is something else."""
+    if path.suffix.lower() in SUFFIXES:
+        return [path]
+    if path.suffix.lower() not in video.SUFFIXES:
+        return []
+    try:
+        return video.frames(path)
+    except VideoError as error:
+        raise CardError(f"{card.path}: {error}") from error
 
 
 def _voc(card: Card) -> list[Entry]:

@@ -8,7 +8,8 @@ The first of these counts that is there:
     *.json in COCO's format             coco          SPLIT/CLASS/PICTURE   imagenet
     images and masks                    masks         PICTURE               pictures
 
-A file in the place of a folder is one of the ``.csv``, ``.yaml``, ``.json``, ``.npz`` or a picture.
+A file in the place of a folder is one of the ``.csv``, ``.yaml``, ``.json``, ``.npz``, a picture or
+a video, whose frames are pictures.
 """
 
 import csv
@@ -24,6 +25,7 @@ from spiq.evaluation.guess.known import cityscapes, coco, voc, yolo
 from spiq.evaluation.guess.pictures import PARTS, inside, part_of, pictures, sizes_of
 from spiq.evaluation.guess.values import Folder
 from spiq.io.images import SUFFIXES, UNREADABLE, Stored, header
+from spiq.io.video import SUFFIXES as VIDEOS
 
 _IMAGES = ("images", "imgs", "image", "img", "pictures")
 _MASKS = ("masks", "mask", "labels", "annotations", "segmentations", "annots", "gt")
@@ -51,7 +53,8 @@ def look(data: str | os.PathLike[str], split: str | None = None) -> Folder:
             return found
     raise ConfigError(
         f"{path}: no data set that is known: class folders of pictures, images and masks, a "
-        "data.yaml, COCO's or VOC's files, a CSV file of path and label, .npz files, or pictures"
+        "data.yaml, COCO's or VOC's files, a CSV file of path and label, .npz files, pictures or "
+        "videos"
     )
 
 
@@ -67,8 +70,9 @@ def _file(path: Path, split: str | None) -> Folder:
         found = coco(root, split, [path])
     elif end == ".npz":
         found = _npz(root, split, [path])
-    elif end in SUFFIXES:
-        found = _of_pictures([path], dir=root, keys={"images": path.name}, why="a picture")
+    elif end in (*SUFFIXES, *VIDEOS):
+        why = "a picture" if end in SUFFIXES else "a video"
+        found = _of_pictures([path], dir=root, keys={"images": path.name}, why=why)
     if found is None:
         raise ConfigError(f"{path}: this file is no data set that is known: name its folder")
     return found
@@ -194,7 +198,10 @@ def _lines_of(file: Path, names: Iterable[str]) -> tuple[str, ...]:
 
 def _loose(root: Path, split: str | None) -> Folder | None:
     found = pictures(root)
-    return _of_pictures(found, dir=root, why=f"{len(found)} pictures") if found else None
+    videos = sum(path.suffix.lower() in VIDEOS for path in root.iterdir())
+    counts = ((len(found), "pictures"), (videos, "videos"))
+    why = " and ".join(f"{count} {what}" for count, what in counts if count)
+    return _of_pictures(found, dir=root, why=why) if why else None
 
 
 def _of_pictures(

@@ -7,13 +7,15 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from spiq.io.video import Frame
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Truth:
     """The labelled boxes of one image."""
 
     name: str
-    picture: Path | None
+    picture: Path | Frame | None
     """None: the image is stored in an array."""
     size: tuple[int, int] | None
     """Width and height of the original picture; None: those of the file. (1, 1): boxes are in
@@ -38,7 +40,7 @@ class Box:
 
 
 def gathered(
-    name: str, picture: Path | None, size: tuple[int, int] | None, found: Sequence[Box]
+    name: str, picture: Path | Frame | None, size: tuple[int, int] | None, found: Sequence[Box]
 ) -> Truth:
     """The boxes of an image as arrays."""
     return Truth(

@@ -144,8 +144,7 @@ class Detection:
 
     def files(self) -> list[Path]:
         """The pictures."""
-        listed = truth.read(self.card)
-        return [entry.picture for entry in listed if entry.picture is not None]
+        return truth.files(self.card)
 
     def labels(self, label: Placed) -> str:
         """How many boxes there are."""

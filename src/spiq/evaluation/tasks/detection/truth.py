@@ -13,6 +13,7 @@ pixels count from 1, and its last ones belong to the box: xmin - 1, ymin - 1, xm
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
@@ -25,6 +26,7 @@ from spiq.evaluation.files import content, lines
 from spiq.evaluation.tasks.detection import yolo_files
 from spiq.evaluation.tasks.detection.labelled import Box, Truth, gathered
 from spiq.evaluation.tasks.detection.settings import class_count
+from spiq.io.video import Frame
 
 
 def read(card: Card, *, limit: int | None = None) -> list[Truth]:
@@ -169,6 +171,16 @@ def _unlabelled(card: Card) -> list[Callable[[], Truth]]:
         lambda path=path: gathered(path.name, path, None, [])  # type: ignore[misc]
         for path in found
     ]
+
+
+def files(card: Card) -> list[Path]:
+    """The pictures of the card, or the videos that they are in; none where they are arrays.
+
+    Raises:
+        CardError: The annotations are not as the card says.
+    """
+    found = [entry.picture for entry in read(card) if entry.picture is not None]
+    return list(dict.fromkeys(one.path if isinstance(one, Frame) else one for one in found))
 
 
 _LISTED = {"voc": _voc, "yolo": yolo_files.listed, "pictures": _unlabelled}

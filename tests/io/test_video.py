@@ -1,0 +1,52 @@
+"""Frames of videos that the test itself makes."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from spiq.errors import ConfigError
+from spiq.io import video
+from spiq.io.images import DecodingError, open_picture
+from spiq.io.video import Frame, VideoError, frames, picture
+from videos import write
+
+
+def brightness(frame: Frame) -> float:
+    return float(np.asarray(picture(frame)).mean())
+
+
+@pytest.mark.parametrize("name", ["clip.mp4", "clip.avi", "clip.mkv"])
+def test_each_frame_is_the_one_it_says(tmp_path: Path, name: str) -> None:
+    write(tmp_path / name, frames=20)
+    found = frames(tmp_path / name)
+    assert [frame.number for frame in found] == list(range(20))
+    backwards = [brightness(frame) for frame in reversed(found)]
+    assert backwards[::-1] == pytest.approx([8 * number for number in range(20)], abs=6)
+    assert found[3].name == f"{name} frame 3"
+
+
+def test_of_a_long_video_some_are_looked_at(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(video, "MOST", 4)
+    write(tmp_path / "clip.mp4", frames=10)
+    assert [frame.number for frame in frames(tmp_path / "clip.mp4")] == [0, 2, 5, 7]
+
+
+def test_what_cannot_be_read_is_said_in_a_line(tmp_path: Path) -> None:
+    broken = tmp_path / "broken.mp4"
+    broken.write_bytes(b"no video at all")
+    with pytest.raises(VideoError, match=r"broken\.mp4: cannot be read"):
+        frames(broken)
+    write(tmp_path / "clip.mp4", frames=10)
+    whole = frames(tmp_path / "clip.mp4")
+    late = Frame(whole[0].path, 99, 10 * whole[-1].time)
+    with pytest.raises(DecodingError, match="ends before its frame 99"):
+        open_picture(late, "RGB")
+
+
+def test_without_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "av", None)
+    with pytest.raises(ConfigError, match=r"pip install 'spiq\[video\]'"):
+        frames(tmp_path / "clip.mp4")
