@@ -416,15 +416,6 @@ def test_nothing_to_quantize(build_model: Callable[[], onnx.ModelProto], error: 
         quantize(build_model())
 
 
-@pytest.mark.parametrize("kind", ["double", "float16"])
-def test_other_precision_is_refused_with_a_reason(kind: str) -> None:
-    weight = np.ones((4, 3, 1, 1), np.float64 if kind == "double" else np.float16)
-    model = build("[c] y = Conv(x, w)", inputs=f"{kind}[1,3,8,8] x", outputs=f"{kind}[n,a,b,c] y",
-                  w=weight)  # fmt: skip
-    with pytest.raises(UnsupportedError, match="not float32"):
-        quantize(model)
-
-
 # Results
 
 
