@@ -228,3 +228,11 @@ def test_where_the_channels_of_an_input_are(body: str, shape: str, axis: int) ->
     used = {name: size for name, size in shapes.items() if f", {name})" in body}
     model = build(body, inputs=f"float[{shape}] x", **used)
     assert channel_axis(prepare(read(model)).model.graph.inputs[0]) == axis
+
+
+def test_a_fourth_channel_may_be_anything() -> None:
+    model = build("[c] y = Conv(x, w, b)", inputs="float[1,4,8,8] x", w=(8, 4, 3, 3),
+                  b=np.full(8, 0.1, np.float32))  # fmt: skip
+    (note,) = input_stats(prepare(read(model)), Config())[1]
+    assert note.startswith("warning: input 'x': assumed")
+    assert note.endswith("its 4 channels were taken for alike")

@@ -244,7 +244,10 @@ def _inferred(value: ir.Value, prepared: Prepared, verdict: Verdict | None) -> T
             said = by_biases(low, high, verdict.spread)
         return stats(means, stds**2, low, high, "input"), said
     best = verdict.best
-    return _pixels(np.array([best.low]), np.array([best.high])), " ".join(said_of(verdict))
+    said = " ".join(said_of(verdict))
+    if mean is None and (dims(value) or [])[channel_axis(value)] == 4:  # one is opacity, or depth
+        said = f"{WARNING}{said.removeprefix(WARNING)}; its 4 channels were taken for alike"
+    return _pixels(np.array([best.low]), np.array([best.high])), said
 
 
 def _each(value: ir.Value, prepared: Prepared) -> tuple[Array, Array] | None:
