@@ -53,23 +53,31 @@ def depthwise(peak: np.ndarray, form: object = VITIS.weights) -> WeightError:
     )
 
 
+def scales(given: dict[int, float] | None = None) -> np.ndarray:
+    """The scales of twelve classes, 1 where nothing is given."""
+    found = np.ones(13)
+    for number, scale in (given or {}).items():
+        found[number] = scale
+    return found
+
+
 def test_a_layers_error_is_that_of_its_largest_row() -> None:
     layer = depthwise(ROWS, replace(VITIS.weights, powers_of_two=False))
-    assert layer.cost({}) == pytest.approx(6 * (1 / 127) ** 2 / 12)
+    assert layer.cost(scales()) == pytest.approx(6 * (1 / 127) ** 2 / 12)
     alike = {6 + place: float(row) for place, row in enumerate(ROWS)}
-    assert layer.cost(alike) == pytest.approx((ROWS**2).sum() * (1 / 127) ** 2 / 12)
+    assert layer.cost(scales(alike)) == pytest.approx((ROWS**2).sum() * (1 / 127) ** 2 / 12)
 
 
 def test_steps_that_are_powers_of_two_cost_up_to_four_times_as_much() -> None:
-    plain = depthwise(ROWS, replace(VITIS.weights, powers_of_two=False)).cost({})
-    assert plain < depthwise(ROWS).cost({}) <= 4 * plain
+    plain = depthwise(ROWS, replace(VITIS.weights, powers_of_two=False)).cost(scales())
+    assert plain < depthwise(ROWS).cost(scales()) <= 4 * plain
 
 
 def test_a_coarse_bias_counts() -> None:
     layer = depthwise(np.full(6, 0.1))
     loud = replace(layer, bias=np.array([[100.0]] + [[0.1]] * 5))
-    assert loud.cost({}) > 100 * layer.cost({})
-    assert loud.cost({6: 100.0}) < loud.cost({})
+    assert loud.cost(scales()) > 100 * layer.cost(scales())
+    assert loud.cost(scales({6: 100.0})) < loud.cost(scales())
 
 
 def test_scales_make_rows_alike_though_ranges_are() -> None:
@@ -80,10 +88,11 @@ def test_scales_make_rows_alike_though_ranges_are() -> None:
         Group([tensor("y", np.ones(6), 1, 6)], [layer], [], frozenset(), {1: 8}, form=VITIS.grids),
     ]
     found = settle(groups, METHODS["spiq"])
-    scales = {**found[0].channel_scales, **found[1].channel_scales}
-    assert layer.cost(scales) < layer.cost({}) / 2
+    made = scales({**found[0].channel_scales, **found[1].channel_scales})
+    assert layer.cost(made) < layer.cost(scales()) / 2
     plain = settle(groups, METHODS["static"])
-    assert layer.cost(scales) < layer.cost(plain[0].channel_scales | plain[1].channel_scales)
+    one_each = scales({**plain[0].channel_scales, **plain[1].channel_scales})
+    assert layer.cost(made) < layer.cost(one_each)
 
 
 def test_a_unit_makes_the_only_step_a_power_of_two() -> None:
