@@ -3,9 +3,9 @@
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from spiq.analysis import Progress, analyse, silent
+from spiq.analysis import Progress, silent
 from spiq.errors import PlanError
-from spiq.halves import carry_out, check_strong, decide
+from spiq.halves import carry_out, decide, known_for
 from spiq.methods import METHODS
 from spiq.planning.choose.convert import (
     bits_by_hand,
@@ -14,7 +14,7 @@ from spiq.planning.choose.convert import (
     with_layers_of,
 )
 from spiq.planning.choose.decide import placed
-from spiq.planning.plan.validate import check_hash, check_settings
+from spiq.planning.plan.validate import check_settings
 from spiq.planning.plan.values import Plan
 from spiq.quantized import Quantized
 from spiq.rewriting.rounding import ROUNDINGS
@@ -69,14 +69,7 @@ def convert(
         )
     check_settings(plan, ROUNDINGS)
     with begun(model, progress or silent, statistics) as run:
-        if config.strong:
-            check_strong(run, config)
-        run.again = config.strong
-        network = run.read()
-        check_hash(plan, network)
-        analysis = analyse(network, config, run.tell, plan.inputs, statistics)
-        run.compare(analysis)
-
+        analysis = known_for(plan, run, config)
         able = placed(
             analysis.graph, analysis.measured, TARGETS[plan.target], METHODS[plan.method], {}
         )

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 import onnx_ir as ir
 
 from spiq import __version__
-from spiq.analysis import Analysis
+from spiq.analysis import Analysis, analyse
 from spiq.config import SECONDS, Config
 from spiq.errors import WARNING, ConfigError, UnsupportedError
 from spiq.inspection.layers import layer_results
@@ -20,6 +20,7 @@ from spiq.planning.choose.structure import structure_of
 from spiq.planning.errors.expected import ExpectedError, expected_errors
 from spiq.planning.placement.values import Placement
 from spiq.planning.plan.resolve import resolve
+from spiq.planning.plan.validate import check_hash
 from spiq.planning.plan.values import Plan
 from spiq.quantized import Quantized, QuantizeResult
 from spiq.rewrite import rewrite
@@ -114,6 +115,24 @@ def carry_out(decided: Decided, run: Run, config: Config) -> Made:
     source = original if isinstance(original, str) else None
     made = Quantized(quantized, plan, report, source)
     return Made(made, structure, decided.analysis.sizes, decided.spared)
+
+
+def known_for(plan: Plan, run: Run, config: Config) -> Analysis:
+    """Read the network that a plan was made for, and learn what its tensors look like.
+
+    Raises:
+        PlanError: The plan was made for another model.
+        ConfigError: What is wanted beyond seconds is not there.
+        ModelError: The model cannot be used.
+    """
+    if config.strong:
+        check_strong(run, config)
+    run.again = config.strong
+    network = run.read()
+    check_hash(plan, network)
+    analysis = analyse(network, config, run.tell, plan.inputs, run.statistics)
+    run.compare(analysis)
+    return analysis
 
 
 def following(

@@ -11,13 +11,13 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from spiq.analysis import Progress, analyse, silent
+from spiq.analysis import Progress, silent
 from spiq.config import SECONDS, Config
 from spiq.errors import ConfigError, VerificationError
-from spiq.halves import Decided, carry_out, check_strong, decide, following
+from spiq.halves import Decided, carry_out, check_strong, decide, following, known_for
 from spiq.methods import METHODS
 from spiq.planning.choose.decide import placed
-from spiq.planning.plan.validate import check_fits, check_hash, check_settings
+from spiq.planning.plan.validate import check_fits, check_settings
 from spiq.planning.plan.values import Plan
 from spiq.quantized import Quantized
 from spiq.rewriting.rounding import ROUNDINGS
@@ -180,14 +180,7 @@ def apply(
     check_settings(plan, ROUNDINGS)
     config = following(plan, device=device, seed=seed, keep_pictures=keep_pictures)
     with begun(model, progress or silent, statistics) as run:
-        if config.strong:
-            check_strong(run, config)
-        run.again = config.strong
-        network = run.read()
-        check_hash(plan, network)
-
-        analysis = analyse(network, config, run.tell, plan.inputs, statistics)
-        run.compare(analysis)
+        analysis = known_for(plan, run, config)
         target, method = TARGETS[plan.target], METHODS[plan.method]
         placement = placed(analysis.graph, analysis.measured, target, method, plan.left_in_float)
         followed = check_fits(analysis.graph, plan, placement)
