@@ -99,9 +99,10 @@ def _boxes(viewed: Viewed, titles: Sequence[str], card: Card) -> list[Panel]:
         shown, kinds = judged(truth, Detections(
             boxes=found.boxes[sure], scores=found.scores[sure], labels=found.labels[sure]
         ))  # fmt: skip
+        words = drawing.KINDS if known else ("as the first", "more", "fewer")
         counts = ", ".join(
-            f"{kinds.count(kind)} {kind} {sign}".strip()
-            for kind, (_, sign) in drawing.KINDS.items()
+            f"{kinds.count(kind)} {word} {sign}".strip()
+            for (kind, (_, sign)), word in zip(drawing.KINDS.items(), words, strict=True)
         )
         note = f"{counts}; other than the first {viewed.gaps[i]:.2f}" if i else counts
         panels.append(drawing.boxes(title, note, image, shown, card, kinds=kinds))
