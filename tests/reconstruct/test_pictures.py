@@ -44,6 +44,13 @@ def test_moved_pictures_miss_less_and_stay_in_the_range(start: Begun) -> None:
     assert told[-1] == 1 and told == sorted(told)
 
 
+def test_what_is_added_has_long_waves_rather_than_short_ones(start: Begun) -> None:
+    drawn = torch.rand(8, 3, 16, 16, generator=torch.Generator().manual_seed(1)) * 0.5
+    moved = maker(start).made(drawn, 20, lambda share: None)
+    power = torch.fft.rfft2(moved - (drawn - LOW) / (HIGH - LOW)).abs().square().mean((0, 1))
+    assert power[1:3, 1:3].mean() > 10 * power[6:9, 6:9].mean()
+
+
 def test_the_same_seed_makes_the_same_pictures(start: Begun) -> None:
     first = torch.zeros(4, 3, 16, 16)
     one, two = (maker(start).made(first, 3, lambda share: None) for _ in range(2))

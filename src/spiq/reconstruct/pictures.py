@@ -3,10 +3,14 @@
 Synthetic pictures of many kinds are moved by gradient until the mean and the deviation of every
 layer's outputs are those that BatchNorm states: statistics over all pictures together, of which a
 batch is a part (Li et al.: "DGH: Data-Free Quantization with Global Statistics", WACV 2025), not of
-every batch for itself. What is not stated counts the less, the more it is in doubt. Pictures are
-shifted, mirrored and now and then smoothed as they are shown, and strided convolutions see them
-shifted by a pixel (Jeon et al.: "Genie", CVPR 2023), or they would fill with patterns that only one
-sampling grid can see.
+every batch for itself. What is not stated counts the less, the more it is in doubt.
+
+It is not pixels that are moved but waves, long ones farther than short ones, as photographs have
+them: equal moves of all pixels are noise, which misses the moments by more at first than the
+pictures that were drawn, and what is learned on it fits nothing else (docs/experiments.md).
+Pictures are shifted and mirrored as they are shown, and strided convolutions see them shifted by a
+pixel (Jeon et al.: "Genie", CVPR 2023), or they would fill with patterns that only one sampling
+grid can see.
 
 A loss that asks for certain classes as well makes them worse: on ResNet-20 and MobileNetV1 the
 moments are missed three times as far, and what is learned on such pictures loses accuracy
@@ -26,8 +30,11 @@ from spiq.graph.query import weight_nodes
 from spiq.reconstruct.program import Program
 from spiq.stats.channel import Array, ChannelStats
 
-_RATE, _BETAS = 0.05, (0.9, 0.99)
+_RATE, _BETAS = 0.01, (0.9, 0.99)
 """Of Adam, in shares of the input's range."""
+
+_FALL = 1.5
+"""Power of its frequency by which a wave moves less. Photographs' amplitudes fall by the first."""
 
 _SHIFT = 2
 """Pixels by which a picture is shifted at most."""
@@ -135,27 +142,25 @@ class Maker:
         """
         span = self.high - self.low
         whole = ((start - self.low) / span).clamp(0, 1)
-        parts = [part.clone().requires_grad_() for part in whole.split(self.batch)]
-        movers = [torch.optim.Adam([part], lr=_RATE, betas=_BETAS) for part in parts]
-        shares = [len(part) / len(start) for part in parts]
+        parts = [_Waves(part) for part in whole.split(self.batch)]
+        movers = [torch.optim.Adam([part.sizes], betas=_BETAS) for part in parts]
+        shares = [len(part.start) / len(start) for part in parts]
         with torch.no_grad():
-            seen = [self.seen(self.low + span * part, swing=False) for part in parts]
+            seen = [self.seen(self.low + span * part.start, swing=False) for part in parts]
         total = sum(share * one for share, one in zip(shares, seen, strict=True))
 
         for move in range(moves):
             for place, (part, mover, share) in enumerate(zip(parts, movers, shares, strict=True)):
                 mover.param_groups[0]["lr"] = _RATE * (1 + cos(pi * move / moves)) / 2
-                found = self.seen(self.low + span * self._shown(part, smooth=move % 2 == 0))
+                found = self.seen(self.low + span * self._shown(part.moved()))
                 others = total - share * seen[place]
                 mover.zero_grad()
                 self.aims.missed(others + share * found).backward()
                 mover.step()
-                with torch.no_grad():
-                    part.clamp_(0, 1)
                 seen[place] = found.detach()
                 total = others + share * seen[place]
             tell((move + 1) / moves)
-        return torch.cat([part.detach() for part in parts])
+        return torch.cat([part.moved().detach() for part in parts])
 
     def seen(self, pictures: torch.Tensor, *, swing: bool = True) -> torch.Tensor:
         """Return the moments of the tensors that there are aims for, shape (2, K)."""
@@ -175,16 +180,12 @@ class Maker:
                     values.pop(name, None)
         return torch.cat([found[name] for name in self.aims.axes], dim=1)
 
-    def _shown(self, pictures: torch.Tensor, *, smooth: bool) -> torch.Tensor:
-        """Return pictures as they are shown: shifted, mirrored, smoothed at times."""
-        if pictures.ndim != 4:
-            return pictures
-        rows, columns = (1, 2) if pictures.shape[3] < pictures.shape[1] else (2, 3)
+    def _shown(self, pictures: torch.Tensor) -> torch.Tensor:
+        """Return pictures as they are shown: shifted and mirrored."""
+        rows, columns = _axes(pictures)
         by = torch.randint(-_SHIFT, _SHIFT + 1, (2,), generator=self.generator).tolist()
         shown = torch.roll(pictures, by, (rows, columns))
-        if torch.rand((), generator=self.generator) < 0.5:
-            shown = shown.flip(columns)
-        return _smoothed(shown, rows, columns) if smooth else shown
+        return shown.flip(columns) if torch.rand((), generator=self.generator) < 0.5 else shown
 
     def _swung(self, x: torch.Tensor | None) -> torch.Tensor | None:
         """Shift what a strided convolution reads by a pixel at most."""
@@ -195,8 +196,33 @@ class Maker:
         return wide[:, :, top : top + x.shape[2], left : left + x.shape[3]]
 
 
-def _smoothed(x: torch.Tensor, *axes: int) -> torch.Tensor:
-    """Smooth along some axes with 1, 2, 1; borders go round."""
-    for axis in axes:
-        x = (torch.roll(x, 1, axis) + 2 * x + torch.roll(x, -1, axis)) / 4
-    return x
+class _Waves:
+    """Pictures as they were drawn, and waves on top of them.
+
+    Attributes:
+        start: The pictures, in shares of the input's range.
+        sizes: Of the waves, real and imaginary parts, before long ones are made larger.
+    """
+
+    def __init__(self, start: torch.Tensor) -> None:
+        """Take pictures; there are no waves yet."""
+        self.start, self.axes = start, _axes(start)
+        rows, columns = (start.shape[axis] for axis in self.axes)
+        frequency = torch.hypot(torch.fft.fftfreq(rows)[:, None], torch.fft.rfftfreq(columns))
+        reach = frequency.clamp_min(1 / max(rows, columns)) ** -_FALL
+        reach = (reach / reach.square().mean().sqrt()).to(start.device)
+        self.reach = reach if self.axes == (2, 3) else reach[..., None]
+        shape = list(start.shape)
+        shape[self.axes[1]] = columns // 2 + 1
+        self.sizes = torch.zeros(*shape, 2, device=start.device, requires_grad=True)
+
+    def moved(self) -> torch.Tensor:
+        """Return the pictures with the waves."""
+        waves = torch.view_as_complex(self.sizes) * self.reach
+        size = [self.start.shape[axis] for axis in self.axes]
+        return (self.start + torch.fft.irfft2(waves, size, self.axes, "ortho")).clamp(0, 1)
+
+
+def _axes(pictures: torch.Tensor) -> tuple[int, int]:
+    """Return the axes of rows and columns."""
+    return (1, 2) if pictures.shape[3] < pictures.shape[1] else (2, 3)
