@@ -211,10 +211,11 @@ def _pictures(value: ir.Value, open_size: Extent) -> Images:
 def _scaled(convention: Convention, picture: Images, value: ir.Value) -> Images:
     """Return one picture, as a batch where there is one, in a convention's numbers."""
     scaled = convention.low + (convention.high - convention.low) * picture[None]
+    kind = np.float32 if value.dtype is None else value.dtype.numpy()
     if is_one_picture(dims(value) or []):
-        return np.asarray(scaled[0], np.float32)
+        return np.asarray(scaled[0], kind)
     batch = (dims(value) or [1])[0] or 1
-    return np.repeat(scaled, batch, axis=0).astype(np.float32)
+    return np.repeat(scaled, batch, axis=0).astype(kind)
 
 
 def _seen(
