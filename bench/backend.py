@@ -25,6 +25,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -171,12 +172,22 @@ def compared(model: bytes, opened: ort.InferenceSession, feeds: Feeds) -> tuple[
         before = ort.InferenceSession(model, providers=["CPUExecutionProvider"]).run(None, feeds)
     except Exception as error:  # not for want of quantization
         return "quantized", f"the float model does not run: {error}"
+    taken = {node.name: node.type for node in opened.get_inputs()}
+    read_as = {n: _in_single(a) if taken[n] == "tensor(float)" else a for n, a in feeds.items()}
     try:
-        after = opened.run(None, feeds)
+        after = opened.run(None, read_as)
     except Exception as error:
         return "does not load", str(error)
+    if any(read_as[name] is not array for name, array in feeds.items()):
+        before = [_in_single(array) for array in before]
     kinds = [[(np.shape(a), getattr(a, "dtype", None)) for a in one] for one in (before, after)]
     return ("quantized", "") if kinds[0] == kinds[1] else ("other shape", str(kinds))
+
+
+def _in_single(array: Any) -> Any:
+    """Return as float32 what a network of half or double precision takes and gives."""
+    is_other = getattr(array, "dtype", None) in (np.float16, np.float64)
+    return array.astype(np.float32) if is_other else array
 
 
 def work(connection: Connection) -> None:

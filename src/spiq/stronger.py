@@ -33,7 +33,8 @@ def strengthened(decided: Decided, made: Quantized, run: Run, config: Config) ->
     report = strong.quantized.report
     if not _is_no_worse(report, made.report):
         note = (
-            f"effort {config.effort} brought nothing{_compared(report, made.report)}: that is kept"
+            f"effort {config.effort} brought nothing{_compared(report, made.report)}: what effort "
+            "seconds gives is kept"
         )
         seconds = time.perf_counter() - run.start
         notes = (*made.report.notes, note)
@@ -62,6 +63,6 @@ def _compared(one: QuantizeResult, other: QuantizeResult) -> str:
     """Say what both have in the mean of the outputs."""
     names = other.snr_db.keys() & one.snr_db.keys()
     if not names:
-        return ", by what its blocks gained: no output has an SNR that effort seconds has, too"
+        return " for what its blocks gained: no output has an SNR that effort seconds has, too"
     after, before = (sum(r.snr_db[name] for name in names) / len(names) for r in (one, other))
-    return f": it has {after:.1f} dB of SNR where effort seconds has {before:.1f}"
+    return f", {after:.1f} dB of SNR where effort seconds has {before:.1f}"
