@@ -32,6 +32,7 @@ from spiq.passes.pads import fold_pads
 from spiq.passes.phases import phase_convolutions
 from spiq.passes.products import scale_products
 from spiq.passes.sequences import plain_splits, same_splits
+from spiq.passes.single import half_as_single
 from spiq.passes.stacks import stacks_as_tensors
 from spiq.passes.tokens import token_layers
 from spiq.passes.turns import plain_turns
@@ -39,6 +40,7 @@ from spiq.passes.wholes import drop_wholes
 from spiq.passes.woven import activations_before_weaving
 
 PASSES = (
+    half_as_single,
     frozen_norms,
     resolve_shapes,
     drop_wholes,

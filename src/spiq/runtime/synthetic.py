@@ -207,7 +207,7 @@ def _filled(
         if shape and not isinstance(node.shape[0], int):
             shape[0] = batch
         span = (ranges or {}).get(node.name)
-        if node.type in ("tensor(float)", "tensor(uint8)") and pictured:
+        if node.type in _PICTURED and pictured:
             low, high = span or (np.array(-2.0), np.array(2.0))
             tensors[node.name] = (low + (high - low) * _first(draw, shape, apart)).astype(
                 _NUMPY[node.type]
@@ -255,6 +255,8 @@ def _first(draw: _Draw, shape: Sequence[int], apart: int) -> Images:
 def _has_channels_last(shape: Sequence[object]) -> bool:
     return shape[3] in _COLOURS and shape[1] not in _COLOURS
 
+
+_PICTURED = frozenset({"tensor(float)", "tensor(float16)", "tensor(uint8)"})
 
 _NUMPY: dict[str, type[np.generic]] = {
     "tensor(float)": np.float32,

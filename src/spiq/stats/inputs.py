@@ -51,7 +51,7 @@ def judge(prepared: Prepared) -> dict[str, Verdict]:
     origin, verdicts = _origin(prepared.model), dict[str, Verdict]()
     bare = 0.0 if has_norms(prepared.model.graph) else BARE
     for value in prepared.model.graph.inputs:
-        if is_float32(value) and _is_picture(value):
+        if _holds_numbers(value) and _is_picture(value):
             layers = first_layers(value, prepared, channel_axis(value))
             verdicts[str(value.name)] = with_biases(weigh(layers, origin, bare), layers)
     return verdicts
@@ -61,6 +61,10 @@ def _origin(model: ir.Model) -> str:
     """Return what the file says of where it comes from."""
     said = (model.producer_name, model.doc_string, model.graph.name, model.graph.doc_string)
     return " ".join([*map(str, said), *map(str, model.metadata_props.values())]).lower()
+
+
+def _holds_numbers(value: ir.Value) -> bool:
+    return value.dtype in (ir.DataType.FLOAT, ir.DataType.FLOAT16)
 
 
 def _is_picture(value: ir.Value) -> bool:
@@ -106,7 +110,7 @@ def input_stats(
         if value.dtype == ir.DataType.UINT8:
             known[name] = _pixels(np.zeros((1,) * len(shape)), np.full((1,) * len(shape), 255.0))
             notes.append(f"input '{name}': range 0 to 255, since it holds bytes")
-        if not is_float32(value):
+        if not _holds_numbers(value):
             continue
         channels = shape[channel_axis(value)] or 1
         told = (shown or {}).get(name) or given_range(value, config, channels)
