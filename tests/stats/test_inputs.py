@@ -86,7 +86,7 @@ def test_image_that_is_transposed_first() -> None:
 
 def test_range_of_no_convention_is_taken_from_the_moments() -> None:
     found, note, _ = known(network(0, 5000))
-    assert "assumed, from what its first layers state of each channel" in note
+    assert "assumed, from the mean" in note
     assert found.high.max() > 1500
 
 

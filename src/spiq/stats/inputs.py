@@ -240,7 +240,9 @@ def _inferred(value: ir.Value, prepared: Prepared, verdict: Verdict | None) -> T
         return _of_features(value, prepared)
     mean, std = verdict.stated or (None, None)
     if verdict.outlandish and mean is not None and std is not None:
-        means, stds = _each(value, prepared) or (np.array([mean]), np.array([std]))
+        colours = (dims(value) or [])[channel_axis(value)] in (1, 3, None)  # which are alike
+        each = None if colours else _each(value, prepared)
+        means, stds = each or (np.array([mean]), np.array([std]))
         wide = stds * np.exp(verdict.spread)
         low, high = means - 2.5 * wide, means + 3 * wide
         said = f"{trained_on(low, high, mean, std)}; {HINT} if that is wrong"
