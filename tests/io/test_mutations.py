@@ -139,6 +139,7 @@ def test_names_that_are_no_text(place: str) -> None:
         ("[c] y = Conv <group=5> (x, w)", {}, ("Conv 'c'", "5 groups")),
         ("[c] y = Conv <group=0> (x, w)", {}, ("Conv 'c'", "0 groups")),
         ("[c] y = Conv <kernel_shape=[5,5]> (x, w)", {}, ("Conv 'c'", "kernel_shape [5, 5]")),
+        ("[p] y = MaxPool <kernel_shape=[2,255]> (x)", {}, ("MaxPool 'p'", "wider than what it")),
         ("[c] y = Conv <pads=[1]> (x, w)", {}, ("pads",)),
         ("[c] y = Conv <strides=[100000,1]> (x, w)", {}, ("Conv 'c'", "strides")),
         ("[c] y = Conv (x, w, b)", {"b": np.ones(7, np.float32)}, ("Conv 'c'", "'b'", "[7]")),

@@ -122,7 +122,8 @@ def _window(node: ir.Node) -> str | None:
         numbers = ints(node, name, [])
         if any(not least <= number < beyond for number in numbers):
             return f"has the {name} {numbers}"
-    return None
+    left = [size for size in dims(node.outputs[0]) or [] if size is not None and size < 0]
+    return f"has a window wider than what it reads: {left[0]} are left of it" if left else None
 
 
 def _convolution(node: ir.Node) -> str | None:
