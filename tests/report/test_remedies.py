@@ -62,7 +62,7 @@ def test_what_is_clipped_gets_a_wider_range() -> None:
     reported = report_on(with_false_statistics())
     finding = reported.finding("clipped")
     assert finding.where == ("head",)
-    widen, _, in_float = finding.remedies
+    widen, in_float = finding.remedies
     assert widen.edits_plan
     assert gained(reported, widen) > 3
     assert gained(reported, in_float) > 3
@@ -117,6 +117,23 @@ def test_an_unsure_input_is_told() -> None:
         for made in (reported.made.model, followed(reported, told))
     ]
     assert errors[1] < errors[0]
+
+
+def test_an_unsure_input_is_told_by_mean_and_deviation() -> None:
+    """On the pictures that the network is made for, as above."""
+    model = folded(network((16, 16), low=-1.0, high=1.0))
+    reported = report_on(model)
+    other = reported.finding("input range unsure").remedies[1]
+    own = other.code.replace("123.675,116.28,103.53", "127.5,127.5,127.5")
+    own = own.replace("58.395,57.12,57.375", "127.5,127.5,127.5")
+    assert own != other.code
+    feed = images_for(model, 64, -1.0, 1.0)
+    expected = run(model, feed)["y"]
+    before, after = (
+        float(np.square(run(made, feed)["y"] - expected).sum())
+        for made in (reported.made.model, followed(reported, Remedy(text=other.text, code=own)))
+    )
+    assert after < before
 
 
 def test_one_of_several_inputs_is_told_by_name() -> None:
