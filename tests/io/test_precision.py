@@ -1,4 +1,4 @@
-"""Networks of half and double precision are read as networks of float32."""
+"""Networks of double precision are read as networks of float32."""
 
 import numpy as np
 import onnx
@@ -44,7 +44,7 @@ def test_it_is_quantized_as_the_network_of_single_precision() -> None:
     assert 10 * np.log10(np.var(y) / np.square(y - q).mean()) > 25
 
 
-def test_pictures_of_half_precision_are_tried() -> None:
+def test_pictures_of_half_precision_are_tried_as_such() -> None:
     """Nothing but a trial tells the range here."""
     body = (
         "[c1] c1 = Conv<pads=[1,1,1,1]>(x, w1) [r1] r1 = Relu(c1) "
@@ -54,7 +54,6 @@ def test_pictures_of_half_precision_are_tried() -> None:
     plain = trained(build(body, w1=(16, 3, 3, 3), w2=(16, 16, 3, 3), **weights), 8, 0, 1)
     half = of_type(plain, TensorProto.FLOAT16, np.float16)
     result = spiq.quantize(half, spiq.Config(timing=False))
-    assert "the network computes in float16" in result.report.notes[0]
     assert any("what the network does with such pictures" in n for n in result.report.notes)
 
 

@@ -1,8 +1,9 @@
-"""Networks whose layers compute in half or double precision, read as networks of float32.
+"""Networks whose layers compute in double precision or bfloat16, read as networks of float32.
 
-Files of half precision are float32 networks that were stored small, or for a GPU. float32 holds
-every number of float16 and bfloat16, and enough of double for a network that is to end on 8 bits.
-Inputs and outputs become float32, too, and so do Casts between the two, which then do nothing.
+float32 holds every number of bfloat16, and enough of double for a network that is to end on 8 bits;
+the runtime has no convolution for either. Inputs and outputs become float32, too, and so do Casts
+between the two, which then do nothing. Half precision, which the runtime has, is for
+:mod:`spiq.passes.single`.
 """
 
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ from spiq.graph.query import weight_nodes
 _NOTE = "spiq.precision"
 """Key under which a graph keeps the type that its layers had."""
 
-_OTHERS = frozenset({ir.DataType.FLOAT16, ir.DataType.BFLOAT16, ir.DataType.DOUBLE})
+_OTHERS = frozenset({ir.DataType.BFLOAT16, ir.DataType.DOUBLE})
 _TYPES = ("dtype", "to")
 """Attributes that name the type of a result."""
 

@@ -67,7 +67,7 @@ def read(source: Source) -> ir.Model:
     Returns:
         A graph of its own, sorted, with opset 13 or newer, constants as initializers (tensors in
         memory, read-only), no functions, and shapes where they can be inferred; one of float32
-        if its layers are of half or double precision.
+        if its layers are of double precision or bfloat16.
 
     Raises:
         ModelError: The file or the graph is broken.
