@@ -14,8 +14,8 @@ from spiq.planning.choose.bits import Bits, choose_bits
 from spiq.planning.choose.coupled import settle
 from spiq.planning.choose.exclusion import excluded
 from spiq.planning.choose.facts import facts
-from spiq.planning.choose.given_up import Decided, dearness, give_up, work
-from spiq.planning.choose.group import Group, sums_within
+from spiq.planning.choose.given_up import Dear, dearness, give_up, least_dear
+from spiq.planning.choose.group import Group, Scaled, sums_within
 from spiq.planning.choose.mixed import mix_bits, uniform
 from spiq.planning.choose.relief import Cost, Costs, cost_of, relieved
 from spiq.planning.choose.scales import decide
@@ -126,27 +126,32 @@ def _chosen(
 
     if not target.weights.per_channel:
         return Choices(placement, bits, _decided_together(errors, bits, method, target))
-    named = {facts(values, placement, bits): values for values in groups(placement)}
-    known = {name: before[name] for name in named if name in before}
-    fresh = {
-        name: _decided(values, errors, bits, method, target)
-        for name, values in named.items()
-        if name not in before
-    }
-    besides = sum(cost.error for _, cost in known.values())
-    settled = give_up(fresh, method, work=work(graph), besides=besides)
-    for name, scaled in settled.items():
-        values, group = named[name], fresh[name].group
-        plans = planned_tensors(group, scaled, placement)
-        known[name] = plans, cost_of(values, group, scaled, errors)
-    return Choices(placement, bits, {name: known[name] for name in named})
+    decided: dict[Hashable, DecidedGroup] = {}
+    dear: dict[Hashable, Dear[DecidedGroup]] = {}
+    least = least_dear(graph)
+    for values in groups(placement):
+        same = facts(values, placement, bits)
+        if same in before:
+            decided[same] = before[same]
+            continue
+        group = replace(_group(values, errors, bits, target.weights), form=target.grids)
+        scaled = decide(group, method)
+        decided[same] = _written(values, group, scaled, errors)
+        elements = dearness(values, placement)
+        if elements > least and scaled.alpha > 0 and 0 in method.alphas:
+            plain = decide(group, replace(method, alphas=(0.0,)))
+            brings = plain.cost - scaled.cost
+            dear[same] = Dear(_written(values, group, plain, errors), brings, elements)
+    error = sum(cost.error for _, cost in decided.values())
+    return Choices(placement, bits, decided | give_up(dear, error))
 
 
-def _decided(
-    values: Sequence[ir.Value], errors: NetworkErrors, bits: Bits, method: Method, target: Target
-) -> Decided:
-    group = replace(_group(values, errors, bits, target.weights), form=target.grids)
-    return Decided(group, decide(group, method), dearness(values, errors.placement))
+def _written(
+    values: Sequence[ir.Value], group: Group, scaled: Scaled, errors: NetworkErrors
+) -> DecidedGroup:
+    """Write down what was decided of a group; its arrays are as large as weights, and may go."""
+    plans = planned_tensors(group, scaled, errors.placement)
+    return plans, cost_of(values, group, scaled, errors)
 
 
 def _decided_together(
@@ -160,7 +165,7 @@ def _decided_together(
     }
     settled = settle(list(all_of_them.values()), method)
     return {
-        values: (planned_tensors(group, scaled, placement), cost_of(values, group, scaled, errors))
+        values: _written(values, group, scaled, errors)
         for (values, group), scaled in zip(all_of_them.items(), settled, strict=True)
     }
 

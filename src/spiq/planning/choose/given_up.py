@@ -12,37 +12,37 @@ images for 1 % of their time.
 """
 
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 import onnx_ir as ir
 
 from spiq.graph.query import weight_nodes
 from spiq.graph.work import elements, macs
-from spiq.methods.method import Method
-from spiq.planning.choose.group import Group, Scaled
-from spiq.planning.choose.scales import decide
 from spiq.planning.placement.values import Placement
 
 DEAR, SPENT = 0.003, 0.02
 """Parts of the network's work and of the error expected, the latter a tenth of a decibel."""
+
+Choice = TypeVar("Choice")
 
 _MACS = 40
 """Multiply-accumulates of a layer in the time that writing an element takes (0.25 ns)."""
 
 
 @dataclass(frozen=True)
-class Decided:
-    """A group of tensors and what was decided of it.
+class Dear(Generic[Choice]):
+    """A group of tensors whose channel scales take time.
 
     Attributes:
-        group: The tensors, and what their errors depend on.
-        scaled: The choice.
-        dear: Elements that are written once more if each channel has a scale of its own.
+        plain: What is decided of it with one scale for all channels.
+        brings: By how much the error expected is less with channel scales.
+        elements: How many are written once more with channel scales.
     """
 
-    group: Group
-    scaled: Scaled
-    dear: int
+    plain: Choice
+    brings: float
+    elements: int
 
 
 def work(graph: ir.Graph) -> float:
@@ -52,6 +52,11 @@ def work(graph: ir.Graph) -> float:
     if None in written or None in multiplied:
         return float("inf")
     return sum(one or 0 for one in written) + sum(one or 0 for one in multiplied) / _MACS
+
+
+def least_dear(graph: ir.Graph) -> float:
+    """Return the elements beyond which what a Sigmoid reads takes time worth speaking of."""
+    return DEAR * work(graph)
 
 
 def dearness(values: Sequence[ir.Value], placement: Placement) -> int:
@@ -65,28 +70,17 @@ def dearness(values: Sequence[ir.Value], placement: Placement) -> int:
     return sum(elements(value) or 0 for value in gated)
 
 
-def give_up(
-    decided: Mapping[Hashable, Decided], method: Method, *, work: float, besides: float = 0.0
-) -> dict[Hashable, Scaled]:
-    """Return the choice for each group, with one scale where several bring little for their time.
+def give_up(dear: Mapping[Hashable, Dear[Choice]], error: float) -> dict[Hashable, Choice]:
+    """Return the groups that get one scale, and what is then decided of them.
 
     Args:
-        decided: The groups, by a name.
-        method: The choices that there are.
-        work: That of the network.
-        besides: The error expected of all other groups.
+        dear: The groups whose channel scales are dear, by a name.
+        error: That expected of all groups with channel scales.
     """
-    chosen = {name: one.scaled for name, one in decided.items()}
-    left = SPENT * (besides + sum(scaled.cost for scaled in chosen.values()))
-    plain = {
-        name: decide(one.group, replace(method, alphas=(0.0,)))
-        for name, one in decided.items()
-        if one.dear > DEAR * work and one.scaled.alpha > 0 and 0 in method.alphas
-    }
-    brings = {name: scaled.cost - chosen[name].cost for name, scaled in plain.items()}
-    for name in sorted(plain, key=lambda name: brings[name] / decided[name].dear):
-        left -= brings[name]
+    left, given = SPENT * error, dict[Hashable, Choice]()
+    for name, one in sorted(dear.items(), key=lambda item: item[1].brings / item[1].elements):
+        left -= one.brings
         if left < 0:
             break
-        chosen[name] = plain[name]
-    return chosen
+        given[name] = one.plain
+    return given
