@@ -24,9 +24,10 @@ from spiq.stats.conventions import PIXEL_MEAN, PIXEL_STD
 from spiq.stats.evidence import BARE, Verdict, weigh
 from spiq.stats.first_layers import FirstLayer, first_layers
 from spiq.stats.folded_input import BARE_TABLE, folded_input, with_biases
+from spiq.stats.given_input import Told, check_channels, given_range, pixel_stats
 from spiq.stats.input_axis import channel_axis
 from spiq.stats.input_moments import channel_moments, moments
-from spiq.stats.input_notes import HINT, by_biases, nothing_tells, said_of, span, trained_on
+from spiq.stats.input_notes import HINT, by_biases, nothing_tells, said_of, trained_on
 from spiq.stats.lost_norms import has_norms
 
 _COLOURS = (1, 3, 4, None)
@@ -37,9 +38,6 @@ _REACH = 6.0
 
 Ends = tuple[tuple[float, ...], tuple[float, ...]]
 """Low and high end of an input, one number per channel or one for all."""
-
-Told = tuple[ChannelStats, str]
-"""What is known of an input, one number per channel or one for all, and where it comes from."""
 
 
 def judge(prepared: Prepared) -> dict[str, Verdict]:
@@ -108,7 +106,9 @@ def input_stats(
         if shape is None or len(shape) < 2:
             continue
         if value.dtype == ir.DataType.UINT8:
-            known[name] = _pixels(np.zeros((1,) * len(shape)), np.full((1,) * len(shape), 255.0))
+            known[name] = pixel_stats(
+                np.zeros((1,) * len(shape)), np.full((1,) * len(shape), 255.0)
+            )
             notes.append(f"input '{name}': range 0 to 255, since it holds bytes")
         if not _holds_numbers(value):
             continue
@@ -117,7 +117,7 @@ def input_stats(
         told = told or _inferred(value, prepared, judged.get(name))
         if (planned := (known_ends or {}).get(name)) is not None:
             told = _planned(planned, told, judged.get(name)), "as planned"
-            _check("the plan's range", told[0].low, channels, value)
+            check_channels("the plan's range", told[0].low, channels, value)
         if told is None:
             continue
         found, note = told
@@ -125,13 +125,6 @@ def input_stats(
         doubtful = note.startswith(WARNING)
         notes.append(f"{WARNING * doubtful}input '{name}': {note.removeprefix(WARNING)}")
     return known, notes
-
-
-def _pixels(low: Array, high: Array) -> ChannelStats:
-    """Return the statistics of pictures whose darkest and brightest pixel are these."""
-    return stats(
-        low + PIXEL_MEAN * (high - low), (PIXEL_STD * (high - low)) ** 2, low, high, "input"
-    )
 
 
 def shown_ends(
@@ -175,7 +168,7 @@ def _planned(planned: Ends, told: Told | None, verdict: Verdict | None) -> Chann
         taken = _wide(told[0], verdict)
         if np.array_equal(taken.low, low) and np.array_equal(taken.high, high):
             return told[0]
-    return _pixels(low, high)
+    return pixel_stats(low, high)
 
 
 def _wide(known: ChannelStats, verdict: Verdict | None) -> ChannelStats:
@@ -209,32 +202,6 @@ def widened(
     return wide
 
 
-def given_range(value: ir.Value, config: Config, channels: int) -> Told | None:
-    """Return what the options say of an input, and how they say it; None where they do not."""
-    said = config.values_of(str(value.name))
-    if said.input_range is not None:
-        low, high = np.array(said.input_range, float).T
-        _check("input_range", low, channels, value)
-        return _pixels(low, high), f"range {span(low, high)}, as given"
-    if said.input_mean is None or said.input_std is None:
-        return None
-    mean, std = np.array(said.input_mean, float), np.array(said.input_std, float)
-    _check("input_mean", mean, channels, value)
-    _check("input_std", std, channels, value)
-    top = 1.0 if std.max() <= 1 and mean.max() <= 1 and std.min() < 1 else 255.0
-    low, high = (0 - mean) / std, (top - mean) / std
-    note = f"range {span(low, high)}, from the mean and std given, pixels 0..{top:g}"
-    return _pixels(low, high), note
-
-
-def _check(option: str, array: Array, channels: int, value: ir.Value) -> None:
-    if len(array) not in (1, channels):
-        raise ConfigError(
-            f"{option} has {len(array)} entries, but input '{value.name}' has {channels} channels: "
-            f"give 1 or {channels}"
-        )
-
-
 def _inferred(value: ir.Value, prepared: Prepared, verdict: Verdict | None) -> Told | None:
     if verdict is None:
         return _of_features(value, prepared)
@@ -253,7 +220,7 @@ def _inferred(value: ir.Value, prepared: Prepared, verdict: Verdict | None) -> T
     said = " ".join(said_of(verdict))
     if mean is None and (dims(value) or [])[channel_axis(value)] == 4:  # one is opacity, or depth
         said = f"{WARNING}{said.removeprefix(WARNING)}; its 4 channels were taken for alike"
-    return _pixels(np.array([best.low]), np.array([best.high])), said
+    return pixel_stats(np.array([best.low]), np.array([best.high])), said
 
 
 def _each(value: ir.Value, prepared: Prepared) -> tuple[Array, Array] | None:
