@@ -17,7 +17,8 @@ nothing of it: all its channels stay as they began. So they begin different here
 from a log-normal distribution with SPREAD for the deviation of its logarithm, and the convolution
 behind begins with weights that undo that. Training is ordinary from then on, with neither a
 penalty on gamma nor anything that holds it where it is. So the demo shows how quantization copes
-with such channels; that published networks have them, and lose by them, is in docs/results.md.
+with such channels; that published networks have them is in docs/experiments.md, that they lose
+by them in docs/results.md.
 
 The ONNX file keeps every BatchNorm as a node. Both of PyTorch's exporters fold it into the
 convolution by default; the older one keeps it with ``TrainingMode.PRESERVE`` and without constant

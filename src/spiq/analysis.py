@@ -7,16 +7,15 @@ what nothing states is observed on synthetic pictures, and on real ones if there
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
-import numpy as np
 import onnx_ir as ir
 
 from spiq.config import Config
 from spiq.errors import WARNING as WARNING
-from spiq.graph.indices import table_rows
+from spiq.graph.indices import integer_ends
 from spiq.graph.query import weight_nodes
 from spiq.io.images import listed
 from spiq.io.precision import widened_from
@@ -176,9 +175,8 @@ def _inputs(
         pictured, doubts = images.sharpened_input(pictured)
         notes += [images.images.said(), *(WARNING + doubt for doubt in doubts)]
     wide = widened(pictured, verdicts, known_ends)
-    rows = table_rows(prepared.model.graph)
-    indices = {name: (np.zeros(()), np.array(count - 1.0)) for name, count in rows.items()}
-    ends = shown_ends(prepared, pictured, verdicts) | indices
+    ends = shown_ends(prepared, pictured, verdicts) | integer_ends(prepared.model.graph)
+    images = None if images is None else replace(images, others=ends)
     return _Inputs(wide, ends, notes, images)
 
 

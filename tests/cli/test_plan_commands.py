@@ -199,6 +199,12 @@ def test_plan_is_not_overwritten(
 # Effort
 
 
+def test_show_says_the_effort(path: Path, capsys: Capture) -> None:
+    assert "learned" not in done(capsys, "plan", "show", path)
+    edit(path, lambda plan: plan.update(effort="minutes"))
+    assert "minutes: roundings are learned" in done(capsys, "plan", "show", path)
+
+
 def test_make_writes_the_effort(model: Path, capsys: Capture) -> None:
     assert json.loads(done(capsys, "plan", "make", model, "--effort=hours"))["effort"] == "hours"
 

@@ -1,18 +1,43 @@
-"""Which inputs of a network are indices, and of tables of how many rows.
+"""Which inputs of a network are indices, and of tables of how many rows, and which are masks.
 
 Words, categories, users and items come as integers that a Gather looks up, perhaps cut, turned or
 shifted on the way there. A network that is shown nothing but index 0 makes the same of all places.
+Integers that nothing is looked up by are taken for masks, of ones and zeros.
 """
 
 from collections.abc import Iterator, Mapping
 
+import numpy as np
 import onnx_ir as ir
 
-from spiq.graph.query import constant, dims
+from spiq.graph.query import Array, constant, dims
 
 _MOVERS = frozenset({"Cast", "Concat", "Expand", "Flatten", "Gather", "Identity", "Reshape",
                      "Slice", "Split", "Squeeze", "Tile", "Transpose", "Unsqueeze"})  # fmt: skip
 """What leaves indices as they are, of those that lie in its first input, or in any (Concat)."""
+
+
+def integer_ends(graph: ir.Graph) -> dict[str, tuple[Array, Array]]:
+    """Return the least and the largest number of inputs of integers, where they are known."""
+    last = {str(value.name): 1 for value in graph.inputs if _is_mask(value)}
+    last |= {name: rows - 1 for name, rows in table_rows(graph).items()}
+    return {name: (np.zeros(()), np.array(float(end))) for name, end in last.items()}
+
+
+def _is_mask(value: ir.Value) -> bool:
+    """Return whether an input holds integers, one per place, and nothing is looked up by them."""
+    if value.dtype is None or not value.dtype.is_integer() or value.dtype == ir.DataType.UINT8:
+        return False
+    waiting, seen = [value], set[ir.Value]()
+    while waiting:
+        current = waiting.pop()
+        seen.add(current)
+        for node, place in current.uses():
+            if node.op_type.startswith(("Gather", "Scatter")) and place == 1:
+                return False
+            if node.op_type not in ("Shape", "Size"):
+                waiting += [made for made in node.outputs if made not in seen]
+    return bool(dims(value))
 
 
 def table_rows(graph: ir.Graph) -> Mapping[str, int]:

@@ -18,7 +18,7 @@ from onnx import numpy_helper
 
 from spiq.config import Config
 from spiq.errors import ConfigError, ModelError
-from spiq.graph.indices import table_rows
+from spiq.graph.indices import integer_ends
 from spiq.inspection.counterparts import Names, counterparts, names, quantizer, unmatched_layers
 from spiq.inspection.tensor_sums import Sums, TensorComparison
 from spiq.io.read import read
@@ -227,9 +227,8 @@ def _ranges(first: _Opened, second: _Opened) -> dict[str, Ends]:
         known, _ = input_stats(prepared, Config(), verdicts=verdicts)
     except ModelError:  # such as a reference that is quantized itself
         return stored
-    rows = table_rows(prepared.model.graph)
-    indices = {name: (np.zeros(()), np.array(count - 1.0)) for name, count in rows.items()}
-    return shown_ends(prepared, known, verdicts) | indices | stored
+    integers = integer_ends(prepared.model.graph)
+    return shown_ends(prepared, known, verdicts) | integers | stored
 
 
 def _may_be_picture(shape: list[Any]) -> bool:

@@ -118,9 +118,6 @@ def in_batches(effort: Effort, batch: int | None) -> Effort:
     def whole(count: int) -> int:
         return -(-count // batch) * batch
 
-    return replace(
-        effort,
-        pictures=whole(effort.pictures),
-        held=whole(effort.held),
-        batch=whole(effort.batch),
-    )
+    held = whole(effort.held)
+    pictures = max(whole(effort.pictures), held + batch)  # some are left to learn from
+    return replace(effort, pictures=pictures, held=held, batch=whole(effort.batch))

@@ -199,7 +199,7 @@ def _made(work: _Work, ends: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
     aims = aims_of(known.graph, known.measured.stats, work.device)
     low, high = ends
     if aims is None:
-        return (start - low) / (high - low)
+        return ((start - low) / (high - low)).clamp(0, 1)
     batch = work.batch or room_for(program, start[:1])
     maker = Maker(program, aims, low, high, batch, torch.Generator().manual_seed(work.seed))
     return maker.made(start, work.effort.moves, Clock(work.tell, "make pictures").at)

@@ -5,7 +5,7 @@ high end, channel by channel. Floats are fed as they are.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import islice
 
 import numpy as np
@@ -50,6 +50,7 @@ class Shown:
         order: ``RGB`` or ``BGR``.
         size: Height and width where they are not fixed.
         ends: The numbers that 0 and 255 become, to broadcast over the input.
+        others: Ends of what other inputs are shown, by name.
     """
 
     images: Images
@@ -60,6 +61,7 @@ class Shown:
     order: str
     size: Extent
     ends: Span = (np.array(-2.0), np.array(2.0))
+    others: Mapping[str, Span] = field(default_factory=dict)
 
     def own_range(self) -> dict[str, Told]:
         """Return what floats say of the input, by its name: their extremes are its range."""
@@ -159,7 +161,7 @@ class Shown:
             opened: The network.
             most: How many at most; None for all.
         """
-        others = synthetic_inputs(opened, images=1)
+        others = synthetic_inputs(opened, self.others, images=1, size=self.size)
         for array in islice(self.arrays(), most):
             yield others | {self.name: array.astype(np.uint8 if self.is_bytes else np.float32)}
 

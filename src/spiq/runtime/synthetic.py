@@ -197,7 +197,7 @@ def _filled(
     seed: int,
     draw: _Draw,
 ) -> Tensors:
-    """Fill image inputs with what ``draw`` makes, others with noise, indices, or ones and zeros."""
+    """Fill image inputs with what ``draw`` makes, others with noise, integers, or masks."""
     tensors: Tensors = {}
     for place, node in enumerate(opened.get_inputs()):
         if node.name not in shapes:
@@ -221,7 +221,7 @@ def _filled(
 def _numbers(
     shape: Sequence[int], kind: type[np.generic], span: Span | None, rng: np.random.Generator
 ) -> npt.NDArray[np.generic]:
-    """Return what stands for no picture: noise, indices of the rows of a table, or a mask.
+    """Return what stands for no picture: noise, integers from one end to another, or a mask.
 
     Noise has the moments that pictures between the ends would have; by default 0 and 1.
     """
@@ -232,10 +232,10 @@ def _numbers(
         return noise.astype(kind)
     if span is not None:
         first, last = (int(end) for end in span)
-        return rng.integers(first, last, shape, endpoint=True).astype(kind)
-    # a mask may keep ones or drop them: of either there are some
-    made = np.zeros(shape, kind)
-    made[..., : (made.shape[-1] + 1) // 2 if made.ndim else None] = True
+        return np.asarray(rng.integers(first, last, shape, endpoint=True), kind)
+    made = np.zeros(shape, kind)  # the first index is in every table
+    if issubclass(kind, np.bool_) and made.ndim:
+        made[..., : (made.shape[-1] + 1) // 2] = True
     return made
 
 

@@ -8,6 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from spiq.cli.render import cells
+from spiq.config import SECONDS
 from spiq.planning.plan.entries import TensorPlan
 from spiq.planning.plan.resolve import spread, zero_point
 from spiq.planning.plan.values import Plan
@@ -22,6 +23,8 @@ def render_plan(plan: Plan, *, name: str) -> RenderableType:
             ("of model", f"{plan.model_hash[:12]}, by spiq {plan.version}"),
             ("method", f"{plan.method}, W{plan.weight_bits}A{plan.activation_bits} where nothing "
              f"else is said, for {plan.target}"),
+            *([("effort", f"{plan.effort}: roundings are learned when it is followed")]
+              if plan.effort != SECONDS else []),
             *((f"input {n}", _span(low, high)) for n, (low, high) in plan.inputs.items()),
             *(("left in float", f"{count}: {reason}") for reason, count in reasons.items()),
         ),
