@@ -9,21 +9,38 @@ from spiq.errors import ConfigError
 from spiq.io import video
 from spiq.io.images import DecodingError, open_picture
 from spiq.io.video import Frame, VideoError, frames, picture
-from videos import write
+from videos import trim, turn, write
 
 
 def brightness(frame: Frame) -> float:
     return float(np.asarray(picture(frame)).mean())
 
 
+@pytest.mark.parametrize("between", [0, 2])
 @pytest.mark.parametrize("name", ["clip.mp4", "clip.avi", "clip.mkv"])
-def test_each_frame_is_the_one_it_says(tmp_path: Path, name: str) -> None:
-    write(tmp_path / name, frames=20)
+def test_each_frame_is_the_one_it_says(tmp_path: Path, name: str, between: int) -> None:
+    write(tmp_path / name, frames=20, between=between)
     found = frames(tmp_path / name)
     assert [frame.number for frame in found] == list(range(20))
     backwards = [brightness(frame) for frame in reversed(found)]
     assert backwards[::-1] == pytest.approx([8 * number for number in range(20)], abs=6)
     assert found[3].name == f"{name} frame 3"
+
+
+def test_what_is_stored_and_not_shown_is_no_frame(tmp_path: Path) -> None:
+    write(tmp_path / "whole.mp4", frames=20, between=2)
+    trim(tmp_path / "whole.mp4", tmp_path / "clip.mp4", frames=5)
+    found = [brightness(frame) for frame in frames(tmp_path / "clip.mp4")]
+    assert found == pytest.approx([8 * number for number in range(5, 20)], abs=6)
+
+
+def test_a_video_is_turned_as_it_is_shown(tmp_path: Path) -> None:
+    write(tmp_path / "clip.mp4", frames=20, left=40)
+    turn(tmp_path / "clip.mp4")
+    shown = np.asarray(picture(frames(tmp_path / "clip.mp4")[15])).astype(float)
+    assert shown.shape == (64, 48, 3)
+    assert shown[:24].mean() == pytest.approx(80, abs=8)  # the left half is on top
+    assert shown[40:].mean() == pytest.approx(120, abs=8)
 
 
 def test_of_a_long_video_some_are_looked_at(

@@ -6,7 +6,11 @@ header estimates; imageio is a layer above either of them.
 
     times      those of the packets of the first video stream, sorted: the order of showing
     chosen     floor(k n / m), k = 0 .. m - 1, of n frames, m = min(n, MOST)
-    picture    decode from the last key frame that is not after it, until its time is reached
+               without packets that are stored, but not shown: what is cut off a film
+    picture    decode from the last key frame that is not after it, until its time is reached;
+               from the start where it is missing then: frames need others before that key frame;
+               in AVI, which has no times of showing, the k-th from the start;
+               turned as the file says
 """
 
 from dataclasses import dataclass
@@ -55,7 +59,8 @@ def frames(path: Path) -> list[Frame]:
     try:
         with av.open(str(path)) as opened:
             packets = opened.demux(opened.streams.video[0])
-            found = sorted(time for packet in packets if (time := _time(packet)) is not None)
+            shown = (_time(packet) for packet in packets if not packet.is_discard)
+            found = sorted(time for time in shown if time is not None)
     except IndexError as error:
         raise VideoError(f"{path}: there are no pictures in it") from error
     except (OSError, ValueError, av.FFmpegError) as error:
@@ -77,17 +82,31 @@ def picture(frame: Frame) -> "Image.Image":
     """
     av = _library()
     try:
-        with av.open(str(frame.path)) as opened:
-            stream = opened.streams.video[0]
-            opened.seek(frame.time, stream=stream)
-            for decoded in opened.decode(stream):
-                time = _time(decoded)
-                if time is not None and time >= frame.time:
-                    image: Image.Image = decoded.to_image()
-                    return image
+        for seek in (True, False):
+            with av.open(str(frame.path)) as opened:
+                if (found := _found(opened, frame, seek=seek)) is not None:
+                    return found
     except (OSError, ValueError, IndexError, av.FFmpegError) as error:
         raise VideoError(f"{frame.path}: cannot be decoded: {_reason(error)}") from error
     raise VideoError(f"{frame.path}: it ends before its frame {frame.number}")
+
+
+def _found(opened: Any, frame: Frame, *, seek: bool) -> "Image.Image | None":
+    """Decode from the key frame before a frame, or from the start; None: it is not there."""
+    stream, counted = opened.streams.video[0], opened.format.name == "avi"
+    if seek and counted:
+        return None
+    if seek:
+        opened.seek(frame.time, stream=stream)
+    for number, decoded in enumerate(opened.decode(stream)):
+        time = _time(decoded)
+        if number == frame.number if counted else time == frame.time:
+            angle = getattr(decoded, "rotation", 0)  # PyAV 13 does not tell it
+            image: Image.Image = decoded.to_image().rotate(angle, expand=True)
+            return image
+        if seek and time is not None and time > frame.time:
+            return None
+    return None
 
 
 def _time(part: Any) -> int | None:
