@@ -62,6 +62,21 @@ def test_a_broken_video_is_a_line(model: Path, capsys: Capture) -> None:
     assert "clip.mp4: cannot be read" in said or "there are no pictures in it" in said
 
 
+def test_a_folder_and_a_broken_video_leave_the_others(model: Path, capsys: Capture) -> None:
+    Path("data/folder.mp4").mkdir(parents=True)
+    Path("data/torn.mp4").write_bytes(b"no video at all")
+    write(Path("data/clip.mp4"), frames=3)
+    card_for(model, "data", capsys)
+    assert "4 images, layout pictures" in done(capsys, "card", "check", "card.toml")
+    from spiq.cli import main
+
+    assert main(["eval", str(model), str(model), "--card=card.toml"]) == 0
+    out, err = capsys.readouterr()
+    assert "3 images" in out
+    assert "1 images count nowhere" in err
+    assert "torn.mp4: cannot be read" in err
+
+
 def test_without_pyav(model: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
     write(Path("clip.mp4"), frames=3)
     card_for(model, "clip.mp4", capsys)

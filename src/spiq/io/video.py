@@ -41,6 +41,8 @@ class Frame:
     """From 0, in the order in which frames are shown."""
     time: int
     """When it is shown, in the units of its stream."""
+    problem: str = ""
+    """Why its video, of which it is then the only one, cannot be read."""
 
     @property
     def name(self) -> str:
@@ -80,6 +82,8 @@ def picture(frame: Frame) -> "Image.Image":
         VideoError: It cannot be decoded.
         ConfigError: PyAV is not installed.
     """
+    if frame.problem:
+        raise VideoError(frame.problem)
     av = _library()
     try:
         for seek in (True, False):

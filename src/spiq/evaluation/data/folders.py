@@ -156,11 +156,16 @@ def _imagenet(card: Card) -> list[Entry]:
 
 def _pictures(card: Card) -> list[Entry]:
     found = matching(card.dataset.dir, card.dataset.images or "*")
-    return [Entry(image=image, label=None) for path in found for image in _shown(path, card)]
+    return [Entry(image=image, label=None) for path in found for image in _shown(path)]
 
 
-def _shown(path: Path, card: Card) -> list[Path] | list[Frame]:
-    """The pictures of a file, which may be a video; none where it is something else."""
+def _shown(path: Path) -> list[Path] | list[Frame]:
+    """The pictures of a file, which may be a video; none where it is something else.
+
+    A damaged video is one picture that cannot be decoded, as a damaged picture is.
+    """
+    if path.is_dir():
+        return []
     if path.suffix.lower() in SUFFIXES:
         return [path]
     if path.suffix.lower() not in video.SUFFIXES:
@@ -168,7 +173,7 @@ def _shown(path: Path, card: Card) -> list[Path] | list[Frame]:
     try:
         return video.frames(path)
     except VideoError as error:
-        raise CardError(f"{card.path}: {error}") from error
+        return [Frame(path, 0, 0, problem=str(error))]
 
 
 def _voc(card: Card) -> list[Entry]:
