@@ -12,7 +12,7 @@ from spiq.passes.prepare import Prepared, prepare
 from spiq.stats.channel import ChannelStats
 from spiq.stats.conventions import CONVENTIONS, Convention
 from spiq.stats.input_axis import channel_axis
-from spiq.stats.inputs import infer_moments, input_stats, judge, widened
+from spiq.stats.inputs import infer_moments, input_stats, judge, shown_ends, widened
 
 BODY = "[c1] c1 = Conv<pads=[1,1,1,1], strides=[2,2]>(x, w1) " + bn("c1", "n1") + "[r] y = Relu(n1)"
 TURNED = "[t] t = Transpose<perm=[0,3,1,2]>(x) " + BODY.replace("(x, w1)", "(t, w1)")
@@ -236,3 +236,16 @@ def test_a_fourth_channel_may_be_anything() -> None:
     (note,) = input_stats(prepare(read(model)), Config())[1]
     assert note.startswith("warning: input 'x': assumed")
     assert note.endswith("its 4 channels were taken for alike")
+
+
+@pytest.mark.parametrize("kind", ["float", "float16"])
+def test_what_is_no_picture_is_shown_as_much_as_pictures_would_fill(kind: str) -> None:
+    """Half precision was shown the whole range."""
+    array = np.float16 if kind == "float16" else np.float32
+    weights = {"w": np.ones((4, 7), array), "b": np.ones(4, array)}
+    body = "[g] y = Gemm<transB=1>(x, w, b)"
+    model = build(body, inputs=f"{kind}[N,7] x", outputs=f"{kind}[N,4] y", **weights)
+    prepared = prepare(read(model))
+    found, _ = input_stats(prepared, Config())
+    low, high = shown_ends(prepared, found)["x"]
+    assert ((high - low) < 0.5 * (found["x"].high - found["x"].low)).all()

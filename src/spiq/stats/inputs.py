@@ -17,7 +17,7 @@ import onnx_ir as ir
 from spiq.config import Config
 from spiq.errors import WARNING, ConfigError
 from spiq.graph.extents import is_one_picture
-from spiq.graph.query import dims, is_float32
+from spiq.graph.query import dims
 from spiq.passes.prepare import Prepared
 from spiq.stats.channel import Array, ChannelStats, stats
 from spiq.stats.conventions import PIXEL_MEAN, PIXEL_STD
@@ -141,7 +141,7 @@ def shown_ends(
     ends = {name: (one.low, one.high) for name, one in known.items()}
     for value in prepared.model.graph.inputs:
         one = known.get(str(value.name))
-        if one is None or not is_float32(value):
+        if one is None or not _holds_numbers(value):
             continue
         if value.name in odd or not _is_picture(value):
             width = np.sqrt(one.var) / PIXEL_STD
