@@ -94,6 +94,22 @@ def test_other_inputs(tmp_path: Path, inputs: str) -> None:
     assert report.snr_db["y"] > 20
 
 
+@pytest.mark.parametrize("as_fed", [False, True])
+def test_inputs_in_half_precision(tmp_path: Path, as_fed: bool) -> None:
+    rng = np.random.default_rng(0)
+    shapes = {"w": (8, 3, 3, 3), "v": (8, 8, 1, 1), "u": (4, 8, 1, 1)}
+    weights = {n: (0.3 * rng.standard_normal(s)).astype(np.float16) for n, s in shapes.items()}
+    body = "a = Conv(x, w) r = Relu(a) b = Conv(r, v) s = Relu(b) y = Conv(s, u)"
+    half = "float16[N,3,16,16] x"
+    model = build(body, inputs=half, outputs="float16[N,4,14,14] y", **weights)
+    pixels = chequered(3)
+    floats = np.float32(pixels.transpose(0, 3, 1, 2) / 255)
+    path = stored(tmp_path / "a.npz", floats if as_fed else pixels)
+    report = spiq.quantize(model, Config(input_range=((0, 1),), images=path)).report
+    assert report.snr_db["y"] > 20
+    assert any("3 images of" in note for note in report.notes)
+
+
 def test_dynamic_sizes_take_images_of_any(tmp_path: Path) -> None:
     model = build("a = Conv(x, w) y = Relu(a)", inputs="float[N,3,H,W] x", w=(8, 3, 3, 3))
     pytest.importorskip("PIL")

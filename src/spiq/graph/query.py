@@ -98,6 +98,14 @@ def is_float32(value: ir.Value | None) -> bool:
     return value is not None and value.dtype == ir.DataType.FLOAT
 
 
+def holds_floats(value: ir.Value) -> bool:
+    """Return whether an input or output holds float32 numbers, or those of half precision.
+
+    What is between is float32 in either case.
+    """
+    return value.dtype in (ir.DataType.FLOAT, ir.DataType.FLOAT16)
+
+
 def is_float(value: ir.Value) -> bool:
     """Return whether ``value`` holds floating point numbers, or may."""
     return value.dtype is None or value.dtype.is_floating_point()

@@ -14,7 +14,7 @@ import onnx_ir as ir
 
 from spiq.errors import ConfigError
 from spiq.graph.extents import Extent
-from spiq.graph.query import dims, is_float32
+from spiq.graph.query import dims, holds_floats
 from spiq.io.images import Images, resized
 from spiq.runtime.opened import Opened
 from spiq.runtime.synthetic import Span, Tensors, synthetic_inputs
@@ -163,7 +163,7 @@ class Shown:
         """
         others = synthetic_inputs(opened, self.others, images=1, size=self.size)
         for array in islice(self.arrays(), most):
-            yield others | {self.name: array.astype(np.uint8 if self.is_bytes else np.float32)}
+            yield others | {self.name: array.astype(others[self.name].dtype)}
 
 
 def shown(images: Images, graph: ir.Graph, *, order: str, size: Extent) -> Shown:
@@ -181,7 +181,7 @@ def shown(images: Images, graph: ir.Graph, *, order: str, size: Extent) -> Shown
     fitting = [
         value
         for value in graph.inputs
-        if (is_float32(value) or value.dtype == ir.DataType.UINT8)
+        if (holds_floats(value) or value.dtype == ir.DataType.UINT8)
         and len(dims(value) or ()) >= (2 if images.as_fed else 4)
     ]
     if not fitting:

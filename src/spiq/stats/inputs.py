@@ -17,7 +17,7 @@ import onnx_ir as ir
 from spiq.config import Config
 from spiq.errors import WARNING, ConfigError
 from spiq.graph.extents import is_one_picture
-from spiq.graph.query import dims
+from spiq.graph.query import dims, holds_floats
 from spiq.passes.prepare import Prepared
 from spiq.stats.channel import Array, ChannelStats, stats
 from spiq.stats.conventions import PIXEL_MEAN, PIXEL_STD
@@ -49,7 +49,7 @@ def judge(prepared: Prepared) -> dict[str, Verdict]:
     origin, verdicts = _origin(prepared.model), dict[str, Verdict]()
     bare = 0.0 if has_norms(prepared.model.graph) else BARE
     for value in prepared.model.graph.inputs:
-        if _holds_numbers(value) and _is_picture(value):
+        if holds_floats(value) and _is_picture(value):
             layers = first_layers(value, prepared, channel_axis(value))
             verdicts[str(value.name)] = with_biases(weigh(layers, origin, bare), layers)
     return verdicts
@@ -59,10 +59,6 @@ def _origin(model: ir.Model) -> str:
     """Return what the file says of where it comes from."""
     said = (model.producer_name, model.doc_string, model.graph.name, model.graph.doc_string)
     return " ".join([*map(str, said), *map(str, model.metadata_props.values())]).lower()
-
-
-def _holds_numbers(value: ir.Value) -> bool:
-    return value.dtype in (ir.DataType.FLOAT, ir.DataType.FLOAT16)
 
 
 def _is_picture(value: ir.Value) -> bool:
@@ -110,7 +106,7 @@ def input_stats(
                 np.zeros((1,) * len(shape)), np.full((1,) * len(shape), 255.0)
             )
             notes.append(f"input '{name}': range 0 to 255, since it holds bytes")
-        if not _holds_numbers(value):
+        if not holds_floats(value):
             continue
         channels = shape[channel_axis(value)] or 1
         told = (shown or {}).get(name) or given_range(value, config, channels)
@@ -141,7 +137,7 @@ def shown_ends(
     ends = {name: (one.low, one.high) for name, one in known.items()}
     for value in prepared.model.graph.inputs:
         one = known.get(str(value.name))
-        if one is None or not _holds_numbers(value):
+        if one is None or not holds_floats(value):
             continue
         if value.name in odd or not _is_picture(value):
             width = np.sqrt(one.var) / PIXEL_STD
