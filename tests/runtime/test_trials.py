@@ -108,17 +108,20 @@ def test_channels_that_are_cut_off_do_not_tell() -> None:
     assert abs(odds[0] - odds[1]) < 1
 
 
+@pytest.mark.parametrize("kind", ["float", "float16"])
 @pytest.mark.parametrize(("low", "high"), [(0, 1), (-1, 1), (0, 255)])
-def test_what_makes_pictures_makes_such_as_it_takes(low: float, high: float) -> None:
+def test_what_makes_pictures_makes_such_as_it_takes(kind: str, low: float, high: float) -> None:
     """A network that normalizes every picture by itself, as those of another style do."""
+    rng, array = np.random.default_rng(0), np.float32 if kind == "float" else np.float16
     network = build(
         "[c] c = Conv<pads=[1,1,1,1]>(x, w1) [n] n = InstanceNormalization(c, g, b) "
         "[r] r = Relu(n) [d] d = Conv<pads=[1,1,1,1]>(r, w2) "
         "[i] i = InstanceNormalization(d, h, e) [y] y = Add(i, m)",
-        inputs=SIZE, outputs="float[N,3,48,48] y", w1=(16, 3, 3, 3), w2=(3, 16, 3, 3),
-        g=np.ones(16, np.float32), b=np.zeros(16, np.float32),
-        h=np.full(3, 0.27 * (high - low), np.float32), e=np.zeros(3, np.float32),
-        m=np.full((1, 3, 1, 1), low + 0.45 * (high - low), np.float32),
+        inputs=f"{kind}[N,3,48,48] x", outputs=f"{kind}[N,3,48,48] y",
+        w1=he(rng, (16, 3, 3, 3)).astype(array), w2=he(rng, (3, 16, 3, 3)).astype(array),
+        g=np.ones(16, array), b=np.zeros(16, array),
+        h=np.full(3, 0.27 * (high - low), array), e=np.zeros(3, array),
+        m=np.full((1, 3, 1, 1), low + 0.45 * (high - low), array),
     )  # fmt: skip
     prepared = prepare(read(network))
     verdict = tried(prepared, judge(prepared))["x"]

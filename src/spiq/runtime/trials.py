@@ -28,7 +28,7 @@ import onnx
 import onnx_ir as ir
 
 from spiq.graph.extents import Extent, is_one_picture
-from spiq.graph.query import dims, is_float32, rank, weight_nodes
+from spiq.graph.query import dims, holds_floats, is_float32, rank, weight_nodes
 from spiq.io.write import serialize
 from spiq.passes.layer_weights import bias_of
 from spiq.passes.prepare import Prepared
@@ -145,14 +145,14 @@ def _watched(prepared: Prepared) -> _Watched:
 
 def _made(graph: ir.Graph) -> list[str]:
     """Return the outputs that may be pictures like the one input."""
-    inputs = [value for value in graph.inputs if is_float32(value)]
+    inputs = [value for value in graph.inputs if holds_floats(value)]
     if len(inputs) != 1:
         return []
     shape, axis = dims(inputs[0]) or [], channel_axis(inputs[0])
     return [
         str(value.name)
         for value in graph.outputs
-        if is_float32(value) and value.producer() and len(shape) == len(dims(value) or []) == 4
+        if holds_floats(value) and value.producer() and len(shape) == len(dims(value) or []) == 4
         and _is_no_smaller(dims(value) or [], shape, axis)
     ]  # fmt: skip
 
@@ -175,6 +175,7 @@ def _opened(prepared: Prepared, names: Sequence[str]) -> Opened:
         if needed & set(node.output):
             kept.insert(0, node)
             needed |= reads_of(node)
+    kinds = {output.name: output.type.tensor_type.elem_type for output in proto.graph.output}
     del proto.graph.node[:], proto.graph.output[:]
     proto.graph.node.extend(kept)
     weights = [tensor for tensor in proto.graph.initializer if tensor.name in needed]
@@ -182,7 +183,7 @@ def _opened(prepared: Prepared, names: Sequence[str]) -> Opened:
     proto.graph.initializer.extend(weights)
     float32 = onnx.TensorProto.FLOAT
     proto.graph.output.extend(
-        onnx.helper.make_tensor_value_info(name, float32, None) for name in names
+        onnx.helper.make_tensor_value_info(name, kinds.get(name, float32), None) for name in names
     )
     opened: Opened = session(proto.SerializeToString())
     return opened
