@@ -197,3 +197,25 @@ def test_table_and_json(demo: CompareResult) -> None:
         assert "█" in page
     data = json.loads(render_json(demo))
     assert data["tensors"][-1]["name"] == "logits"
+
+
+def of_kind(kind: int) -> bytes:
+    """REFERENCE in another precision."""
+    model = onnx.load_from_string(REFERENCE)
+    array = onnx.helper.tensor_dtype_to_np_dtype(kind)
+    unread = [tensor for tensor in model.graph.initializer if tensor.name not in ("w", "v")]
+    for tensor in unread:
+        model.graph.initializer.remove(tensor)
+    for tensor in model.graph.initializer:
+        numbers = numpy_helper.to_array(tensor).astype(array)
+        tensor.CopyFrom(numpy_helper.from_array(numbers, tensor.name))
+    for value in (*model.graph.input, *model.graph.output):
+        value.type.tensor_type.elem_type = kind
+    return model.SerializeToString()
+
+
+@pytest.mark.parametrize("kind", [onnx.TensorProto.FLOAT16, onnx.TensorProto.DOUBLE])
+def test_networks_of_another_precision_are_compared_as_they_are_read(kind: int) -> None:
+    model = of_kind(kind)
+    found = by_name(compare(model, spiq.quantize(model, Config(timing=False)).model))
+    assert found and all(tensor.cosine > 0.99 for tensor in found.values())

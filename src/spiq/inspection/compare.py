@@ -1,7 +1,7 @@
 """Run a float network and a quantized one side by side and compare them tensor by tensor.
 
 What is compared, and how: :mod:`spiq.inspection.tensor_sums`. Both networks run as written, so that
-exposing a tensor changes nothing.
+exposing a tensor changes nothing; those of half or double precision as they are read.
 """
 
 import os
@@ -20,6 +20,7 @@ from spiq.config import Config
 from spiq.errors import ConfigError, ModelError
 from spiq.graph.indices import integer_ends
 from spiq.inspection.counterparts import Names, counterparts, names, quantizer, unmatched_layers
+from spiq.inspection.in_single import in_single
 from spiq.inspection.tensor_sums import Sums, TensorComparison
 from spiq.io.read import read
 from spiq.passes.prepare import prepare
@@ -118,6 +119,7 @@ class _Opened:
 def _opened(source: str | os.PathLike[str] | bytes, default: str) -> _Opened:
     where = default if isinstance(source, bytes) else os.fspath(source)
     try:
+        source = in_single(source)
         proto = onnx.load_from_string(source) if isinstance(source, bytes) else onnx.load(source)
         exposed = onnx.ModelProto()
         exposed.CopyFrom(proto)
