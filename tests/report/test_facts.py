@@ -243,3 +243,17 @@ def test_a_product_of_two_tensors_is_told(tmp_path: Path) -> None:
     facts = report_on(model).facts
     assert {layer.name for layer in facts.layers} == {"c", "product"}
     assert spiq.quantize("model.onnx").report.snr_db
+
+
+@pytest.mark.parametrize("kind", [onnx.TensorProto.FLOAT16, onnx.TensorProto.DOUBLE])
+def test_networks_of_another_precision(kind: int) -> None:
+    model = network()
+    array = onnx.helper.tensor_dtype_to_np_dtype(kind)
+    for tensor in model.graph.initializer:
+        numbers = onnx.numpy_helper.to_array(tensor).astype(array)
+        tensor.CopyFrom(onnx.numpy_helper.from_array(numbers, tensor.name))
+    for value in (*model.graph.input, *model.graph.output):
+        value.type.tensor_type.elem_type = kind
+    facts = report_on(model).facts
+    assert all(layer.snr_db and layer.seen_cost for layer in facts.layers)
+    assert all(layer.float_ms for layer in facts.layers) and facts.outputs[0].snr_db

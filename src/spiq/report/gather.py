@@ -15,6 +15,7 @@ from spiq.analysis import WARNING, Analysis, analyse
 from spiq.config import Config
 from spiq.graph.query import weight_nodes
 from spiq.graph.work import macs
+from spiq.inspection.in_single import in_single
 from spiq.io.read import read
 from spiq.planning.plan.values import Plan
 from spiq.report.facts import Facts, InputFacts, LayerFacts, OtherTime, OutputFacts
@@ -82,8 +83,9 @@ def gather(subject: Subject) -> Facts:
     plan, notes = subject.plan, subject.notes
     known = _analysed(subject)
     pictures = _pictures(known)
-    layers = layer_facts(known, plan, (subject.model, subject.quantized), images=pictures)
-    timed, others = _timed(subject, known, layers)
+    run = replace(subject, model=_runnable(subject.model))
+    layers = layer_facts(known, plan, (run.model, run.quantized), images=pictures)
+    timed, others = _timed(run, known, layers)
     return Facts(
         model=subject.name,
         quantized=subject.called,
@@ -95,7 +97,7 @@ def gather(subject: Subject) -> Facts:
         bytes_after=len(subject.quantized),
         layers=timed,
         latency=subject.latency,
-        outputs=subject.outputs or output_facts(_compared(subject, known)),
+        outputs=subject.outputs or output_facts(_compared(run, known)),
         inputs=tuple(_inputs(known, plan, notes)),
         notes=tuple(note for note in notes if not note.startswith(WARNING)),
         warnings=tuple(n.removeprefix(WARNING) for n in notes if n.startswith(WARNING)),
@@ -103,6 +105,12 @@ def gather(subject: Subject) -> Facts:
         pictures=pictures,
         own_plan=subject.own_plan,
     )
+
+
+def _runnable(model: str | bytes) -> str | bytes:
+    """Return the float network as it is run: in single precision."""
+    found = in_single(model)  # the analysis has read it, so it can be read
+    return found if isinstance(found, bytes) else model
 
 
 def _pictures(known: Analysis) -> int:

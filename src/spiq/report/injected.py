@@ -30,6 +30,8 @@ Outputs = Sequence[Sequence[Array]]
 SECONDS = 0.7
 """How long to measure at most."""
 
+_FLOATS = frozenset({"tensor(float)", "tensor(float16)"})
+
 _ERROR, _PLAIN = "__spiq_error", "__spiq_plain"
 
 _OVERRIDABLE = 4
@@ -68,7 +70,7 @@ def costs(
     except (ValueError, EncodeError):  # above 2 GB
         return {}
     opened = session(content, name=_WHERE)
-    wanted = [o.name for o in opened.get_outputs() if o.type == "tensor(float)"]
+    wanted = [o.name for o in opened.get_outputs() if o.type in _FLOATS]
     start, found = time.perf_counter(), dict[str, float]()
     plain = [call(opened, wanted, picture, where=_WHERE) for picture in pictures]
     for name in order:
