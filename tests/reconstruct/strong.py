@@ -18,7 +18,7 @@ from spiq.reconstruct.start import Layers, step_of
 from spiq.rewriting.fold_scales import norms_as_convolutions
 from spiq.run import begun
 
-LITTLE = Effort(pictures=24, held=8, moves=6, steps=100, batch=8)
+LITTLE = Effort(pictures=24, held=8, moves=20, steps=100, batch=8)
 
 
 @dataclass
