@@ -102,6 +102,14 @@ def parser(description: str) -> argparse.ArgumentParser:
     return made
 
 
+def timed_parser(description: str, *, seconds: float) -> argparse.ArgumentParser:
+    """The same with how long to measure."""
+    made = parser(description)
+    made.add_argument("--seconds", type=float, default=seconds, help="per network")
+    made.add_argument("--rounds", type=int, default=100, help="at most")
+    return made
+
+
 def quantize(network: Network, row: str, models: Path, *, timing: bool = True) -> Path:
     """Quantize with spiq, always anew; the path of the model."""
     path = models / network.name / f"{row}.onnx"

@@ -63,9 +63,9 @@ def line(name: str, entry: dict[str, Any]) -> str:
 
 
 def main() -> None:
-    parser = common.parser("Measure the latency of float and quantized networks.")
-    parser.add_argument("--seconds", type=float, default=20.0, help="per network")
-    parser.add_argument("--rounds", type=int, default=100, help="at most")
+    parser = common.timed_parser(
+        "Measure the latency of float and quantized networks.", seconds=20.0
+    )
     arguments = parser.parse_args()
     for network in common.select(common.everything(arguments.models), arguments.networks):
         entry = measure(

@@ -99,9 +99,7 @@ def table(lines: list[Speed]) -> str:
 
 
 def main() -> None:
-    parser = common.parser(__doc__.splitlines()[0])
-    parser.add_argument("--seconds", type=float, default=20.0, help="per network")
-    parser.add_argument("--rounds", type=int, default=100, help="at most")
+    parser = common.timed_parser(__doc__.splitlines()[0], seconds=20.0)
     parser.add_argument("--print", action="store_true", help="what is kept, and measure nothing")
     given = parser.parse_args()
     found = [] if given.print else common.select(common.everything(given.models), given.networks)

@@ -227,12 +227,6 @@ def _layer(node: ir.Node, view: _View, channels: int, prepared: Prepared) -> lis
     ]
 
 
-def _powers(node: ir.Node, split: Array, near: float, numbers: Array, channels: int) -> Array:
-    """Return the variance that each channel of the input, of variance 1, makes of each output."""
-    alone = ((split @ _taps(node, near)) * split).sum(axis=3)
-    return _added_up(np.maximum(alone, 0), numbers, channels)
-
-
 def _added_up(reads: Array, numbers: Array, channels: int) -> Array:
     """Return (g, O/g, C/g) numbers as (O, channels): those of the same channel are added up."""
     is_one: Array = np.equal(numbers[:, 0, :, None], np.arange(channels)).astype(float)
