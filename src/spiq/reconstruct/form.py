@@ -204,10 +204,10 @@ class Learned:
         found = self.weights.get(name)
         return None if found is None else found(self.tensors[self.read[name]].unit_step)
 
-    def stored(self, name: str, x: torch.Tensor) -> torch.Tensor:
-        """Return a tensor as it is stored."""
+    def stored(self, name: str, x: torch.Tensor, exact: torch.Tensor) -> torch.Tensor:
+        """Return a tensor as it is stored, or as it was here and there."""
         y = self.tensors[name](x)
-        return y if self.coins is None else self.coins.mixed(y, x)
+        return y if self.coins is None else self.coins.mixed(y, exact)
 
 
 class Coins:
