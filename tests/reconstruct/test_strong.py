@@ -118,8 +118,9 @@ def test_what_is_learned_is_what_ships(
         held.append(self)
         learn(self, *given)
         with torch.no_grad():
-            for step in self.learned.steps.values():
-                step.log_factor += 0.2
+            for shared in self.learned.shared.values():
+                for number in shared.parameters():
+                    number += 0.2
 
     monkeypatch.setattr(learning.Learner, "learn", seen)
     monkeypatch.setattr(stronger, "_UNSURE_DB", np.inf)

@@ -1,4 +1,4 @@
-"""What is learned: the step of each grid, and the integers, steps and bias of each layer.
+"""What is learned: step and zero point of each grid, and integers, steps and bias of each layer.
 
 A weight lies between two integers each, w = s (floor + h), with h a sigmoid stretched beyond 0 and
 1 and cut off there (Nagel et al.: "Up or Down? Adaptive Rounding for Post-Training Quantization",
@@ -25,11 +25,13 @@ _NEAR, _FAR = 0.02, 0.1
 
 
 class _OnGrid(torch.autograd.Function):  # type: ignore[misc]
-    """y = clamp(round(x / s), low, high) s, with the gradients of LSQ for x and s."""
+    """y = clamp(round(x / s), qmin - z, qmax - z) s, with the gradients of LSQ for x, s and z."""
 
     @staticmethod
-    def forward(ctx: Any, x: torch.Tensor, unit: torch.Tensor, grid: Grid) -> torch.Tensor:
-        ends = grid.qmin - grid.zero_point, grid.qmax - grid.zero_point
+    def forward(
+        ctx: Any, x: torch.Tensor, unit: torch.Tensor, zero: torch.Tensor, grid: Grid
+    ) -> torch.Tensor:
+        ends = grid.qmin - zero, grid.qmax - zero
         q = (x / unit).round_().clamp_(*ends)
         ctx.save_for_backward(x, unit, q)
         ctx.ends = ends
@@ -43,10 +45,13 @@ class _OnGrid(torch.autograd.Function):  # type: ignore[misc]
         low, high = ctx.ends
         passed = gradient * ((in_steps >= low - 0.5) & (in_steps <= high + 0.5))
         if not ctx.needs_input_grad[1]:
-            return passed, None, None
+            return passed, None, None, None
         total = torch.addcmul(gradient * q, passed, in_steps, value=-1)
         shared = [axis for axis in range(x.ndim) if unit.ndim != x.ndim or unit.shape[axis] == 1]
-        return passed, total.sum(shared, keepdim=True).reshape(unit.shape), None
+        of_unit = total.sum(shared, keepdim=True).reshape(unit.shape)
+        if not ctx.needs_input_grad[2]:
+            return passed, of_unit, None, None
+        return passed, of_unit, ((passed - gradient) * unit).sum(), None
 
 
 class Step(nn.Module):  # type: ignore[misc]
@@ -57,12 +62,24 @@ class Step(nn.Module):  # type: ignore[misc]
         self.log_factor = nn.Parameter(torch.zeros(()))
 
 
+class Zero(nn.Module):  # type: ignore[misc]
+    """By which share of a grid its zero point moves."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.move = nn.Parameter(torch.zeros(()))
+
+
 class Stored(nn.Module):  # type: ignore[misc]
     """A tensor on its grid: divided by its channel scales, rounded, cut off and given back."""
 
-    def __init__(self, tensor: StoredTensor, step: Step) -> None:
+    def __init__(self, tensor: StoredTensor, step: Step, zero: Zero | None = None) -> None:
+        """Take the tensor, the step of its grid, and the zero point's move if it is to be learned.
+
+        A grid that ends at 0 keeps its zero point: it stands for a ReLU, or nothing is below.
+        """
         super().__init__()
-        self.step, self.grid = step, tensor.grid
+        self.step, self.zero, self.grid = step, zero, tensor.grid
         scale = torch.tensor(tensor.channel_scale, dtype=torch.float32) * tensor.grid.step
         self.register_buffer("unit", scale.reshape(tensor.layout))
 
@@ -71,10 +88,19 @@ class Stored(nn.Module):  # type: ignore[misc]
         """The step of the grid, of the folded tensor."""
         return self.grid.step * torch.exp(self.step.log_factor)
 
+    @property
+    def zero_point(self) -> torch.Tensor:
+        """The integer that stands for 0, inside of the grid where it is learned."""
+        grid, first = self.grid, torch.full_like(self.step.log_factor, self.grid.zero_point)
+        if self.zero is None:
+            return first.detach()
+        place = first + (grid.qmax - grid.qmin) * self.zero.move
+        return place + (place.round().clamp(grid.qmin + 1, grid.qmax - 1) - place).detach()
+
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return what is left of a tensor."""
         unit = self.unit * torch.exp(self.step.log_factor)
-        found: torch.Tensor = _OnGrid.apply(x, unit, self.grid)
+        found: torch.Tensor = _OnGrid.apply(x, unit, self.zero_point, self.grid)
         return found
 
 
@@ -167,8 +193,7 @@ class Learned:
     """The quantized form of a network.
 
     Attributes:
-        steps: Steps of grids, by the name of the first tensor that has each.
-        step_of: That name, by tensor.
+        shared: Steps and zero points of grids, which several tensors may have in common.
         tensors: The stored tensors, by name.
         weights: The layers, by name.
         read: Names of the tensors that layers read, by that of the layer.
@@ -178,22 +203,36 @@ class Learned:
     def __init__(
         self,
         tensors: Mapping[str, StoredTensor],
-        step_of: Mapping[str, str],
+        grids: Mapping[str, tuple[str, ...]],
         weights: Mapping[str, Weight],
         read: Mapping[str, str],
         device: str,
     ) -> None:
-        self.step_of, self.weights, self.read = step_of, weights, read
-        self.steps = {name: Step().to(device) for name in dict.fromkeys(step_of.values())}
-        self.tensors = {
-            name: Stored(tensor, self.steps[step_of[name]]).to(device)
-            for name, tensor in tensors.items()
-        }
+        """Begin with what rounding in one go found.
+
+        Args:
+            tensors: How tensors are stored, by name.
+            grids: What each of them takes from ``shared``: the key of a step and, if that is to be
+                learned, of a zero point.
+            weights: The layers, by name.
+            read: Names of the tensors that layers read, by that of the layer.
+            device: Where it is learned.
+        """
+        self.grids, self.weights, self.read = grids, weights, read
+        self.shared: dict[str, nn.Module] = {}
+        self.tensors: dict[str, Stored] = {}
+        for name, tensor in tensors.items():
+            kinds: tuple[type[nn.Module], ...] = (Step, Zero)
+            own = [
+                self.shared.setdefault(key, kind().to(device))
+                for kind, key in zip(kinds, grids[name], strict=False)
+            ]
+            self.tensors[name] = Stored(tensor, *own).to(device)
         self.coins: Coins | None = None
 
     def start(self) -> Iterator[object]:
         """Yield all that says what the network is to begin with."""
-        yield self.step_of
+        yield self.grids
         for name, tensor in self.tensors.items():
             yield from (name, tensor.grid, tensor.unit)
         for name, weight in self.weights.items():

@@ -72,7 +72,7 @@ class Learner:
             depend on whether those before it were learned now or taken up.
         seed: What it begins with.
         micro: How many pictures the network takes at once; None for any number.
-        settled: Steps that blocks before rely on.
+        settled: Steps and zero points that blocks before rely on.
     """
 
     program: Program
@@ -118,12 +118,12 @@ class Learner:
     def parts(self, block: Block) -> list[torch.nn.Module]:
         """Return what a block learns: its layers, then its steps."""
         weights = [self.learned.weights[name] for name in block.layers]
-        return [*weights, *(self.learned.steps[name] for name in self._own(block))]
+        return [*weights, *(self.learned.shared[key] for key in self._own(block))]
 
     def _own(self, block: Block) -> list[str]:
-        """Return the steps that are a block's to learn: no block before it relies on them."""
-        names = dict.fromkeys(self.learned.step_of[name] for name in block.stored)
-        return [name for name in names if name not in self.settled]
+        """Return what is a block's to learn of grids: no block before it relies on that."""
+        keys = dict.fromkeys(key for name in block.stored for key in self.learned.grids[name])
+        return [key for key in keys if key not in self.settled]
 
     def _block(self, block: Block, in_float: Values, quantized: Values, wanted: Values) -> Outcome:
         """Learn one block; leave it as it was if it gets no better."""
@@ -177,7 +177,7 @@ class Learner:
 
     def _optimizer(self, weights: Sequence[Weight], block: Block) -> torch.optim.Adam:
         factors = [weight.log_factor for weight in weights]
-        factors += [self.learned.steps[name].log_factor for name in self._own(block)]
+        factors += [p for key in self._own(block) for p in self.learned.shared[key].parameters()]
         groups = [
             {"params": [weight.logit for weight in weights], "lr": _RATE},
             {"params": factors, "lr": _STEP_RATE, "first": _STEP_RATE},

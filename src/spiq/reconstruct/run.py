@@ -26,7 +26,7 @@ from spiq.reconstruct.kept import Kept
 from spiq.reconstruct.learning import Learner, Outcome
 from spiq.reconstruct.pictures import Maker, aims_of
 from spiq.reconstruct.program import Program, program_of
-from spiq.reconstruct.start import Layers, first_pictures, step_of, with_steps
+from spiq.reconstruct.start import Layers, first_pictures, shared_grids, with_grids
 from spiq.rewriting.fold_scales import norms_as_convolutions
 from spiq.rewriting.round_weights import LearnedLayer
 
@@ -39,7 +39,7 @@ class Reconstructed:
     """What was learned.
 
     Attributes:
-        plan: The plan with the steps that were learned.
+        plan: The plan with the steps and zero points that were learned.
         layers: Integers, steps and biases of layers, by name.
         notes: What was done, a sentence each.
     """
@@ -133,14 +133,18 @@ def reconstructed(
 
     layers = Layers(model.graph, analysis, plan, resolved)
     learned = Learned(
-        resolved.tensors, step_of(plan, placement), layers.weights(device), layers.read, device
+        resolved.tensors,
+        shared_grids(plan, placement, resolved.tensors),
+        layers.weights(device),
+        layers.read,
+        device,
     )
     blocks = blocks_of(program, learned.weights, rows)
     real = _images(work)
     with exact(device):
         outcomes = _learn(work, learned, blocks, torch.cat([made, *real]), plan)
     notes = _said(learned, outcomes, len(made), len(real))
-    return Reconstructed(with_steps(plan, learned), layers.found(learned.weights), notes)
+    return Reconstructed(with_grids(plan, learned), layers.found(learned.weights), notes)
 
 
 def _said(learned: Learned, outcomes: Sequence[Outcome], made: int, real: int) -> tuple[str, ...]:
@@ -219,7 +223,8 @@ def _learn(
 ) -> list[Outcome]:
     """Learn all blocks; take up those that were learned before, and keep each as it is done."""
     importance = _importance(work.analysis.importance, work.device)
-    settled = {learned.step_of[n] for n in work.program.inputs if n in learned.step_of}
+    inputs = [learned.grids.get(name, ()) for name in work.program.inputs]
+    settled = {key for keys in inputs for key in keys}
     learner = Learner(
         work.program, learned, importance, work.effort, torch.Generator(), work.seed, work.batch,
         settled,

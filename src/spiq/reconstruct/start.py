@@ -12,9 +12,11 @@ from spiq.errors import UnsupportedError
 from spiq.graph.query import is_float32
 from spiq.passes.layer_weights import weight_and_bias
 from spiq.planning.placement.values import Placement
-from spiq.planning.plan.resolve import Resolved
+from spiq.planning.plan.derive import least_step
+from spiq.planning.plan.entries import TensorPlan
+from spiq.planning.plan.resolve import Resolved, StoredTensor, zero_point
 from spiq.planning.plan.values import Plan
-from spiq.reconstruct.form import Learned, Weight
+from spiq.reconstruct.form import Learned, Stored, Weight
 from spiq.reconstruct.program import Program
 from spiq.rewrite import what_layers_read
 from spiq.rewriting.fold_scales import folding, scales_beside
@@ -123,7 +125,26 @@ def _tensor(array: np.ndarray) -> torch.Tensor:
     return torch.tensor(np.asarray(array, np.float32))
 
 
-def step_of(plan: Plan, placement: Placement) -> dict[str, str]:
+def shared_grids(
+    plan: Plan, placement: Placement, tensors: Mapping[str, StoredTensor]
+) -> dict[str, tuple[str, ...]]:
+    """Return what each stored tensor has in common with others: keys of its step and zero point.
+
+    A zero point at the end of its grid stays there, and has none; nor do those of a target whose
+    grids are symmetric.
+    """
+    steps = _step_of(plan, placement)
+    free = not TARGETS[plan.target].grids.symmetric
+
+    def keys(name: str, number: int) -> tuple[str, ...]:
+        grid, step = tensors[name].grid, f"step of {steps[name]}"
+        moves = free and grid.qmin < grid.zero_point < grid.qmax
+        return (step, f"zero of {number}") if moves else (step,)
+
+    return {str(value.name): keys(str(value.name), n) for value, n in placement.grids.items()}
+
+
+def _step_of(plan: Plan, placement: Placement) -> dict[str, str]:
     """Return for each stored tensor the first one that has its step, by name."""
     first: dict[int, str] = {}
     grids = {str(value.name): grid for value, grid in placement.grids.items()}
@@ -134,21 +155,27 @@ def step_of(plan: Plan, placement: Placement) -> dict[str, str]:
     return {name: first[grid] for name, grid in grids.items()}
 
 
-def with_steps(plan: Plan, learned: Learned) -> Plan:
-    """Return the plan with the steps that were learned: ranges are as much wider or narrower."""
-    factors = {
-        name: float(torch.exp(learned.steps[first].log_factor.detach()))
-        for name, first in learned.step_of.items()
-    }
+def with_grids(plan: Plan, learned: Learned) -> Plan:
+    """Return the plan with the steps and zero points that were learned."""
     tensors = {
-        name: replace(
-            entry,
-            low=tuple(factors.get(name, 1.0) * end for end in entry.low),
-            high=tuple(factors.get(name, 1.0) * end for end in entry.high),
-        )
-        for name, entry in plan.tensors.items()
+        name: _on_grid(entry, learned.tensors.get(name)) for name, entry in plan.tensors.items()
     }
     return replace(plan, tensors=tensors)
+
+
+def _on_grid(entry: TensorPlan, stored: Stored | None) -> TensorPlan:
+    """Return how a tensor is stored, its ranges as wide as the grid that was learned."""
+    if stored is None:
+        return entry
+    factor = float(torch.exp(stored.step.log_factor.detach()))
+    zero, first = int(stored.zero_point.detach()) - stored.grid.qmin, zero_point(entry)
+    if zero == first:
+        low, high = (tuple(factor * end for end in ends) for ends in (entry.low, entry.high))
+        return replace(entry, low=low, high=high)
+    qmax = 2**entry.bits - 1
+    steps = factor * least_step(np.array(entry.low), np.array(entry.high), first, qmax)
+    low, high = (tuple((end * steps).tolist()) for end in (-zero, qmax - zero))
+    return replace(entry, zero=zero / qmax, low=low, high=high)
 
 
 def first_pictures(
