@@ -1,9 +1,11 @@
 """From the plan of one target to a network for another."""
 
+import os
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from spiq.analysis import Progress, silent
+from spiq.config import Config
 from spiq.errors import PlanError
 from spiq.halves import carry_out, decide, known_for
 from spiq.methods import METHODS
@@ -33,6 +35,8 @@ def convert(
     target: str,
     *,
     statistics: Statistics | None = None,
+    images: str | os.PathLike[str] | None = None,
+    input_order: str = Config.input_order,
     progress: Progress | None = None,
 ) -> Quantized:
     """Quantize a network for another target than a plan was made for.
@@ -53,6 +57,8 @@ def convert(
         plan: The plan.
         target: One of :data:`spiq.targets.TARGETS`.
         statistics: Those that the plan was made with, if any.
+        images: The same.
+        input_order: Order of colours, for images.
         progress: Told the name of each step as it begins.
 
     Raises:
@@ -60,7 +66,7 @@ def convert(
         ConfigError: The target does not have such bits.
         VerificationError: The result fails its check in the runtime.
     """
-    config = converted_options(plan, target)
+    config = replace(converted_options(plan, target), images=images, input_order=input_order)
     if by_hand := bits_by_hand(plan):
         name, bits = next(iter(by_hand.items()))
         raise PlanError(

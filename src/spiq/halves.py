@@ -141,6 +141,8 @@ def following(
     device: str = "auto",
     seed: int = 0,
     keep_pictures: str | os.PathLike[str] | None = None,
+    images: str | os.PathLike[str] | None = None,
+    input_order: str = Config.input_order,
 ) -> Config:
     """Return the options by which a plan is followed.
 
@@ -156,6 +158,8 @@ def following(
         device=device,
         seed=seed,
         keep_pictures=keep_pictures,
+        images=images,
+        input_order=input_order,
     )
 
 

@@ -150,6 +150,8 @@ def apply(
     device: str = "auto",
     seed: int = 0,
     keep_pictures: str | os.PathLike[str] | None = None,
+    images: str | os.PathLike[str] | None = None,
+    input_order: str = Config.input_order,
     progress: Progress | None = None,
 ) -> Quantized:
     """Quantize a network by a plan.
@@ -169,6 +171,9 @@ def apply(
         device: As in :class:`Config`; for plans with an effort of minutes or hours.
         seed: The same.
         keep_pictures: The same.
+        images: Those that the plan was made with, if any: what they say of tensors decides how
+            weights are rounded, too, and learning goes by them.
+        input_order: Order of colours, for them.
         progress: Told the name of each step as it begins.
 
     Raises:
@@ -178,7 +183,14 @@ def apply(
         VerificationError: The result fails its check in the runtime.
     """
     check_settings(plan, ROUNDINGS)
-    config = following(plan, device=device, seed=seed, keep_pictures=keep_pictures)
+    config = following(
+        plan,
+        device=device,
+        seed=seed,
+        keep_pictures=keep_pictures,
+        images=images,
+        input_order=input_order,
+    )
     with begun(model, progress or silent, statistics) as run:
         analysis = known_for(plan, run, config)
         target, method = TARGETS[plan.target], METHODS[plan.method]

@@ -61,6 +61,18 @@ def test_images_help_where_synthetic_pictures_move_nothing(tmp_path: Path) -> No
     assert any("10 images of" in note for note in with_few.report.notes)
 
 
+def test_a_plan_made_with_images_is_followed_with_them(tmp_path: Path) -> None:
+    """What is known of tensors decides how few bits are rounded, too: without them it differs."""
+    model, few = network(48), stored(tmp_path / "a.npz", chequered(10, size=48))
+    config = Config(
+        input_range=((-1, 1),), images=few, input_order="BGR", weight_bits=4, timing=False
+    )
+    made = spiq.quantize(model, config)
+    followed = spiq.apply(model, made.plan, images=few, input_order="BGR")
+    assert followed.model == made.model
+    assert spiq.apply(model, made.plan).model != made.model
+
+
 def taken(model: onnx.ModelProto, images: str, order: str = "RGB", size: int = 32) -> Shown:
     return shown(listed(Path(images)), read(model).graph, order=order, size=(size, size))
 

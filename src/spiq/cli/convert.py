@@ -1,7 +1,7 @@
 """``spiq convert``."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -34,6 +34,8 @@ def convert(
             metavar="STATS.json", help="The statistics that the plan was made with, if any."
         ),
     ] = None,
+    images: options.Images = None,
+    input_order: options.InputOrder = "RGB",
     save_plan: Annotated[
         Path | None, typer.Option(metavar="PLAN.json", help="Write the plan for the target, too.")
     ] = None,
@@ -51,7 +53,7 @@ def convert(
     beside = None if save_plan is None else files.checked(save_plan, source=model, force=force)
     if beside == goal or plan.resolve() in (goal, beside):
         raise ConfigError(f"{plan}, {written}, {save_plan}: give three different files")
-    made = _converted(model, plan, target, stats)
+    made = _converted(model, plan, target, stats, images=images, input_order=input_order)
 
     from spiq.cli.render.tables import quantization as tables
 
@@ -67,7 +69,9 @@ def convert(
         raise typer.Exit(code)
 
 
-def _converted(model: Path, plan: Path, target: str, stats: Path | None) -> "Quantized":
+def _converted(
+    model: Path, plan: Path, target: str, stats: Path | None, **shown: Any
+) -> "Quantized":
     from spiq import pipeline
     from spiq.convert import convert as run
     from spiq.planning.plan.values import Plan
@@ -76,4 +80,4 @@ def _converted(model: Path, plan: Path, target: str, stats: Path | None) -> "Qua
     read = Plan.load(plan)
     statistics = None if stats is None else Statistics.load(stats)
     with output.steps(pipeline.STEPS) as tell:
-        return run(model, read, target, statistics=statistics, progress=tell)
+        return run(model, read, target, statistics=statistics, progress=tell, **shown)

@@ -32,9 +32,12 @@ KeepPictures = Annotated[
 _WHERE = ("device", "seed", "keep_pictures")
 """Names of the options that say how to learn; no plan says that."""
 
+_SHOWN = ("images", "input_order")
+"""Names of those that say what it may look at: images that the plan was made with, if any."""
+
 
 def where(context: typer.Context, how: "Config | Plan") -> Mapping[str, Any]:
-    """Return what the options say of how to learn.
+    """Return what the options say of how to learn, and on what.
 
     Raises:
         ConfigError: They say something, and nothing is learned; or another option is against it.
@@ -49,10 +52,10 @@ def where(context: typer.Context, how: "Config | Plan") -> Mapping[str, Any]:
             f"--uint8-input: effort {how.effort} learns on pictures of floats, and this network "
             "would take bytes: leave out one of them"
         )
-    return {name: context.params[name] for name in _WHERE}
+    return {name: context.params[name] for name in (*_WHERE, *_SHOWN)}
 
 
 def beside_a_plan(context: typer.Context) -> list[str]:
     """Return which options stand on the command line that a plan decides."""
-    names = [name for name in groups.QUANTIZATION if name not in _WHERE]
+    names = [name for name in groups.QUANTIZATION if name not in (*_WHERE, *_SHOWN)]
     return options.given(context, names)
