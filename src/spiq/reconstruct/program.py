@@ -167,5 +167,9 @@ def program_of(model: ir.Model, resolved: Resolved, device: str) -> Program:
 
 
 def _placed(tensor: torch.Tensor, device: str) -> torch.Tensor:
-    """Put a constant on a device, but for numbers that shapes are made of."""
-    return tensor if tensor.dtype == torch.int64 and tensor.ndim < 2 else tensor.to(device)
+    """Put a constant on a device, but for single numbers and those that shapes are made of.
+
+    They are asked for by the CPU, which would wait for the device each time.
+    """
+    asked = tensor.ndim == 0 or (tensor.dtype == torch.int64 and tensor.ndim < 2)
+    return tensor if asked else tensor.to(device)
