@@ -74,7 +74,7 @@ def write(
         _all_placed([_written(n, targets[n], text, opened) for n, text in contents.items()])
     if too_large is not None:
         with _refused(path):
-            write_large(too_large, target, lambda model: _encoded(_message(model)))
+            write_large(too_large, target, lambda model: _encoded(message(model)))
 
 
 def serialize(model: ir.Model | onnx.ModelProto) -> bytes:
@@ -84,7 +84,7 @@ def serialize(model: ir.Model | onnx.ModelProto) -> bytes:
         ModelError: The network keeps weights in external files, or is larger than 2 GB.
     """
     _no_external(model)
-    return _encoded(_message(model))
+    return _encoded(message(model))
 
 
 def serialized(model: ir.Model | onnx.ModelProto) -> Iterator[bytes]:
@@ -101,7 +101,7 @@ def serialized(model: ir.Model | onnx.ModelProto) -> Iterator[bytes]:
         v: v.const_value for v in model.graph.initializers.values() if v.const_value is not None
     }
     with swapped({value: ir.Tensor(_NOTHING, name=value.name) for value in held}):
-        proto = _message(model)
+        proto = message(model)
     del proto.graph.initializer[:]
     yield from in_pieces(proto, list(held.values()))
 
@@ -163,7 +163,12 @@ def _same(target: Path, source: str | os.PathLike[str]) -> bool:
     return os.path.exists(source) and os.path.samefile(target, source)
 
 
-def _message(model: ir.Model | onnx.ModelProto) -> onnx.ModelProto:
+def message(model: ir.Model | onnx.ModelProto) -> onnx.ModelProto:
+    """Return a network as the message that :func:`serialize` encodes, to be changed first.
+
+    Raises:
+        ModelError: The network cannot be serialized.
+    """
     if isinstance(model, onnx.ModelProto):
         return model
     try:

@@ -29,7 +29,7 @@ import onnx_ir as ir
 
 from spiq.graph.extents import Extent, is_one_picture
 from spiq.graph.query import dims, holds_floats, is_float32, rank, weight_nodes
-from spiq.io.write import serialize
+from spiq.io.write import message
 from spiq.passes.layer_weights import bias_of
 from spiq.passes.prepare import Prepared
 from spiq.runtime.opened import Opened
@@ -169,7 +169,7 @@ def _opened(prepared: Prepared, names: Sequence[str]) -> Opened:
     if is_parted(prepared.model):
         part: Opened = parted(prepared.model, names)
         return part
-    proto = onnx.load_from_string(serialize(prepared.model))
+    proto = message(prepared.model)
     needed, kept = set(names), list[onnx.NodeProto]()
     for node in reversed(proto.graph.node):
         if needed & set(node.output):

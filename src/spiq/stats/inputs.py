@@ -204,7 +204,8 @@ def _inferred(value: ir.Value, prepared: Prepared, verdict: Verdict | None) -> T
     mean, std = verdict.stated or (None, None)
     if verdict.outlandish and mean is not None and std is not None:
         colours = (dims(value) or [])[channel_axis(value)] in (1, 3, None)  # which are alike
-        each = None if colours else _each(value, prepared)
+        layers = [] if colours else first_layers(value, prepared, channel_axis(value))
+        each = _each(value, layers)
         means, stds = each or (np.array([mean]), np.array([std]))
         wide = stds * np.exp(verdict.spread)
         low, high = means - 2.5 * wide, means + 3 * wide
@@ -219,11 +220,9 @@ def _inferred(value: ir.Value, prepared: Prepared, verdict: Verdict | None) -> T
     return pixel_stats(np.array([best.low]), np.array([best.high])), said
 
 
-def _each(value: ir.Value, prepared: Prepared) -> tuple[Array, Array] | None:
+def _each(value: ir.Value, layers: Sequence[FirstLayer]) -> tuple[Array, Array] | None:
     """Return mean and deviation of each channel of an input that is no picture, if they tell."""
-    axis = channel_axis(value)
-    channels = (dims(value) or [])[axis] or 1
-    return channel_moments(first_layers(value, prepared, axis), channels)
+    return channel_moments(layers, (dims(value) or [])[channel_axis(value)] or 1)
 
 
 def _of_features(value: ir.Value, prepared: Prepared) -> Told | None:
@@ -231,7 +230,7 @@ def _of_features(value: ir.Value, prepared: Prepared) -> Told | None:
     layers = first_layers(value, prepared, channel_axis(value))
     mean, std = moments(layers, pictures=False) or (None, 0.0)
     if mean is not None:
-        means, stds = _each(value, prepared) or (np.array([mean]), np.array([std]))
+        means, stds = _each(value, layers) or (np.array([mean]), np.array([std]))
         low, high = means - _REACH * stds, means + _REACH * stds
         said = f"{trained_on(low, high, mean, std)}; give --input-range if that is wrong"
         return stats(means, stds**2, low, high, "input"), said

@@ -15,6 +15,8 @@ pixels. Over all positions, p having the share q_p of them,
     Var[y_o] = sum_p q_p (Var_p[y_o] + (E_p[y_o] - E[y_o])^2)
 """
 
+from functools import lru_cache
+
 import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
@@ -32,6 +34,9 @@ from spiq.stats.rules.types import (
     over_space,
     times,
 )
+
+_KEPT = 64
+"""Kinds of windows that are kept: a network has a few, and asks for each several times."""
 
 
 def tap_shares(node: ir.Node) -> Array:
@@ -82,20 +87,37 @@ def _seen(node: ir.Node, axis: int, k: int, size: int | None) -> npt.NDArray[np.
     axes = len(kernel_shape(node))
     stride, dilation = (ints(node, name, [1] * axes)[axis] for name in ("strides", "dilations"))
     pads = ints(node, "pads", [0] * (2 * axes))
-    before, both = pads[axis], pads[axis] + pads[axes + axis]
-    taps = np.arange(k) * dilation
+    around = pads[axis], pads[axes + axis]
     if node.op_type == "ConvTranspose":
-        if size is None:
-            return np.asarray((np.arange(stride)[:, None] - taps) % stride == 0)
         extra = ints(node, "output_padding", [0] * axes)[axis]
-        count = (size - 1) * stride + taps[-1] + 1 + extra - both
-        at = np.arange(max(count, 1))[:, None] + before - taps
-        return np.asarray((at % stride == 0) & (at >= 0) & (at < size * stride))
+        return _seen_between(k, size, stride, dilation, around, extra)
+    return _seen_within(k, size, stride, dilation, around)
+
+
+@lru_cache(_KEPT)
+def _seen_within(
+    k: int, size: int | None, stride: int, dilation: int, around: tuple[int, int]
+) -> npt.NDArray[np.bool_]:
+    """Return it for a layer that slides over ``size`` pixels, padded by so many on both sides."""
     if size is None:
         return np.ones((1, k), bool)
-    count = (size + both - taps[-1] - 1) // stride + 1
-    at = np.arange(max(count, 1))[:, None] * stride - before + taps
+    taps = np.arange(k) * dilation
+    count = (size + sum(around) - taps[-1] - 1) // stride + 1
+    at = np.arange(max(count, 1))[:, None] * stride - around[0] + taps
     return np.asarray((at >= 0) & (at < size))
+
+
+@lru_cache(_KEPT)
+def _seen_between(
+    k: int, size: int | None, stride: int, dilation: int, around: tuple[int, int], extra: int
+) -> npt.NDArray[np.bool_]:
+    """Return it for a transposed layer, whose stride puts zeros between pixels."""
+    taps = np.arange(k) * dilation
+    if size is None:
+        return np.asarray((np.arange(stride)[:, None] - taps) % stride == 0)
+    count = (size - 1) * stride + taps[-1] + 1 + extra - sum(around)
+    at = np.arange(max(count, 1))[:, None] + around[0] - taps
+    return np.asarray((at % stride == 0) & (at >= 0) & (at < size * stride))
 
 
 def grouped(node: ir.Node, weight: np.ndarray) -> np.ndarray:
