@@ -193,4 +193,6 @@ def record(name: str, network: str, entry: dict) -> None:
     """Store a network's results beside those of other networks, in place of its old ones."""
     RESULTS.mkdir(parents=True, exist_ok=True)
     text = json.dumps(load(name) | {network: entry}, indent=2, sort_keys=True)
-    (RESULTS / f"{name}.json").write_text(text + "\n")
+    part = RESULTS / f"{name}.json.tmp"
+    part.write_text(text + "\n")
+    part.replace(RESULTS / f"{name}.json")  # whoever is stopped here leaves the old results

@@ -26,7 +26,12 @@ IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 TRUE, CALIBRATION, MEASURED = 501, 502, 503
 """Seeds of the pictures that BatchNorm sees, that `quantize_static` sees, and that are measured."""
 
-CONV_SIZE, DETECTOR_SIZE, CLIP = 128, 192, (8, 64)
+CONV_SIZE, DETECTOR_SIZE = 128, 192
+CLIPS = {"mvit": (16, 224), "s3d": (16, 224), "": (8, 64)}
+"""Frames and size of the clips that networks of video take, by how their names begin."""
+
+MOVED = 4
+"""Pixels by which the second picture of a pair is moved."""
 
 SMALL = (
     "bat_resnext26ts", "beit_base_patch16_224", "botnet26t_256", "cait_xxs24_224",
@@ -73,20 +78,9 @@ FULL = frozenset(
 """Members of torchvision's families that are measured every way; others by spiq.torch alone."""
 
 LEFT_OUT = {
-    "convnext_large": "198 million weights",
-    "efficientnet_v2_l": "119 million weights",
-    "regnet_x_32gf": "108 million weights",
-    "regnet_y_32gf": "145 million weights",
-    "vgg13": "as VGG-11 and VGG-19, 133 million weights",
-    "vgg16": "as VGG-11 and VGG-19, 138 million weights",
-    "vit_l": "304 million weights",
-    "wide_resnet101_2": "127 million weights",
-    "regnet_y_128gf": "645 million weights",
-    "vit_h_14": "633 million weights",
+    "regnet_y_128gf": "645 million weights: its float file is larger than ONNX's 2 GB",
+    "vit_h_14": "633 million weights: its float file is larger than ONNX's 2 GB",
     "quantized": "quantized already",
-    "raft": "optical flow: two inputs, a recurrent network",
-    "mvit": "clips of 16 frames of 224 pixels",
-    "s3d": "clips of 16 frames of 224 pixels",
 }
 
 
@@ -120,15 +114,18 @@ class Built:
     """Whether it takes a list of pictures, as torchvision's detectors do."""
 
     def pictures(self, count: int, seed: int) -> Iterator[np.ndarray]:
-        """Dead leaves, normalized, each (1, C, H, W), or (1, C, T, H, W) of clips."""
+        """Dead leaves, normalized, each (1, C, H, W), (1, 6, H, W) or (1, C, T, H, W) of clips."""
         rng = np.random.default_rng(seed)
         mean, std = (np.array(x, np.float32).reshape(-1, 1, 1) for x in (self.mean, self.std))
+        clip, pair = len(self.shape) == 4, self.shape[0] == 6
         for _ in range(count):
             frames = [
                 (np.clip(_leaves(rng, *self.shape[-2:]), 0, 1).astype(np.float32) - mean) / std
-                for _ in range(self.shape[1] if len(self.shape) == 4 else 1)
+                for _ in range(self.shape[1] if clip else 1)
             ]
-            yield (np.stack(frames, axis=1) if len(self.shape) == 4 else frames[0])[None]
+            if pair:
+                frames = [np.concatenate([frames[0], np.roll(frames[0], MOVED, axis=(1, 2))])]
+            yield (np.stack(frames, axis=1) if clip else frames[0])[None]
 
     def arguments(self, picture: np.ndarray) -> tuple[Any, ...]:
         """What the module is called with to see a batch of pictures."""
@@ -198,11 +195,24 @@ def _torchvision(name: str) -> Built:
         options |= {"init_weights": False}
     module = builder(**options).eval()
     if room.startswith("torchvision.models.video"):
-        frames, size = CLIP
+        frames, size = next(CLIPS[begin] for begin in CLIPS if name.startswith(begin))
         return Built(module, (3, frames, size, size), *IMAGENET)
+    if room.startswith("torchvision.models.optical_flow"):
+        return Built(_Pair(module).eval(), (6, CONV_SIZE, CONV_SIZE), (0.5,) * 3, (0.5,) * 3)
     fixed = any(part in name for part in ("vit", "swin", "alexnet", "squeezenet"))
     size = 224 if fixed else CONV_SIZE
     return Built(module, (3, size, size), *IMAGENET)
+
+
+class _Pair(nn.Module):
+    """A network of optical flow that takes both pictures as one, and gives its last flow."""
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self.module = module
+
+    def forward(self, pair: torch.Tensor) -> torch.Tensor:
+        return self.module(pair[:, :3], pair[:, 3:], num_flow_updates=4)[-1]
 
 
 def _detector(builder: Any, name: str) -> Built:
