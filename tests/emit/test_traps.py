@@ -159,8 +159,8 @@ ROWS = (
             up=floats(1, 1, 2, 2)),
     between("HardSwish", "HardSwish(n1)", f"{TWO}QLinearConv QLinearMul"),
     between("LeakyRelu", "LeakyRelu<alpha=0.2>(n1)", f"{TWO}QLinearLeakyRelu"),
-    between("ConvTranspose", "ConvTranspose<strides=[2,2]>(r, wt)",
-            f"{TWO}QLinearConv DepthToSpace", wt=(8, 8, 2, 2)),
+    between("ConvTranspose", "ConvTranspose<strides=[2,2], pads=[2,2,2,2]>(r, wt)",
+            f"{TWO}QLinearConv DepthToSpace", wt=(8, 8, 6, 6)),
     between("groups of ConvTranspose", "ConvTranspose<strides=[2,2], group=2>(r, wt)",
             f"{TWO}DequantizeLinear Mul ConvTranspose QuantizeLinear", wt=(8, 4, 2, 2)),
     row("residual", f"{STEM}[c3] c3 = Conv<pads=[1,1,1,1]>(r, w3) {bn('c3', 'n3')}"

@@ -293,8 +293,8 @@ def test_last_gemm_ends_in_float_and_a_gemm_between_layers_is_stored() -> None:
 @pytest.mark.parametrize(
     ("body", "constants", "name", "words"),
     [
-        (f"{STEM}[o] y = ConvTranspose<group=2>(r, wt)", {"wt": (8, 4, 2, 2)}, "o",
-         "no integer kernel"),
+        (f"{STEM}[o] y = ConvTranspose<strides=[2,2]>(r, wt)", {"wt": (8, 4, 2, 2)}, "o",
+         "no integer kernel for ConvTranspose, and a convolution in its place"),
         (f"{STEM}[n] n = Mean(r, r) [o] y = Conv(n, wo)", {}, "o", "from Mean 'n'"),
         (f"{STEM}[n] n = GlobalAveragePool(r) [s] s = Reshape(n, sh) [o] y = Conv(r, wo, s)",
          {"sh": whole(-1), "wo": (8, 8, 1, 1)}, "o", "bias is not constant"),

@@ -390,7 +390,7 @@ def test_layer_put_on_integers_by_hand_is_refused(residual: onnx.ModelProto) -> 
 
 
 def test_layer_without_an_integer_kernel_is_refused_among_layers() -> None:
-    body = "[c1] c1 = Conv(x, w1) [r] r = Relu(c1) [t] y = ConvTranspose<group=2>(r, wt)"
+    body = "[c1] c1 = Conv(x, w1) [r] r = Relu(c1) [t] y = ConvTranspose<strides=[2,1]>(r, wt)"
     model = build(body, w1=(8, 3, 3, 3), wt=(8, 4, 2, 2))
     edit = both(lambda d: d["left_in_float"].clear(), named("layers", "t", {}))
     with pytest.raises(PlanError, match=r"'t' is among layers, but cannot .*: onnxruntime has no"):

@@ -24,6 +24,7 @@ from spiq.planning.choose.worth import worth
 from spiq.planning.errors.importance import importance_of
 from spiq.planning.errors.network_errors import Importance, NetworkErrors, network_errors
 from spiq.planning.placement.groups import groups
+from spiq.planning.placement.inert import inert
 from spiq.planning.placement.place import place
 from spiq.planning.placement.place_dynamic import place_dynamic
 from spiq.planning.placement.values import LAYERS, Placement, is_layer, is_product
@@ -210,7 +211,7 @@ def make_plan(
         tensors={str(value.name): tensors[str(value.name)] for value in placement.grids},
         layers=_planned_layers(placement, chosen.bits, method),
         left_in_float={str(node.name): reason for node, reason in placement.reasons.items()},
-        notes=(*notes, *_said(placement)),
+        notes=(*notes, *_said(placement), *inert(graph, TARGETS[config.target])),
         input_size=config.input_size,
     )
     return (

@@ -8,6 +8,14 @@ from spiq.graph.query import constant, data_inputs, is_constant, is_float32, ran
 from spiq.stats.propagate import Measured
 from spiq.targets import Target
 
+_OTHERWISE = {"ConvTranspose": ", and a convolution in its place would be slower or does not fit"}
+"""What there would be for a layer without an integer kernel."""
+
+
+def no_kernel(node: ir.Node, target: Target) -> str:
+    """Return the reason of what no integer kernel computes."""
+    return f"{target.name} has no integer kernel for {node.op_type}"
+
 
 def unfit(node: ir.Node, target: Target, exclude: Mapping[str, str]) -> str:
     """Return why a layer cannot run on integers, whatever is known of its input; empty if it can.
@@ -23,7 +31,7 @@ def unfit(node: ir.Node, target: Target, exclude: Mapping[str, str]) -> str:
 
     # the operator
     if node.op_type not in target.integer:
-        return f"{target.name} has no integer kernel for {node.op_type}"
+        return f"{no_kernel(node, target)}{_OTHERWISE.get(node.op_type, '')}"
     if not is_float32(node.outputs[0]):
         return f"computes in {node.outputs[0].dtype}, not float32"
     if node.op_type == "Gemm" and not (
