@@ -35,7 +35,7 @@ def test_what_a_block_reads_was_written_before_it() -> None:
 def test_a_residual_block_stays_whole() -> None:
     body = f"a = Conv(x, w) {bn('a', 'n')} r = Relu(n) "
     arrays = {"w": (8, 3, 1, 1), **norm("n", 8)}
-    for k in range(3):
+    for k in range(4):
         before = "r" if k == 0 else f"s{k - 1}"
         body += (
             f"b{k} = Conv<pads=[1,1,1,1]>({before}, v{k}) {bn(f'b{k}', f'm{k}')} "
@@ -44,22 +44,23 @@ def test_a_residual_block_stays_whole() -> None:
         )
         arrays |= {f"v{k}": (8, 8, 3, 3), f"u{k}": (8, 8, 3, 3)}
         arrays |= norm(f"m{k}", 8) | norm(f"l{k}", 8)
-    start = begin(trained(build(body + "y = Conv(s2, h)", h=(4, 8, 1, 1), **arrays)))
-    assert [len(block.layers) for block in parts(start)] == [3, 2, 2, 1]
+    start = begin(trained(build(body + "y = Conv(s3, h)", h=(4, 8, 1, 1), **arrays)))
+    assert [len(block.layers) for block in parts(start)] == [5, 4, 1]
     assert all(len(block.writes) == 1 for block in parts(start))
 
 
 def test_no_block_ends_where_pictures_have_no_rows_of_their_own() -> None:
     body = (
         f"a = Conv<pads=[1,1,1,1],strides=[2,2]>(x, w) {bn('a', 'n')} r = Relu(n) b = Conv(r, k) "
-        "q = Relu(b) t = Transpose<perm=[0,2,3,1]>(q) f = Reshape(t, flat) h = MatMul(f, v) "
+        "o = Relu(b) c = Conv(o, k2) p = Relu(c) d = Conv(p, k3) q = Relu(d) t = Transpose<perm=[0,2,3,1]>(q) f = Reshape(t, flat) h = MatMul(f, v) "
         "h2 = Relu(h) h3 = MatMul(h2, v2) h4 = Relu(h3) z = MatMul(h4, v3) y = Reshape(z, back)"
     )
     arrays = {"w": (8, 3, 3, 3), "k": (8, 8, 1, 1), "v": (8, 16), "v2": (16, 16), "v3": (16, 4)}
+    arrays |= {"k2": (8, 8, 1, 1), "k3": (8, 8, 1, 1)}
     sizes = {"flat": np.array([-1, 8]), "back": np.array([-1, 64, 4])}
     start = begin(trained(build(body, **arrays, **sizes, **norm("n", 8))))
     first, second = parts(start)
-    assert len(first.layers) == 2 and len(second.layers) == 3
+    assert len(first.layers) == 4 and len(second.layers) == 3
     assert second.writes == ("y",)
 
 
