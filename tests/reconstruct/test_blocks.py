@@ -52,7 +52,8 @@ def test_a_residual_block_stays_whole() -> None:
 def test_no_block_ends_where_pictures_have_no_rows_of_their_own() -> None:
     body = (
         f"a = Conv<pads=[1,1,1,1],strides=[2,2]>(x, w) {bn('a', 'n')} r = Relu(n) b = Conv(r, k) "
-        "o = Relu(b) c = Conv(o, k2) p = Relu(c) d = Conv(p, k3) q = Relu(d) t = Transpose<perm=[0,2,3,1]>(q) f = Reshape(t, flat) h = MatMul(f, v) "
+        "o = Relu(b) c = Conv(o, k2) p = Relu(c) d = Conv(p, k3) q = Relu(d) "
+        "t = Transpose<perm=[0,2,3,1]>(q) f = Reshape(t, flat) h = MatMul(f, v) "
         "h2 = Relu(h) h3 = MatMul(h2, v2) h4 = Relu(h3) z = MatMul(h4, v3) y = Reshape(z, back)"
     )
     arrays = {"w": (8, 3, 3, 3), "k": (8, 8, 1, 1), "v": (8, 16), "v2": (16, 16), "v3": (16, 4)}

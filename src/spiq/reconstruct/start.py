@@ -168,7 +168,7 @@ def _on_grid(entry: TensorPlan, stored: Stored | None) -> TensorPlan:
     if stored is None:
         return entry
     factor = float(torch.exp(stored.step.log_factor.detach()))
-    zero, first = int(stored.zero_point.detach()) - stored.grid.qmin, zero_point(entry)
+    zero, first = int(stored.zero_point) - stored.grid.qmin, zero_point(entry)
     if zero == first:
         low, high = (tuple(factor * end for end in ends) for ends in (entry.low, entry.high))
         return replace(entry, low=low, high=high)
