@@ -65,8 +65,8 @@ class Aims:
 
     def moments(self, name: str, x: torch.Tensor) -> torch.Tensor:
         """Return the mean of x and of x^2 per channel, shape (2, C)."""
-        var, mean = torch.var_mean(x, self.axes[name], correction=0)
-        return torch.stack([mean.reshape(-1), (var + mean.square()).reshape(-1)])
+        axes = self.axes[name]
+        return torch.stack([x.mean(axes).reshape(-1), x.square().mean(axes).reshape(-1)])
 
     def missed(self, moments: torch.Tensor) -> torch.Tensor:
         """Return by how much they are missed, in squared deviations; moments of shape (2, K)."""
