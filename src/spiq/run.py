@@ -29,6 +29,7 @@ from spiq.io.write import serialize
 from spiq.planning.choose.decide import DecidedGroup
 from spiq.runtime.parts import Parted, is_parted, parted
 from spiq.runtime.reference import Reference, is_large, reference
+from spiq.stats.exponential import exponential
 from spiq.stats.sidecar import Statistics
 
 if TYPE_CHECKING:
@@ -127,7 +128,15 @@ class Run:
             return
         lean = self.in_parts or is_large(analysis.graph)
         network = self._in_parts or self.original[0]
-        run = partial(reference, network, analysis.pictured, sizes=analysis.sizes, lean=lean)
+        made = exponential(analysis.graph, analysis.measured)
+        run = partial(
+            reference,
+            network,
+            analysis.pictured,
+            sizes=analysis.sizes,
+            lean=lean,
+            exponential=made,
+        )
         self._reference = cache(run) if lean else self.beside.submit(run).result
 
     def reference(self) -> Reference:

@@ -26,6 +26,7 @@ from spiq.runtime.reference import reference, results
 from spiq.runtime.session import session
 from spiq.runtime.synthetic import synthetic_inputs
 from spiq.runtime.timing import Latency, kernel_times
+from spiq.stats.exponential import exponential
 from spiq.stats.sidecar import Statistics
 
 _PICTURES, _WORK = 4, 1e9
@@ -143,10 +144,11 @@ def _analysed(subject: Subject) -> Analysis:
 
 def _compared(subject: Subject, known: Analysis) -> dict[str, Agreement | str]:
     """Run both networks on pictures that nothing was chosen by, as verification does."""
-    wanted = reference(subject.model, known.pictured, sizes=known.sizes)
+    made = exponential(known.graph, known.measured)
+    wanted = reference(subject.model, known.pictured, sizes=known.sizes, exponential=made)
     opened = session(subject.quantized, name=subject.called)
     found = [results(opened, inputs, where=subject.called) for inputs in wanted.inputs]
-    return agreements(wanted.outputs, found)
+    return agreements(wanted.outputs, found, made)
 
 
 def _timed(

@@ -19,17 +19,20 @@ With S_k the signal and N_k the error of batch k, each N_k at least a hundredth 
 Where one kind of picture has nearly all of the error, it drives channels far beyond what any
 photograph does: the geometric mean of the kinds' errors is then nearer to the truth than their sum,
 which is the same where all have as much. An output that only one kind moves (a detector of faces)
-has its error there, too: nothing is lifted, and it is known less. Fitted on the outputs of
+has its error there, too: nothing is lifted, and it is known less. What an Exp makes is known less
+yet, see :mod:`spiq.runtime.exponentials`. Fitted on the outputs of
 published networks with BatchNorm kept and folded, all on integers and with layers given back to
 float (docs/experiments.md, bench/honesty.py).
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import numpy as np
 import numpy.typing as npt
 
+from spiq.runtime.exponentials import Made, at_most
 from spiq.runtime.snr import LIMIT_DB, Energy
 from spiq.runtime.synthetic import Tensors
 
@@ -62,6 +65,10 @@ class Agreement:
     db: float
     low: float
     high: float
+
+    def within(self, db: float, low: float) -> "Agreement":
+        """Return it with an estimate and a lower end of so much at most."""
+        return Agreement(min(self.db, db), min(self.low, low), self.high)
 
     def __str__(self) -> str:
         """Return it in words."""
@@ -98,13 +105,16 @@ def _unevenness(errors: Array) -> float:
 
 
 def agreements(
-    expected: Sequence[Tensors], actual: Sequence[Tensors]
+    expected: Sequence[Tensors],
+    actual: Sequence[Tensors],
+    exponential: Mapping[str, Made] = MappingProxyType({}),
 ) -> dict[str, Agreement | str]:
     """Return the estimate for each output of floats by name, or why there is none.
 
     Args:
         expected: The float network's outputs, batch by batch.
         actual: The quantized network's, for the same inputs.
+        exponential: Where an Exp made an output, by name.
     """
     found: dict[str, Agreement | str] = {}
     for name, array in expected[0].items():
@@ -112,7 +122,9 @@ def agreements(
         if array.dtype.kind != "f":
             continue
         if all(r.shape == y.shape for r, y in pairs):
-            found[name] = agreement([Energy.of(r, y) for r, y in pairs])
+            one = agreement([Energy.of(r, y) for r, y in pairs])
+            most = at_most(pairs, exponential[name]) if name in exponential else None
+            found[name] = one.within(*most) if most and isinstance(one, Agreement) else one
         else:
             found[name] = "its size depends on what is found"
     return found

@@ -6,7 +6,8 @@ depends on it, so it can be worked out beside planning, which keeps one core bus
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from types import MappingProxyType
 
 import numpy as np
 import onnx_ir as ir
@@ -14,6 +15,7 @@ import onnx_ir as ir
 from spiq.errors import ModelError
 from spiq.graph.query import dims
 from spiq.runtime.agreement import BATCHES
+from spiq.runtime.exponentials import Made
 from spiq.runtime.opened import Opened
 from spiq.runtime.parts import Parted
 from spiq.runtime.session import call, session
@@ -31,11 +33,13 @@ class Reference:
         inputs: A batch of pictures of each kind.
         outputs: The outputs for each batch.
         lean: Whether memory counts for more than time.
+        exponential: Where an Exp made an output, by name.
     """
 
     inputs: tuple[Tensors, ...]
     outputs: tuple[Tensors, ...]
     lean: bool
+    exponential: Mapping[str, Made] = field(default_factory=dict)
 
 
 def reference(
@@ -44,6 +48,7 @@ def reference(
     *,
     sizes: Sizes = ANY,
     lean: bool = False,
+    exponential: Mapping[str, Made] = MappingProxyType({}),
 ) -> Reference:
     """Run the float network.
 
@@ -52,6 +57,7 @@ def reference(
         ends: Range of each image input, by name.
         sizes: Height and width of inputs that leave them open, and how many images at most.
         lean: Whether memory counts for more than time, see :func:`is_large`.
+        exponential: Where an Exp made an output, by name.
 
     Raises:
         ModelError: It does not load or run, or is not finite.
@@ -70,7 +76,7 @@ def reference(
     else:
         outputs = tuple(results(opened, inputs, where="the float network") for inputs in batches)
     _check_finite(outputs)
-    return Reference(batches, outputs, lean)
+    return Reference(batches, outputs, lean, exponential)
 
 
 def results(opened: Opened, inputs: Tensors, *, where: str) -> Tensors:

@@ -106,7 +106,7 @@ def verify(
             check_layers(proto, batches[0], how)
     except ModelError as error:
         raise VerificationError(str(error), nodes=_suspects(str(error), resolved)) from error
-    estimates = agreements(expected, actual)
+    estimates = agreements(expected, actual, float_network.exponential)
     return Verified(
         {name: one for name, one in estimates.items() if not isinstance(one, str)},
         {name: why for name, why in estimates.items() if isinstance(why, str)},
