@@ -35,7 +35,9 @@ _UNSEEN = 1000
 
 _APART = 1000 * len(KINDS) * len(SOFT_KINDS)
 """Added to the seeds of each further input: another picture of the same kind. Two inputs that see
-the same one make a difference of branches (Siamese networks) zero."""
+the same one make a difference of branches (Siamese networks) zero. Where both have one shape, they
+see it every other time all the same, moved a little, as two cameras do or two frames: what compares
+them is to be seen on what agrees, too."""
 
 _COLOURS = (1, 3, 4)
 """Numbers of channels by which an input that has them last is known."""
@@ -199,6 +201,7 @@ def _filled(
 ) -> Tensors:
     """Fill image inputs with what ``draw`` makes, others with noise, integers, or masks."""
     tensors: Tensors = {}
+    firsts: dict[tuple[object, ...], int] = {}
     for place, node in enumerate(opened.get_inputs()):
         if node.name not in shapes:
             continue
@@ -209,13 +212,33 @@ def _filled(
         span = (ranges or {}).get(node.name)
         if node.type in _PICTURED and pictured:
             low, high = span or (np.array(-2.0), np.array(2.0))
-            tensors[node.name] = (low + (high - low) * _first(draw, shape, apart)).astype(
+            first = firsts.setdefault((node.type, *shape), apart)
+            here = draw if first == apart else _beside(draw, first, seed)
+            tensors[node.name] = (low + (high - low) * _first(here, shape, apart)).astype(
                 _NUMPY[node.type]
             )
         else:
             rng = np.random.default_rng(seed + apart)
             tensors[node.name] = _numbers(shape, _NUMPY.get(node.type, np.int64), span, rng)
     return tensors
+
+
+def _beside(draw: _Draw, first: int, seed: int) -> _Draw:
+    """Draw pictures of an input that is like another one, every other of them the other's, moved.
+
+    Args:
+        draw: Draws pictures.
+        first: How much further on those of the other input are.
+        seed: Of the first picture.
+    """
+
+    def drawn(shape: Sequence[int], apart: int) -> Images:
+        own, other = draw(shape, apart), draw(shape, first)
+        same = (seed + np.arange(len(own))) % 2 == 1
+        moved = np.roll(other, _MOVES, axis=-1)
+        return np.where(same.reshape(-1, 1, 1, 1), moved, own)
+
+    return drawn
 
 
 def _numbers(

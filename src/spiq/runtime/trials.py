@@ -103,24 +103,30 @@ def tried(
     Raises:
         ModelError: The network does not run.
     """
-    return {
-        name: _tried(prepared, name, verdict, size) if verdict.rivals else verdict
-        for name, verdict in verdicts.items()
-    }
+    found = dict(verdicts)
+    for verdict in {id(one): one for one in verdicts.values()}.values():
+        names = [name for name, one in verdicts.items() if one is verdict]
+        if verdict.rivals:
+            found |= dict.fromkeys(names, _tried(prepared, names, verdict, size))
+    return found
 
 
-def _tried(prepared: Prepared, name: str, verdict: Verdict, size: Extent) -> Verdict:
+def _tried(prepared: Prepared, names: Sequence[str], verdict: Verdict, size: Extent) -> Verdict:
+    """Return the verdict on inputs that are alike, each of which is shown pictures of its own."""
     watched = _watched(prepared)
     if len(watched.biases) < _FEWEST and not watched.norms and not watched.made:
         return verdict
-    value = next(value for value in prepared.model.graph.inputs if value.name == name)
+    values = [value for value in prepared.model.graph.inputs if value.name in names]
     opened = _opened(prepared, watched.names)
-    pictures = _pictures(value, size)
+    pictures = [_pictures(value, size, seed) for seed, value in enumerate(values)]
     evidence = np.full((len(CONVENTIONS), 2), -_OUT_OF_THE_QUESTION)
     for index, convention in enumerate(CONVENTIONS):
         if verdict.odds[index] > -_OUT_OF_THE_QUESTION:
-            given = [_scaled(convention, picture, value) for picture in pictures]
-            seen = _seen(opened, name, given, watched.names, size)
+            given = [
+                {str(v.name): _scaled(convention, p, v) for p, v in zip(shown, values, strict=True)}
+                for shown in zip(*pictures, strict=True)
+            ]
+            seen = _seen(opened, given, watched.names, size)
             evidence[index] = _of_norms(seen, watched, prepared) + _of_sizes(seen, watched)
             evidence[index] += _of_made(seen, watched, convention)
     return verdict.and_(evidence, "what the network does with such pictures")
@@ -189,7 +195,7 @@ def _opened(prepared: Prepared, names: Sequence[str]) -> Opened:
     return opened
 
 
-def _pictures(value: ir.Value, open_size: Extent) -> Images:
+def _pictures(value: ir.Value, open_size: Extent, seed: int) -> Images:
     """Return pictures of values from 0 to 1, as the input has them."""
     shape, axis = dims(value) or [], channel_axis(value)
     if is_one_picture(shape):
@@ -200,7 +206,7 @@ def _pictures(value: ir.Value, open_size: Extent) -> Images:
     channels = shape[axis] or _COLOURS
     *deep, height, width = sizes if len(sizes) > 1 else [1, *sizes]
     count = PICTURES if prod(sizes) < _LARGE else 1
-    flat = dead_leaves((count, channels, height, width))
+    flat = dead_leaves((count, channels, height, width), seed=seed)
     video = np.broadcast_to(
         flat.reshape(count, channels, *(1,) * len(deep), height, width),
         (count, channels, *deep, height, width),
@@ -220,16 +226,13 @@ def _scaled(convention: Convention, picture: Images, value: ir.Value) -> Images:
 
 
 def _seen(
-    opened: Opened,
-    name: str,
-    pictures: Sequence[Images],
-    names: list[str],
-    size: Extent,
+    opened: Opened, pictures: Sequence[Mapping[str, Images]], names: list[str], size: Extent
 ) -> dict[str, tuple[Array, Array]]:
     """Return mean and variance of the channels of each tensor over pictures."""
     first, second = ([np.zeros(1)] * len(names) for _ in range(2))
-    for seed, picture in enumerate(pictures):
-        feed = synthetic_inputs(opened, images=1, seed=seed, size=size, but=name) | {name: picture}
+    for seed, given in enumerate(pictures):
+        others = synthetic_inputs(opened, images=1, seed=seed, size=size, but=next(iter(given)))
+        feed = {**others, **given}
         found = call(opened, names, feed, where="the float network")
         for index, array in enumerate(map(_thinned, found)):
             axes = tuple(axis for axis in range(array.ndim) if axis != 1)

@@ -19,6 +19,7 @@ from spiq.errors import WARNING, ConfigError
 from spiq.graph.extents import is_one_picture
 from spiq.graph.query import dims, holds_floats
 from spiq.passes.prepare import Prepared
+from spiq.stats.alike import together
 from spiq.stats.channel import Array, ChannelStats, stats
 from spiq.stats.conventions import PIXEL_MEAN, PIXEL_STD
 from spiq.stats.evidence import BARE, Verdict, weigh
@@ -52,7 +53,7 @@ def judge(prepared: Prepared) -> dict[str, Verdict]:
         if holds_floats(value) and _is_picture(value):
             layers = first_layers(value, prepared, channel_axis(value))
             verdicts[str(value.name)] = with_biases(weigh(layers, origin, bare), layers)
-    return verdicts
+    return together(prepared.model.graph, verdicts)
 
 
 def _origin(model: ir.Model) -> str:
