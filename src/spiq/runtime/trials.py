@@ -20,14 +20,14 @@ and 1.4 for those of ImageNet's normalization, which it was not trained on.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import log, pi, prod, sqrt
+from math import log, pi, sqrt
 
 import numpy as np
 import numpy.typing as npt
 import onnx
 import onnx_ir as ir
 
-from spiq.graph.extents import Extent, is_one_picture
+from spiq.graph.extents import Extent
 from spiq.graph.query import dims, holds_floats, is_float32, rank, weight_nodes
 from spiq.io.write import message
 from spiq.passes.layer_weights import bias_of
@@ -35,14 +35,13 @@ from spiq.passes.prepare import Prepared
 from spiq.runtime.opened import Opened
 from spiq.runtime.parts import is_parted, parted, reads_of
 from spiq.runtime.session import call, session
-from spiq.runtime.synthetic import DYNAMIC_SIZE, Images, dead_leaves, synthetic_inputs
+from spiq.runtime.synthetic import DYNAMIC_SIZE, Images, synthetic_inputs
+from spiq.runtime.trial_pictures import pictures, scaled
 from spiq.stats.channel import Array
 from spiq.stats.conventions import CONVENTIONS, Convention
 from spiq.stats.evidence import Verdict
+from spiq.stats.fourth_channel import spans
 from spiq.stats.input_axis import channel_axis
-
-PICTURES, _LARGE = 3, 1 << 19
-"""How many pictures are shown; of so many pixels and more, one."""
 
 BEHIND_OFF = 0.4
 """Deviation of the distance of moments behind several layers: pictures are only like real ones."""
@@ -65,9 +64,6 @@ _NEAR = 8
 
 _DEAD = 1e-5
 """Variance over the largest, below which a channel is dead."""
-
-_COLOURS = 3
-"""Channels where their number is dynamic."""
 
 _OUT_OF_THE_QUESTION = 5.0
 """Log of the odds from which on a convention is not tried."""
@@ -118,13 +114,14 @@ def _tried(prepared: Prepared, names: Sequence[str], verdict: Verdict, size: Ext
         return verdict
     values = [value for value in prepared.model.graph.inputs if value.name in names]
     opened = _opened(prepared, watched.names)
-    pictures = [_pictures(value, size, seed) for seed, value in enumerate(values)]
+    drawn = [pictures(value, size, seed) for seed, value in enumerate(values)]
     evidence = np.full((len(CONVENTIONS), 2), -_OUT_OF_THE_QUESTION)
     for index, convention in enumerate(CONVENTIONS):
         if verdict.odds[index] > -_OUT_OF_THE_QUESTION:
+            ends = spans(verdict, index)
             given = [
-                {str(v.name): _scaled(convention, p, v) for p, v in zip(shown, values, strict=True)}
-                for shown in zip(*pictures, strict=True)
+                {str(v.name): scaled(ends, p, v) for p, v in zip(shown, values, strict=True)}
+                for shown in zip(*drawn, strict=True)
             ]
             seen = _seen(opened, given, watched.names, size)
             evidence[index] = _of_norms(seen, watched, prepared) + _of_sizes(seen, watched)
@@ -193,36 +190,6 @@ def _opened(prepared: Prepared, names: Sequence[str]) -> Opened:
     )
     opened: Opened = session(proto.SerializeToString())
     return opened
-
-
-def _pictures(value: ir.Value, open_size: Extent, seed: int) -> Images:
-    """Return pictures of values from 0 to 1, as the input has them."""
-    shape, axis = dims(value) or [], channel_axis(value)
-    if is_one_picture(shape):
-        shape, axis = [1, *shape], 1
-    sides = [size for index, size in enumerate(shape) if index not in (0, axis)]
-    given = (*open_size[:1] * (len(sides) - 1), open_size[1])
-    sizes = [side or size for side, size in zip(sides, given, strict=False)]
-    channels = shape[axis] or _COLOURS
-    *deep, height, width = sizes if len(sizes) > 1 else [1, *sizes]
-    count = PICTURES if prod(sizes) < _LARGE else 1
-    flat = dead_leaves((count, channels, height, width), seed=seed)
-    video = np.broadcast_to(
-        flat.reshape(count, channels, *(1,) * len(deep), height, width),
-        (count, channels, *deep, height, width),
-    )
-    plain = video if len(sizes) > 1 else video[:, :, 0]
-    return np.ascontiguousarray(np.moveaxis(plain, 1, axis))
-
-
-def _scaled(convention: Convention, picture: Images, value: ir.Value) -> Images:
-    """Return one picture, as a batch where there is one, in a convention's numbers."""
-    scaled = convention.low + (convention.high - convention.low) * picture[None]
-    kind = np.float32 if value.dtype is None else value.dtype.numpy()
-    if is_one_picture(dims(value) or []):
-        return np.asarray(scaled[0], kind)
-    batch = (dims(value) or [1])[0] or 1
-    return np.repeat(scaled, batch, axis=0).astype(kind)
 
 
 def _seen(

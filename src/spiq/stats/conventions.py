@@ -46,6 +46,28 @@ class Convention:
         return float(np.hypot(scale, (mean - self.mean) / self.std))
 
 
+@dataclass(frozen=True)
+class Fourth:
+    """What biases say of the fourth channel of pictures, beside colours of some convention.
+
+    Attributes:
+        mean, std: Of the channel.
+        spread: Of the logarithm of ``std``.
+        odds: Log of those that it is no colour like the others.
+    """
+
+    mean: float
+    std: float
+    spread: float
+    odds: float
+
+    @property
+    def ends(self) -> tuple[float, float]:
+        """Low and high end to take."""
+        wide = self.std * float(np.exp(self.spread))
+        return self.mean - 2.5 * wide, self.mean + 3 * wide
+
+
 CONVENTIONS = (
     Convention("pixels from 0 to 1", 0.0, 1.0, 0.28, 0.15),
     Convention("pixels from -1 to 1", -1.0, 1.0, 0.16, 0.05),

@@ -31,7 +31,7 @@ from math import lgamma, log, pi
 import numpy as np
 
 from spiq.stats.channel import Array
-from spiq.stats.conventions import CONVENTIONS, Convention
+from spiq.stats.conventions import CONVENTIONS, Convention, Fourth
 from spiq.stats.first_layers import FirstLayer
 from spiq.stats.input_moments import moments
 
@@ -101,12 +101,14 @@ class Verdict:
             that biases let expect, where no convention fits them.
         spread: Of the logarithm of that deviation, if it is from biases.
         grounds: What was looked at, for the note.
+        fourths: What a fourth channel may be, by convention; empty where there is none.
     """
 
     table: Array
     stated: tuple[float | None, float] | None = None
     grounds: tuple[str, ...] = field(default=())
     spread: float = 0.0
+    fourths: tuple[Fourth, ...] = ()
 
     @property
     def odds(self) -> Array:

@@ -5,6 +5,7 @@ from math import exp
 
 from spiq.errors import WARNING
 from spiq.stats.channel import Array
+from spiq.stats.conventions import Fourth
 from spiq.stats.evidence import Verdict
 
 HINT = "give --input-range or --input-mean and --input-std"
@@ -48,6 +49,14 @@ def by_biases(low: Array, high: Array, spread: float) -> str:
         f"{WARNING}range {span(low, high)} assumed, by the first layer's biases and weights, right "
         f"to a factor of about {exp(spread):.1f}: {HINT}, a wrong range costs accuracy"
     )
+
+
+def of_fourth(fourth: Fourth | None) -> str:
+    """Say what became of the fourth channel of pictures, which is opacity, or depth."""
+    if fourth is None:
+        return "its 4 channels were taken for alike"
+    low, high = fourth.ends
+    return f"its last channel was taken for numbers from {low:.4g} to {high:.4g}, by the same"
 
 
 def nothing_tells(low: Array, high: Array) -> str:

@@ -25,10 +25,11 @@ from spiq.stats.conventions import PIXEL_MEAN, PIXEL_STD
 from spiq.stats.evidence import BARE, Verdict, weigh
 from spiq.stats.first_layers import FirstLayer, first_layers
 from spiq.stats.folded_input import BARE_TABLE, folded_input, with_biases
+from spiq.stats.fourth_channel import CHANNELS, fourth_of, spans, with_fourth
 from spiq.stats.given_input import Told, check_channels, given_range, pixel_stats
 from spiq.stats.input_axis import channel_axis
 from spiq.stats.input_moments import channel_moments, moments
-from spiq.stats.input_notes import HINT, by_biases, nothing_tells, said_of, trained_on
+from spiq.stats.input_notes import HINT, by_biases, nothing_tells, of_fourth, said_of, trained_on
 from spiq.stats.lost_norms import has_norms
 
 _COLOURS = (1, 3, 4, None)
@@ -52,7 +53,8 @@ def judge(prepared: Prepared) -> dict[str, Verdict]:
     for value in prepared.model.graph.inputs:
         if holds_floats(value) and _is_picture(value):
             layers = first_layers(value, prepared, channel_axis(value))
-            verdicts[str(value.name)] = with_biases(weigh(layers, origin, bare), layers)
+            verdict = with_fourth(weigh(layers, origin, bare), layers)
+            verdicts[str(value.name)] = with_biases(verdict, layers)
     return together(prepared.model.graph, verdicts)
 
 
@@ -214,11 +216,11 @@ def _inferred(value: ir.Value, prepared: Prepared, verdict: Verdict | None) -> T
         if verdict.spread:
             said = by_biases(low, high, verdict.spread)
         return stats(means, stds**2, low, high, "input"), said
-    best = verdict.best
     said = " ".join(said_of(verdict))
-    if mean is None and (dims(value) or [])[channel_axis(value)] == 4:  # one is opacity, or depth
-        said = f"{WARNING}{said.removeprefix(WARNING)}; its 4 channels were taken for alike"
-    return pixel_stats(np.array([best.low]), np.array([best.high])), said
+    if mean is None and (dims(value) or [])[channel_axis(value)] == CHANNELS:
+        last = of_fourth(fourth_of(verdict, verdict.order[0]))
+        said = f"{WARNING}{said.removeprefix(WARNING)}; {last}"
+    return pixel_stats(*spans(verdict, verdict.order[0])), said
 
 
 def _each(value: ir.Value, layers: Sequence[FirstLayer]) -> tuple[Array, Array] | None:
