@@ -11,6 +11,7 @@ import argparse
 import json
 import os
 import platform
+import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterable, Sequence
@@ -151,11 +152,8 @@ def version(name: str) -> str:
 
 def _commit() -> str:
     """The last commit of src, "-dirty" behind it where src has been changed since."""
-    commands = (("log", "-1", "--format=%h", "--", "src"), ("status", "--porcelain", "--", "src"))
-    commit, changes = (
-        subprocess.run(["git", *command], cwd=ROOT, capture_output=True, text=True).stdout.strip()
-        for command in commands
-    )
+    commit = _git("log", "-1", "--format=%h", "--", "src")
+    changes = _git("status", "--porcelain", "--", "src")
     return commit + ("-dirty" if changes else "")
 
 
@@ -165,12 +163,20 @@ def _sources() -> str:
     It is that of a commit where `git rev-parse COMMIT:src/spiq` says the same.
     """
     with tempfile.TemporaryDirectory() as folder:
-        environment = os.environ | {"GIT_INDEX_FILE": f"{folder}/index"}
-        for command in (("add", "src/spiq"), ("write-tree", "--prefix=src/spiq")):
-            ended = subprocess.run(
-                ["git", *command], cwd=ROOT, env=environment, capture_output=True, text=True
-            )
-    return ended.stdout.strip()[:10]
+        index = f"{folder}/index"
+        _git("add", "src/spiq", index=index)
+        return _git("write-tree", "--prefix=src/spiq", index=index)[:10]
+
+
+def _git(*command: str, index: str = "") -> str:
+    """What git answers; "" where there is no git, or no repository."""
+    if shutil.which("git") is None:
+        return ""
+    environment = os.environ | ({"GIT_INDEX_FILE": index} if index else {})
+    ended = subprocess.run(
+        ["git", *command], cwd=ROOT, env=environment, capture_output=True, text=True
+    )
+    return ended.stdout.strip()
 
 
 def _cpu() -> str:

@@ -35,7 +35,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
 import common
@@ -113,7 +113,13 @@ def main() -> None:
     known = {network.key: network for network in coverage_networks.everything()}
     wanted = chosen(known, options.networks)
     with ThreadPoolExecutor(options.jobs) as pool:
-        list(pool.map(lambda network: take(network, options), wanted))
+        taken = [pool.submit(take, network, options) for network in wanted]
+        try:
+            for one in as_completed(taken):
+                one.result()
+        except BaseException:  # else it would be heard of when all others are through
+            pool.shutdown(cancel_futures=True)
+            raise
 
 
 def take(network: Network, options: argparse.Namespace) -> None:
