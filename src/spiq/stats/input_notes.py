@@ -67,6 +67,14 @@ def nothing_tells(low: Array, high: Array) -> str:
     )
 
 
+def of_graph(name: str) -> str:
+    """Say what is assumed of an input that says which rows are summed up."""
+    return (
+        f"{WARNING}input '{name}' multiplies rows from the left: taken for a graph's normalized "
+        "adjacency, rows of few neighbours that sum to 1; if they sum to more, accuracy is lost"
+    )
+
+
 def span(low: Array, high: Array) -> str:
     """Return the ends of a range, over all channels."""
     return f"{low.min():.4g} to {high.max():.4g}"

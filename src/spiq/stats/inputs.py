@@ -17,6 +17,7 @@ import onnx_ir as ir
 from spiq.config import Config
 from spiq.errors import WARNING, ConfigError
 from spiq.graph.extents import is_one_picture
+from spiq.graph.neighbours import adjacencies
 from spiq.graph.query import dims, holds_floats
 from spiq.passes.prepare import Prepared
 from spiq.stats.alike import together
@@ -29,7 +30,15 @@ from spiq.stats.fourth_channel import CHANNELS, fourth_of, spans, with_fourth
 from spiq.stats.given_input import Told, check_channels, given_range, pixel_stats
 from spiq.stats.input_axis import channel_axis
 from spiq.stats.input_moments import channel_moments, moments
-from spiq.stats.input_notes import HINT, by_biases, nothing_tells, of_fourth, said_of, trained_on
+from spiq.stats.input_notes import (
+    HINT,
+    by_biases,
+    nothing_tells,
+    of_fourth,
+    of_graph,
+    said_of,
+    trained_on,
+)
 from spiq.stats.lost_norms import has_norms
 
 _COLOURS = (1, 3, 4, None)
@@ -98,6 +107,7 @@ def input_stats(
             f"there is no input {unknown[0]!r}: the network has {', '.join(map(repr, there))}"
         )
     judged = judge(prepared) if verdicts is None else verdicts
+    graphs = adjacencies(prepared.model.graph)
     known: dict[str, ChannelStats] = {}
     notes: list[str] = []
     for value in prepared.model.graph.inputs:
@@ -118,6 +128,7 @@ def input_stats(
             told = _planned(planned, told, judged.get(name)), "as planned"
             check_channels("the plan's range", told[0].low, channels, value)
         if told is None:
+            notes += [of_graph(name)] if name in graphs else []
             continue
         found, note = told
         known[name] = _laid_out(found, value, channels)
@@ -146,6 +157,10 @@ def shown_ends(
             width = np.sqrt(one.var) / PIXEL_STD
             low = one.mean - PIXEL_MEAN * width
             ends[str(value.name)] = low, low + width
+    for name, (mean, std) in adjacencies(prepared.model.graph).items():
+        if name not in known:
+            low = np.array(mean - PIXEL_MEAN * std / PIXEL_STD)
+            ends[name] = low, low + std / PIXEL_STD
     return ends
 
 
