@@ -84,3 +84,10 @@ def test_films_move_and_what_is_no_picture_has_the_moments_of_its_range() -> Non
     np.testing.assert_array_equal(film[:, :, 1, :, 2:], film[:, :, 0, :, :-2])
     np.testing.assert_allclose(shown["v"].mean(axis=0), [0.45, 5.225], atol=0.05)
     np.testing.assert_allclose(shown["v"].std(axis=0), [0.27, 0.135], rtol=0.1)
+
+
+def test_films_have_their_frames_first_or_their_channels() -> None:
+    model = build("[y] y = Identity(x)", inputs="float[1,4,3,16,16] x", outputs="float y")
+    film = synthetic_pictures(session(model.SerializeToString()), number=0)["x"]
+    np.testing.assert_array_equal(film[:, 1, :, :, 2:], film[:, 0, :, :, :-2])
+    assert not np.array_equal(film[:, 0, 1, :, 2:], film[:, 0, 0, :, :-2])

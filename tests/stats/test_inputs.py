@@ -219,12 +219,17 @@ def test_a_picture_without_a_batch_has_its_channels_first() -> None:
         ("n = LayerNormalization(x, g) y = MatMul(n, w)", "N,12,16", 2),
         ("t = Transpose<perm=[0,2,1]>(x) y = MatMul(t, w)", "N,16,12", 1),
         ("y = Conv(x, k)", "N,16,12", 1),
+        ("f = Reshape(x, frames) y = Conv(f, k4)", "1,8,3,16,16", 2),
+        ("f = Reshape(x, joined) y = Conv(f, k24)", "1,8,3,16,16", 1),
     ],
-    ids=["tokens", "normalized tokens", "turned tokens", "a signal"],
+    ids=["tokens", "normalized tokens", "turned tokens", "a signal", "films", "frames joined"],
 )
 def test_where_the_channels_of_an_input_are(body: str, shape: str, axis: int) -> None:
     """Tokens used to be taken for signals of as many channels as there are tokens."""
-    shapes = {"w": (16, 4), "k": (4, 16, 3), "g": (16,)}
+    shapes = {
+        "w": (16, 4), "k": (4, 16, 3), "g": (16,), "k4": (4, 3, 3, 3), "k24": (4, 24, 3, 3),
+        "frames": np.array([-1, 3, 16, 16]), "joined": np.array([1, -1, 16, 16]),
+    }  # fmt: skip
     used = {name: size for name, size in shapes.items() if f", {name})" in body}
     model = build(body, inputs=f"float[{shape}] x", **used)
     assert channel_axis(prepare(read(model)).model.graph.inputs[0]) == axis

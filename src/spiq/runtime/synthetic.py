@@ -263,7 +263,10 @@ def _numbers(
 
 
 def _first(draw: _Draw, shape: Sequence[int], apart: int) -> Images:
-    """Draw with channels first or last and a batch or not, as ``shape`` has them; films move."""
+    """Draw with channels, a batch and frames where ``shape`` has them; films move."""
+    if len(shape) == 5 and shape[1] not in _COLOURS[:2] and shape[2] in _COLOURS[:2]:
+        films = _first(draw, (shape[0], shape[2], shape[1], *shape[3:]), apart)
+        return films.swapaxes(1, 2)
     if len(shape) == 5:
         still = draw((*shape[:2], *shape[3:]), apart)
         return np.stack([np.roll(still, _MOVES * at, axis=-1) for at in range(shape[2])], axis=2)

@@ -10,8 +10,9 @@ def channel_axis(value: ir.Value) -> int:
     """Return where an input's channels are.
 
     That is the axis which Transposes in front of the first layers make the second one, behind
-    Casts and arithmetic or not; the last one where layers on tokens read it; and the second one
-    where there is none, but the first one of a picture without a batch.
+    Casts and arithmetic or not; the last one where layers on tokens read it; the third one where
+    films, (N, T, C, H, W), become a batch of frames; and the second one where there is none, but
+    the first one of a picture without a batch.
     """
     rank = len(dims(value) or [])
     if is_one_picture(dims(value) or []):
@@ -30,11 +31,25 @@ def channel_axis(value: ir.Value) -> int:
             elif node.op_type not in _KEEPS_AXES or len(dims(node.outputs[0]) or order) != len(
                 order
             ):
-                ends.add(order[-1 if _takes_last(node, current) else min(1, len(order) - 1)])
+                ends.add(order[_taken(node, current, len(order))])
                 continue
             orders[node.outputs[0]] = order
             waiting.append(node.outputs[0])
     return ends.pop() if len(ends) == 1 else 1
+
+
+def _taken(node: ir.Node, value: ir.Value, size: int) -> int:
+    """Return the axis of ``value`` along which a node takes channels."""
+    if _takes_last(node, value):
+        return -1
+    return 2 if _takes_frames(node, value) else min(1, size - 1)
+
+
+def _takes_frames(node: ir.Node, value: ir.Value) -> bool:
+    """Return whether a node makes a batch of frames of films."""
+    shape, made = dims(value) or [], dims(node.outputs[0]) or []
+    frames = node.op_type == "Reshape" and len(shape) == 5 and len(made) == 4
+    return frames and made[1:] == shape[2:] and None not in made[1:]
 
 
 def _takes_last(node: ir.Node, value: ir.Value) -> bool:
