@@ -96,8 +96,7 @@ def test_damaged_weights_are_one_line(
 PEAK = """
 import sys
 import spiq
-from spiq.graph import lazy
-from spiq.io import mapped
+from spiq.graph import lazy, mapped
 from spiq.runtime import parts
 
 lazy.LARGE, parts.PART, mapped._KEPT = (int(size) for size in sys.argv[2:])

@@ -5,7 +5,8 @@ known of it, and decided of tensors that this does not touch, holds for all of t
 
 The float network's outputs, which the quantized one is compared with at the end, depend on nothing
 but its inputs' ranges. The runtime computes them in a thread, while planning keeps one core busy;
-for large images at the end, since then memory counts for more than time.
+for large images at the end, since then memory counts for more than time. (Of a large network only
+parts are in memory, so there it is no matter.)
 """
 
 import os
@@ -22,7 +23,7 @@ import onnx_ir as ir
 
 from spiq.analysis import Analysis, Progress, analyse
 from spiq.config import Config
-from spiq.graph.fingerprint import contents, digest, fingerprint
+from spiq.graph.fingerprint import contents, digest
 from spiq.io.precision import widened_from
 from spiq.io.read import read
 from spiq.io.write import serialize
@@ -100,9 +101,6 @@ class Run:
 
     def _hashed(self, network: ir.Model) -> Callable[[], str]:
         """Return what waits for the network's hash, which a thread works out."""
-        if self.in_parts:  # then no more than a weight of it is to be in memory
-            made = fingerprint(network)
-            return lambda: made
         return self.beside.submit(digest, list(contents(network))).result
 
     def to_rewrite(self, known: Analysis) -> ir.Model:
@@ -137,7 +135,8 @@ class Run:
             lean=lean,
             exponential=made,
         )
-        self._reference = cache(run) if lean else self.beside.submit(run).result
+        wait = lean and not self.in_parts
+        self._reference = cache(run) if wait else self.beside.submit(run).result
 
     def reference(self) -> Reference:
         """Wait for what :meth:`compare` began.

@@ -11,6 +11,7 @@ import numpy as np
 import onnx_ir as ir
 
 from spiq.graph.edit import initializer, unique_name
+from spiq.graph.lazy import Later
 from spiq.planning.plan.resolve import Resolved, StoredTensor
 from spiq.rewriting.round_weights import RoundedLayer
 
@@ -60,7 +61,7 @@ def _emit_bias(
 
 
 def _stored(
-    graph: ir.Graph, name: str, kind: str, integers: np.ndarray, steps: np.ndarray
+    graph: ir.Graph, name: str, kind: str, integers: np.ndarray | Later, steps: np.ndarray
 ) -> list[ir.Value]:
     """Return integers, their steps, and zero points of 0."""
     return [

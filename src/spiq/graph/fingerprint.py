@@ -7,22 +7,24 @@ import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
 
+Part = bytes | ir.TensorProtocol
+
 
 def fingerprint(model: ir.Model) -> str:
     """Return a hash that is equal for equal networks, whatever file they came from."""
     return digest(contents(model))
 
 
-def digest(parts: Iterable[bytes | memoryview]) -> str:
+def digest(parts: Iterable[Part]) -> str:
     """Return the hash of what :func:`contents` tells."""
     made = hashlib.sha256()
     for part in parts:
-        made.update(part)
+        made.update(part if isinstance(part, bytes) else _content(part.numpy()))
     return made.hexdigest()
 
 
-def contents(model: ir.Model) -> Iterator[bytes | memoryview]:
-    """Yield all that a model computes: its weights are not copied."""
+def contents(model: ir.Model) -> Iterator[Part]:
+    """Yield all that a model computes; its weights are not looked at."""
     for node in model.graph.all_nodes():
         names = [[value.name if value is not None else "" for value in values]
                  for values in (node.inputs, node.outputs)]  # fmt: skip
@@ -32,14 +34,14 @@ def contents(model: ir.Model) -> Iterator[bytes | memoryview]:
                 continue  # its nodes and weights come in their turn
             if attribute.type == ir.AttributeType.TENSOR:
                 yield name.encode()
-                yield _content(attribute.value.numpy())
+                yield attribute.value
             else:
                 yield f"{name}{attribute.value}".encode()
     for graph in model.graphs():
         for name, value in sorted(graph.initializers.items()):
             if value.const_value is not None:
                 yield f"{name}{value.const_value.shape}{value.const_value.dtype}".encode()
-                yield _content(value.const_value.numpy())
+                yield value.const_value
 
 
 def _content(array: npt.NDArray[np.generic]) -> bytes | memoryview:

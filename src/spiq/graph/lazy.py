@@ -36,6 +36,12 @@ class Later:
     change: Change
     shape: tuple[int, ...]
 
+    @property
+    def dtype(self) -> np.dtype[np.generic]:
+        """The type that it will have: that of its source."""
+        kind: np.dtype[np.generic] = self.source.dtype.numpy()
+        return kind
+
     def tensor(self, name: str) -> ir.LazyTensor:
         """Return it as what an initializer holds; of the type that its source has."""
         made = _Made(self)

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import onnx_ir as ir
 
 from spiq.errors import ModelError
-from spiq.io.mapped import mapped_tensor
+from spiq.graph.mapped import mapped_tensor
 
 _SMALL = 1 << 16
 """Bytes below which a tensor is copied in any case."""

@@ -73,6 +73,7 @@ class Layers:
         scales = scales_beside(node, self.resolved)
         ratio = folding(node, *scales)(np.ones_like(weight, np.float32))
         bias = self._real_bias(name, rounded)
+        assert isinstance(rounded.weight, np.ndarray)  # no layer of a large network is learned
         return Weight(
             folded=_tensor(weight * ratio),
             ratio=_tensor(ratio),

@@ -48,6 +48,14 @@ class Metric:
         """L_A and L_T."""
         return np.linalg.cholesky(self.between), np.linalg.cholesky(self.taps)
 
+    @cached_property
+    def pull(self) -> tuple[Weights, Weights]:
+        """L[j,i] / L[i,i] of both."""
+        first, second = (
+            factor / np.einsum("...ii->...i", factor)[:, None, :] for factor in self.lower
+        )
+        return first, second
+
     @property
     def residual(self) -> Weights:
         """L_ii^2 of each weight, shape (g, C, K): what of its error nothing can make up for."""
@@ -72,17 +80,20 @@ def feedback(x: Weights, metric: Metric, qmax: int) -> Weights:
         qmax: Largest integer.
     """
     groups, channels, size, outputs = x.shape
-    pull_in, pull_taps = (_unit(factor, groups) for factor in metric.lower)
+    pull_in, pull_taps = (_broadcast(factor, groups) for factor in metric.pull)
     turned = np.ascontiguousarray(pull_in.swapaxes(1, 2))
-    integers, reach, pulled = np.empty_like(x), np.empty_like(x), x.copy()
+    error, x = np.empty_like(x[:, 0]), np.ascontiguousarray(x)
+    integers = np.empty_like(x)
+    reach, pulled = (np.empty_like(x), x.copy()) if channels > 1 else (x, x)  # none to be reached
     for end in range(channels, 0, -_BLOCK):
         start = max(end - _BLOCK, 0)
         for c in range(end - 1, start - 1, -1):
             wanted = pulled[:, c]
             if c + 1 < end:
                 wanted = wanted + _summed(turned[:, c, c + 1 : end], reach[:, c + 1 : end])
-            error = _round_taps(x[:, c], wanted, pull_taps, qmax, integers[:, c])
-            reach[:, c] = error if size == 1 else pull_taps.swapaxes(1, 2) @ error
+            _round_taps(x[:, c], wanted, pull_taps, qmax, integers[:, c], error)
+            if channels > 1:
+                reach[:, c] = error if size == 1 else pull_taps.swapaxes(1, 2) @ error
         if start:
             done = reach[:, start:end].reshape(groups, end - start, -1)
             pulled[:, :start] += (turned[:, :start, start:end] @ done).reshape(
@@ -92,20 +103,17 @@ def feedback(x: Weights, metric: Metric, qmax: int) -> Weights:
 
 
 def _round_taps(
-    x: Weights, wanted: Weights, pull: Weights, qmax: int, integers: Weights
-) -> Weights:
-    """Round the taps of one channel, shape (g, K, O), into ``integers``; return x minus them."""
-    error = np.empty_like(x)
+    x: Weights, wanted: Weights, pull: Weights, qmax: int, integers: Weights, error: Weights
+) -> None:
+    """Round the taps of one channel, shape (g, K, O); write them, and x minus them, the error."""
     for k in range(x.shape[1] - 1, -1, -1):
         target = wanted[:, k]
         if k + 1 < x.shape[1]:
             target = target + (pull[:, None, k + 1 :, k] @ error[:, k + 1 :])[:, 0]
-        decided = np.rint(target)
+        decided = np.rint(target, out=integers[:, k])
         np.minimum(decided, qmax, out=decided)
         np.maximum(decided, -qmax, out=decided)
-        integers[:, k] = decided
         np.subtract(x[:, k], decided, out=error[:, k])
-    return error
 
 
 def refine(x: Weights, integers: Weights, metric: Metric, qmax: int) -> tuple[Weights, Weights]:
@@ -166,11 +174,6 @@ def _summed(factors: Weights, reach: Weights) -> Weights:
     groups, count, size, outputs = reach.shape
     flat = reach.reshape(groups, count, size * outputs)
     return (factors[:, None] @ flat).reshape(groups, size, outputs)
-
-
-def _unit(lower: Weights, groups: int) -> Weights:
-    """Return L[j,i] / L[i,i]."""
-    return _broadcast(lower / np.einsum("...ii->...i", lower)[:, None, :], groups)
 
 
 def _broadcast(matrices: Weights, groups: int) -> Weights:

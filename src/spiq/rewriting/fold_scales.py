@@ -92,17 +92,22 @@ def folding(node: ir.Node, sigma_in: Array | None, sigma_out: Array | None) -> C
     matrix, groups = node.op_type == "MatMul", node.attributes.get_int("group", 1)
 
     def folded(weight: np.ndarray) -> np.ndarray:
+        made: np.ndarray = weight
         if sigma_in is not None and matrix:
-            weight = weight * sigma_in.astype(weight.dtype)[:, None]
+            made = weight * sigma_in.astype(weight.dtype)[:, None]
         elif sigma_in is not None:
             wide = np.broadcast_to(sigma_in, groups * weight.shape[1])
-            weight = columns_scaled(groups, weight, wide)
+            made = columns_scaled(groups, weight, wide)
         if sigma_out is None:
-            return weight
+            return made
         shape = (1, -1) if matrix else (-1,) + (1,) * (weight.ndim - 1)
         inverse = 1 / np.broadcast_to(sigma_out, weight.shape[-1 if matrix else 0])
-        weight = weight * inverse.reshape(shape).astype(weight.dtype)
-        return weight
+        rows = inverse.reshape(shape).astype(weight.dtype)
+        if made is weight:
+            scaled: np.ndarray = weight * rows
+            return scaled
+        made *= rows  # in the memory of its own that it has
+        return made
 
     return folded
 

@@ -1,11 +1,13 @@
 """Round all quantized layers of a network, by its plan and what is known of their inputs."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 import onnx_ir as ir
 
+from spiq.graph.lazy import Later, is_lazy
+from spiq.graph.shelf import Shelf
 from spiq.planning.plan.resolve import Resolved
 from spiq.rewriting.dense_groups import fill_groups
 from spiq.rewriting.fold_scales import fold_scales
@@ -65,21 +67,20 @@ def round_stored(
         learned: What was learned of layers, by name; the others are rounded here.
     """
     form = form or Weights()
-    folded = fold_scales(graph, resolved)
+    folded, shelf = fold_scales(graph, resolved), Shelf()
     fill_groups(folded, dense_groups)
-    return {
-        node: round_layer(
-            node,
-            resolved.layers[str(node.name)],
-            resolved.tensors[str(node.inputs[0].name)],
-            inputs.stats[str(node.name)],
-            inputs.correlations.get(str(node.name)),
-            form,
-            learned.get(str(node.name)),
-        )
-        for node in folded
-        if node.inputs[0] is not None
-    }
+
+    def rounded(node: ir.Node) -> RoundedLayer:
+        name, source = str(node.name), node.inputs[0]
+        assert source is not None
+        layer, stored = resolved.layers[name], resolved.tensors[str(source.name)]
+        known, correlation = inputs.stats[name], inputs.correlations.get(name)
+        made = round_layer(node, layer, stored, known, correlation, form, learned.get(name))
+        if not is_lazy(node.inputs[1]) or isinstance(made.weight, Later):
+            return made
+        return replace(made, weight=shelf.put(made.weight))
+
+    return {node: rounded(node) for node in folded}
 
 
 def round_unstored(

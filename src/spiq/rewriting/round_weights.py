@@ -19,6 +19,7 @@ import numpy.typing as npt
 import onnx_ir as ir
 
 from spiq.errors import PlanError
+from spiq.graph.lazy import Later
 from spiq.passes.layer_weights import bias_of, weight_and_bias
 from spiq.planning.plan.derive import next_power
 from spiq.planning.plan.entries import LayerPlan
@@ -40,7 +41,7 @@ class RoundedLayer:
     """A layer's integers.
 
     Attributes:
-        weight: int8, in the shape of the layer's weight.
+        weight: int8, in the shape of the layer's weight; of a large network kept on a shelf.
         step: One per output channel, shape (O,), float32.
         bias: int32, shape (O,), on the step ``step`` times the input's; or int8, on ``bias_step``;
             or float32, as it is.
@@ -48,7 +49,7 @@ class RoundedLayer:
         per_channel: Whether steps differ from channel to channel; all are the same if not.
     """
 
-    weight: npt.NDArray[np.int8]
+    weight: npt.NDArray[np.int8] | Later
     step: npt.NDArray[np.float32]
     bias: npt.NDArray[np.int32] | npt.NDArray[np.int8] | npt.NDArray[np.float32]
     bias_step: np.float32 | None = None

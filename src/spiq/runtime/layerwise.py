@@ -25,13 +25,17 @@ _ONE = "::one"
 _WHERE = "the quantized network"
 
 
-def check_layers(proto: onnx.ModelProto, inputs: Tensors, how: Opening) -> None:
+def check_layers(
+    proto: onnx.ModelProto, inputs: Tensors, how: Opening, bare: onnx.ModelProto | None = None
+) -> None:
     """Compare each stored tensor with what the graph says.
 
     Args:
         proto: The quantized network; its outputs become more.
         inputs: What to run it on.
         how: How to open the network.
+        bare: The same with its large weights as inputs, which are then among ``inputs``: as it is
+            written, it needs them nowhere else.
 
     Raises:
         VerificationError: A tensor is too far away; its node is named.
@@ -40,8 +44,10 @@ def check_layers(proto: onnx.ModelProto, inputs: Tensors, how: Opening) -> None:
     stored = _expose_stored(proto)
     if not stored:
         return
-    actual = stored_tensors(proto, stored, inputs, how)
-    cut = _cut(proto, actual)
+    own = {info.name: inputs[info.name] for info in proto.graph.input}
+    actual = stored_tensors(proto, stored, own, how)
+    cut = _cut(bare or proto, actual)
+    add_outputs(cut, stored)
     given = {**inputs, **{_entry(name): array for name, array in actual.items()}}
     opened = session(cut.SerializeToString(), optimize=False, lean=how["lean"])
     meant = dict(zip(stored, call(opened, stored, given, where=_WHERE), strict=True))

@@ -14,7 +14,7 @@ from spiq.planning.plan.resolve import Resolved
 from spiq.runtime import parts
 from spiq.runtime.kernels import check_kernels
 from spiq.runtime.layerwise import check_layers
-from spiq.runtime.parts import Part, Parted, drop, part_of, parted
+from spiq.runtime.parts import Part, Parted, drop, parted
 from spiq.runtime.reference import results
 from spiq.runtime.scratch import scratch_file
 from spiq.runtime.session import Opening, session
@@ -66,7 +66,10 @@ def _part_checked(
     whole: Parted, part: Part, resolved: Resolved, alive: Sequence[Tensors], how: Opening
 ) -> list[Tensors]:
     """Open a part as any user would open the whole, check it, and return what it makes."""
-    proto, names = _with_weights(whole, part, alive[0]), {node.name for node in part.nodes}
+    weights = {n: whole.weights[n].numpy() for n in part.reads if n in whole.weights}
+    described = {port.name for port in whole.get_inputs()}
+    bare = whole.opened(part, {n: a for n, a in alive[0].items() if n not in described})
+    proto, names = _with_weights(bare, weights), {node.name for node in part.nodes}
     given = [{info.name: tensors[info.name] for info in proto.graph.input} for tensors in alive]
     with scratch_file() as optimized:
         opened = session(proto.SerializeToString(), **how, optimized_path=optimized, name=_WHERE)
@@ -74,18 +77,18 @@ def _part_checked(
         check_kernels(optimized, layers, names.intersection(resolved.products))
     made = [results(opened, inputs, where=_WHERE) for inputs in given]
     del opened
-    check_layers(proto, given[0], how)
+    check_layers(proto, given[0] | weights, how, bare)
     return made
 
 
-def _with_weights(whole: Parted, part: Part, tensors: Tensors) -> onnx.ModelProto:
-    inputs = [info for info in whole.proto.graph.input if info.name in tensors]
-    known = {info.name for info in inputs}
-    others = {name: array for name, array in tensors.items() if name not in known}
-    read = set(part.reads)
-    proto = part_of(whole.proto, part, [info for info in inputs if info.name in read], others)
-    for name in part.reads:
-        if name in whole.weights:
-            tensor = ir.Tensor(whole.weights[name].numpy(), name=name)
-            proto.graph.initializer.append(ir.serde.serialize_tensor(tensor))
+def _with_weights(bare: onnx.ModelProto, weights: Tensors) -> onnx.ModelProto:
+    """Return a model whose large weights, inputs in ``bare``, are its own."""
+    proto = onnx.ModelProto()
+    proto.CopyFrom(bare)
+    del proto.graph.input[:]
+    proto.graph.input.extend(info for info in bare.graph.input if info.name not in weights)
+    for name, array in weights.items():
+        tensor = proto.graph.initializer.add(name=name, dims=array.shape)
+        tensor.data_type = onnx.helper.np_dtype_to_tensor_dtype(array.dtype)
+        tensor.raw_data = array.tobytes()
     return proto

@@ -105,7 +105,8 @@ class Parted:
         for number, found in enumerate(alive):
             yield number, {name: found[name] for name in self.wanted if name in found}
         for place, part in enumerate(self.parts):
-            opened = session(self._opened(part, alive[0]), optimize=False, lean=True)
+            content = self.opened(part, alive[0]).SerializeToString()
+            opened = session(content, optimize=False, lean=True)
             weights = {n: self.weights[n].numpy() for n in part.reads if n in self.weights}
             for number, tensors in enumerate(alive):
                 given = {n: tensors[n] for n in part.reads if n in tensors} | weights
@@ -139,11 +140,11 @@ class Parted:
         groups = [nodes] if uncut else list(_grouped(nodes, sizes, self.size, self.wanted))
         return _linked(groups, self.proto.graph, self.wanted)
 
-    def _opened(self, part: Part, tensors: Tensors) -> bytes:
+    def opened(self, part: Part, tensors: Tensors) -> onnx.ModelProto:
+        """Return the model of a part, its large weights inputs as what ``tensors`` feeds it is."""
         graph, read = self.proto.graph, set(part.reads)
         infos = [info for info in graph.input if info.name in read and info.name not in tensors]
-        content: bytes = part_of(self.proto, part, infos, tensors).SerializeToString()
-        return content
+        return part_of(self.proto, part, infos, tensors)
 
 
 def parted(

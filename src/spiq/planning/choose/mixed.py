@@ -14,7 +14,7 @@ import onnx_ir as ir
 
 from spiq.config import Config
 from spiq.errors import ConfigError
-from spiq.graph.query import constant, weight_nodes
+from spiq.graph.query import is_constant, stored_shape, weight_nodes
 from spiq.planning.choose.bits import FEWEST, Weights, first_and_last, reasons, share_bits, weighted
 from spiq.planning.errors.importance import importance_of
 from spiq.planning.errors.weight_error import errors_by_bits
@@ -159,17 +159,16 @@ def bits_per_weight(graph: ir.Graph, plan: Plan) -> float:
 
 
 def _count(node: ir.Node) -> int:
-    weight = constant(node.inputs[1])
-    return 0 if weight is None else int(weight.size)
+    return math.prod(stored_shape(node.inputs[1])) if is_constant(node.inputs[1]) else 0
 
 
 def _outputs(node: ir.Node) -> int:
-    weight = constant(node.inputs[1])
-    if weight is None:
+    if not is_constant(node.inputs[1]):
         return 0
+    shape = stored_shape(node.inputs[1])
     if node.op_type == "ConvTranspose":
-        return int(weight.shape[1]) * node.attributes.get_int("group", 1)
-    return int(weight.shape[-1 if node.op_type == "MatMul" else 0])
+        return shape[1] * node.attributes.get_int("group", 1)
+    return shape[-1 if node.op_type == "MatMul" else 0]
 
 
 def _note(plan: Plan, bits: Mapping[str, int], counts: Mapping[str, int]) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import onnx_ir as ir
 
-from spiq.graph.query import constant, data_inputs, is_constant, is_float32, rank, where
+from spiq.graph.query import data_inputs, is_constant, is_float32, rank, stored_shape, where
 from spiq.stats.propagate import Measured
 from spiq.targets import Target
 
@@ -56,8 +56,9 @@ def why_float(node: ir.Node, measured: Measured, target: Target, exclude: Mappin
     if reason:
         return reason
 
-    weight, size = constant(node.inputs[1]), rank(node.inputs[0])
-    if weight is not None and size is not None and size != weight.ndim:
+    weight, size = node.inputs[1], rank(node.inputs[0])
+    shape = stored_shape(weight) if is_constant(weight) else None
+    if shape is not None and size is not None and size != len(shape):
         return "the rank of its input is not that of its weight"
 
     known = measured.stats.get(node.inputs[0]) if node.inputs[0] is not None else None
@@ -68,9 +69,9 @@ def why_float(node: ir.Node, measured: Measured, target: Target, exclude: Mappin
         )
 
     # each column of the weight meets one channel of the input, or all meet the same
-    if weight is None or known.mean.ndim != weight.ndim:
+    if shape is None or known.mean.ndim != len(shape):
         return "the rank of its input is not that of its weight"
-    columns = len(weight) if node.op_type == "MatMul" else weight.shape[1]
+    columns = shape[0] if node.op_type == "MatMul" else shape[1]
     columns *= node.attributes.get_int("group", 1)
     if known.mean.size not in (1, columns) or known.mean.size != known.mean.shape[1]:
         return "its input is not known channel by channel"

@@ -1,0 +1,60 @@
+"""Arrays that were made and are kept, but not in memory: the integers of a large network.
+
+A weight that is rounded is a quarter of the one that it was made of, and all of them together would
+be most of what a network of gigabytes takes in memory. So each goes to a file that has no name, and
+is read from it when somebody looks; the file goes with the last that is kept in it.
+"""
+
+import os
+import tempfile
+import weakref
+from threading import Lock
+from typing import Any, BinaryIO
+
+import numpy as np
+import numpy.typing as npt
+import onnx_ir as ir
+
+from spiq.graph.lazy import Later
+
+
+class Shelf:
+    """Takes arrays, and gives each back as often as it is asked for."""
+
+    def __init__(self) -> None:
+        self._file: BinaryIO | None = None
+        self._lock = Lock()
+
+    def put(self, array: npt.NDArray[Any]) -> npt.NDArray[Any] | Later:
+        """Put an array on the shelf; where the disk has no room, it stays in memory."""
+        try:
+            start = self._written(array)
+        except OSError:
+            return array
+        kind, shape = array.dtype, array.shape
+
+        def read() -> ir.TensorProtocol:
+            return ir.Tensor(self._read(start, kind, shape))
+
+        source = ir.LazyTensor(read, dtype=ir.DataType.from_numpy(kind), shape=ir.Shape(shape))
+        return Later(source, lambda found: found, shape)
+
+    def _written(self, array: npt.NDArray[Any]) -> int:
+        with self._lock:
+            if self._file is None:
+                self._file = tempfile.TemporaryFile(prefix="spiq-")  # noqa: SIM115 - for longer
+                weakref.finalize(self, self._file.close)
+            start = self._file.seek(0, os.SEEK_END)
+            self._file.write(np.ascontiguousarray(array).data)
+            self._file.flush()
+        return start
+
+    def _read(
+        self, start: int, kind: np.dtype[np.generic], shape: tuple[int, ...]
+    ) -> npt.NDArray[np.generic]:
+        array = np.empty(shape, kind)
+        with self._lock:
+            assert self._file is not None
+            self._file.seek(start)
+            self._file.readinto(array.data)  # type: ignore[attr-defined]
+        return array
