@@ -43,6 +43,16 @@ def test_the_result_is_that_of_a_small_network(large: Quantized, model: onnx.Mod
     assert large.report.bytes_after == len(large.model)
 
 
+def test_weights_in_the_file_itself(
+    large: Quantized, model: onnx.ModelProto, tmp_path: Path
+) -> None:
+    onnx.save(model, tmp_path / "net.onnx")
+    found = quantize(tmp_path / "net.onnx", Config(input_range=RANGE))
+    assert found.model == large.model
+    assert found.report.bytes_before == (tmp_path / "net.onnx").stat().st_size
+    assert any("checked in parts" in note for note in found.report.notes)
+
+
 def test_it_says_what_was_not_checked(large: Quantized) -> None:
     assert any("checked in parts" in note for note in large.report.notes)
     assert large.report.latency is None

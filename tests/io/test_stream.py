@@ -7,7 +7,7 @@ import pytest
 from onnx_text import network
 
 from spiq.io.read import read
-from spiq.io.stream import _varint
+from spiq.io.stream import varint
 from spiq.io.write import serialize, serialized, size_of
 
 
@@ -40,4 +40,4 @@ def test_weights_of_any_length(count: int) -> None:
 
 @pytest.mark.parametrize(("number", "coded"), [(0, b"\0"), (127, b"\x7f"), (300, b"\xac\x02")])
 def test_numbers_as_protobuf_writes_them(number: int, coded: bytes) -> None:
-    assert _varint(number) == coded
+    assert varint(number) == coded

@@ -36,6 +36,7 @@ from spiq.io import (
     sizes,
     weight_tensors,
 )
+from spiq.io.outline import INSIDE, outline
 
 Source = str | os.PathLike[str] | bytes | onnx.ModelProto | ir.Model
 
@@ -51,11 +52,12 @@ _OTHER_FORMATS = {
 
 @dataclass(frozen=True)
 class _Opened:
-    """A message of our own, and the folder of its external data."""
+    """A message of our own, the folder of its external data, and its file if weights are there."""
 
     where: str
     proto: onnx.ModelProto
     folder: Path | None = None
+    file: Path | None = None
 
 
 def read(source: Source) -> ir.Model:
@@ -132,7 +134,9 @@ def _from_path(path: Path) -> _Opened:
             raise ModelError(f"{where} is a folder: give the path of the ONNX file in it")
         if path.exists() and not path.is_file():  # a pipe would be waited for
             raise ModelError(f"{where} is not a regular file: copy the model to one")
-        proto = _message(path.read_bytes(), where)
+        proto = outline(path) if is_large(path.stat().st_size) else None
+        outlined = proto is not None
+        proto = proto or _message(path.read_bytes(), where)
     except FileNotFoundError as error:
         raise ModelError(f"{where}: there is no such file: check the path") from error
     except (OSError, ValueError) as error:
@@ -140,7 +144,7 @@ def _from_path(path: Path) -> _Opened:
         raise ModelError(
             f"{where} cannot be read: {reason}: check the path and its rights"
         ) from error
-    return _Opened(where, proto, path.absolute().parent)
+    return _Opened(where, proto, path.absolute().parent, path.resolve() if outlined else None)
 
 
 def _message(data: bytes, where: str) -> onnx.ModelProto:
@@ -208,17 +212,27 @@ def _normalized(model: ir.Model, *, where: str) -> ir.Model:
 
 def _load_constants(model: ir.Model, opened: _Opened) -> None:
     """Give every initializer a tensor in memory that nobody else holds, in place."""
-    folder, where = opened.folder, opened.where
-    mapped = is_large(_data_bytes(opened))
+    where = opened.where
+    mapped = opened.file is not None or is_large(_data_bytes(opened))
     for graph in model.graphs():
         for name, value in graph.initializers.items():
             tensor = value.const_value
             if isinstance(tensor, ir.ExternalTensor):
+                tensor, there = _placed(tensor, opened)
                 value.const_value = weight_tensors.external(
-                    tensor, name, folder=folder, where=where, mapped=mapped
+                    tensor, name, folder=there, where=where, mapped=mapped
                 )
             elif tensor is not None and not isinstance(tensor, ir.Tensor | ir.LazyTensor):
                 value.const_value = weight_tensors.in_memory(tensor, name, where=where)
+
+
+def _placed(tensor: ir.ExternalTensor, opened: _Opened) -> tuple[ir.ExternalTensor, Path | None]:
+    """Return a reference, and the folder that it starts from: the model's file is known here."""
+    if opened.file is None or str(tensor.location) != INSIDE:
+        return tensor, opened.folder
+    shape, name = tensor.shape, tensor.name or ""
+    place, own = (tensor.offset, tensor.length, tensor.dtype), opened.file
+    return ir.ExternalTensor(own.name, *place, shape=shape, name=name), own.parent
 
 
 def _data_bytes(opened: _Opened) -> int:

@@ -28,6 +28,26 @@ def in_pieces(proto: onnx.ModelProto, weights: Sequence[ir.TensorProtocol]) -> I
         proto: The model without its weights.
         weights: They, in order.
     """
+    begun, leads, ended = _framed(proto, weights)
+    yield begun
+    for lead, weight in zip(leads, weights, strict=True):
+        yield lead
+        if _is_long(weight):
+            yield weight.tobytes()
+    yield ended
+
+
+def length(proto: onnx.ModelProto, weights: Sequence[ir.TensorProtocol]) -> int:
+    """Return how many bytes that are."""
+    begun, leads, ended = _framed(proto, weights)
+    numbers = sum(weight.nbytes for weight in weights if _is_long(weight))
+    return len(begun) + sum(map(len, leads)) + numbers + len(ended)
+
+
+def _framed(
+    proto: onnx.ModelProto, weights: Sequence[ir.TensorProtocol]
+) -> tuple[bytes, list[bytes], bytes]:
+    """Return what is before all weights, in front of the numbers of each, and behind all."""
     front, back = _around(proto.graph, _WEIGHTS)
     before, after = _around(proto, _GRAPH)
     heads = [_head(weight) for weight in weights]
@@ -35,15 +55,9 @@ def in_pieces(proto: onnx.ModelProto, weights: Sequence[ir.TensorProtocol]) -> I
         len(head) + weight.nbytes * _is_long(weight)
         for head, weight in zip(heads, weights, strict=True)
     ]
-    tags = [_tag(_WEIGHTS, size) for size in sizes]
-    inside = len(front) + len(back) + sum(map(len, tags)) + sum(sizes)
-
-    yield before + _tag(_GRAPH, inside) + front
-    for tag, head, weight in zip(tags, heads, weights, strict=True):
-        yield tag + head
-        if _is_long(weight):
-            yield weight.tobytes()
-    yield back + after
+    leads = [tag(_WEIGHTS, size) + head for size, head in zip(sizes, heads, strict=True)]
+    inside = len(front) + len(back) + sum(map(len, leads)) - sum(map(len, heads)) + sum(sizes)
+    return before + tag(_GRAPH, inside) + front, leads, back + after
 
 
 def _is_long(weight: ir.TensorProtocol) -> bool:
@@ -62,7 +76,7 @@ def _head(weight: ir.TensorProtocol) -> bytes:
     head = onnx.TensorProto(name=weight.name, data_type=weight.dtype.value)
     head.dims.extend(weight.shape.numpy())
     begun: bytes = head.SerializeToString(deterministic=True)
-    return begun + _tag(onnx.TensorProto.RAW_DATA_FIELD_NUMBER, weight.nbytes)
+    return begun + tag(onnx.TensorProto.RAW_DATA_FIELD_NUMBER, weight.nbytes)
 
 
 def _around(message: Message, number: int) -> tuple[bytes, bytes]:
@@ -78,11 +92,12 @@ def _around(message: Message, number: int) -> tuple[bytes, bytes]:
     return front.SerializeToString(deterministic=True), back.SerializeToString(deterministic=True)
 
 
-def _tag(number: int, length: int) -> bytes:
-    return _varint(number << 3 | _LENGTH_FOLLOWS) + _varint(length)
+def tag(number: int, length: int) -> bytes:
+    """Return what stands in front of a message of so many bytes that is field ``number``."""
+    return varint(number << 3 | _LENGTH_FOLLOWS) + varint(length)
 
 
-def _varint(number: int) -> bytes:
+def varint(number: int) -> bytes:
     """Return a number as protobuf writes it: 7 bits to a byte, the lowest first."""
     found = bytearray()
     while number > 0x7F:

@@ -21,7 +21,7 @@ from spiq.errors import ModelError, OutputError
 from spiq.graph.skeleton import PLAIN_CONSTANTS, swapped
 from spiq.io.atomic import Pending, pending, tidy
 from spiq.io.external import undo, write_large
-from spiq.io.stream import in_pieces
+from spiq.io.stream import in_pieces, length
 
 Network = ir.Model | onnx.ModelProto | bytes
 
@@ -97,18 +97,26 @@ def serialized(model: ir.Model | onnx.ModelProto) -> Iterator[bytes]:
     if isinstance(model, onnx.ModelProto):
         yield _encoded(model)
         return
+    yield from in_pieces(*_apart(model))
+
+
+def _apart(model: ir.Model) -> tuple[onnx.ModelProto, list[ir.TensorProtocol]]:
+    """Return the message of a model without its weights, and them."""
     held = {
         v: v.const_value for v in model.graph.initializers.values() if v.const_value is not None
     }
     with swapped({value: ir.Tensor(_NOTHING, name=value.name) for value in held}):
         proto = message(model)
     del proto.graph.initializer[:]
-    yield from in_pieces(proto, list(held.values()))
+    return proto, list(held.values())
 
 
 def size_of(model: bytes | ir.Model) -> int:
-    """Return the bytes of a network."""
-    return len(model) if isinstance(model, bytes) else sum(map(len, serialized(model)))
+    """Return the bytes of a network; weights that are long are not looked at."""
+    if isinstance(model, bytes):
+        return len(model)
+    proto, weights = _apart(model)
+    return length(proto, weights)
 
 
 def check_output(

@@ -20,7 +20,7 @@ from spiq.runtime.scratch import scratch_file
 from spiq.runtime.session import Opening, session
 from spiq.runtime.synthetic import Tensors
 
-_COPIES = 4
+_COPIES = 2
 """How much smaller the parts are: the runtime and the check hold several copies of each."""
 
 _WHERE = "the quantized network"

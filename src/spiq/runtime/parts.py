@@ -27,7 +27,7 @@ from spiq.runtime.opened import Arrays, Port
 from spiq.runtime.session import call, session
 from spiq.runtime.synthetic import Tensors
 
-PART = 1 << 28
+PART = 1 << 27
 """Bytes of weights to a part."""
 
 _TYPES: dict[int, str] = {
