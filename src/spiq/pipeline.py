@@ -7,11 +7,12 @@
 
 import os
 from collections.abc import Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from spiq.analysis import Progress, silent
+from spiq.analysis import Analysis, Progress, silent
 from spiq.config import SECONDS, Config
 from spiq.errors import ConfigError, VerificationError
 from spiq.halves import Decided, carry_out, check_strong, decide, following, known_for
@@ -29,6 +30,8 @@ from spiq.stronger import strengthened
 from spiq.targets import TARGETS
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     import onnx
     import onnx_ir as ir
 
@@ -67,14 +70,41 @@ def quantize(
         ConfigError: The options or the statistics do not fit the model.
         VerificationError: The result fails its check in the runtime.
     """
-    config = config or Config()
     with begun(model, progress or silent, statistics) as run:
-        if config.strong:
-            check_strong(run, config)
-        run.again = config.strong
-        timed = config.timing and TARGETS[config.target].is_here and not run.is_large
-        made = (_timed(run, config) if timed else None) or _quantized(run, config, {}).quantized
-        return _strengthened(run, config, made) if config.strong else made
+        return _made(run, config or Config())
+
+
+def explained(
+    model: "Source",
+    config: Config,
+    *,
+    statistics: Statistics | None = None,
+    progress: Progress | None = None,
+) -> tuple[Quantized, Analysis | None]:
+    """Quantize a network, and return what is known of it, too: arguments as for :func:`quantize`.
+
+    >>> from spiq.demo import model_path
+    >>> made, known = explained(model_path(), Config())
+    >>> [value.name for value in known.graph.inputs] == list(made.plan.inputs)
+    True
+
+    Returns:
+        The quantized network, and what is known of the float one; None of a network so large that
+        it is worked on piece by piece.
+    """
+    with begun(model, progress or silent, statistics) as run:
+        run.again = not run.is_large
+        made = _made(run, config)
+        return made, run.learn(config)[1] if run.again else None
+
+
+def _made(run: Run, config: Config) -> Quantized:
+    if config.strong:
+        check_strong(run, config)
+    run.again = run.again or config.strong
+    timed = config.timing and TARGETS[config.target].is_here and not run.is_large
+    made = (_timed(run, config) if timed else None) or _quantized(run, config, {}).quantized
+    return _strengthened(run, config, made) if config.strong else made
 
 
 def _timed(run: Run, config: Config) -> Quantized | None:
@@ -136,10 +166,30 @@ def plan(
     >>> made.layers["/layers/layers.0/conv/Conv"].bits
     6
     """
-    config = config or Config()
+    with planning(model, statistics=statistics, progress=progress) as planned:
+        return planned(config or Config())[0]
+
+
+@contextmanager
+def planning(
+    model: "Source",
+    *,
+    statistics: Statistics | None = None,
+    progress: Progress | None = None,
+) -> "Iterator[Callable[[Config], tuple[Plan, Analysis]]]":
+    """Plan a network more than once, by options that differ in what is to stay in float.
+
+    What is known of the network, by the first options, holds for all of them, and comes with each
+    plan. Arguments are as for :func:`quantize`.
+    """
     with begun(model, progress or silent, statistics) as run:
-        made = decide(run, config, *run.learn(config)).plan
-        return replace(made, effort=config.effort)
+
+        def planned(config: Config) -> tuple[Plan, Analysis]:
+            model_hash, known = run.learn(config)
+            made = decide(run, config, model_hash, known).plan
+            return replace(made, effort=config.effort), known
+
+        yield planned
 
 
 def apply(

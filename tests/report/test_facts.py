@@ -13,14 +13,16 @@ import spiq
 from small_networks import build
 from spiq.config import Config
 from spiq.errors import ConfigError, ModelError
+from spiq.inspection.in_single import in_single
 from spiq.io.read import read
 from spiq.passes.prepare import prepare
+from spiq.pipeline import explained
 from spiq.planning.plan.grid import Grid
 from spiq.planning.plan.resolve import StoredTensor
 from spiq.report.facts import LayerFacts
 from spiq.report.gather import gather
-from spiq.report.injected import costs, factors, ranked
-from spiq.report.make import of_file
+from spiq.report.injected import costs, factors, injectable, ranked
+from spiq.report.make import of_file, of_result
 from spiq.report.rows import label
 from spiq.report.seen import Watcher
 from spiq.report.timing import by_layer, named
@@ -100,6 +102,23 @@ def test_a_file_is_reported_by_the_options_that_it_states(reported: Reported) ->
     ]
 
 
+def test_what_quantization_knows_needs_no_second_look(tmp_path: Path) -> None:
+    path, config = tmp_path / "model.onnx", spiq.Config(timing=False)
+    path.write_bytes(network().SerializeToString())
+    made, known = explained(str(path), config)
+    subjects = [
+        of_result(made, str(path), name="m", command=["spiq"], config=config, known=each)
+        for each in (known, None)
+    ]
+    first, second = (replace(gather(subject), others=()) for subject in subjects)
+    for one, other in zip(first.layers, second.layers, strict=True):
+        assert one.channels is not None and other.channels is not None
+        np.testing.assert_array_equal(one.channels.low, other.channels.low)
+        np.testing.assert_array_equal(one.channels.scale, other.channels.scale)
+        assert one.expected_cost == other.expected_cost
+        assert one.snr_db == other.snr_db
+
+
 def test_layers_that_were_given_back_to_float_are_so_in_a_report_of_the_file() -> None:
     report_on(network())
     plan = replace(spiq.plan("model.onnx", Config(exclude=("c1",))), left_in_float={"c1": REASON})
@@ -161,11 +180,11 @@ def test_an_error_costs_what_it_does_to_the_outputs(version: int) -> None:
         plain.graph.input.append(
             onnx.helper.make_tensor_value_info("two", onnx.TensorProto.FLOAT, [1])
         )
-    model = plain.SerializeToString()
     rng = np.random.default_rng(0)
     x = np.abs(rng.standard_normal((1, 3, 16, 16))).astype(np.float32)
     error = (0.01 * rng.standard_normal(x.shape)).astype(np.float32)
-    found = costs(model, [{"x": x}], [{"x": error, "h": error}], order=["h", "x"])
+    opened = injectable(in_single(plain.SerializeToString()), ["h", "x", "missing"])
+    found = costs(opened, [{"x": x}], [{"x": error, "h": error}], order=["h", "x"])
     expected = np.square(error).sum() / np.square(x - x.mean()).sum()
     assert found["h"] == pytest.approx(float(expected), rel=1e-3)
     assert found["x"] == pytest.approx(float(expected), rel=0.1)
@@ -205,10 +224,10 @@ def test_a_layer_behind_a_layer_has_a_time_of_its_own() -> None:
 
 def test_operators_without_names_are_named_to_be_timed() -> None:
     model = build("h = Conv(x, w) [act] y = Relu(h)", w=(4, 3, 1, 1)).SerializeToString()
-    nodes = onnx.load_from_string(named(model)).graph.node
-    assert [node.name for node in nodes] == ["h", "act"]
-    all_named = named(model)
-    assert named(all_named) is all_named
+    all_named = named(in_single(model))
+    assert isinstance(all_named, bytes)
+    assert [node.name for node in onnx.load_from_string(all_named).graph.node] == ["h", "act"]
+    assert named(in_single(all_named)) is all_named
 
 
 @pytest.mark.parametrize(
@@ -222,14 +241,6 @@ def test_operators_without_names_are_named_to_be_timed() -> None:
 )
 def test_labels_tell_layers_apart(name: str, expected: str) -> None:
     assert label(LayerFacts(name=name, operator="Conv", on_integers=True)) == expected
-
-
-def test_networks_above_2_gb_are_not_copied(monkeypatch: pytest.MonkeyPatch) -> None:
-    def too_large(_: onnx.ModelProto) -> bytes:
-        raise ValueError("exceeds 2 GB")
-
-    monkeypatch.setattr("spiq.report.injected._with_errors", lambda *_: too_large(_[0]))
-    assert costs(network().SerializeToString(), [], [], order=[]) == {}
 
 
 def test_a_product_of_two_tensors_is_told(tmp_path: Path) -> None:

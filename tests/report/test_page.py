@@ -13,8 +13,9 @@ from reported_networks import with_false_statistics
 pytest.importorskip("vl_convert", reason="no vl-convert: pip install 'spiq[report]'")
 
 from spiq.report.diagnosis import diagnose
+from spiq.report.drawn import Drawn, drawn
 from spiq.report.facts import Channels, Facts, InputFacts, LayerFacts, OutputFacts
-from spiq.report.page import library, page
+from spiq.report.page import page
 
 pytestmark = pytest.mark.process
 
@@ -22,8 +23,8 @@ EVIL = "</script><img src=x onerror=alert(1)>"
 
 
 @pytest.fixture(scope="module")
-def script() -> str:
-    return library()
+def kit() -> Drawn:
+    return drawn()
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +34,7 @@ def browser() -> Iterator[Any]:
 
 
 @pytest.fixture(scope="module")
-def path(tmp_path_factory: pytest.TempPathFactory, script: str) -> Path:
+def path(tmp_path_factory: pytest.TempPathFactory, kit: Drawn) -> Path:
     """A report of a network with something to mend in it, and a name that is code."""
     folder = tmp_path_factory.mktemp("page")
     model = with_false_statistics()
@@ -43,7 +44,7 @@ def path(tmp_path_factory: pytest.TempPathFactory, script: str) -> Path:
         reported = report_on(model)
     assert reported.findings
     out = folder / "report.html"
-    out.write_text(page(reported.facts, reported.findings, script), "utf-8")
+    out.write_text(page(reported.facts, reported.findings, kit), "utf-8")
     return out
 
 
@@ -103,11 +104,11 @@ def test_what_is_named_is_text(browser: Any, path: Path) -> None:
         assert found.page.locator("img").count() == 0
 
 
-def test_a_resnet50_takes_less_than_2_mb(tmp_path: Path, script: str, browser: Any) -> None:
+def test_a_resnet50_takes_less_than_2_mb(tmp_path: Path, kit: Drawn, browser: Any) -> None:
     """As many layers and channels as ResNet-50 has, no two numbers alike."""
     facts = _like_resnet50()
     out = tmp_path / "report.html"
-    out.write_text(page(facts, diagnose(facts), script), "utf-8")
+    out.write_text(page(facts, diagnose(facts), kit), "utf-8")
     assert out.stat().st_size < 2e6
     with opened(browser, out, width=360) as found:
         _open_all(found)

@@ -12,6 +12,7 @@ from spiq.errors import ConfigError
 if TYPE_CHECKING:
     import onnx_ir as ir
 
+    from spiq.analysis import Analysis
     from spiq.config import Config
     from spiq.planning.plan.values import Plan
     from spiq.quantized import Quantized
@@ -83,7 +84,10 @@ def quantize(
     )
     if uint8_input:
         network, how = sources.of_pixels(network, how)
-    made = sources.quantized(network, how, kept, **learning)
+    if report is None:
+        made, known = sources.quantized(network, how, kept, **learning), None
+    else:
+        made, known = sources.explained(network, how, kept, **learning)
 
     # All that may fail comes before the files: what fails leaves nothing behind.
     from spiq.cli.render.tables import quantization as tables
@@ -96,7 +100,7 @@ def quantize(
 
     beside = {} if save_plan is None else {str(save_plan): made.plan.to_json().encode()}
     if report is not None:
-        beside[str(report)] = _report(context, made, network, how, kept)
+        beside[str(report)] = _report(context, made, network, how, kept, known)
     files.put(made.network, written, source=model, force=force, beside=beside)
     if journal.is_quiet() and not json:
         code = 0
@@ -187,7 +191,7 @@ def _push(made: "Quantized", repo: str, model: Path, written: Path) -> None:
 
 def _check_report() -> None:
     """Check that a report can be made."""
-    from spiq.report.page import check_installed
+    from spiq.report.drawn import check_installed
 
     check_installed()
 
@@ -198,9 +202,11 @@ def _report(
     network: "Path | bytes | ir.Model",
     how: "Config | Plan",
     kept: "Statistics | None",
+    known: "Analysis | None",
 ) -> bytes:
     """Return the page about what was made."""
     from spiq.config import Config
+    from spiq.report.drawn import drawing
     from spiq.report.make import of_result, render
 
     subject = of_result(
@@ -210,5 +216,7 @@ def _report(
         command=typed.command(context),
         config=how if isinstance(how, Config) else None,
         statistics=kept,
+        known=known,
     )
-    return render(subject).encode()
+    with drawing() as drawn:
+        return render(subject, drawn).encode()

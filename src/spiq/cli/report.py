@@ -39,16 +39,17 @@ def report(
     force: options.Force = False,
 ) -> None:
     """Write a page about a quantized network: pictures, and cause and remedy of what is bad."""
-    from spiq.report.make import drawing, render
+    from spiq.report.drawn import drawing
+    from spiq.report.make import render
 
     files.checked(out, source=model, force=force)
     _check_plan(context, plan)
     network = sources.network(
         model, allow_import=allow_import, size=texts.extent(context.params["input_size"])
     )
-    with drawing() as script:
+    with drawing() as drawn:
         subject = _subject(context, network, quantized, plan)
-        page = render(subject, script)
+        page = render(subject, drawn)
     files.put(page.encode(), out, source=model, force=force)
     code = 0
     if out != files.STREAM and not journal.is_quiet():
@@ -80,6 +81,6 @@ def _subject(
     if quantized is not None:
         given = plan is not None or options.given(context, groups.QUANTIZATION)
         return of_file(quantized, model, name=name, command=command, how=how if given else None)
-    made = sources.quantized(network, how)
+    made, known = sources.explained(network, how)
     config = None if isinstance(how, Plan) else how
-    return of_result(made, model, name=name, command=command, config=config)
+    return of_result(made, model, name=name, command=command, config=config, known=known)

@@ -1,6 +1,7 @@
 """What a command's MODEL may be besides an ONNX file: one of the Hub, a PyTorch program, ..."""
 
 import re
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -8,8 +9,11 @@ from spiq.cli import files, output
 from spiq.errors import ConfigError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     import onnx_ir as ir
 
+    from spiq.analysis import Analysis
     from spiq.config import Config
     from spiq.planning.plan.values import Plan
     from spiq.quantized import Quantized
@@ -84,6 +88,36 @@ def quantized(
     from spiq import pipeline
     from spiq.config import Config
 
+    with _shown() as tell:
+        if isinstance(how, Config):
+            return pipeline.quantize(network, how, statistics=kept, progress=tell)
+        return pipeline.apply(network, how, statistics=kept, progress=tell, **learning)
+
+
+def explained(
+    network: "Path | bytes | ir.Model",
+    how: "Config | Plan",
+    kept: "Statistics | None" = None,
+    **learning: Any,
+) -> "tuple[Quantized, Analysis | None]":
+    """Quantize a network as :func:`quantized`; return what is known of it, where that is at hand.
+
+    Of a network that follows a plan it is not.
+    """
+    from spiq import pipeline
+    from spiq.config import Config
+
+    if not isinstance(how, Config):
+        return quantized(network, how, kept, **learning), None
+    with _shown() as tell:
+        return pipeline.explained(network, how, statistics=kept, progress=tell)
+
+
+@contextmanager
+def _shown() -> "Iterator[Callable[[str], None]]":
+    """Show the steps of a quantization, and what is kept of one that is stopped."""
+    from spiq import pipeline
+
     told = ""
     with output.steps(pipeline.STEPS) as show:
 
@@ -93,9 +127,7 @@ def quantized(
             show(step)
 
         try:
-            if isinstance(how, Config):
-                return pipeline.quantize(network, how, statistics=kept, progress=tell)
-            return pipeline.apply(network, how, statistics=kept, progress=tell, **learning)
+            yield tell
         except KeyboardInterrupt:
             if told.startswith("stopped: "):
                 output.note(told)

@@ -80,14 +80,15 @@ def page() -> str:
     Raises:
         ConfigError: What draws charts is not installed.
     """
-    from spiq.report.make import drawing, of_result, render
+    from spiq.report.drawn import drawing
+    from spiq.report.make import of_result, render
 
-    with drawing() as script:
+    with drawing() as drawn:
         network, config = model_path().read_bytes(), _config("spiq", read(card_path()))
         command = ("spiq", "quantize", str(model_path()))
         made = quantize(network, config)
         subject = of_result(made, network, name="the demo", command=command, config=config)
-        return render(subject, script)
+        return render(subject, drawn)
 
 
 def _config(method: str, card: Card) -> Config:

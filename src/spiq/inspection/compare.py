@@ -13,14 +13,13 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 import onnxruntime as ort
-from google.protobuf.message import DecodeError, EncodeError  # type: ignore[import-untyped]
 from onnx import numpy_helper
 
 from spiq.config import Config
 from spiq.errors import ConfigError, ModelError
 from spiq.graph.indices import integer_ends
 from spiq.inspection.counterparts import Names, counterparts, names, quantizer, unmatched_layers
-from spiq.inspection.in_single import in_single
+from spiq.inspection.in_single import AsRun, in_single
 from spiq.inspection.tensor_sums import Sums, TensorComparison
 from spiq.io.read import read
 from spiq.passes.prepare import prepare
@@ -81,7 +80,22 @@ def compare(
         ModelError: A network cannot be loaded or run.
         ConfigError: The networks do not have the same inputs, or share no tensor.
     """
-    first, second = _opened(reference, "reference"), _opened(other, "other")
+    first, second = in_single(reference, "reference"), in_single(other, "other")
+    return compared(first, second, images=images, watch=watch)
+
+
+def compared(
+    reference: AsRun, other: AsRun, *, images: int = IMAGES, watch: Watch | None = None
+) -> CompareResult:
+    """Compare two networks that were read already: as :func:`compare`.
+
+    Args:
+        reference: The float network.
+        other: The quantized one.
+        images: How many synthetic images.
+        watch: Shown what the float network makes of them.
+    """
+    first, second = _opened(reference), _opened(other)
     _check(first, second)
     pairs, folded = _pairs(first, second), _is_folded(second.proto)
     sums = _compared(first, second, pairs, images, watch)
@@ -116,24 +130,12 @@ class _Opened:
         return frozenset(o.name for o in outputs if o.type in ("tensor(float)", "tensor(double)"))
 
 
-def _opened(source: str | os.PathLike[str] | bytes, default: str) -> _Opened:
-    where = default if isinstance(source, bytes) else os.fspath(source)
-    try:
-        source = in_single(source)
-        proto = onnx.load_from_string(source) if isinstance(source, bytes) else onnx.load(source)
-        exposed = onnx.ModelProto()
-        exposed.CopyFrom(proto)
-        graph = names(proto.graph)
-        add_outputs(exposed, graph.writers)
-        content = exposed.SerializeToString()
-    except (OSError, ValueError, DecodeError, EncodeError) as error:
-        reason = " ".join(str(error).split())
-        raise ModelError(
-            f"{where}: it cannot be read as a model whose tensors can be seen: {reason}"
-        ) from error
-    opened = session(content, optimize=False, name=where)
+def _opened(network: AsRun) -> _Opened:
+    graph, exposed = names(network.proto.graph), network.light()
+    add_outputs(exposed, graph.writers)
+    opened = session(network.whole(exposed), optimize=False, name=network.name)
     inputs = {value.name: value.shape for value in opened.get_inputs()}
-    return _Opened(where, proto, graph, opened, inputs)
+    return _Opened(network.name, network.proto, graph, opened, inputs)
 
 
 def _check(first: _Opened, second: _Opened) -> None:

@@ -60,6 +60,15 @@ def _framed(
     return before + tag(_GRAPH, inside) + front, leads, back + after
 
 
+def initializers(graph: onnx.GraphProto) -> bytes:
+    """Return the bytes of a model that has the initializers of a graph, and nothing else."""
+    parts = list[bytes]()
+    for weight in graph.initializer:
+        own = weight.SerializeToString()
+        parts += _tag(_WEIGHTS, len(own)), own
+    return b"".join((_tag(_GRAPH, sum(map(len, parts))), *parts))
+
+
 def _is_long(weight: ir.TensorProtocol) -> bool:
     return weight.nbytes > _LONG and weight.dtype != ir.DataType.STRING
 

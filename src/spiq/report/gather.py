@@ -15,7 +15,7 @@ from spiq.analysis import WARNING, Analysis, analyse
 from spiq.config import Config
 from spiq.graph.query import weight_nodes
 from spiq.graph.work import macs
-from spiq.inspection.in_single import in_single
+from spiq.inspection.in_single import AsRun, in_single
 from spiq.io.read import read
 from spiq.planning.plan.values import Plan
 from spiq.report.facts import Facts, InputFacts, LayerFacts, OtherTime, OutputFacts
@@ -33,7 +33,7 @@ _PICTURES, _WORK = 4, 1e9
 """Synthetic pictures that both networks are shown, and multiply-accumulates that all of them may
 take; one picture may take any number."""
 
-_SECONDS = 0.25
+_SECONDS = 0.15
 """How long each network is run to see what its kernels take."""
 
 _INPUT = "input '"
@@ -57,6 +57,7 @@ class Subject:
         latency: Its time beside float's, where that is known already.
         notes: Assumptions made, and doubts.
         own_plan: Whether the plan is the one that was followed.
+        known: What is known of the float network, where it was learned with just this config.
     """
 
     model: str | bytes
@@ -71,6 +72,7 @@ class Subject:
     latency: Latency | None = None
     notes: tuple[str, ...] = ()
     own_plan: bool = True
+    known: Analysis | None = None
 
 
 def gather(subject: Subject) -> Facts:
@@ -82,11 +84,11 @@ def gather(subject: Subject) -> Facts:
         PlanError: The plan is for another network.
     """
     plan, notes = subject.plan, subject.notes
-    known = _analysed(subject)
+    known = subject.known or _analysed(subject)
     pictures = _pictures(known)
-    run = replace(subject, model=_runnable(subject.model))
-    layers = layer_facts(known, plan, (run.model, run.quantized), images=pictures)
-    timed, others = _timed(run, known, layers)
+    networks = in_single(subject.model, subject.name), in_single(subject.quantized, subject.called)
+    layers = layer_facts(known, plan, networks, images=pictures)
+    timed, others = _timed(networks, known, layers)
     return Facts(
         model=subject.name,
         quantized=subject.called,
@@ -98,7 +100,7 @@ def gather(subject: Subject) -> Facts:
         bytes_after=len(subject.quantized),
         layers=timed,
         latency=subject.latency,
-        outputs=subject.outputs or output_facts(_compared(run, known)),
+        outputs=subject.outputs or output_facts(_compared(networks, known)),
         inputs=tuple(_inputs(known, plan, notes)),
         notes=tuple(note for note in notes if not note.startswith(WARNING)),
         warnings=tuple(n.removeprefix(WARNING) for n in notes if n.startswith(WARNING)),
@@ -106,12 +108,6 @@ def gather(subject: Subject) -> Facts:
         pictures=pictures,
         own_plan=subject.own_plan,
     )
-
-
-def _runnable(model: str | bytes) -> str | bytes:
-    """Return the float network as it is run: in single precision."""
-    found = in_single(model)  # the analysis has read it, so it can be read
-    return found if isinstance(found, bytes) else model
 
 
 def _pictures(known: Analysis) -> int:
@@ -142,24 +138,25 @@ def _analysed(subject: Subject) -> Analysis:
     )
 
 
-def _compared(subject: Subject, known: Analysis) -> dict[str, Agreement | str]:
+def _compared(networks: tuple[AsRun, AsRun], known: Analysis) -> dict[str, Agreement | str]:
     """Run both networks on pictures that nothing was chosen by, as verification does."""
+    in_float, quantized = networks
     made = exponential(known.graph, known.measured)
-    wanted = reference(subject.model, known.pictured, sizes=known.sizes, exponential=made)
-    opened = session(subject.quantized, name=subject.called)
-    found = [results(opened, inputs, where=subject.called) for inputs in wanted.inputs]
+    wanted = reference(in_float.source, known.pictured, sizes=known.sizes, exponential=made)
+    opened = session(quantized.source, name=quantized.name)
+    found = [results(opened, inputs, where=quantized.name) for inputs in wanted.inputs]
     return agreements(wanted.outputs, found, made)
 
 
 def _timed(
-    subject: Subject, known: Analysis, layers: tuple[LayerFacts, ...]
+    networks: tuple[AsRun, AsRun], known: Analysis, layers: tuple[LayerFacts, ...]
 ) -> tuple[tuple[LayerFacts, ...], tuple[OtherTime, ...]]:
     """Return the layers with their times, and the times of what is no layer."""
-    opened = session(subject.quantized, optimize=False, name=subject.called)
+    opened = session(networks[1].source, optimize=False, name=networks[1].name)
     feeds = synthetic_inputs(opened, known.pictured, images=1, size=known.sizes.compare)
     (before, others_before), (after, others_after) = (
         by_layer(known.prepared, kernel_times(network, feeds, seconds=_SECONDS))
-        for network in (named(subject.model), subject.quantized)
+        for network in (named(networks[0]), networks[1].source)
     )
     timed = (
         replace(layer, float_ms=before.get(layer.name), ms=after.get(layer.name))

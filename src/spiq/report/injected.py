@@ -18,16 +18,17 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 import onnx
-from google.protobuf.message import EncodeError  # type: ignore[import-untyped]
+import onnxruntime as ort
 from onnx import TensorProto, helper
 
+from spiq.inspection.in_single import AsRun
 from spiq.runtime.session import call, session
 
 Tensors = Mapping[str, npt.NDArray[np.generic]]
 Array = npt.NDArray[np.float32]
 Outputs = Sequence[Sequence[Array]]
 
-SECONDS = 0.7
+SECONDS = 0.4
 """How long to measure at most."""
 
 _FLOATS = frozenset({"tensor(float)", "tensor(float16)"})
@@ -43,8 +44,21 @@ _SPREAD = 8
 """So many tensors, spread over the network, are measured first, then those that matter most."""
 
 
+def injectable(network: AsRun, names: Iterable[str]) -> ort.InferenceSession:
+    """Open a network in which an error can be added to tensors.
+
+    Args:
+        network: The float network.
+        names: Of the tensors; its inputs, and what it does not have, need nothing.
+
+    Raises:
+        ModelError: It does not load.
+    """
+    return session(network.whole(_with_errors(network.light(), names)), name=_WHERE)
+
+
 def costs(
-    model: str | bytes,
+    opened: ort.InferenceSession,
     pictures: Sequence[Tensors],
     errors: Sequence[Tensors],
     *,
@@ -54,22 +68,15 @@ def costs(
     """Return what the error of each tensor costs at the outputs, as far as there is time.
 
     Args:
-        model: Path or bytes of the float network.
+        opened: The float network, of :func:`injectable`.
         pictures: Inputs, picture by picture.
         errors: What storing does to each tensor for each of them, by name.
         order: Names of the tensors, those first that matter.
         seconds: How long to measure, about.
 
     Raises:
-        ModelError: The network does not load or run.
+        ModelError: The network does not run.
     """
-    names = {name for each in errors for name in each}
-    try:
-        proto = onnx.load_from_string(model) if isinstance(model, bytes) else onnx.load(model)
-        content = _with_errors(proto, names.difference(*pictures))
-    except (ValueError, EncodeError):  # above 2 GB
-        return {}
-    opened = session(content, name=_WHERE)
     wanted = [o.name for o in opened.get_outputs() if o.type in _FLOATS]
     start, found = time.perf_counter(), dict[str, float]()
     plain = [call(opened, wanted, picture, where=_WHERE) for picture in pictures]
@@ -141,21 +148,22 @@ def _power(before: Sequence[Array], after: Sequence[Array]) -> float:
     return float(np.square(new - old).sum()) / signal if signal > 0 else 0.0
 
 
-def _with_errors(proto: onnx.ModelProto, names: Iterable[str]) -> bytes:
-    """Return a network in which an error can be added to tensors, as bytes."""
-    graph, wanted, nodes = proto.graph, set(names), list[onnx.NodeProto]()
+def _with_errors(proto: onnx.ModelProto, names: Iterable[str]) -> onnx.ModelProto:
+    """Change a network so that an error can be added to tensors."""
+    graph, wanted = proto.graph, set(names)
+    nodes, added = list[onnx.NodeProto](), list[str]()
     for node in graph.node:
         nodes.append(node)
         for index, name in enumerate(node.output):
             if name in wanted:
                 node.output[index] = name + _PLAIN
                 nodes.append(helper.make_node("Add", [name + _PLAIN, name + _ERROR], [name]))
+                added.append(name + _ERROR)
     del graph.node[:]
     graph.node.extend(nodes)
-    for name in sorted(wanted):
-        graph.initializer.append(helper.make_tensor(name + _ERROR, TensorProto.FLOAT, [], [0.0]))
-        graph.input.append(helper.make_tensor_value_info(name + _ERROR, TensorProto.FLOAT, None))
+    for name in added:
+        graph.initializer.append(helper.make_tensor(name, TensorProto.FLOAT, [], [0.0]))
+        graph.input.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, None))
     del graph.value_info[:]
     proto.ir_version = max(proto.ir_version, _OVERRIDABLE)
-    content: bytes = proto.SerializeToString()
-    return content
+    return proto

@@ -6,15 +6,16 @@ from dataclasses import dataclass
 
 import numpy as np
 import onnx_ir as ir
+import onnxruntime as ort
 
 from spiq.analysis import Analysis
 from spiq.graph.query import data_inputs, layer_nodes, sole_consumer
-from spiq.inspection.compare import compare
+from spiq.inspection.compare import compared
+from spiq.inspection.in_single import AsRun
 from spiq.inspection.layers import LayerResult, layer_results
 from spiq.methods import METHODS
 from spiq.planning.choose.decide import placed
 from spiq.planning.errors.expected import Expected, ExpectedError, expected_losses
-from spiq.planning.errors.importance import importance_of
 from spiq.planning.errors.network_errors import Importance
 from spiq.planning.placement.values import ROUNDS, Placement
 from spiq.planning.plan.entries import TensorPlan
@@ -22,21 +23,21 @@ from spiq.planning.plan.resolve import Resolved, resolve
 from spiq.planning.plan.validate import check_fits
 from spiq.planning.plan.values import Plan
 from spiq.report.facts import Array, Channels, LayerFacts
-from spiq.report.injected import costs, factors, ranked
+from spiq.report.injected import costs, factors, injectable, ranked
 from spiq.report.seen import WIDER, Seen, Watcher
 from spiq.stats.channel import ChannelStats
 from spiq.targets import TARGETS
 
 
 def layer_facts(
-    known: Analysis, plan: Plan, networks: tuple[str | bytes, bytes], *, images: int
+    known: Analysis, plan: Plan, networks: tuple[AsRun, AsRun], *, images: int
 ) -> tuple[LayerFacts, ...]:
     """Return what is to be told of each layer, in order; times are not yet among it.
 
     Args:
         known: What is known of the float network.
         plan: What was decided.
-        networks: The float network's path or bytes, and the quantized one.
+        networks: The float network, and the quantized one.
         images: Synthetic pictures to run both on.
 
     Raises:
@@ -54,11 +55,12 @@ def layer_facts(
         {name: stored for name, stored in resolved.tensors.items() if name in rounded},
         {str(value.name) for value in graph.inputs},
     )
-    with ThreadPoolExecutor(1, thread_name_prefix="spiq") as beside:  # the runtime needs no Python
+    with ThreadPoolExecutor(2, thread_name_prefix="spiq") as beside:  # the runtime needs no Python
         expecting = beside.submit(_expected, known, followed, placement)
-        compared = compare(*networks, images=images, watch=watcher).tensors
+        opening = beside.submit(injectable, networks[0], watcher.stored)
+        tensors = compared(*networks, images=images, watch=watcher).tensors
         importance, expected = expecting.result()
-    found = _found(networks[0], watcher, expected.tensors)
+        found = _found(opening.result(), watcher, expected.tensors)
 
     told = _Told(
         known=known,
@@ -66,7 +68,7 @@ def layer_facts(
         resolved=resolved,
         placement=placement,
         seen=watcher.seen(),
-        ratios={tensor.name: tensor.snr_db for tensor in compared},
+        ratios={tensor.name: tensor.snr_db for tensor in tensors},
         importance=importance,
         expected=expected,
         found=found,
@@ -80,15 +82,17 @@ def _expected(known: Analysis, plan: Plan, placement: Placement) -> tuple[Import
     if not placement.grids:
         return {}, Expected({}, {})
     graph, measured = known.graph, known.measured
-    importance = importance_of(graph, measured)
+    importance = known.importance
     return importance, expected_losses(graph, measured, plan, placement, importance)
 
 
-def _found(model: str | bytes, watcher: Watcher, expected: Mapping[str, float]) -> dict[str, float]:
+def _found(
+    opened: ort.InferenceSession, watcher: Watcher, expected: Mapping[str, float]
+) -> dict[str, float]:
     """Return by what to multiply the estimate of each tensor, as far as anything was measured."""
     names = list(watcher.errors[0]) if watcher.errors else []
     order = ranked(expected, names)
-    measured = costs(model, watcher.pictures, watcher.errors, order=order) if names else {}
+    measured = costs(opened, watcher.pictures, watcher.errors, order=order) if names else {}
     return factors(expected, measured, names)
 
 

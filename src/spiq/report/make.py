@@ -4,9 +4,8 @@ import glob
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Sequence
+from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,40 +13,28 @@ import onnx
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
 from spiq import pipeline
+from spiq.analysis import Analysis
 from spiq.config import Config
 from spiq.errors import ModelError
 from spiq.methods import METHODS
 from spiq.planning.plan.values import Plan
 from spiq.quantized import Quantized
 from spiq.report.diagnosis import diagnose
+from spiq.report.drawn import Drawn, check_installed, drawn
 from spiq.report.facts import OutputFacts
 from spiq.report.gather import Subject, gather
-from spiq.report.page import check_installed, library, page
+from spiq.report.page import page
 from spiq.speed import REASON
 from spiq.stats.sidecar import Statistics
 from spiq.targets import TARGETS
 
-Script = Future[str]
 
-
-@contextmanager
-def drawing() -> Iterator[Script]:
-    """Begin to put the script together that draws charts, in a thread: it takes a second.
-
-    Raises:
-        ConfigError: What is needed for it is not installed.
-    """
-    check_installed()
-    with ThreadPoolExecutor(1, thread_name_prefix="spiq") as beside:
-        yield beside.submit(library)
-
-
-def render(subject: Subject, script: Script | None = None) -> str:
+def render(subject: Subject, kit: Future[Drawn] | None = None) -> str:
     """Return the page about a network.
 
     Args:
         subject: What it is about.
-        script: Of :func:`drawing`, where that was begun.
+        kit: Of :func:`spiq.report.drawn.drawing`, where that was begun.
 
     Raises:
         ModelError: A network cannot be loaded or run.
@@ -57,7 +44,7 @@ def render(subject: Subject, script: Script | None = None) -> str:
     """
     check_installed()
     facts = gather(subject)
-    return page(facts, diagnose(facts), None if script is None else script.result())
+    return page(facts, diagnose(facts), drawn() if kit is None else kit.result())
 
 
 def of_result(
@@ -68,6 +55,7 @@ def of_result(
     command: Sequence[str],
     config: Config | None = None,
     statistics: Statistics | None = None,
+    known: Analysis | None = None,
 ) -> Subject:
     """Return what a report of a quantization is about.
 
@@ -85,9 +73,10 @@ def of_result(
         command: The command that quantizes like this, word by word, without an output.
         config: The options, if it was made by options.
         statistics: Kept statistics that it was made with.
+        known: What is known of the float network, of :func:`spiq.pipeline.explained`.
     """
     report = made.report
-    known = (
+    compared = (
         OutputFacts(name=output, snr_db=ratio, low=ends[0], high=ends[1])
         for output, ratio in report.snr_db.items()
         if (ends := report.snr_interval_db.get(output, (ratio, ratio)))
@@ -102,9 +91,10 @@ def of_result(
         command=tuple(command),
         config=config or Config(),
         statistics=statistics,
-        outputs=(*known, *unknown),
+        outputs=(*compared, *unknown),
         latency=report.latency,
         notes=report.notes,
+        known=known,
     )
 
 
@@ -138,10 +128,10 @@ def of_file(
     except (OSError, DecodeError) as error:
         raise ModelError(f"{str(path)!r}: it cannot be read as ONNX: {error}") from error
     config = how if isinstance(how, Config) else None
-    plan = how if isinstance(how, Plan) else None
+    plan, known = how if isinstance(how, Plan) else None, None
     if plan is None:
         config = config or stated(said)
-        plan = _planned(model, config, statistics, proto.graph)
+        plan, known = _planned(model, config, statistics, proto.graph)
     return Subject(
         model=model,
         name=name,
@@ -153,27 +143,28 @@ def of_file(
         statistics=statistics,
         notes=plan.notes,
         own_plan=_options(said).get("plan_hash") == _hash(plan),
+        known=known,
     )
 
 
 def _planned(
     model: str | bytes, config: Config, statistics: Statistics | None, graph: onnx.GraphProto
-) -> Plan:
+) -> tuple[Plan, Analysis]:
     """Plan a network by options, with those layers in float that are in a quantized file.
 
     A file may have layers in float that were faster there on the machine that made it.
     """
-    plan = pipeline.plan(model, config, statistics=statistics)
-    given_back = in_float(graph).intersection(plan.layers)
-    if not given_back:
-        return plan
-    exclude = (*config.exclude, *map(glob.escape, sorted(given_back)))
-    plan = pipeline.plan(model, replace(config, exclude=exclude), statistics=statistics)
+    with pipeline.planning(model, statistics=statistics) as planned:
+        plan, known = planned(config)
+        given_back = in_float(graph).intersection(plan.layers)
+        if given_back:
+            exclude = (*config.exclude, *map(glob.escape, sorted(given_back)))
+            plan, known = planned(replace(config, exclude=exclude))
     reasons = {
         name: REASON if name in given_back else reason
         for name, reason in plan.left_in_float.items()
     }
-    return replace(plan, left_in_float=reasons)
+    return replace(plan, left_in_float=reasons), known
 
 
 def in_float(graph: onnx.GraphProto) -> set[str]:

@@ -1,7 +1,7 @@
 """One HTML page that shows a report: everything is in it, and it asks for nothing.
 
-Vega, Vega-Lite and Vega-Embed stand in the page as one script, which vl-convert holds; charts are
-drawn by the browser from specifications (:mod:`spiq.report.charts`) and rows
+Vega, Vega-Lite and Vega-Embed stand in the page as one script (:mod:`spiq.report.drawn`); charts
+are drawn by the browser from specifications (:mod:`spiq.report.charts`) and rows
 (:mod:`spiq.report.rows`), those of a layer when it is opened. A content security policy keeps the
 page from any request, whatever a name in a file may contain.
 """
@@ -13,52 +13,22 @@ from pathlib import PurePath
 from string import Template
 
 from spiq import __version__
-from spiq.errors import ConfigError
 from spiq.report import html, sections
+from spiq.report.drawn import Drawn
 from spiq.report.facts import Facts
 from spiq.report.findings import Finding
-
-MISSING = "a report needs Vega-Altair and vl-convert: pip install 'spiq[report]'"
-
-
-def check_installed() -> None:
-    """See that there is what draws charts.
-
-    Raises:
-        ConfigError: There is not.
-    """
-    try:
-        import altair  # noqa: F401
-        import vl_convert  # noqa: F401
-    except ImportError as error:
-        raise ConfigError(MISSING) from error
+from spiq.report.layer_list import layer_list, legend
+from spiq.report.rows import rows
 
 
-def library() -> str:
-    """Return the script that draws charts: Vega, in the version that Altair writes for.
-
-    It takes about a second to put together, and can be done in a thread.
-    """
-    import altair
-    import vl_convert
-
-    version = "_".join(altair.SCHEMA_VERSION.removeprefix("v").split(".")[:2])
-    script: str = vl_convert.javascript_bundle(vl_version=version)
-    return f"(() => {{{script}}})();".replace("</script", "<\\/script")
-
-
-def page(facts: Facts, findings: Sequence[Finding], script: str | None = None) -> str:
+def page(facts: Facts, findings: Sequence[Finding], drawn: Drawn) -> str:
     """Return the page.
 
     Args:
         facts: What it tells.
         findings: What is bad, of :func:`spiq.report.diagnosis.diagnose`.
-        script: Of :func:`library`, where it is made already.
+        drawn: What draws its charts.
     """
-    from spiq.report.charts import charts
-    from spiq.report.layer_list import layer_list, legend
-    from spiq.report.rows import rows
-
     parts = (
         sections.summary(facts),
         sections.mend(facts, findings),
@@ -77,10 +47,10 @@ def page(facts: Facts, findings: Sequence[Finding], script: str | None = None) -
         legend=legend(),
         sections="\n".join(parts),
         footer=f"Made by spiq {__version__}. {_pictures(facts)}",
-        data=_json({"charts": charts(timed=facts.timed), "rows": rows(facts)}),
+        data=_json({"charts": drawn.timed if facts.timed else drawn.untimed, "rows": rows(facts)}),
         style=_asset("page.css"),
         script=_asset("page.js"),
-        library=library() if script is None else script,
+        library=drawn.script,
     )
 
 

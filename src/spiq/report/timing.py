@@ -7,11 +7,10 @@ an activation behind a layer is that layer's; everything else counts as its oper
 from collections import defaultdict
 from collections.abc import Mapping
 
-import onnx
 import onnx_ir as ir
-from google.protobuf.message import EncodeError  # type: ignore[import-untyped]
 
 from spiq.graph.query import layer_nodes, sole_consumer
+from spiq.inspection.in_single import AsRun
 from spiq.passes.prepare import Prepared
 from spiq.planning.choose.structure import owners, structure_of
 from spiq.planning.placement.values import Placement
@@ -55,19 +54,17 @@ def other_times(before: Mapping[str, float], after: Mapping[str, float]) -> tupl
     return tuple(sorted(rows, key=lambda row: (-row.float_ms - row.ms, row.operator)))
 
 
-def named(model: str | bytes) -> str | bytes:
+def named(network: AsRun) -> str | bytes:
     """Return a network whose nodes all have names, as reading gives them: after what they write.
 
     The runtime numbers those without one as it pleases.
     """
-    try:
-        proto = onnx.load_from_string(model) if isinstance(model, bytes) else onnx.load(model)
-        bare = [node for node in proto.graph.node if not node.name]
-        for node in bare:
-            node.name = node.output[0]
-        return proto.SerializeToString() if bare else model
-    except (ValueError, EncodeError):  # above 2 GB
-        return model
+    if all(node.name for node in network.proto.graph.node):
+        return network.source
+    changed = network.light()
+    for node in changed.graph.node:
+        node.name = node.name or node.output[0]
+    return network.whole(changed)
 
 
 def _layers(graph: ir.Graph) -> dict[str, str]:
