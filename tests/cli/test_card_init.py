@@ -100,7 +100,8 @@ def test_image_folder(capsys: Capture) -> None:
     assert "spiq: task: classification, since the network answers [3]\n" in said
     assert "spiq: data: layout imagenet, since data has 3 class folders\n" in said
     assert "spiq: input: 16x16, as the network fixes it\n" in said
-    assert "warning" not in said
+    assert said.count("warning") == 1
+    assert "the images do not tell apart pixels normalized by ImageNet's mean and std" in said
 
 
 def test_image_folder_with_parts(capsys: Capture) -> None:
@@ -285,24 +286,95 @@ def test_without_a_file_the_card_is_printed(capsys: Capture) -> None:
     assert content() == before
 
 
+BRIGHTNESS = """
+    <ir_version: 8, opset_import: ["" : 17]>
+    tiny (float[N,3,8,8] input) => (float[N,2] logits)
+    <float[2,3,1,1] weight = {{1, 1, 1, -1, -1, -1}}> {{
+        sign = Conv (input, weight)
+        pooled = GlobalAveragePool (sign)
+        logits = Flatten <axis = 1> (pooled)
+    }}
+"""
+
+BLUE_FIRST = """
+    <ir_version: 8, opset_import: ["" : 17]>
+    tiny (float[N,3,8,8] input) => (float[N,2] logits)
+    <float[2,3,1,1] weight = {{1, 0, 0, 0, 0, 1}}> {{
+        ends = Conv (input, weight)
+        pooled = GlobalAveragePool (ends)
+        logits = Flatten <axis = 1> (pooled)
+    }}
+"""
+
+
+def pictures_of(classes: dict[str, tuple[int, int, int]], times: int) -> None:
+    for name, colour in classes.items():
+        for number in range(times):
+            picture(f"data/{name}/{number}.png", colour)
+
+
 def test_the_preprocessing_is_tried_where_the_file_leaves_it_open(capsys: Capture) -> None:
-    """Darker than the middle is class 1: only pixels from -1 to 1 give that."""
-    text = """
-        <ir_version: 8, opset_import: ["" : 17]>
-        tiny (float[N,3,8,8] input) => (float[N,2] logits)
-        <float[2,3,1,1] weight = {{1, 1, 1, -1, -1, -1}}> {{
-            sign = Conv (input, weight)
-            pooled = GlobalAveragePool (sign)
-            logits = Flatten <axis = 1> (pooled)
-        }}
-    """
-    network(text)
-    for number in range(4):
-        picture(f"data/bright/{number}.png", (200,) * 3)
-        picture(f"data/dark/{number}.png", (40,) * 3)
+    """Darker than the middle is class 1: pixels from 0 up never are."""
+    network(BRIGHTNESS)
+    pictures_of({"bright": (200,) * 3, "dark": (40,) * 3}, 8)
     found, said = evaluated(capsys)
     assert found["top1"]["value"] == 100
-    assert "tried on up to 48 images" in said
+    assert "tried on 16 images" in said
+    assert "pixels from 0 to 255: 50.0 %" in said
+
+
+def test_the_order_of_channels_is_tried(capsys: Capture) -> None:
+    network(BLUE_FIRST)
+    pictures_of({"blue": (20, 20, 200), "red": (200, 20, 20)}, 8)
+    found, said = evaluated(capsys)
+    assert found["top1"]["value"] == 100
+    assert 'channels = "BGR"' in Path("card.toml").read_text("utf-8")
+    assert "pixels normalized by ImageNet's mean and std, BGR: 100.0 %" in said
+
+
+def test_what_the_images_do_not_tell_is_not_decided(capsys: Capture) -> None:
+    """Four of each are too few to say that the one half that is right is no chance."""
+    network(BLUE_FIRST)
+    pictures_of({"blue": (20, 20, 200), "red": (200, 20, 20)}, 3)
+    found, said = evaluated(capsys)
+    assert "the images do not tell apart" in said
+    assert 'channels = "RGB"' in Path("card.toml").read_text("utf-8")
+    assert found["top1"]["value"] == 0
+
+
+def test_a_way_that_fails_is_left_out(capsys: Capture) -> None:
+    """Numbers as large as bytes overflow behind the exponential."""
+    network(BRIGHTNESS.replace("sign = Conv (input,", "large = Exp (input) sign = Conv (large,"))
+    pictures_of({"bright": (200,) * 3, "dark": (40,) * 3}, 8)
+    _, said = evaluated(capsys)
+    assert "pixels from 0 to 1: " in said
+    assert "pixels from 0 to 255: " not in said
+
+
+def test_images_from_all_over_are_tried(capsys: Capture) -> None:
+    """A film whose first 300 frames are black: nothing of them says which way is right."""
+    network(BRIGHTNESS)
+    rows = []
+    for number in range(600):
+        bright = number % 2 == 0 and number >= 300
+        picture(f"data/{number:03}.png", (200 if bright else 30,) * 3)
+        rows.append(f"{number:03}.png,{0 if bright else 1}")
+    Path("data/labels.csv").write_text("path,label\n" + "\n".join(rows))
+    found, said = evaluated(capsys)
+    assert found["top1"]["value"] == 100
+    assert "pixels from 0 to 255: 2" in said or "pixels from 0 to 255: 1" in said
+
+
+def test_a_table_with_semicolons_and_no_head(capsys: Capture) -> None:
+    network(CLASSIFIER)
+    class_folders("data")
+    rows = [
+        f"{file.relative_to('data')};{file.parent.name}" for file in Path("data").rglob("*.png")
+    ]
+    Path("data/test.csv").write_text("\n".join(rows))
+    found, said = evaluated(capsys)
+    assert "layout csv, labels = test.csv" in said
+    assert found["top1"]["value"] == 100
 
 
 @pytest.mark.parametrize(

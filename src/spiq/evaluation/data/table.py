@@ -76,14 +76,7 @@ def _file(card: Card) -> Path:
 
 def _rows(file: Path, root: Path) -> tuple[Row, ...]:
     """The path and the label of each line that holds something."""
-    text = "\n".join(lines(file, "the table"))
-    try:
-        table = [row for row in csv.reader(text.splitlines(), _dialect(text)) if any(row)]
-    except csv.Error as error:
-        raise CardError(f"{file}: not a CSV file: {error}") from error
-    if not table:
-        raise CardError(f"{file}: the table is empty: write path,label a line")
-
+    table = cells(file)
     path, label, head = 0, 1, [cell.strip().lower() for cell in table[0]]
     if not _exists(file, root, table[0][0]):
         path = next((head.index(name) for name in _PATHS if name in head), path)
@@ -93,6 +86,22 @@ def _rows(file: Path, root: Path) -> tuple[Row, ...]:
         if len(row) <= max(path, label):
             raise CardError(f"{file}: row {number} has {len(row)} cells: write path,label a line")
     return tuple((row[path].strip(), row[label].strip()) for row in table)
+
+
+def cells(file: Path) -> list[list[str]]:
+    """The cells of each line that holds something, whatever parts them.
+
+    Raises:
+        CardError: It is no table, or an empty one.
+    """
+    text = "\n".join(lines(file, "the table"))
+    try:
+        table = [row for row in csv.reader(text.splitlines(), _dialect(text)) if any(row)]
+    except csv.Error as error:
+        raise CardError(f"{file}: not a CSV file: {error}") from error
+    if not table:
+        raise CardError(f"{file}: the table is empty: write path,label a line")
+    return table
 
 
 def _dialect(text: str) -> type[csv.excel]:

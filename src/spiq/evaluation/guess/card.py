@@ -2,8 +2,9 @@
 
 The task is what the folder and the outputs can both be; sizes are those of the input; how pictures
 get there is the custom of the task. Mean and std are the likeliest ones by the network's file
-(:mod:`spiq.stats.evidence`); where it leaves others in the running, each is tried on a few images,
-and the one with the best figures is taken, see :mod:`spiq.evaluation.guess.trial`.
+(:mod:`spiq.stats.evidence`); those that it leaves in the running, with either order of channels,
+are tried on a few images, and the one with the best figures is taken
+(:mod:`spiq.evaluation.guess.trial`).
 """
 
 import json
@@ -60,16 +61,12 @@ def guess(
     """
     folder, network = folders.look(data, split), networks.look(model, size)
     table = _table(_task(task, folder, network), folder, network, size, Path(where))
-    ways = [preprocessing.values(way, network.channels) for way in network.conventions]
-    best, tried = trial.best(table, ways, network, Path(where))
-    table["input"] |= ways[best]
+    found = trial.best(table, network, Path(where))
+    table["input"] |= found.way.keys
 
-    said = _said(table, folder, network)
-    return Guessed(
-        text=_toml(table, said),
-        said=(*said, *tried),
-        warnings=tuple(_doubts(table, folder, network)),
-    )
+    said = (*_said(table, folder, network, found), *found.said)
+    doubts = [*_doubts(table, folder, network), *filter(None, [found.doubt])]
+    return Guessed(text=_toml(table, said), said=said, warnings=tuple(doubts))
 
 
 def _table(task: str, folder: Folder, network: Network, size: Size | None, where: Path) -> Table:
@@ -108,7 +105,7 @@ def _dataset(folder: Folder, where: Path) -> Table:
     }  # fmt: skip
 
 
-def _said(table: Table, folder: Folder, network: Network) -> tuple[str, ...]:
+def _said(table: Table, folder: Folder, network: Network, found: trial.Found) -> tuple[str, ...]:
     """What was guessed from what, a line each."""
     shapes = ", ".join(str(list(shape)) for shape in network.outputs.values())
     spec, decoded, how = table["input"], table["decode"], table["preprocess"]
@@ -118,7 +115,7 @@ def _said(table: Table, folder: Folder, network: Network) -> tuple[str, ...]:
         f"task: {table['task']}, since the network answers {shapes}",
         f"data: layout {folder.layout}{keys}, since {folder.dir} has {folder.why}",
         f"input: {spec['width']}x{spec['height']}, {fixed}",
-        f"values: {preprocessing.said(spec, network)}",
+        f"values: {found.way.name}, {'the best of several' if found.said else 'by the file'}",
     ]
     if how:
         lines.append(f"pictures: resize {how['resize']}, the custom of {table['task']}")

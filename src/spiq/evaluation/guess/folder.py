@@ -12,7 +12,6 @@ A file in the place of a folder is one of the ``.csv``, ``.yaml``, ``.json``, ``
 a video, whose frames are pictures.
 """
 
-import csv
 import os
 from collections.abc import Iterable
 from pathlib import Path
@@ -20,6 +19,7 @@ from pathlib import Path
 from spiq.errors import CardError, ConfigError
 from spiq.evaluation.data import masks
 from spiq.evaluation.data.folders import SPLITS
+from spiq.evaluation.data.table import cells
 from spiq.evaluation.files import lines
 from spiq.evaluation.guess.known import cityscapes, coco, voc, yolo
 from spiq.evaluation.guess.pictures import PARTS, inside, part_of, pictures, sizes_of
@@ -119,10 +119,10 @@ def _table(root: Path, split: str | None, files: list[Path] | None = None) -> Fo
     )
     for file in ordered:
         try:
-            rows = list(csv.reader(lines(file, "the table")))
-        except csv.Error:
+            rows = cells(file)
+        except CardError:  # an empty one, or none
             continue
-        if rows and len(rows[0]) > 1:
+        if len(rows[0]) > 1:
             return Folder(
                 dir=root, layout="csv", tasks=("classification",), why=file.name,
                 keys={"labels": file.name}, ordered=False, sizes=sizes_of(root.rglob("*")),

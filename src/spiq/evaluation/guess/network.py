@@ -101,8 +101,9 @@ def _asked(
 def _conventions(network: ir.Model, name: str) -> tuple[Convention, ...]:
     verdict = judge(prepare(network)).get(name)
     if verdict is None:
-        return (CONVENTIONS[0],)
-    return tuple(dict.fromkeys((verdict.best, *verdict.rivals)))
+        return CONVENTIONS
+    others = CONVENTIONS if verdict.outlandish else verdict.rivals
+    return tuple(dict.fromkeys((verdict.best, *others)))
 
 
 def _names(metadata: Mapping[str, str]) -> tuple[str, ...]:
