@@ -65,8 +65,8 @@ def initializers(graph: onnx.GraphProto) -> bytes:
     parts = list[bytes]()
     for weight in graph.initializer:
         own = weight.SerializeToString()
-        parts += _tag(_WEIGHTS, len(own)), own
-    return b"".join((_tag(_GRAPH, sum(map(len, parts))), *parts))
+        parts += tag(_WEIGHTS, len(own)), own
+    return b"".join((tag(_GRAPH, sum(map(len, parts))), *parts))
 
 
 def _is_long(weight: ir.TensorProtocol) -> bool:
