@@ -92,3 +92,15 @@ def test_sums_of_products_are_observed() -> None:
         taps=np.array([0, 4, 8, 16, 16]), **norm("n", 8),
     )  # fmt: skip
     assert [value.name for value in missing(prepare(read(model)))][:1] == ["s"]
+
+
+def test_products_of_branches_are_observed_though_both_are_stated() -> None:
+    """Scores of what sees the same thing are no products of independent numbers: 8 dB, now 20."""
+    branch = "c{0} = Conv(x, w{0}) " + bn("c{0}", "n{0}") + "f{0} = Reshape(n{0}, rows) "
+    body = branch.format("a") + branch.format("b")
+    body += "t = Transpose<perm=[0,2,1]>(fa) s = MatMul(t, fb) p = Softmax(s) y = MatMul(p, v)"
+    norms = {**norm("na", 8), **norm("nb", 8)}
+    shapes = {"wa": (8, 3, 3, 3), "wb": (8, 3, 3, 3), "v": (64, 4)}
+    rows = np.array([1, 8, 64])
+    prepared = prepare(read(build(body, inputs="float[1,3,10,10] x", rows=rows, **shapes, **norms)))
+    assert "s" in {value.name for value in missing(prepared)}
