@@ -31,6 +31,15 @@ def is_one_picture(shape: Sequence[object]) -> bool:
     return len(shape) == 3 and shape[0] == _COLOURS and all(size >= _LEAST for size in sides)
 
 
+def has_space(shape: Sequence[object]) -> bool:
+    """Return whether a shape has height and width: pictures, films, volumes, bands of any number.
+
+    >>> has_space([1, 10, 64, 64]), has_space([3, 320, None]), has_space([1, 16000])
+    (True, True, False)
+    """
+    return len(shape) in (4, 5) or is_one_picture(shape)
+
+
 def largest(model: ir.Model, size: Extent) -> int:
     """Return how many numbers the largest tensor has for one input.
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from spiq.graph.extents import Extent, is_one_picture
+from spiq.graph.extents import Extent, has_space, is_one_picture
 from spiq.runtime.opened import Opened
 from spiq.runtime.pictures import KINDS, SOFT_KINDS, leaves, picture, soft_picture
 from spiq.stats.conventions import PIXEL_MEAN, PIXEL_STD
@@ -206,11 +206,10 @@ def _filled(
         if node.name not in shapes:
             continue
         shape, apart = shapes[node.name], _APART * place
-        pictured = len(shape) in (4, 5) or is_one_picture(node.shape)
         if shape and not isinstance(node.shape[0], int):
             shape[0] = batch
         span = (ranges or {}).get(node.name)
-        if node.type in _PICTURED and pictured:
+        if node.type in _PICTURED and has_space(node.shape):
             low, high = span or (np.array(-2.0), np.array(2.0))
             first = firsts.setdefault((node.type, *shape), apart)
             here = draw if first == apart else _beside(draw, first, seed)

@@ -16,7 +16,7 @@ import onnx_ir as ir
 
 from spiq.config import Config
 from spiq.errors import WARNING, ConfigError
-from spiq.graph.extents import is_one_picture
+from spiq.graph.extents import has_space, is_one_picture
 from spiq.graph.neighbours import adjacencies
 from spiq.graph.query import dims, holds_floats
 from spiq.passes.prepare import Prepared
@@ -60,7 +60,7 @@ def judge(prepared: Prepared) -> dict[str, Verdict]:
     origin, verdicts = _origin(prepared.model), dict[str, Verdict]()
     bare = 0.0 if has_norms(prepared.model.graph) else BARE
     for value in prepared.model.graph.inputs:
-        if holds_floats(value) and _is_picture(value):
+        if holds_floats(value) and _has_colours(value):
             layers = first_layers(value, prepared, channel_axis(value))
             verdict = with_fourth(weigh(layers, origin, bare), layers)
             verdicts[str(value.name)] = with_biases(verdict, layers)
@@ -73,11 +73,12 @@ def _origin(model: ir.Model) -> str:
     return " ".join([*map(str, said), *map(str, model.metadata_props.values())]).lower()
 
 
-def _is_picture(value: ir.Value) -> bool:
-    shape = dims(value)
-    if shape is None or len(shape) not in (4, 5):
-        return is_one_picture(shape or [])
-    return shape[channel_axis(value)] in _COLOURS
+def _has_colours(value: ir.Value) -> bool:
+    """Return whether an input may hold pixels: bands and spectrograms have space, no colours."""
+    shape = dims(value) or []
+    if not has_space(shape):
+        return False
+    return is_one_picture(shape) or shape[channel_axis(value)] in _COLOURS
 
 
 def input_stats(
@@ -153,7 +154,7 @@ def shown_ends(
         one = known.get(str(value.name))
         if one is None or not holds_floats(value):
             continue
-        if value.name in odd or not _is_picture(value):
+        if value.name in odd or not _has_colours(value):
             width = np.sqrt(one.var) / PIXEL_STD
             low = one.mean - PIXEL_MEAN * width
             ends[str(value.name)] = low, low + width
