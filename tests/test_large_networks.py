@@ -12,6 +12,7 @@ from large_networks import network, saved, small_limits, wide_network
 from small_networks import images_for, run
 from spiq import Config, Quantized, quantize
 from spiq.errors import ModelError
+from spiq.runtime.session import session
 from spiq.runtime.snr import snr_db
 
 RANGE = ((-2.118, 2.640),)
@@ -66,6 +67,20 @@ def test_the_file_that_is_written_runs(
     assert written == large.model
     feed = images_for(model, 2)
     assert snr_db(run(model, feed)["y"], run(written, feed)["y"]) > 25
+
+
+def test_what_one_file_cannot_hold_is_two_that_run(
+    large: Quantized, model: onnx.ModelProto, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("spiq.io.write._LIMIT", 1 << 16)
+    large.save(tmp_path / "out.onnx")
+    (data,) = tmp_path.glob("*.data")
+    assert data.stat().st_size > 1 << 18
+    feed = images_for(model, 2)
+    opened = session(tmp_path / "out.onnx")
+    (found,) = opened.run(["y"], feed)
+    monkeypatch.undo()
+    assert (found == run(large.model, feed)["y"]).all()
 
 
 @pytest.mark.parametrize("target", ["tensorrt", "qnn"])
