@@ -37,6 +37,28 @@ def with_a_wide_channel() -> onnx.ModelProto:
     return trained(model)
 
 
+def with_a_wide_operand(factor: float = 20.0) -> onnx.ModelProto:
+    """The scores of an attention: one channel of the queries is wide, and that of the keys narrow.
+
+    It counts as much as any other, but scales fold into weights, and there are none in between.
+    """
+    body = "[c] c = Conv<pads=[1,1,1,1]>(x, w) " + bn("c", "b") + "[r] r = Relu(b) "
+    for name in ("q", "k"):
+        body += f"[{name}] {name} = Conv(r, w{name}) " + bn(name, f"b{name}")
+    body += "rq = Reshape(bq, s) t = Transpose<perm=[0,2,1]>(rq) rk = Reshape(bk, s) "
+    body += "[product] y = MatMul(t, rk)"
+    weights = {"w": (16, 3, 3, 3), "wq": (16, 16, 1, 1), "wk": (16, 16, 1, 1)}
+    norms = norm("b", 16) | norm("bq", 16) | norm("bk", 16)
+    model = trained(build(body, s=np.array([0, 16, -1]), **weights, **norms))
+
+    for name, by in (("bq", factor), ("bk", 1 / factor)):
+        for part in ("g", "b"):
+            array = get(model, f"{name}_{part}")
+            array[WIDE] *= by
+            put(model, f"{name}_{part}", array)
+    return model
+
+
 def with_false_statistics() -> onnx.ModelProto:
     """What the last BatchNorm writes reaches six times as far as it states."""
     model = network()

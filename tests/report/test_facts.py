@@ -7,7 +7,7 @@ import numpy as np
 import onnx
 import pytest
 from reported import Reported, report_on
-from reported_networks import WIDE, folded, network, with_a_wide_channel
+from reported_networks import WIDE, folded, network, with_a_wide_channel, with_a_wide_operand
 
 import spiq
 from small_networks import build
@@ -66,6 +66,15 @@ def test_a_wide_channel_is_wide_before_it_is_scaled_and_not_after() -> None:
     assert channels.spread_stored < 5
     assert channels.seen_high is not None
     assert channels.grid_high * channels.scale[WIDE] >= channels.high[WIDE] * 0.99
+
+
+@pytest.mark.parametrize("factor", [1.0, 20.0])
+def test_products_cost_what_rounding_their_operands_does(factor: float) -> None:
+    """Whoever writes the operands is not charged for them: in float it would not change them."""
+    reported = report_on(with_a_wide_operand(factor))
+    costs = {layer.name: layer.cost for layer in reported.facts.layers}
+    assert costs["product"] > max(costs["q"], costs["k"])
+    assert -10 * np.log10(reported.facts.cost) == pytest.approx(reported.snr, abs=1)
 
 
 def test_what_stays_in_float_is_told_with_its_reason() -> None:

@@ -10,6 +10,7 @@ from reported_networks import (
     folded,
     network,
     with_a_wide_channel,
+    with_a_wide_operand,
     with_false_statistics,
 )
 
@@ -56,6 +57,16 @@ def test_a_wide_channel_gets_a_scale_of_its_own() -> None:
 
 def test_spiq_leaves_no_channel_too_wide() -> None:
     assert not [one for one in report_on(with_a_wide_channel()).findings]
+
+
+def test_spiq_cannot_scale_the_channels_of_a_product() -> None:
+    reported = report_on(with_a_wide_operand())
+    (finding,) = reported.findings
+    assert (finding.kind, finding.where) == ("wide channel", ("product",))
+    assert "A product of two tensors has no weights" in finding.cause
+    (in_float,) = finding.remedies
+    assert in_float.code == "spiq quantize model.onnx --exclude q --exclude product"
+    assert gained(reported, in_float) > 10
 
 
 def test_what_is_clipped_gets_a_wider_range() -> None:

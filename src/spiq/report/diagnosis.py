@@ -4,7 +4,8 @@ A layer is bad if the signal-to-noise ratio at the outputs would rise by GAIN_DB
 Its cause is the first of these that is true of it:
 
     few-bit weights     its weight has fewer bits than the target takes, and brings most of its cost
-    wide channel        one channel of its input is far wider than the rest, also as it is stored
+    wide channel        one channel of its input is far wider than the rest, also as it is stored:
+                        one scale for all by the method, or an operand of a product of two tensors
     clipped             most of the error of its input goes if its range is wider
     unknown statistics  those of its input, or what they follow from, were observed on synthetic
                         pictures, and are in doubt
@@ -94,11 +95,19 @@ def _wide(layers: list[LayerFacts], facts: Facts) -> Iterator[Finding]:
                 f"Channel {int(width.argmax())} of {channels.tensor} is "
                 f"{channels.spread_stored:.0f} times as wide as the median one as it is stored, "
                 f"so that half of the channels are left with {_levels(channels)} levels or fewer."
+                f"{_unscaled(facts)}"
             ),
             where=(layer.name,),
             gain_db=facts.gain_db([layer]),
             remedies=remedies.for_wide_channel(layer, facts),
         )
+
+
+def _unscaled(facts: Facts) -> str:
+    """Say why the method that gives channels scales of their own gives these none."""
+    if facts.method != "spiq":
+        return ""
+    return " A product of two tensors has no weights that scales of its channels could fold into."
 
 
 def _clipped(layers: list[LayerFacts], facts: Facts) -> Iterator[Finding]:

@@ -24,6 +24,7 @@ from spiq.planning.plan.validate import check_fits
 from spiq.planning.plan.values import Plan
 from spiq.report.facts import Array, Channels, LayerFacts
 from spiq.report.injected import costs, factors, injectable, ranked
+from spiq.report.products import and_before, charged, operands
 from spiq.report.seen import WIDER, Seen, Watcher
 from spiq.stats.channel import ChannelStats
 from spiq.targets import TARGETS
@@ -60,6 +61,8 @@ def layer_facts(
         opening = beside.submit(injectable, networks[0], watcher.stored)
         tensors = compared(*networks, images=images, watch=watcher).tensors
         importance, expected = expecting.result()
+        products = operands(placement, rounded)
+        expected = charged(expected, placement, products)
         found = _found(opening.result(), watcher, expected.tensors)
 
     told = _Told(
@@ -71,6 +74,7 @@ def layer_facts(
         ratios={tensor.name: tensor.snr_db for tensor in tensors},
         importance=importance,
         expected=expected,
+        products=products,
         found=found,
     )
     described = layer_results(graph, measured, followed)
@@ -119,6 +123,7 @@ class _Told:
         ratios: Measured signal-to-noise ratio of tensors, by name.
         importance: How the channels of tensors matter to the outputs.
         expected: What is expected.
+        products: The tensors that are rounded for products of two, by the name of the product.
         found: What a tensor's error was found to cost over what was expected, by name.
     """
 
@@ -130,6 +135,7 @@ class _Told:
     ratios: Mapping[str, float]
     importance: Importance
     expected: Expected
+    products: Mapping[str, tuple[str, ...]]
     found: Mapping[str, float]
 
     def layer(self, node: ir.Node, described: LayerResult) -> LayerFacts:
@@ -149,7 +155,6 @@ class _Told:
             statistics=described.statistics,
             doubt=0.0 if stats is None else float(stats.doubt.mean()),
             bits=described.bits,
-            expected_cost=None if expected is None else expected.total,
             **self._costs(node, expected),
             clipped=_clipped(seen),
             **self._wider(source, seen),
@@ -160,17 +165,31 @@ class _Told:
         )
 
     def _costs(self, node: ir.Node, expected: ExpectedError | None) -> dict[str, float]:
-        """Return what a layer was found to cost, and the part of it that its weight brings.
+        """Return what a layer is expected and was found to cost, and what its weight brings of it.
 
         A weight's error arises where the layer's output lies, so its estimate is off as that is.
         """
-        if expected is None or not self.found:
-            return {}
+        if expected is None:
+            return self._product_costs(self.products.get(str(node.name), ()))
+        if not self.found:
+            return {"expected_cost": expected.total}
         source = self._factor(_and_before(node.inputs[0]))
         behind = self._factor(_and_after(node.outputs[0]))
         weights = expected.weights * (behind or source or self._typical)
         activations = expected.activations * (source or behind or self._typical)
-        return {"seen_cost": activations + weights, "weight_cost": weights}
+        return {
+            "expected_cost": expected.total,
+            "seen_cost": activations + weights,
+            "weight_cost": weights,
+        }
+
+    def _product_costs(self, names: tuple[str, ...]) -> dict[str, float]:
+        """Return what a product of two tensors costs, by those that are rounded for it."""
+        each = {name: self.expected.tensors[name] for name in names}
+        if not each or not self.found:
+            return {"expected_cost": sum(each.values())} if each else {}
+        seen = sum(cost * (self._factor([name]) or self._typical) for name, cost in each.items())
+        return {"expected_cost": sum(each.values()), "seen_cost": seen}
 
     def _wider(self, source: ir.Value | None, seen: Seen | None) -> dict[str, float]:
         """Return by what to widen the range of what is read, and what share of its error goes."""
@@ -218,11 +237,7 @@ def _and_after(value: ir.Value) -> Iterator[str]:
 
 def _and_before(value: ir.Value | None) -> Iterator[str]:
     """Yield the name of a tensor, and of those that it is nothing but another form of."""
-    while value is not None:
-        yield str(value.name)
-        node = value.producer()
-        before = data_inputs(node) if node is not None and node.op_type not in ROUNDS else []
-        value = before[0] if len(before) == 1 else None
+    return (str(each.name) for each in and_before(value))
 
 
 def _clipped(seen: Seen | None) -> float | None:
