@@ -23,6 +23,6 @@ class Effort:
 
 
 EFFORTS = {
-    "minutes": Effort(pictures=256, held=32, moves=60, steps=500),
+    "minutes": Effort(pictures=256, held=32, moves=60, steps=800),
     "hours": Effort(pictures=1024, held=128, moves=200, steps=2000),
 }
