@@ -14,7 +14,7 @@ from spiq.planning.plan.resolve import Resolved, resolve
 from spiq.reconstruct.efforts import Effort
 from spiq.reconstruct.form import Learned
 from spiq.reconstruct.program import Program, program_of
-from spiq.reconstruct.start import Layers, shared_grids
+from spiq.reconstruct.start import Layers, bounds, shared_grids
 from spiq.rewriting.fold_scales import norms_as_convolutions
 from spiq.run import begun
 
@@ -53,6 +53,7 @@ def begin(model: onnx.ModelProto, weight_bits: int = 4, activation_bits: int = 8
             shared_grids(made.plan, placement, resolved.tensors),
             layers.weights("cpu"),
             layers.read,
+            bounds(placement),
             "cpu",
         )
         return Begun(analysis, made.plan, placement, resolved, program, learned, layers, made.model)

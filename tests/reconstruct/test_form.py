@@ -6,7 +6,7 @@ import pytest
 from small_modules import torch
 from spiq.planning.plan.grid import Grid
 from spiq.planning.plan.resolve import StoredTensor
-from spiq.reconstruct.form import Coins, Step, Stored, Weight
+from spiq.reconstruct.form import Coins, Step, Stored, Weight, Zero
 
 
 def stored(bits: int = 3, zero: int = 2, scale: tuple[float, ...] = (1.0, 0.5)) -> Stored:
@@ -31,6 +31,40 @@ def test_a_wider_step_is_asked_for_where_values_are_cut_off() -> None:
     part, x = stored(), torch.full((1, 2, 4, 4), 9.0)
     (part(x) - x).square().sum().backward()
     assert part.step.log_factor.grad < 0  # descent makes it larger
+
+
+def test_a_grid_that_stands_for_a_bound_never_ends_beyond_it() -> None:
+    part = stored(zero=0)  # ends at 7 * 0.25
+    part.bounded(2.0)
+    for grown, end in ((0.05, 1.75 * np.exp(0.05)), (0.5, 2.0)):
+        with torch.no_grad():
+            part.step.log_factor.fill_(grown)
+        part.step.bound()
+        assert part(torch.full((1, 2, 1, 1), 9.0))[0, 0].item() == pytest.approx(end)
+
+
+@pytest.mark.parametrize(("x", "gradient"), [(0.1, 0), (-9.0, -1), (9.0, -1)])
+def test_a_zero_point_moves_what_is_cut_off_and_nothing_else(x: float, gradient: int) -> None:
+    """By a step of each channel, of which there are two: 0.25 and 0.125."""
+    part = moving()
+    part(torch.full((1, 2, 1, 1), x)).sum().backward()
+    assert part.zero is not None
+    assert part.zero.move.grad.item() == pytest.approx(gradient * 7 * (0.25 + 0.125))
+
+
+def test_a_zero_point_goes_where_more_is_cut_off_and_stays_inside_of_the_grid() -> None:
+    part, x = moving(), torch.full((1, 2, 4, 4), -9.0)
+    (part(x) - x).square().sum().backward()
+    assert part.zero is not None and part.zero.move.grad < 0  # descent makes room below 0
+    for move, zero in ((0.15, 3), (5.0, 6), (-5.0, 1)):
+        with torch.no_grad():
+            part.zero.move.fill_(move)
+        assert int(part.zero_point) == zero
+
+
+def moving() -> Stored:
+    tensor = StoredTensor(grid=Grid(3, 0.25, 2), channel_scale=(1.0, 0.5), layout=(1, 2, 1, 1))
+    return Stored(tensor, Step(), Zero())
 
 
 def weight(values: list[float], integers: list[float]) -> Weight:

@@ -111,7 +111,7 @@ def test_pictures_are_made_once_for_all_bits(model: onnx.ModelProto) -> None:
 def test_what_is_learned_is_what_ships(
     kind: Callable[[], onnx.ModelProto], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where steps grow beyond what a ReLU6 let through, too: the grid's end is its bound."""
+    """Where steps would grow beyond a ReLU6's bound, too; and the plan can be followed."""
     held, model = list[learning.Learner](), kind()
     learn = learning.Learner.learn
 
@@ -119,9 +119,10 @@ def test_what_is_learned_is_what_ships(
         held.append(self)
         learn(self, *given)
         with torch.no_grad():
-            for shared in self.learned.shared.values():
-                for number in shared.parameters():
+            for key in self.learned.shared.keys() - {*self.learned.grids["x"]}:
+                for number in self.learned.shared[key].parameters():
                     number += 0.2
+        self.learned.bound(self.learned.shared)
 
     monkeypatch.setattr(learning.Learner, "learn", seen)
     monkeypatch.setattr(stronger, "_UNSURE_DB", np.inf)
@@ -133,6 +134,8 @@ def test_what_is_learned_is_what_ships(
         program.run(slice(0, len(program.steps)), values, form)
     found = values[program.keys("y", form)[-1]].numpy()
     np.testing.assert_allclose(found, run(made.model, feed)["y"], rtol=1e-5, atol=1e-5)
+    read = Plan.from_json(made.plan.to_json())
+    assert spiq.apply(model, replace(read, effort="seconds")).plan.tensors == read.tensors
 
 
 def test_pictures_are_made_anew_where_what_is_known_changes(

@@ -8,7 +8,8 @@ as LSQ does (Esser et al.: "Learned Step Size Quantization", ICLR 2020, eq. 3), 
 all is decided, biases are whole steps of the sums that they are added to, as they are stored.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from math import inf, log
 from typing import Any
 
 import torch
@@ -62,11 +63,21 @@ def _dot(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
 
 
 class Step(nn.Module):  # type: ignore[misc]
-    """The step of a grid, or of some that have it in common, by a factor."""
+    """The step of a grid, or of some that have it in common, by a factor.
+
+    Attributes:
+        most: What the logarithm of the factor may be at most.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self.log_factor = nn.Parameter(torch.zeros(()))
+        self.most = inf
+
+    def bound(self) -> None:
+        """Bring the factor back to where no grid ends beyond a bound that it stands for."""
+        with torch.no_grad():
+            self.log_factor.clamp_(max=self.most)
 
 
 class Zero(nn.Module):  # type: ignore[misc]
@@ -94,6 +105,11 @@ class Stored(nn.Module):  # type: ignore[misc]
     def unit_step(self) -> torch.Tensor:
         """The step of the grid, of the folded tensor."""
         return self.grid.step * torch.exp(self.step.log_factor)
+
+    def bounded(self, bound: float) -> None:
+        """Keep the upper end of the grid within a bound, whatever is learned of its step."""
+        end = float(self.unit.max()) * (self.grid.qmax - self.grid.zero_point)
+        self.step.most = min(self.step.most, max(log(bound / end), 0.0))
 
     @property
     def zero_point(self) -> torch.Tensor | int:
@@ -214,6 +230,7 @@ class Learned:
         grids: Mapping[str, tuple[str, ...]],
         weights: Mapping[str, Weight],
         read: Mapping[str, str],
+        bounds: Mapping[str, float],
         device: str,
     ) -> None:
         """Begin with what rounding in one go found.
@@ -224,6 +241,7 @@ class Learned:
                 learned, of a zero point.
             weights: The layers, by name.
             read: Names of the tensors that layers read, by that of the layer.
+            bounds: Upper bounds that the ends of grids stand for, as of ReLU6, by tensor.
             device: Where it is learned.
         """
         self.grids, self.weights, self.read = grids, weights, read
@@ -236,7 +254,15 @@ class Learned:
                 for kind, key in zip(kinds, grids[name], strict=False)
             ]
             self.tensors[name] = Stored(tensor, *own).to(device)
+            if name in bounds:
+                self.tensors[name].bounded(bounds[name])
         self.coins: Coins | None = None
+
+    def bound(self, keys: Iterable[str]) -> None:
+        """Bring what is shared back into its bounds."""
+        for key in keys:
+            if isinstance(self.shared[key], Step):
+                self.shared[key].bound()
 
     def start(self) -> Iterator[object]:
         """Yield all that says what the network is to begin with."""
@@ -251,10 +277,10 @@ class Learned:
         found = self.weights.get(name)
         return None if found is None else found(self.tensors[self.read[name]].unit_step)
 
-    def stored(self, name: str, x: torch.Tensor, exact: torch.Tensor) -> torch.Tensor:
-        """Return a tensor as it is stored, or as it was here and there."""
+    def stored(self, name: str, x: torch.Tensor) -> torch.Tensor:
+        """Return a tensor as it is stored."""
         y = self.tensors[name](x)
-        return y if self.coins is None else self.coins.mixed(y, exact)
+        return y if self.coins is None else self.coins.mixed(y, x)
 
 
 class Coins:

@@ -21,7 +21,8 @@ from spiq.reconstruct.program import Program, Values, kept
 from spiq.reconstruct.shelf import room
 
 _RATE, _STEP_RATE, _BIAS_RATE = 0.02, 1e-3, 1e-3
-"""Of Adam: for decisions, for the logarithms of steps, for biases in deviations of the output."""
+"""Of Adam: for decisions; for the logarithms of steps, and zero points in shares of their grid; for
+biases in deviations of the output."""
 
 _DROP = 0.5
 """Share of numbers that stay as float has them."""
@@ -116,7 +117,7 @@ class Learner:
             quantized = _needed({**quantized, **written}, later)
 
     def parts(self, block: Block) -> list[torch.nn.Module]:
-        """Return what a block learns: its layers, then its steps."""
+        """Return what a block learns: its layers, then its steps and zero points."""
         weights = [self.learned.weights[name] for name in block.layers]
         return [*weights, *(self.learned.shared[key] for key in self._own(block))]
 
@@ -146,7 +147,8 @@ class Learner:
     ) -> None:  # fmt: skip
         """Take the steps of learning."""
         weights = [self.learned.weights[name] for name in block.layers]
-        optimizer = self._optimizer(weights, block)
+        own = self._own(block)
+        optimizer = self._optimizer(weights, own)
         coins = Coins(_DROP, self.generator, str(next(iter(wanted.values())).device))
         _harden(weights, hard=False)
         count, batch = len(next(iter(wanted.values()))), self._batch(block, in_float, wanted)
@@ -166,6 +168,7 @@ class Learner:
             for group in optimizer.param_groups[1:]:
                 group["lr"] = group["first"] * _rate(progress)
             optimizer.step()
+            self.learned.bound(own)
         _harden(weights, hard=True)
 
     def _batch(self, block: Block, in_float: Values, wanted: Values) -> int:
@@ -175,9 +178,9 @@ class Learner:
         count = min(max(most, _LEAST), self.effort.batch)
         return count if self.micro is None else -(-count // self.micro) * self.micro
 
-    def _optimizer(self, weights: Sequence[Weight], block: Block) -> torch.optim.Adam:
+    def _optimizer(self, weights: Sequence[Weight], own: Sequence[str]) -> torch.optim.Adam:
         factors = [weight.log_factor for weight in weights]
-        factors += [p for key in self._own(block) for p in self.learned.shared[key].parameters()]
+        factors += [p for key in own for p in self.learned.shared[key].parameters()]
         groups = [
             {"params": [weight.logit for weight in weights], "lr": _RATE},
             {"params": factors, "lr": _STEP_RATE, "first": _STEP_RATE},

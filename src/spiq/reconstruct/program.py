@@ -26,14 +26,8 @@ class Form(Protocol):
     def layer(self, name: str) -> tuple[torch.Tensor, torch.Tensor] | None:
         """Return weight and bias of a layer; None for its own."""
 
-    def stored(self, name: str, x: torch.Tensor, exact: torch.Tensor) -> torch.Tensor:
-        """Return what is left of a tensor that is stored.
-
-        Args:
-            name: Its name.
-            x: The tensor as it comes to its grid.
-            exact: The tensor that it stands for: cut off at the bound that the grid's end is for.
-        """
+    def stored(self, name: str, x: torch.Tensor) -> torch.Tensor:
+        """Return what is left of a tensor that is stored."""
 
 
 @dataclass(frozen=True)
@@ -47,8 +41,6 @@ class Program:
         outputs: Names of its outputs.
         stored: Names of the tensors that are stored.
         on_integers: Names of the operators that read what is stored.
-        bounded: Names of the activations whose upper bound the end of the grid behind them stands
-            for: it moves with the grid's step.
         as_it_was: Names of the stored tensors that float operators write: others of these read
             them so.
         last: Place of the last step that reads each tensor; behind all of them for outputs.
@@ -60,7 +52,6 @@ class Program:
     outputs: tuple[str, ...]
     stored: frozenset[str]
     on_integers: frozenset[str]
-    bounded: frozenset[str]
     as_it_was: frozenset[str]
     last: Mapping[str, int]
 
@@ -68,7 +59,7 @@ class Program:
         """Return what the first step begins with."""
         values: Values = {}
         for name, x in given.items():
-            self._write(name, x, x, values, form)
+            self._write(name, x, values, form)
         return values
 
     def run(self, part: slice, values: Values, form: Form | None = None) -> None:
@@ -82,10 +73,8 @@ class Program:
         """Compute a step from what it reads, and put what it writes into ``values``."""
         found = OPERATORS[step.operator](step, read)
         written = (found,) if isinstance(found, torch.Tensor) else found
-        for name, exact in zip(step.outputs, written, strict=False):
-            unbounded = read[0] if form is not None and step.name in self.bounded else None
-            x = exact if unbounded is None else unbounded.relu()
-            self._write(name, x, exact, values, form)
+        for name, x in zip(step.outputs, written, strict=False):
+            self._write(name, x, values, form)
 
     def read(
         self, step: Step, values: Mapping[str, torch.Tensor], form: Form | None = None
@@ -118,15 +107,13 @@ class Program:
         reads_stored = step.name in self.on_integers or name not in self.as_it_was
         return kept(name) if reads_stored else name
 
-    def _write(
-        self, name: str, x: torch.Tensor, exact: torch.Tensor, values: Values, form: Form | None
-    ) -> None:
+    def _write(self, name: str, x: torch.Tensor, values: Values, form: Form | None) -> None:
         if form is None or name not in self.stored:
-            values[name] = exact
+            values[name] = x
             return
         if name in self.as_it_was:
-            values[name] = exact
-        values[kept(name)] = form.stored(name, x, exact)
+            values[name] = x
+        values[kept(name)] = form.stored(name, x)
 
 
 def kept(name: str) -> str:
@@ -160,7 +147,6 @@ def program_of(model: ir.Model, resolved: Resolved, device: str) -> Program:
         outputs,
         stored,
         frozenset(on_grid | resolved.shortcuts),
-        frozenset(n.name for n in graph if n.name in resolved.absorbed and n.op_type == "Clip"),
         frozenset(name for name in stored if written.get(name) not in on_grid),
         {name: n for name, n in read if name not in constants} | dict.fromkeys(outputs, len(steps)),
     )

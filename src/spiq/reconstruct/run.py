@@ -26,7 +26,7 @@ from spiq.reconstruct.kept import Kept
 from spiq.reconstruct.learning import Learner, Outcome
 from spiq.reconstruct.pictures import Maker, aims_of
 from spiq.reconstruct.program import Program, program_of
-from spiq.reconstruct.start import Layers, first_pictures, shared_grids, with_grids
+from spiq.reconstruct.start import Layers, bounds, first_pictures, shared_grids, with_grids
 from spiq.rewriting.fold_scales import norms_as_convolutions
 from spiq.rewriting.round_weights import LearnedLayer
 
@@ -137,6 +137,7 @@ def reconstructed(
         shared_grids(plan, placement, resolved.tensors),
         layers.weights(device),
         layers.read,
+        bounds(placement),
         device,
     )
     blocks = blocks_of(program, learned.weights, rows)

@@ -131,18 +131,25 @@ def shared_grids(
 ) -> dict[str, tuple[str, ...]]:
     """Return what each stored tensor has in common with others: keys of its step and zero point.
 
-    A zero point at the end of its grid stays there, and has none; nor do those of a target whose
-    grids are symmetric.
+    A zero point at the end of its grid stays there, and has none; nor do those of a grid that ends
+    at a bound, or of a target whose grids are symmetric.
     """
-    steps = _step_of(plan, placement)
+    steps, held = _step_of(plan, placement), bounds(placement)
+    ending = {placement.grids[value] for value in placement.grids if value.name in held}
     free = not TARGETS[plan.target].grids.symmetric
 
     def keys(name: str, number: int) -> tuple[str, ...]:
         grid, step = tensors[name].grid, f"step of {steps[name]}"
-        moves = free and grid.qmin < grid.zero_point < grid.qmax
+        moves = free and number not in ending and grid.qmin < grid.zero_point < grid.qmax
         return (step, f"zero of {number}") if moves else (step,)
 
     return {str(value.name): keys(str(value.name), n) for value, n in placement.grids.items()}
+
+
+def bounds(placement: Placement) -> dict[str, float]:
+    """Return the upper bounds that the ends of grids stand for, as of ReLU6, by tensor."""
+    found = {str(value.name): placement.bound(value) for value in placement.grids}
+    return {name: bound for name, bound in found.items() if bound is not None}
 
 
 def _step_of(plan: Plan, placement: Placement) -> dict[str, str]:

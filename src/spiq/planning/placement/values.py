@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 import onnx_ir as ir
 
-from spiq.graph.query import data_inputs, dims, is_constant, sole_consumer
+from spiq.graph.query import constant, data_inputs, dims, is_constant, sole_consumer
 from spiq.planning.placement.components import Ids
 
 LAYERS = frozenset({"Conv", "Gemm", "MatMul"})
@@ -68,3 +68,11 @@ class Placement:
         """Return the tensor that is stored for ``value``: behind an absorbed activation, if any."""
         after = sole_consumer(value)
         return after.outputs[0] if after is not None and after in self.absorbed else value
+
+    def bound(self, value: ir.Value) -> float | None:
+        """Return the upper bound that the end of a stored tensor's grid stands for, as of ReLU6."""
+        clip = value.producer()
+        if clip is None or clip not in self.absorbed or len(clip.inputs) < 3:
+            return None
+        bound = constant(clip.inputs[2])
+        return None if bound is None else float(bound)

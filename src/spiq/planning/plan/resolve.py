@@ -90,7 +90,7 @@ def _resolve_group(
     sigma = _by_class(entries, needs, grids, index, held, powers_of_two=powers)
     scales = [sigma[place] for place in index]
     shared = _shared(plan, group, placement)
-    capped = {placement.grids[value] for value in group if _ends_at_a_bound(value, placement)}
+    capped = {placement.grids[value] for value in group if placement.bound(value) is not None}
     steps = grid_steps(needs, scales, grids, shared, powers_of_two=powers, capped=capped)
     return {
         str(value.name): StoredTensor(
@@ -100,12 +100,6 @@ def _resolve_group(
         )
         for value, entry, grid, scale in zip(group, entries, grids, scales, strict=True)
     }
-
-
-def _ends_at_a_bound(value: ir.Value, placement: Placement) -> bool:
-    """Return whether the end of a tensor's grid stands for an upper bound, such as ReLU6's."""
-    node = value.producer()
-    return node is not None and node in placement.absorbed and node.op_type == "Clip"
 
 
 def _grid(entry: TensorPlan, step: float, *, signed: bool) -> Grid:

@@ -16,7 +16,7 @@ import onnx_ir as ir
 from spiq.config import EFFORTS
 from spiq.errors import PlanError
 from spiq.graph.fingerprint import fingerprint
-from spiq.graph.query import constant, where
+from spiq.graph.query import where
 from spiq.methods import METHODS
 from spiq.planning.placement.groups import groups
 from spiq.planning.placement.values import LAYERS, Placement, is_layer, is_product
@@ -275,13 +275,11 @@ def _check_ends(plan: Plan, placement: Placement) -> None:
         steps = stored.grid.step * np.array(stored.channel_scale)
         if not (steps.min() > 1 / _LARGEST and steps.max() < _LARGEST):
             _refuse(f"tensor '{name}' has steps of {steps.min():.3g}: its range is no range")
-        producer = value.producer()
-        clip = producer if producer in placement.absorbed else None
-        bound = constant(clip.inputs[2]) if clip is not None and len(clip.inputs) > 2 else None
+        bound = placement.bound(value)
         end = float((stored.grid.qmax - stored.grid.zero_point) * steps.max())
-        if bound is not None and end > float(bound) * (1 + 1e-4):
+        if bound is not None and end > bound * (1 + 1e-4):
             _refuse(
-                f"tensor '{name}' never exceeds {float(bound):.4g}, which the end of its grid "
+                f"tensor '{name}' never exceeds {bound:.4g}, which the end of its grid "
                 f"stands for, and that would be {end:.4g}: narrow its range, or that of what "
                 "shares its channels or its step"
             )
