@@ -127,3 +127,36 @@ def test_what_makes_pictures_makes_such_as_it_takes(kind: str, low: float, high:
     verdict = tried(prepared, judge(prepared))["x"]
     likeliest = CONVENTIONS[int(np.argmax(verdict.odds))]
     assert (likeliest.low, likeliest.high) == (low, high)
+
+
+@pytest.mark.parametrize("made", ["[o] o = Add(x, one) [l] l = Log(o)", "[l] l = Sqrt(x)"])
+def test_logarithms_and_roots_are_of_no_negative_pixels(made: str) -> None:
+    """Such networks were refused: by the convention taken, they are not finite."""
+    body = made + " [c] c = Conv(l, w1) " + bn("c", "n1") + "[r] r = Relu(n1) [h] y = Conv(r, w2)"
+    shapes = {"w1": (16, 3, 3, 3), "w2": (8, 16, 3, 3)}
+    one = {"one": np.array(1, np.float32)} if "one" in made else {}
+    model = trained(build(body, inputs=SIZE, **shapes, **norm("n1", 16), **one), 16, 0, 255)
+    prepared = prepare(read(model))
+    verdict = tried(prepared, judge(prepared))["x"]
+    assert verdict.best.name == "pixels from 0 to 255"
+
+
+def test_integers_in_colour_are_pixels() -> None:
+    """They were taken for masks: of ones and zeros."""
+    body = (
+        "[k] k = Cast<to=1>(x) [c] c = Conv(k, w1) "
+        + bn("c", "n1")
+        + "[r] r = Relu(n1) [h] y = Conv(r, w2)"
+    )
+    shapes = {"w1": (16, 3, 3, 3), "w2": (8, 16, 3, 3)}
+    norms = norm("n1", 16)
+    plain = body.replace("[k] k = Cast<to=1>(x) [c] c = Conv(k", "[c] c = Conv(x")
+    floats = trained(build(plain, inputs=SIZE, **shapes, **norms), 16, 0, 255)
+    arrays = {one.name: onnx.numpy_helper.to_array(one) for one in floats.graph.initializer}
+    model = build(body, inputs=SIZE.replace("float", "int32"), **arrays)
+    result = spiq.quantize(model, spiq.Config(timing=False))
+    assert "input 'x': range 0 to 255, since it holds integers in colour" in result.report.notes
+    pictures = (255 * dead_leaves((8, 3, 48, 48), seed=5)).astype(np.int32)
+    wanted = np.concatenate([run(model, {"x": one[None]})["y"] for one in pictures])
+    found = np.concatenate([result.run({"x": one[None]})["y"] for one in pictures])
+    assert np.square(wanted - wanted.mean()).sum() > 1000 * np.square(wanted - found).sum()

@@ -64,3 +64,25 @@ def test_what_an_activation_stands_behind_is_a_layer() -> None:
     prepared = prepare(read(network(body, **plain)))
     (layer,) = first_layers(prepared.model.graph.inputs[0], prepared)
     assert layer.biased and len(layer.sums) == 3
+
+
+BETWEEN = {
+    "bounds": ("[k] k = Clip(x, none, top) [s] s = Div(k, top)", (16, 3, 3, 3)),
+    "the mean of the colours": (
+        "[k] k = ReduceMean<axes=[1]>(x) [s] s = Div(k, top)",
+        (16, 1, 3, 3),
+    ),
+}
+
+
+@pytest.mark.parametrize("between", BETWEEN)
+def test_what_hardly_changes_pictures_is_looked_through(between: str) -> None:
+    body, shape = BETWEEN[between]
+    ends = {"none": np.array(0, np.float32), "top": np.array(255, np.float32)}
+    used = {name: end for name, end in ends.items() if f"{name}," in body or f"{name})" in body}
+    shapes = {"w": shape, **norm("n", 16)}
+    model = build(body + LAYER.format("s"), inputs="float[1,3,48,48] x", **shapes, **used)
+    prepared = prepare(read(trained(model, 16, 0, 255)))
+    verdict = judge(prepared)["x"]
+    assert verdict.best.name == "pixels from 0 to 255"
+    assert not verdict.rivals

@@ -31,6 +31,15 @@ def is_one_picture(shape: Sequence[object]) -> bool:
     return len(shape) == 3 and shape[0] == _COLOURS and all(size >= _LEAST for size in sides)
 
 
+def is_in_colour(shape: Sequence[object]) -> bool:
+    """Return whether a shape is that of pictures of three colours, which come first or last.
+
+    >>> is_in_colour([1, 224, 224, 3]), is_in_colour([1, 1, 224, 224])
+    (True, False)
+    """
+    return is_one_picture(shape) or (len(shape) == 4 and _COLOURS in (shape[1], shape[3]))
+
+
 def has_space(shape: Sequence[object]) -> bool:
     """Return whether a shape has height and width: pictures, films, volumes, bands of any number.
 

@@ -2,7 +2,8 @@
 
 Words, categories, users and items come as integers that a Gather looks up, perhaps cut, turned or
 shifted on the way there. A network that is shown nothing but index 0 makes the same of all places.
-Integers that nothing is looked up by are taken for masks, of ones and zeros.
+Integers that nothing is looked up by are taken for masks, of ones and zeros; those in the shape of
+pictures in colour for pixels, as bytes are.
 """
 
 from collections.abc import Iterator, Mapping
@@ -10,11 +11,21 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 import onnx_ir as ir
 
+from spiq.graph.extents import is_in_colour
 from spiq.graph.query import Array, constant, dims
 
 _MOVERS = frozenset({"Cast", "Concat", "Expand", "Flatten", "Gather", "Identity", "Reshape",
                      "Slice", "Split", "Squeeze", "Tile", "Transpose", "Unsqueeze"})  # fmt: skip
 """What leaves indices as they are, of those that lie in its first input, or in any (Concat)."""
+
+
+def pixel_ends(value: ir.Value) -> tuple[float, float] | None:
+    """Return the least and the largest pixel of an input of integers; None where it has none."""
+    if value.dtype is None or not value.dtype.is_integer():
+        return None
+    if value.dtype != ir.DataType.UINT8 and not is_in_colour(dims(value) or []):
+        return None
+    return (-128.0, 127.0) if value.dtype == ir.DataType.INT8 else (0.0, 255.0)
 
 
 def integer_ends(graph: ir.Graph) -> dict[str, tuple[Array, Array]]:
@@ -26,7 +37,7 @@ def integer_ends(graph: ir.Graph) -> dict[str, tuple[Array, Array]]:
 
 def _is_mask(value: ir.Value) -> bool:
     """Return whether an input holds integers, one per place, and nothing is looked up by them."""
-    if value.dtype is None or not value.dtype.is_integer() or value.dtype == ir.DataType.UINT8:
+    if value.dtype is None or not value.dtype.is_integer() or pixel_ends(value) is not None:
         return False
     waiting, seen = [value], set[ir.Value]()
     while waiting:

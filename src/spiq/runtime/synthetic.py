@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from spiq.graph.extents import Extent, has_space, is_one_picture
+from spiq.graph.extents import Extent, has_space, is_in_colour, is_one_picture
 from spiq.runtime.opened import Opened
 from spiq.runtime.pictures import KINDS, SOFT_KINDS, leaves, picture, soft_picture
 from spiq.stats.conventions import PIXEL_MEAN, PIXEL_STD
@@ -35,9 +35,8 @@ _UNSEEN = 1000
 
 _APART = 1000 * len(KINDS) * len(SOFT_KINDS)
 """Added to the seeds of each further input: another picture of the same kind. Two inputs that see
-the same one make a difference of branches (Siamese networks) zero. Where both have one shape, they
-see it every other time all the same, moved a little, as two cameras do or two frames: what compares
-them is to be seen on what agrees, too."""
+the same one make a difference of branches (Siamese networks) zero. Those of one shape see it every
+other time all the same, moved a little, as two cameras or frames do: they may agree, too."""
 
 _COLOURS = (1, 3, 4)
 """Numbers of channels by which an input that has them last is known."""
@@ -209,7 +208,7 @@ def _filled(
         if shape and not isinstance(node.shape[0], int):
             shape[0] = batch
         span = (ranges or {}).get(node.name)
-        if node.type in _PICTURED and has_space(node.shape):
+        if _is_pictured(node.type, node.shape):
             low, high = span or (np.array(-2.0), np.array(2.0))
             first = firsts.setdefault((node.type, *shape), apart)
             here = draw if first == apart else _beside(draw, first, seed)
@@ -222,14 +221,15 @@ def _filled(
     return tensors
 
 
-def _beside(draw: _Draw, first: int, seed: int) -> _Draw:
-    """Draw pictures of an input that is like another one, every other of them the other's, moved.
+def _is_pictured(kind: str, shape: Sequence[object]) -> bool:
+    """Return whether pictures are shown: to floats and bytes with space, to integers in colour."""
+    if kind in _PICTURED:
+        return has_space(shape)
+    return kind.startswith(("tensor(int", "tensor(uint")) and is_in_colour(shape)
 
-    Args:
-        draw: Draws pictures.
-        first: How much further on those of the other input are.
-        seed: Of the first picture.
-    """
+
+def _beside(draw: _Draw, first: int, seed: int) -> _Draw:
+    """Draw pictures of an input like another one, ``first`` further on: half are its own, moved."""
 
     def drawn(shape: Sequence[int], apart: int) -> Images:
         own, other = draw(shape, apart), draw(shape, first)
@@ -287,7 +287,10 @@ _NUMPY: dict[str, type[np.generic]] = {
     "tensor(float)": np.float32,
     "tensor(float16)": np.float16,
     "tensor(double)": np.float64,
+    "tensor(int16)": np.int16,
     "tensor(int32)": np.int32,
+    "tensor(int64)": np.int64,
+    "tensor(uint16)": np.uint16,
     "tensor(uint8)": np.uint8,
     "tensor(int8)": np.int8,
     "tensor(bool)": np.bool_,

@@ -10,6 +10,7 @@ its layers are watched:
   folded networks of the zoo. In networks that never had a normalization layer it may be anything
   (0.0003 in SqueezeNet; 0.002 to 0.1 in perceptrons trained on digits, less for larger inputs).
 
+- A network's tensors are finite: where the input's logarithm is taken, no pixel is negative.
 - What makes pictures of pictures (larger ones, sharper ones, of another style) makes such as it
   takes: outputs of an input's own channels, and no smaller, have about its mean and deviation.
 
@@ -58,6 +59,10 @@ _LAYERS, _NORMS, _FEWEST = 24, 3, 3
 MADE_OFF, _MADE_MOST = 1.0, 4.0
 """Deviation of the distance of pictures that are made from those that are taken, and the most that
 it says: it may be a mask that is made. Judgements."""
+
+_NOT_FINITE = 20.0
+"""How much a convention by which what is looked at is not finite is worse: logarithms and roots of
+pixels are of no negative ones. Where a mask makes it so, all are alike."""
 
 _NEAR = 8
 """Layers from the input behind which synthetic pictures no longer do what real ones do."""
@@ -126,6 +131,7 @@ def _tried(prepared: Prepared, names: Sequence[str], verdict: Verdict, size: Ext
             seen = _seen(opened, given, watched.names, size)
             evidence[index] = _of_norms(seen, watched, prepared) + _of_sizes(seen, watched)
             evidence[index] += _of_made(seen, watched, convention)
+            evidence[index] -= _NOT_FINITE * (len(seen) < len(watched.names))
     return verdict.and_(evidence, "what the network does with such pictures")
 
 
@@ -203,8 +209,8 @@ def _seen(
         found = call(opened, names, feed, where="the float network")
         for index, array in enumerate(map(_thinned, found)):
             axes = tuple(axis for axis in range(array.ndim) if axis != 1)
-            first[index] = first[index] + array.mean(axis=axes) / len(pictures)
             with np.errstate(over="ignore", invalid="ignore"):
+                first[index] = first[index] + array.mean(axis=axes) / len(pictures)
                 second[index] = second[index] + np.square(array).mean(axis=axes) / len(pictures)
     return {
         key: (mean, np.maximum(square - mean**2, 0))

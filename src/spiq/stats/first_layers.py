@@ -97,7 +97,7 @@ def first_layers(value: ir.Value, prepared: Prepared, axis: int = 1) -> list[Fir
                 views[node.outputs[0]] = mix
                 mixers += equations
         elif node not in layers:
-            for result, moved in through(node, views).items():
+            for result, moved in through(node, views, layout[axis]).items():
                 views[result] = moved
                 found += _stated_of_view(result, moved, layout[axis], prepared)
     return found if is_read else mixers + found

@@ -1,27 +1,27 @@
 """What lies between a network's input and its first layers: tensors that still are a x_c + b.
 
-Affine steps by constants, Cast, what moves data, and pools and Resize, which leave the mean of a
-smooth picture and nearly its deviation. A 1x1 convolution that a layer reads with no activation
-between (a matrix of colours, YUV to RGB) mixes: x'_j = sum_c M_jc x_c + b_j.
+Affine steps by constants, Cast, what moves data, bounds, which hardly cut pictures, and pools and
+Resize, which leave the mean of a smooth picture and nearly its deviation. A 1x1 convolution that a
+layer reads with no activation between mixes, x'_j = sum_c M_jc x_c + b_j (a matrix of colours, YUV
+to RGB), and so does a matrix along the last axis, or the mean of the colours.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from math import prod
 
 import numpy as np
 import onnx_ir as ir
 
 from spiq.graph.query import constant, is_constant
 from spiq.passes.batchnorm import batchnorm_affine
-from spiq.passes.cleanup import kernel_shape
 from spiq.passes.layer_weights import weight_and_bias
 from spiq.passes.prepare import Prepared
 from spiq.stats.channel import Array
 from spiq.stats.movers import MOVERS
 from spiq.stats.routing import gather, route
+from spiq.stats.rules.linear import grouped
 
-_ALIKE = frozenset({"AveragePool", "Cast", "Identity", "MaxPool", "Resize", "Upsample"})
+_ALIKE = frozenset({"AveragePool", "Cast", "Clip", "Identity", "MaxPool", "Resize", "Upsample"})
 
 
 @dataclass(frozen=True)
@@ -45,8 +45,8 @@ class View:
         return (a, b) if self.mix is None else (a * self.mix.sum(axis=1)[c.astype(int)], b)
 
 
-def through(node: ir.Node, views: Mapping[ir.Value, View]) -> dict[ir.Value, View]:
-    """Return the outputs of a node that still are a x + b."""
+def through(node: ir.Node, views: Mapping[ir.Value, View], channels: int) -> dict[ir.Value, View]:
+    """Return the outputs of a node that still are a x + b, of an input of so many channels."""
     sources = [value for value in node.inputs if value is not None and not is_constant(value)]
     known = [views[value] for value in sources if value in views]
     if node.domain != "" or not known or len(known) < len(sources):
@@ -56,6 +56,8 @@ def through(node: ir.Node, views: Mapping[ir.Value, View]) -> dict[ir.Value, Vie
     if node.op_type in MOVERS:
         return _moved(node, known)
     step = _affine(node, known[0]) if len(known) == 1 else None
+    if node.op_type == "ReduceMean" and known[0].mix is None:
+        step = _averaged(node, known[0], channels)
     return {} if step is None else {node.outputs[0]: step}
 
 
@@ -121,16 +123,32 @@ def _in_layout(array: np.ndarray, rank: int, layout: tuple[int, ...]) -> Array |
 
 
 def mixed(node: ir.Node, view: View, channels: int, prepared: Prepared) -> View | None:
-    """Return what a 1x1 convolution of an input makes, if no normalization says what it is."""
-    if node.op_type != "Conv" or prod(kernel_shape(node)) > 1 or view.mix is not None:
+    """Return what a layer mixes an input's channels to, if no normalization says what it is."""
+    told = prepared.stated.get(str(node.outputs[0].name)) is not None
+    if told or view.mix is not None:
         return None
     weight, bias = weight_and_bias(node)
-    told = prepared.stated.get(str(node.outputs[0].name)) is not None
-    if told or weight.shape[1] != view.a.size or view.a.shape[1] != view.a.size:
+    split, axis = grouped(node, weight), view.a.ndim - 1 if node.op_type == "MatMul" else 1
+    groups, _, inputs, taps = split.shape
+    if groups > 1 or taps > 1 or not inputs == view.a.size == view.a.shape[axis]:
         return None
-    matrix = weight.reshape(len(weight), -1).astype(np.float64)
+    return _mixed(split[0, :, :, 0].astype(np.float64), bias, view, axis, channels)
+
+
+def _averaged(node: ir.Node, view: View, channels: int) -> View | None:
+    """Return the mean of an input's channels."""
+    axes = constant(node.inputs[1]) if len(node.inputs) > 1 else node.attributes.get_ints("axes")
+    axis = int(np.argmax(view.a.shape))
+    kept = node.attributes.get_int("keepdims", 1)
+    if axes is None or [int(one) % view.a.ndim for one in axes] != [axis] or not kept:
+        return None
+    alike = np.full((1, view.a.size), 1 / view.a.size)
+    return _mixed(alike, np.zeros(1), view, axis, channels)
+
+
+def _mixed(matrix: Array, bias: Array, view: View, axis: int, channels: int) -> View:
     a, b, c = (part.reshape(-1) for part in (view.a, view.b, view.c))
     mix = (matrix * a) @ np.equal.outer(c, np.arange(channels)).astype(float)
-    layout = [len(mix) if axis == 1 else 1 for axis in range(view.a.ndim)]
+    layout = [len(mix) if place == axis else 1 for place in range(view.a.ndim)]
     numbers = np.arange(len(mix), dtype=float).reshape(layout)
     return View(np.ones(layout), (matrix @ b + bias).reshape(layout), numbers, mix)

@@ -17,6 +17,7 @@ import onnx_ir as ir
 from spiq.config import Config
 from spiq.errors import WARNING, ConfigError
 from spiq.graph.extents import has_space, is_one_picture
+from spiq.graph.indices import pixel_ends
 from spiq.graph.neighbours import adjacencies
 from spiq.graph.query import dims, holds_floats
 from spiq.passes.prepare import Prepared
@@ -37,6 +38,7 @@ from spiq.stats.input_notes import (
     of_fourth,
     of_graph,
     said_of,
+    span,
     trained_on,
 )
 from spiq.stats.lost_norms import has_norms
@@ -115,11 +117,11 @@ def input_stats(
         shape, name = dims(value), str(value.name)
         if shape is None or len(shape) < 2:
             continue
-        if value.dtype == ir.DataType.UINT8:
-            known[name] = pixel_stats(
-                np.zeros((1,) * len(shape)), np.full((1,) * len(shape), 255.0)
-            )
-            notes.append(f"input '{name}': range 0 to 255, since it holds bytes")
+        if (pixels := pixel_ends(value)) is not None:
+            low, high = (np.full((1,) * len(shape), end) for end in pixels)
+            known[name] = pixel_stats(low, high)
+            kind = "bytes" if value.dtype == ir.DataType.UINT8 else "integers in colour"
+            notes.append(f"input '{name}': range {span(low, high)}, since it holds {kind}")
         if not holds_floats(value):
             continue
         channels = shape[channel_axis(value)] or 1

@@ -130,7 +130,7 @@ def _power(node: ir.Node) -> Function | None:
     exponent = float(array.reshape(-1)[0])
     if exponent == round(exponent) and 0 < exponent <= _MOST_POWER:
         return lambda x: x ** round(exponent)
-    return (lambda x: np.maximum(x, 0) ** exponent) if 0 < exponent < 1 else None
+    return (lambda x: np.maximum(x, 0) ** exponent) if 0 < exponent < _MOST_POWER else None
 
 
 _MOST_POWER = 8
