@@ -2,6 +2,7 @@
 
 import numpy as np
 import onnx_ir as ir
+import pytest
 
 import spiq
 from small_mobilenet import model_path
@@ -104,3 +105,29 @@ def test_products_of_branches_are_observed_though_both_are_stated() -> None:
     rows = np.array([1, 8, 64])
     prepared = prepare(read(build(body, inputs="float[1,3,10,10] x", rows=rows, **shapes, **norms)))
     assert "s" in {value.name for value in missing(prepared)}
+
+
+SQUARES = {
+    "a squared ReLU": "r = Relu(n) q = Pow(r, two)",
+    "a tensor by itself": "r = Relu(n) q = Mul(r, r)",
+    "two branches": "r = Relu(n) m = Conv(r, u) q = Mul(r, m)",
+}
+GATES = {
+    "a Sigmoid": "g = Sigmoid(n) q = Mul(n, g)",
+    "a gate by another layer": "m = Conv(n, u) g = Sigmoid(m) q = Mul(n, g)",
+    "a root": "r = Relu(n) q = Pow(r, half)",
+}
+
+
+@pytest.mark.parametrize("middle", [*SQUARES.values(), *GATES.values()], ids=[*SQUARES, *GATES])
+def test_squares_are_observed_and_gates_are_not(middle: str) -> None:
+    """Ends of a square were those of what it is made of, squared: 4 dB, now 26."""
+    body = "c = Conv(x, w) " + bn("c", "n") + middle + " d = Conv(q, v) y = Relu(d)"
+    powers = {"two": np.array(2, np.float32), "half": np.array(0.5, np.float32)}
+    used = {name: array for name, array in powers.items() if f" {name})" in middle}
+    shapes = {"w": (8, 3, 3, 3), "v": (4, 8, 1, 1)} | (
+        {"u": (8, 8, 1, 1)} if "u)" in middle else {}
+    )
+    prepared = prepare(read(build(body, **shapes, **norm("n", 8), **used)))
+    wanted = middle in SQUARES.values()
+    assert ("q" in {value.name for value in missing(prepared)}) == wanted
