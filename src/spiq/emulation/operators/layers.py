@@ -159,7 +159,9 @@ def global_pool(kind: Any) -> Compute:
 def batch_norm(step: Step, given: Given) -> torch.Tensor:
     """BatchNormalization in inference mode, each step rounded as ONNX Runtime rounds it."""
     x, gamma, beta, mean, var = given[:5]
-    factor = gamma * (1 / torch.sqrt(var + step.get("epsilon", 1e-5)))
+    # by way of double precision, since PyTorch's own root is not always the nearest number
+    deviation = torch.sqrt((var + step.get("epsilon", 1e-5)).double()).to(var.dtype)
+    factor = gamma * (1 / deviation.double()).to(var.dtype)
     shape = [1, -1, *[1] * (x.ndim - 2)]
     return x * factor.reshape(shape) + (beta - mean * factor).reshape(shape)
 

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch.nn import functional as F
 
+from spiq.emulation.operators.curves import sigmoid, tanh
 from spiq.emulation.step import Compute, Given, Step, optional
 
 Function = Callable[..., Any]
@@ -130,7 +131,7 @@ POINTWISE: dict[str, Compute] = {
     "Round": one(torch.round),
     "Selu": set_by(selu, alpha=1.67326319217681884765625, gamma=1.05070102214813232421875),
     "Shrink": set_by(shrink, lambd=0.5, bias=0.0),
-    "Sigmoid": one(torch.sigmoid),
+    "Sigmoid": one(sigmoid),
     "Sign": one(torch.sign),
     "Sin": one(torch.sin),
     "Softplus": one(lambda x: F.softplus(x, threshold=1e9)),
@@ -139,7 +140,7 @@ POINTWISE: dict[str, Compute] = {
     "Sub": two(torch.sub),
     "Sum": many(torch.add),
     "Swish": set_by(lambda x, alpha: x * torch.sigmoid(alpha * x), alpha=1.0),
-    "Tanh": one(torch.tanh),
+    "Tanh": one(tanh),
     "ThresholdedRelu": set_by(lambda x, alpha: torch.where(x > alpha, x, 0), alpha=1.0),
     "Where": lambda step, given: torch.where(*together(given)),
     "Xor": two(torch.logical_xor),
