@@ -139,6 +139,15 @@ def test_constants_do_not_grow_without_bound() -> None:
     assert max(sizes) <= 1 << 24
 
 
+def test_a_network_of_positions_is_computed() -> None:
+    """Swin v2 has biases for its attention from a small network that reads nothing of the input."""
+    body = "m = MatMul(table, w1) r = Relu(m) b = MatMul(r, w2) y = Add(x, b)"
+    model = build(body, inputs="float[225,3] x", table=(225, 2), w1=(2, 512), w2=(512, 3))
+    changed = read(model)
+    resolve_shapes(changed)
+    assert [node.op_type for node in changed.graph] == ["Add"]
+
+
 @pytest.mark.parametrize("operator", ["RandomNormalLike", "RandomUniformLike", "Bernoulli"])
 def test_chance_is_not_computed(operator: str) -> None:
     body = f"[c] c = Conv(x, w) [e] e = {operator}(half) [y] y = Mul(c, e)"

@@ -34,6 +34,10 @@ _SMALL, _MOST, _GROWTH = 1 << 16, 1 << 24, 4
 """Numbers of a constant that is always worth computing; numbers at most of one that is larger than
 what it is computed from (a few bytes may ask for terabytes), and how much larger."""
 
+_PRODUCT = 1 << 21
+"""Numbers of a product of two constants that is worth computing: networks of relative positions
+(Swin v2) multiply a table of 225 to 2209 places by 512 columns, of which 3 to 32 are left."""
+
 
 def resolve_shapes(model: ir.Model) -> int:
     """Compute exporters' arithmetic now, as far as constants and sizes are known.
@@ -172,6 +176,8 @@ def _is_worth_it(node: ir.Node, given: list[ir.Value]) -> bool:
         if sizes is None or None in sizes:
             return node.op_type not in _SIZED_BY_NUMBERS and before <= _SMALL
         count += math.prod(size or 0 for size in sizes)
+    if node.op_type in ("Gemm", "MatMul") and count <= _PRODUCT:
+        return True
     return count <= max(_SMALL, before) or count <= min(_MOST, _GROWTH * before)
 
 
