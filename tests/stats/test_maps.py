@@ -10,12 +10,14 @@ from onnx import numpy_helper
 
 import spiq
 from spiq.config import Config
+from spiq.graph.moving import MOVING
 from spiq.io.read import read
 from spiq.passes.prepare import prepare
 from spiq.planning.errors.importance import importance_of
 from spiq.stats import maps, routing
 from spiq.stats.inputs import input_stats
 from spiq.stats.maps import MOST, crowded, merge, without_copies
+from spiq.stats.movers import MOVERS
 from spiq.stats.propagate import Measured, measure
 
 KINDS = 21
@@ -114,3 +116,7 @@ def test_a_detector_takes_no_memory_for_each_pixel() -> None:
         tracemalloc.stop()
     exact = 17 * 8 * math.prod((3, side**2, KINDS))
     assert peak < exact / 2  # of one end of one tensor's ranges for each box: 55 MB
+
+
+def test_each_operator_that_moves_numbers_has_a_map() -> None:
+    assert {*MOVERS} == MOVING

@@ -12,11 +12,8 @@ import numpy as np
 import onnx_ir as ir
 
 from spiq.graph.extents import is_in_colour
+from spiq.graph.moving import MOVING
 from spiq.graph.query import Array, constant, dims
-
-_MOVERS = frozenset({"Cast", "Concat", "Expand", "Flatten", "Gather", "Identity", "Reshape",
-                     "Slice", "Split", "Squeeze", "Tile", "Transpose", "Unsqueeze"})  # fmt: skip
-"""What leaves indices as they are, of those that lie in its first input, or in any (Concat)."""
 
 
 def pixel_ends(value: ir.Value) -> tuple[float, float] | None:
@@ -76,6 +73,6 @@ def _rows(value: ir.Value, seen: set[ir.Value]) -> Iterator[int]:
             shift = constant(node.inputs[1 - place])
             if shift is not None and shift.size:
                 yield from (size - int(shift.max()) for size in _rows(node.outputs[0], seen))
-        elif node.op_type in _MOVERS and (place == 0 or node.op_type == "Concat"):
+        elif node.op_type in MOVING | {"Cast"} and (place == 0 or node.op_type == "Concat"):
             for made in node.outputs:
                 yield from _rows(made, seen)

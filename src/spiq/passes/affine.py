@@ -13,14 +13,13 @@ import onnx_ir as ir
 
 from spiq.graph.edit import initializer, replace
 from spiq.graph.query import Array, data_inputs, rank, sole_consumer
+from spiq.passes.activations import ACTIVATIONS
 from spiq.passes.batchnorm import channel_affine
 from spiq.passes.layer_weights import can_take_rows
 
 _HOMOGENEOUS = frozenset({"LeakyRelu", "Relu"})
 _STEPS = frozenset({"Add", "Div", "Mul", "Sub"})
-_POINTWISE = frozenset({"Add", "AveragePool", "Clip", "Elu", "Gelu", "HardSigmoid", "HardSwish",
-                        "LeakyRelu", "MaxPool", "Mish", "Mul", "PRelu", "Pow", "Relu", "Selu",
-                        "Sigmoid", "Softplus", "Tanh"})  # fmt: skip
+_KEEPING = ACTIVATIONS | {"Add", "AveragePool", "MaxPool", "Mul", "PRelu", "Pow"}
 """Operators that keep the channels of what they read first in their place."""
 
 
@@ -113,7 +112,7 @@ def _is_behind_convolution(step: ir.Node) -> bool:
     while (node := value.producer()) is not None and node.domain == "":
         if node.op_type in ("Conv", "ConvTranspose", "BatchNormalization"):
             return True
-        if node.op_type not in _POINTWISE:
+        if node.op_type not in _KEEPING:
             return False
         value = data_inputs(node)[0]
     return False

@@ -10,9 +10,7 @@ import onnx_ir as ir
 
 from spiq.graph.edit import replace, unique_name
 from spiq.graph.query import data_inputs, sole_consumer
-
-_POINTWISE = frozenset({"Clip", "Elu", "Gelu", "HardSigmoid", "HardSwish", "LeakyRelu", "Mish",
-                        "Relu", "Selu", "Sigmoid", "Softplus", "Tanh"})  # fmt: skip
+from spiq.passes.activations import ACTIVATIONS
 
 
 def activations_before_weaving(model: ir.Model) -> int:
@@ -21,7 +19,7 @@ def activations_before_weaving(model: ir.Model) -> int:
     for node in list(model.graph):
         while node.op_type == "DepthToSpace" and node.domain == "":
             after = sole_consumer(node.outputs[0])
-            if after is None or after.op_type not in _POINTWISE or len(data_inputs(after)) > 1:
+            if after is None or after.op_type not in ACTIVATIONS or len(data_inputs(after)) > 1:
                 break
             node = _swapped(model.graph, node, after)
             moved += 1
