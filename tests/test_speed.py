@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import onnx
@@ -16,7 +17,7 @@ from spiq.planning.choose import decide
 from spiq.planning.choose.cut import Measured
 from spiq.planning.choose.structure import Structure
 from spiq.run import Run
-from spiq.runtime.timing import Latency
+from spiq.runtime.timing import Raced, take_turns
 
 SIDE = 64
 
@@ -32,10 +33,9 @@ def network() -> onnx.ModelProto:
     return trained(build(body, inputs=side, **weights, **norm("n", 16), **norm("m", 32)))
 
 
-def raced(*milliseconds: float) -> tuple[Latency, ...]:
-    return tuple(
-        Latency(float_ms=1.0, int8_ms=ms, ratio=ms, low=ms, high=ms) for ms in milliseconds
-    )
+def raced(*milliseconds: float) -> Raced:
+    """Return what is measured where the float network takes a millisecond, and nobody is busy."""
+    return Raced(np.tile(np.array([1.0, *milliseconds]) / 1e3, (6, 1)))
 
 
 @pytest.fixture
@@ -65,11 +65,66 @@ def test_the_faster_one_is_taken(
     monkeypatch.setattr(speed, "race", lambda *args, **options: next(answers))
     result = spiq.quantize(network(), Config(timing=True))
     assert result.plan.left_in_float == left
-    assert result.report.latency == raced(min(first, second))[0]
+    assert result.report.latency == raced(min(first, second)).latency(1)
     # both were measured: every layer, in float and on integers
     assert {"a", "b", "c"} <= set(a_is_slow[0].on_integers)
     assert len(a_is_slow[0].in_float) >= 3
     assert max(a_is_slow[0].elements.values()) >= 16 * SIDE * SIDE
+
+
+class Machine:
+    """A clock, and networks that take so long, in milliseconds, more while others are busy."""
+
+    def __init__(self, *milliseconds: float, busy: float = 0.0) -> None:
+        self.now, self.rounds, self.busy = 0.0, 0, busy
+        self.chance = np.random.default_rng(0)
+        self.runs = [lambda ms=ms: self.take(ms) for ms in milliseconds]
+
+    def take(self, milliseconds: float) -> None:
+        others = self.busy * self.chance.exponential() * milliseconds
+        self.now += (milliseconds + others) / 1e3
+        self.rounds += milliseconds == 10.0  # the float network, whenever it runs
+
+    def race(self, limit: float) -> Raced:
+        told = partial(speed.is_told, limit=limit)
+        return take_turns(self.runs, seconds=0.4, told=told, clock=lambda: self.now)
+
+
+def test_on_a_quiet_machine_time_decides() -> None:
+    for other, taken in ((5.0, True), (5.1, True), (5.3, False), (9.0, False)):
+        found = Machine(10.0, 5.0, other).race(1.03)
+        for first, second in ((20.0, 30.0), (30.0, 20.0)):  # however exact they are
+            assert speed.is_better(found, first, second, limit=1.03) == taken
+
+
+def test_on_a_busy_machine_a_slower_network_is_not_taken_by_chance() -> None:
+    """Unpaired intervals that overlap took it here."""
+    machine = Machine(10.0, 5.0, 6.5, busy=0.3)
+    found = machine.race(1.03)
+    assert not speed.is_better(found, 20.0, 30.0, limit=1.03)
+    one, other = found.latency(1), found.latency(2)
+    assert other.ratio > one.ratio
+
+
+def test_as_long_as_it_cannot_be_told_there_are_more_rounds() -> None:
+    quiet, busy = Machine(10.0, 5.0, 6.5), Machine(10.0, 5.0, 5.15, busy=1.0)
+    quiet.race(1.03)
+    found = busy.race(1.03)
+    assert not speed.is_told(found, limit=1.03)
+    assert busy.rounds > 2 * quiet.rounds
+
+
+def test_where_it_cannot_be_told_the_more_exact_is_taken() -> None:
+    found = Machine(10.0, 5.0, 5.15, busy=1.0).race(1.03)
+    assert speed.is_better(found, 20.0, 20.5, limit=1.03)
+    assert not speed.is_better(found, 20.5, 20.0, limit=1.03)
+
+
+def test_unless_it_alone_may_be_slower_than_float() -> None:
+    times = np.array([[1.0, 0.9, 0.8], [1.0, 0.9, 1.2]] * 5)
+    assert not speed.is_better(Raced(times), 20.0, 30.0, limit=1.03)
+    times[:, 1] = 1.01
+    assert speed.is_better(Raced(times), 20.0, 30.0, limit=1.03)
 
 
 def test_networks_that_take_no_time_are_not_timed(
@@ -87,7 +142,7 @@ def test_other_methods_are_timed_as_they_are(
 ) -> None:
     monkeypatch.setattr(speed, "race", lambda *args, **options: raced(1.5))
     result = spiq.quantize(network(), Config(timing=True, method="static"))
-    assert not a_is_slow and result.report.latency == raced(1.5)[0]
+    assert not a_is_slow and result.report.latency == raced(1.5).latency(1)
 
 
 def test_where_no_region_is_better_what_loses_most_is_spared_unless_that_is_slow(
@@ -170,7 +225,7 @@ def test_what_cannot_be_verified_with_layers_in_float_stays_as_it_was(
     monkeypatch.setattr(pipeline, "_tried", refused)
     monkeypatch.setattr(speed, "race", lambda *args, **options: raced(1.2))
     result = spiq.quantize(network(), Config(timing=True))
-    assert result.report.latency == raced(1.2)[0] and not result.plan.left_in_float
+    assert result.report.latency == raced(1.2).latency(1) and not result.plan.left_in_float
 
 
 @pytest.mark.parametrize(

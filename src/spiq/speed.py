@@ -3,11 +3,15 @@
 Whether integers are faster depends on the network and on the CPU at hand, so both networks are
 timed beside each other, and kernel by kernel. What would be faster in float, or little slower and
 much more exact, is worked out (:mod:`spiq.planning.choose.give_back`), and the network is quantized
-again so. What comes out is timed, too, and taken unless it is clearly slower.
+again so. What comes out is timed, too, beside both, round by round. It is taken where it is surely
+within what may be paid, and not where it is surely beyond. Where neither can be told, as on a
+machine that others use, there are more rounds; and if these do not tell either, the more exact of
+the two is taken, unless it alone may be slower than the float network.
 """
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 
 from spiq.errors import VerificationError
 from spiq.planning.choose.cut import Measured
@@ -16,7 +20,7 @@ from spiq.planning.choose.structure import Structure, owners
 from spiq.quantized import Quantized
 from spiq.runtime.session import session
 from spiq.runtime.synthetic import Sizes, Tensors, synthetic_inputs
-from spiq.runtime.timing import KernelTime, kernel_times, race
+from spiq.runtime.timing import KernelTime, Raced, kernel_times, race
 
 REASON = "faster in float on this machine"
 
@@ -66,7 +70,7 @@ def no_slower(
         slack: How much of the least time may be paid for accuracy.
     """
     feeds = _one_image(network, made)
-    (found,) = race([network, made.quantized.model], feeds, seconds=SECONDS)
+    found = race([network, made.quantized.model], feeds, seconds=SECONDS).latency(1)
     if found.float_ms < _TINY_MS:
         return None
     for in_float in _better(network, made, feeds, slack) if again is not None else ():
@@ -75,10 +79,38 @@ def no_slower(
         except VerificationError:
             continue  # what was made first holds
         models = [one.quantized.model for one in (made, other)]
-        found, its = race([network, *models], feeds, seconds=SECONDS)
-        if its.low <= (1 + slack) * found.high:
-            return replace(other.quantized, report=replace(other.quantized.report, latency=its))
+        told = partial(is_told, limit=1 + slack)
+        raced = race([network, *models], feeds, seconds=SECONDS, told=told)
+        if is_better(raced, _worst(made), _worst(other), limit=1 + slack):
+            report = replace(other.quantized.report, latency=raced.latency(2))
+            return replace(other.quantized, report=report)
+        found = raced.latency(1)
     return replace(made.quantized, report=replace(made.quantized.report, latency=found))
+
+
+def is_told(raced: Raced, *, limit: float) -> bool:
+    """Return whether the third network surely takes at most ``limit`` times the second's time."""
+    low, high = raced.ratio(2, over=1)
+    return low > limit or high <= limit
+
+
+def is_better(raced: Raced, first: float, other: float, *, limit: float) -> bool:
+    """Return whether another network is to be taken in the place of the first one made.
+
+    Args:
+        raced: The float network, the first and the other.
+        first: The worst signal-to-noise ratio of the first one's outputs, in dB.
+        other: The same of the other.
+        limit: How many times the first one's time the other may take.
+    """
+    if is_told(raced, limit=limit):
+        return raced.ratio(2, over=1)[1] <= limit
+    may_be_slow, was_not = raced.ratio(2)[1] > 1, raced.ratio(1)[1] <= 1
+    return other >= first and not (may_be_slow and was_not)
+
+
+def _worst(made: Made) -> float:
+    return min(made.quantized.report.snr_db.values(), default=0.0)
 
 
 def _better(

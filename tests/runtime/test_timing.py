@@ -23,9 +23,9 @@ def test_kernels_have_names_times_and_sizes() -> None:
 
 
 def test_each_network_is_timed_beside_the_first() -> None:
-    found = race([NETWORK, NETWORK, NETWORK], FEEDS, seconds=0.02)
-    assert len(found) == 2
-    for one in found:
+    raced = race([NETWORK, NETWORK, NETWORK], FEEDS, seconds=0.02)
+    assert raced.times.shape[1] == 3
+    for one in (raced.latency(1), raced.latency(2)):
         assert one.ratio == pytest.approx(one.int8_ms / one.float_ms)
         assert 0 < one.low <= one.ratio <= one.high
 
@@ -34,3 +34,11 @@ def test_a_busy_machine_counts_for_nothing_up_to_half_of_the_rounds() -> None:
     first = np.array([1.0, 1.0, 1.0, 9.0, 1.0, 9.0])
     times = np.array([2.0, 7.0, 2.0, 2.0, 8.0, 2.0])
     assert timing._latency(times, first).ratio == 2.0
+
+
+@pytest.mark.parametrize(("count", "outside"), [(3, 0), (5, 0), (6, 0), (9, 1), (20, 5), (100, 39)])
+def test_the_median_lies_between_two_of_the_ratios(count: int, outside: int) -> None:
+    """Ranks of the sign test's interval at 95 %, as tables of it have them."""
+    ratios = np.arange(1.0, count + 1)[::-1]
+    raced = timing.Raced(np.stack([np.ones(count), ratios], axis=1))
+    assert raced.ratio(1) == (outside + 1, count - outside)

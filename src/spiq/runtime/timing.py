@@ -8,6 +8,11 @@ every network once, in an order that rotates with r:
 A network that takes less than SAMPLE_SECONDS is called several times per round. One call before
 each sample is not timed: it waits out the previous network's threads, which spin on for a while,
 and warms the caches.
+
+Whether one network takes longer than another is asked round by round, since what else the machine
+does is much the same within one: of n ratios, sorted, the median lies between the k-th and the
+(n + 1 - k)-th with a probability of 95 %, whatever their distribution (the sign test; fewer than
+six ratios have no such interval, and their ends are taken).
 """
 
 import json
@@ -107,22 +112,84 @@ def ratios(times: Times, first: Times) -> Times:
     return np.asarray(np.median(first[drawn], axis=1) / np.median(times[drawn], axis=1))
 
 
-def race(networks: Sequence[bytes | str], feeds: Tensors, *, seconds: float) -> tuple[Latency, ...]:
+@dataclass(frozen=True)
+class Raced:
+    """The times of networks that took turns.
+
+    Attributes:
+        times: Seconds per call, (rounds, networks); the first network is the float one.
+    """
+
+    times: Times
+
+    def latency(self, which: int) -> Latency:
+        """Return the latency of a network beside the first."""
+        return _latency(self.times[:, which], self.times[:, 0])
+
+    def ratio(self, which: int, over: int = 0) -> tuple[float, float]:
+        """Return the ends of the 95 % interval of a network's time over another one's."""
+        ratios = np.sort(self.times[:, which] / self.times[:, over])
+        outside = _outside(len(ratios))
+        return float(ratios[outside]), float(ratios[-1 - outside])
+
+
+def _outside(count: int) -> int:
+    """Return how many of sorted numbers lie on either side of a 95 % interval of the median."""
+    rare, chance = 0.0, 0.5**count
+    for number in range(count // 2):
+        rare += chance
+        if rare > _RARE:
+            return max(number - 1, 0)
+        chance *= (count - number) / (number + 1)
+    return max(count // 2 - 1, 0)
+
+
+_RARE = 0.025
+"""Probability that the median lies beyond one end of an interval."""
+
+
+def race(
+    networks: Sequence[bytes | str],
+    feeds: Tensors,
+    *,
+    seconds: float,
+    told: Callable[[Raced], bool] | None = None,
+) -> Raced:
     """Time networks beside the first, the float one, on one thread.
 
     Args:
         networks: Paths or bytes; all take the same inputs.
         feeds: The inputs.
         seconds: As many rounds as fit, but at least 3.
-
-    Returns:
-        The latency of each but the first.
+        told: Whether what is to be told can be; as long as not, there are as many rounds again,
+            ``_PATIENCE`` times at most.
     """
     sessions = [session(network, threads=1) for network in networks]
     runs = [lambda one=one: call(one, None, feeds, where="the network") for one in sessions]
-    calls, rounds = plan(runs, rounds=_MOST, seconds=seconds, least=_FEWEST, warm_up=1)
-    times = measure(runs, calls=calls, rounds=rounds)
-    return tuple(_latency(times[:, i], times[:, 0]) for i in range(1, len(networks)))
+    return take_turns(runs, seconds=seconds, told=told)
+
+
+def take_turns(
+    runs: Sequence[Run],
+    *,
+    seconds: float,
+    told: Callable[[Raced], bool] | None = None,
+    clock: Clock = time.perf_counter,
+) -> Raced:
+    """Do what :func:`race` does, with calls of networks that are open."""
+    most, least = _MOST, _FEWEST
+    calls, rounds = plan(runs, rounds=most, seconds=seconds, least=least, warm_up=1, clock=clock)
+    found = Raced(measure(runs, calls=calls, rounds=rounds, clock=clock))
+    for _ in range(_PATIENCE - 1):
+        if told is None or told(found):
+            break
+        more = measure(runs, calls=calls, rounds=rounds, clock=clock)
+        found = Raced(np.concatenate([found.times, more]))
+    return found
+
+
+_PATIENCE = 4
+"""How often there are as many rounds again."""
 
 
 _FEWEST, _MOST = 3, 100
