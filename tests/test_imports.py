@@ -42,7 +42,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "inspection": CHOICES | {"io", "runtime", "analysis"},
     "emulation": {"errors"},
     "quantized": CHOICES | {"io", "runtime", "inspection", "emulation"},
-    "rewrite": CHOICES | {"rewriting", "emit", "runtime", "analysis"},
+    "rewrite": CHOICES | {"io", "rewriting", "emit", "runtime", "analysis"},
     "speed": {"errors", "planning.choose", "runtime", "quantized"},
     "reconstruct": CHOICES | {"io", "rewriting", "runtime", "analysis", "emulation", "rewrite"},
     "halves": CHOICES

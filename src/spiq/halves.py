@@ -23,7 +23,7 @@ from spiq.planning.plan.resolve import resolve
 from spiq.planning.plan.validate import check_hash
 from spiq.planning.plan.values import Plan
 from spiq.quantized import Quantized, QuantizeResult
-from spiq.rewrite import rewrite
+from spiq.rewrite import rewrite, typed
 from spiq.rewriting.round_weights import LearnedLayer
 from spiq.run import Run
 from spiq.runtime.verify import verify
@@ -89,6 +89,7 @@ def carry_out(decided: Decided, run: Run, config: Config) -> Made:
 
     rewritten = run.to_rewrite(decided.analysis)
     rewrite(rewritten, decided.analysis, plan, resolved, run.tell, learned)
+    rewritten = typed(rewritten, TARGETS[plan.target])
     quantized = rewritten if run.in_parts else serialize(rewritten)
 
     run.tell("verify")

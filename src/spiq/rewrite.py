@@ -12,12 +12,15 @@ from spiq.emit.channel_padding import pad_channels
 from spiq.emit.constants import store_constants
 from spiq.emit.dynamic import emit_dynamic
 from spiq.emit.gates import gates_as_sums
+from spiq.emit.half import floats_as_half
 from spiq.emit.pixels import keep_bytes
 from spiq.emit.products import scales_into_products
 from spiq.emit.qdq import emit
 from spiq.emit.sink import sink_scales
 from spiq.emit.sizes import fix_sizes
 from spiq.graph.edit import remove_unused
+from spiq.graph.shapes import infer
+from spiq.io.opset import raised
 from spiq.methods import METHODS
 from spiq.planning.plan.resolve import Resolved
 from spiq.planning.plan.values import Plan
@@ -28,7 +31,7 @@ from spiq.rewriting.round_layers import LayerInputs, layer_inputs, round_stored,
 from spiq.rewriting.round_weights import LearnedLayer
 from spiq.rewriting.rounding import needs_correlation
 from spiq.runtime.correlations import observe_correlations
-from spiq.targets import TARGETS
+from spiq.targets import TARGETS, Target
 
 
 def rewrite(
@@ -81,6 +84,20 @@ def rewrite(
         fix_sizes(model.graph, plan)
     remove_unused(model.graph)
     _sign(model, plan)
+
+
+def typed(model: ir.Model, target: Target) -> ir.Model:
+    """Return a rewritten network with the operators and the types that a target wants.
+
+    Raises:
+        UnsupportedError: Its operators cannot be turned into those.
+    """
+    newer = raised(model, target.opset, where=f"the network for target {target.name}")
+    if target.half:
+        infer(newer)
+        floats_as_half(newer.graph)
+        remove_unused(newer.graph)
+    return newer
 
 
 def what_layers_read(

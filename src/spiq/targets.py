@@ -12,6 +12,8 @@ and biases look like. Sources, by target:
                       activation and one per output channel of weights; Q/DQ in front of layers and
                       of the shortcut of a sum, none behind a layer; biases in float, since its
                       parser takes no int32 (onnx-tensorrt issue 850, onnxruntime issue 14229)
+    tensorrt-fp16     the same in its strongly typed mode, where a network computes in the types
+                      that its graph has: what stays in float is half precision
     qnn               ONNX Runtime's QNN quantizer (``get_qnn_qdq_config``): uint8 or uint16
                       activations, int8 weights, everything between Q/DQ, sizes fixed
     vitis             AMD, XINT8: int8, zero point 0, all scales powers of two, one per tensor,
@@ -20,7 +22,7 @@ and biases look like. Sources, by target:
 
 import os
 import platform
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 _LAYERS = frozenset({"Conv", "Gemm", "MatMul"})
 
@@ -70,12 +72,14 @@ class Weights:
             8-bit weights saturate their 16-bit sums; 7 bits do not.
         per_channel: Each output channel has a step of its own.
         powers_of_two: Every step is one, the bias's too.
+        half_steps: Every step is a number of half precision.
         bias_bits: 32, on the step of the sums, or 8, on a step of its own, or 0 for floats.
     """
 
     bits: int = 8
     per_channel: bool = True
     powers_of_two: bool = False
+    half_steps: bool = False
     bias_bits: int = 32
 
 
@@ -99,6 +103,8 @@ class Target:
         shortcuts: A sum takes the result of a layer in float and its other operand from integers.
         whole: All that is known of is stored on integers, what float operators read and write too.
         static: Sizes have to be fixed.
+        half: What stays in float is half precision, but for the network's inputs and outputs.
+        opset: The least that has the operators of its form.
         dense_groups: Grouped convolutions with at most so many weights per tap are faster dense.
         channel_multiple: Kernels are made for multiples of so many channels, and others are padded.
         slow_prelu: PRelu is slower than the products and the maximum that it stands for.
@@ -115,6 +121,8 @@ class Target:
     shortcuts: bool = False
     whole: bool = False
     static: bool = False
+    half: bool = False
+    opset: int = 0
     dense_groups: int = 0
     channel_multiple: int = 0
     slow_prelu: bool = False
@@ -152,6 +160,13 @@ TENSORRT = Target(
     factors=False,
     shortcuts=True,
 )
+TENSORRT_FP16 = replace(
+    TENSORRT,
+    name="tensorrt-fp16",
+    weights=replace(TENSORRT.weights, half_steps=True),
+    half=True,
+    opset=19,
+)
 VITIS = Target(
     name="vitis",
     integer=(_LAYERS - {"MatMul"}) | _MOVERS | _POOLS | {"Add", "ResizeNearest"},
@@ -170,7 +185,10 @@ QNN = Target(
 
 TARGETS = {
     target.name: target
-    for target in (ONNXRUNTIME, PORTABLE, ONNXRUNTIME_ARM, OPENVINO, TENSORRT, QNN, VITIS)
+    for target in (
+        *(ONNXRUNTIME, PORTABLE, ONNXRUNTIME_ARM),
+        *(OPENVINO, TENSORRT, TENSORRT_FP16, QNN, VITIS),
+    )
 }
 
 AUTO = "auto"

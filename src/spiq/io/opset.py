@@ -95,6 +95,21 @@ def settled(model: ir.Model, *, where: str) -> ir.Model:
     wanted = min(max(version, WANTED), NEWEST)
     if version == wanted:
         return model
+    newer = _turned(model, wanted, where=where)
+    if version < _RELIABLE:
+        _state_places(newer)
+    if not _RELIABLE <= version <= NEWEST:
+        _compare(model, newer, where)
+    return newer
+
+
+def raised(model: ir.Model, least: int, *, where: str) -> ir.Model:
+    """Return the model with an opset that is not older than ``least``; the rest as above."""
+    return model if model.opset_imports[""] >= least else _turned(model, least, where=where)
+
+
+def _turned(model: ir.Model, wanted: int, *, where: str) -> ir.Model:
+    version = model.opset_imports[""]
     try:
         proto = onnx.version_converter.convert_version(skeleton(model), wanted)
     except _FAILURES as error:
@@ -112,10 +127,6 @@ def settled(model: ir.Model, *, where: str) -> ir.Model:
     newer.model_version = model.model_version
     newer.doc_string = model.doc_string
     newer.metadata_props.update(model.metadata_props)
-    if version < _RELIABLE:
-        _state_places(newer)
-    if not _RELIABLE <= version <= NEWEST:
-        _compare(model, newer, where)
     return newer
 
 

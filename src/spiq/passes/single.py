@@ -28,7 +28,7 @@ def half_as_single(model: ir.Model) -> int:
             _cast_behind(graph, value)
     for index, value in enumerate(graph.outputs):
         if value.dtype == _HALF and value.producer() is not None:
-            _cast_before_output(graph, index)
+            cast_before_output(graph, index, inside=_SINGLE, outside=_HALF)
     return len(halves)
 
 
@@ -49,11 +49,18 @@ def _cast_behind(graph: ir.Graph, value: ir.Value) -> None:
         graph.insert_before(first, cast)
 
 
-def _cast_before_output(graph: ir.Graph, index: int) -> None:
-    value = graph.outputs[index]
-    name, source = str(value.name), value
-    source.name = unique_name(graph, f"{name}_single")
-    made = ir.Value(name=name, type=ir.TensorType(_HALF), shape=value.shape)
-    source.type = ir.TensorType(_SINGLE)
-    graph.append(ir.node("Cast", [source], {"to": int(_HALF)}, outputs=[made], name=f"{name}_half"))
+def cast_before_output(
+    graph: ir.Graph, index: int, *, inside: ir.DataType, outside: ir.DataType
+) -> None:
+    """Put a Cast in front of an output, in place: ``inside`` is what is computed."""
+    source = graph.outputs[index]
+    name = str(source.name)
+    source.name = unique_name(graph, f"{name}_{_WORDS[inside]}")
+    made = ir.Value(name=name, type=ir.TensorType(outside), shape=source.shape)
+    source.type = ir.TensorType(inside)
+    attributes, own = {"to": int(outside)}, f"{name}_{_WORDS[outside]}"
+    graph.append(ir.node("Cast", [source], attributes, outputs=[made], name=own))
     graph.outputs[index] = made
+
+
+_WORDS = {_HALF: "half", _SINGLE: "single"}

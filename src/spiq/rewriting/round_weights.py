@@ -21,7 +21,7 @@ import onnx_ir as ir
 from spiq.errors import PlanError
 from spiq.graph.lazy import Later
 from spiq.passes.layer_weights import bias_of, weight_and_bias
-from spiq.planning.plan.derive import next_power
+from spiq.planning.plan.derive import next_half, next_power
 from spiq.planning.plan.entries import LayerPlan
 from spiq.planning.plan.resolve import StoredTensor
 from spiq.rewriting.dense_groups import dense
@@ -139,13 +139,15 @@ def _least_steps(
     node: ir.Node, layer: LayerPlan, form: WeightForm, least: Array, var: Array
 ) -> Array:
     """Return the least steps, with all that a target's form of weights makes of them."""
-    if form.per_channel and not form.powers_of_two:
+    if form.per_channel and not (form.powers_of_two or form.half_steps):
         return least
     weight, _ = weight_and_bias(node)
     peaks = np.abs(grouped(node, weight)).max(axis=(2, 3)).reshape(-1)
     steps = np.maximum(peaks.astype(np.float64) / (2 ** (layer.bits - 1) - 1), least)
     if not form.per_channel:
         steps = np.full_like(steps, steps.max())
+    if form.half_steps:
+        return next_half(steps)
     if not form.powers_of_two:
         return np.asarray(steps)
     powers: Array = next_power(steps)

@@ -129,3 +129,17 @@ def next_power(step: Array) -> Array:
     """
     positive = np.maximum(step, 1e-30)
     return np.where(step > 0, 2.0 ** np.ceil(np.log2(positive) - _NEARLY), 0.0)
+
+
+def next_half(step: Array) -> Array:
+    """Return the least number of half precision that is not below a step, and is above 0.
+
+    The largest that is finite stands for all beyond.
+
+    >>> next_half(np.array([0.1, 0.5, 1e-12, 1e9])).tolist()
+    [0.10003662109375, 0.5, 5.960464477539063e-08, 65504.0]
+    """
+    near = np.minimum(step, float(np.finfo(np.float16).max)).astype(np.float16)
+    above = np.where(near < step, np.nextafter(near, np.finfo(np.float16).max), near)
+    least: np.float16 = np.finfo(np.float16).smallest_subnormal
+    return np.asarray(np.maximum(above, least), np.float64)
