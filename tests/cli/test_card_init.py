@@ -365,6 +365,26 @@ def test_images_from_all_over_are_tried(capsys: Capture) -> None:
     assert "pixels from 0 to 255: 2" in said or "pixels from 0 to 255: 1" in said
 
 
+def test_half_precision(capsys: Capture) -> None:
+    """Pixels that are halves in and out, as converters write them."""
+    network(CLASSIFIER)
+    whole = onnx.load("model.onnx")
+    graph, given, answer = whole.graph, whole.graph.input[0], whole.graph.output[0]
+    for node in graph.node:
+        node.input[:] = ["wide" if name == given.name else name for name in node.input]
+        node.output[:] = ["narrow" if name == answer.name else name for name in node.output]
+    first = onnx.helper.make_node("Cast", [given.name], ["wide"], to=onnx.TensorProto.FLOAT)
+    last = onnx.helper.make_node("Cast", ["narrow"], [answer.name], to=onnx.TensorProto.FLOAT16)
+    graph.node.insert(0, first)
+    graph.node.append(last)
+    for value in (given, answer):
+        value.type.tensor_type.elem_type = onnx.TensorProto.FLOAT16
+    onnx.save(whole, "model.onnx")
+    class_folders("data")
+    found, _ = evaluated(capsys)
+    assert found["top1"]["value"] == 100
+
+
 def test_a_table_with_semicolons_and_no_head(capsys: Capture) -> None:
     network(CLASSIFIER)
     class_folders("data")
@@ -398,6 +418,14 @@ def test_says_what_cannot_be_guessed(
     Path("empty").mkdir()
     Path("data/notes.md").write_text("notes")
     assert re.search(message, refused(capsys, "card", "init", "model.onnx", *arguments))
+
+
+def test_annotations_that_are_not_cocos_are_said(capsys: Capture) -> None:
+    network(CLASSIFIER)
+    picture("data/val/1.png", (9, 9, 9))
+    Path("data/annotations").mkdir()
+    Path("data/annotations/val.json").write_text("{}")
+    assert "val.json: not in COCO's format" in refused(capsys, "card", "init", "model.onnx", "data")
 
 
 def test_says_which_networks_cannot_be_guessed(capsys: Capture) -> None:

@@ -1,5 +1,6 @@
 """Frames of videos that the test itself makes."""
 
+import pickle
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +26,28 @@ def test_each_frame_is_the_one_it_says(tmp_path: Path, name: str, between: int) 
     backwards = [brightness(frame) for frame in reversed(found)]
     assert backwards[::-1] == pytest.approx([8 * number for number in range(20)], abs=6)
     assert found[3].name == f"{name} frame 3"
+
+
+def test_frames_in_order_take_one_pass(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    av = pytest.importorskip("av")
+    write(tmp_path / "clip.avi", frames=20)
+    found, opened = frames(tmp_path / "clip.avi"), []
+    monkeypatch.setattr(av, "open", lambda *a, real=av.open, **k: opened.append(a) or real(*a, **k))
+    assert [brightness(frame) for frame in found[::3]] == pytest.approx(
+        [24 * number for number in range(7)], abs=6
+    )
+    assert len(opened) == 1
+    assert brightness(found[2]) == pytest.approx(16, abs=6)  # back again
+    assert len(opened) == 2
+
+
+def test_frames_go_to_other_processes(tmp_path: Path) -> None:
+    write(tmp_path / "clip.avi", frames=4)
+    found = frames(tmp_path / "clip.avi")
+    brightness(found[1])
+    there = pickle.loads(pickle.dumps(found))
+    assert there == found
+    assert brightness(there[3]) == pytest.approx(24, abs=6)
 
 
 def test_what_is_stored_and_not_shown_is_no_frame(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
     card        it parses
     data set    its images are there, as many as it says
     files       every picture and every mask is there    (where they are files)
-    image       the first one can be decoded
+    image       one can be decoded; those before it are left out
     labels      they are classes
     model       it loads, and its input is the card's    (where a network is given)
     output      it can be decoded, for the first image   (likewise)
@@ -20,10 +20,12 @@ from pathlib import Path
 from spiq.errors import CardError, SpiqError
 from spiq.evaluation import runners
 from spiq.evaluation.cards.read import Card, read
-from spiq.evaluation.data.datasets import Images
+from spiq.evaluation.data import folders
+from spiq.evaluation.data.datasets import Sample
 from spiq.evaluation.data.preprocess import to_input
 from spiq.evaluation.runners import Model
 from spiq.evaluation.task import labels_of, task_of
+from spiq.io.video import Frame
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,10 +95,11 @@ def _steps(
     yield "files", _there(task.files(), card)
 
     yield "image", ""
-    first = next(samples)
-    if first.image is None:
-        raise CardError(first.problem)
-    yield "image", _image(first.name, first.image, card)
+    first, damaged = _first(samples)
+    assert first.image is not None
+    for problem in dict.fromkeys([*damaged, *_damaged_videos(card)]):
+        yield _DOUBT, f"left out: {problem}"
+    yield "image", _image(first, card)
     yield "labels", ""
     unlabelled = card.dataset.layout == "pictures"
     yield "labels", "none" if unlabelled else task.labels(first.label)
@@ -114,9 +117,32 @@ def _steps(
     yield _DOUBT, task.doubt(answer)
 
 
-def _image(name: str, image: Images, card: Card) -> str:
-    inputs, size = to_input(image[None], card.input), f"{card.input.width}x{card.input.height}"
-    return f"{name}: {size}, values {inputs.min():.3g} to {inputs.max():.3g}"
+def _first(samples: Iterator[Sample]) -> tuple[Sample, list[str]]:
+    """Return the first image that can be decoded, and why those before it cannot."""
+    damaged = list[str]()
+    for sample in samples:
+        if sample.image is not None:
+            return sample, damaged
+        damaged.append(sample.problem)
+    more = f", and {len(damaged) - 1} more" if len(damaged) > 1 else ""
+    raise CardError(f"{damaged[0]}{more}")
+
+
+def _damaged_videos(card: Card) -> Iterator[str]:
+    """Yield why videos cannot be read: that shows before any is decoded."""
+    if card.dataset.layout == "pictures":
+        for entry in folders.entries(card):
+            if isinstance(entry.image, Frame) and entry.image.problem:
+                yield entry.image.problem
+
+
+def _image(sample: Sample, card: Card) -> str:
+    assert sample.image is not None
+    inputs, size = (
+        to_input(sample.image[None], card.input),
+        f"{card.input.width}x{card.input.height}",
+    )
+    return f"{sample.name}: {size}, values {inputs.min():.3g} to {inputs.max():.3g}"
 
 
 def _there(files: list[Path], card: Card) -> str:

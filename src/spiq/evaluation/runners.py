@@ -32,6 +32,8 @@ class Runner:
     outputs: tuple[str, ...]
     batch: int | None
     """The batch size that the network fixes; None: any."""
+    half: bool = False
+    """Whether it takes floats of half precision."""
     pixels: Input | None = None
     """How pixels became what it is given, where it takes the pixels themselves; None for floats."""
     seconds: float = 0.0
@@ -47,10 +49,10 @@ class Runner:
         if self.batch is not None and count < self.batch:
             filling = np.repeat(inputs[-1:], self.batch - count, axis=0)
             inputs = np.concatenate([inputs, filling])
-        fed = inputs if self.pixels is None else to_pixels(inputs, self.pixels)
-        begin = time.perf_counter()
-        given: list[Floats] = call(self.session, self.outputs, {self.input: fed}, where=self.name)
+        fed, begin = self._fed(inputs), time.perf_counter()
+        made = call(self.session, self.outputs, {self.input: fed}, where=self.name)
         self.seconds += time.perf_counter() - begin
+        given = [np.asarray(output, np.float32) for output in made]
         for output in given:
             if output.ndim < 2 or len(output) != len(inputs):
                 raise ModelError(
@@ -60,6 +62,15 @@ class Runner:
         if not all(np.isfinite(output).all() for output in given):
             raise ModelError(f"{self.name}: its outputs are not all finite: they say nothing")
         return [output[:count] for output in given]
+
+    def _fed(self, inputs: Floats) -> npt.NDArray[Any]:
+        """Return a batch as the network takes it."""
+        if self.pixels is not None:
+            return to_pixels(inputs, self.pixels)
+        return inputs.astype(np.float16) if self.half else inputs
+
+
+_FLOATS = ("tensor(float)", "tensor(float16)")
 
 
 def open_all(
@@ -132,11 +143,12 @@ def _open(name: str, opened: Opened, card: Card, gives: str) -> Runner:
     inputs, outputs = opened.get_inputs(), _outputs(name, opened, card, gives)
     takes_pixels = [value.type for value in inputs] == ["tensor(uint8)"]
     floats = outputs if takes_pixels else (*inputs, *outputs)
-    if len(inputs) != 1 or any(value.type != "tensor(float)" for value in floats):
+    if len(inputs) != 1 or any(value.type not in _FLOATS for value in floats):
         raise ModelError(
             f"{name}: its inputs are {shape_text([value.type for value in inputs])} and its "
             f"outputs {shape_text([value.type for value in outputs])}; a {card.task} network has "
-            "one input, the images, and all are tensor(float); or pixels, tensor(uint8), go in"
+            "one input, the images, and all are floats, single or half; or pixels go in, "
+            "tensor(uint8)"
         )
     shape, wanted = inputs[0].shape, ("N", *card.input.shape)
     if not fits(shape, wanted):
@@ -150,6 +162,7 @@ def _open(name: str, opened: Opened, card: Card, gives: str) -> Runner:
         input=inputs[0].name,
         outputs=tuple(value.name for value in outputs),
         batch=shape[0] if isinstance(shape[0], int) else None,
+        half=inputs[0].type == _FLOATS[1],
         pixels=card.input if takes_pixels else None,
     )
 

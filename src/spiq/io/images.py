@@ -202,9 +202,34 @@ def open_picture(path: Path | Frame, mode: str | None = None) -> "Image.Image":
             picture.load()
             decoded: Image.Image = picture.convert(mode) if mode else picture.copy()
     except Exception as error:  # decoders fail with whatever a broken file leads them to
-        reason = getattr(error, "strerror", None) or error
-        raise DecodingError(f"{path}: cannot be decoded: {reason}") from error
+        raise DecodingError(f"{path}: cannot be decoded: {_reason(error, path)}") from error
     return decoded
+
+
+def _reason(error: Exception, path: Path) -> str:
+    """Say what is the matter with a file, without its name once more."""
+    known = type(error).__name__ == "UnidentifiedImageError"
+    return "no picture" if known else str(getattr(error, "strerror", None) or error)
+
+
+def upright(picture: "Image.Image") -> "Image.Image":
+    """Return a decoded picture as its file says that it is to be shown (EXIF's orientation)."""
+    turned = _TURNS.get(picture.getexif().get(_ORIENTATION, 1))
+    return picture if turned is None else picture.transpose(pillow().Transpose[turned])
+
+
+_ORIENTATION = 0x0112
+
+_TURNS = {
+    2: "FLIP_LEFT_RIGHT",
+    3: "ROTATE_180",
+    4: "FLIP_TOP_BOTTOM",
+    5: "TRANSPOSE",
+    6: "ROTATE_270",
+    7: "TRANSVERSE",
+    8: "ROTATE_90",
+}
+"""What brings a picture upright, by EXIF's orientation: https://exiftool.org/TagNames/EXIF.html"""
 
 
 def resized(pixels: Array, height: int, width: int) -> Array:

@@ -9,23 +9,31 @@ header estimates; imageio is a layer above either of them.
                without packets that are stored, but not shown: what is cut off a film
     picture    decode from the last key frame that is not after it, until its time is reached;
                from the start where it is missing then: frames need others before that key frame;
-               in AVI, which has no times of showing, the k-th from the start;
+               in AVI, which has no times of showing, the k-th from the start, or on from the frame
+               that was decoded last, so that frames in order take one pass;
                turned as the file says
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from spiq.errors import ConfigError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from PIL import Image
 
 SUFFIXES = frozenset({".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm"})
 
 MOST = 100
 """Frames of a video that are looked at; of more, as many evenly spread."""
+
+
+_COUNTED = "avi"
+"""The format whose frames have no times of showing."""
 
 
 class VideoError(Exception):
@@ -43,11 +51,52 @@ class Frame:
     """When it is shown, in the units of its stream."""
     problem: str = ""
     """Why its video, of which it is then the only one, cannot be read."""
+    film: "Film | None" = field(default=None, compare=False, repr=False)
+    """The video, open, which goes on from frame to frame; None: each is looked for from the start.
+    It stays in its process."""
 
     @property
     def name(self) -> str:
         """What it is called."""
         return f"{self.path.name} frame {self.number}"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Go to another process without the open video."""
+        return Frame, (self.path, self.number, self.time, self.problem)
+
+
+@dataclass
+class Film:
+    """A video that is decoded frame by frame from the start, and goes on where it stopped."""
+
+    path: Path
+    _opened: Any = None
+    _decoded: "Iterator[Any] | None" = None
+    _next: int = 0
+    _lock: Lock = field(default_factory=Lock)
+
+    def picture(self, number: int) -> "Image.Image | None":
+        """Decode the frame of a number; None: it ends before.
+
+        Raises:
+            OSError, ValueError, FFmpegError: It cannot be decoded.
+        """
+        with self._lock:
+            if self._decoded is None or number < self._next:
+                self._begin()
+            for decoded in self._decoded or ():
+                self._next += 1
+                if self._next > number:
+                    return _turned(decoded)
+            self._decoded = None
+            return None
+
+    def _begin(self) -> None:
+        if self._opened is not None:
+            self._opened.close()
+        self._opened = _library().open(str(self.path))
+        self._decoded = self._opened.decode(self._opened.streams.video[0])
+        self._next = 0
 
 
 def frames(path: Path) -> list[Frame]:
@@ -63,6 +112,7 @@ def frames(path: Path) -> list[Frame]:
             packets = opened.demux(opened.streams.video[0])
             shown = (_time(packet) for packet in packets if not packet.is_discard)
             found = sorted(time for time in shown if time is not None)
+            film = Film(path) if opened.format.name == _COUNTED else None
     except IndexError as error:
         raise VideoError(f"{path}: there are no pictures in it") from error
     except (OSError, ValueError, av.FFmpegError) as error:
@@ -72,7 +122,7 @@ def frames(path: Path) -> list[Frame]:
 
     most = min(len(found), MOST)
     chosen = (k * len(found) // most for k in range(most))
-    return [Frame(path, number, found[number]) for number in chosen]
+    return [Frame(path, number, found[number], film=film) for number in chosen]
 
 
 def picture(frame: Frame) -> "Image.Image":
@@ -86,6 +136,8 @@ def picture(frame: Frame) -> "Image.Image":
         raise VideoError(frame.problem)
     av = _library()
     try:
+        if frame.film is not None and (found := frame.film.picture(frame.number)) is not None:
+            return found
         for seek in (True, False):
             with av.open(str(frame.path)) as opened:
                 if (found := _found(opened, frame, seek=seek)) is not None:
@@ -97,7 +149,7 @@ def picture(frame: Frame) -> "Image.Image":
 
 def _found(opened: Any, frame: Frame, *, seek: bool) -> "Image.Image | None":
     """Decode from the key frame before a frame, or from the start; None: it is not there."""
-    stream, counted = opened.streams.video[0], opened.format.name == "avi"
+    stream, counted = opened.streams.video[0], opened.format.name == _COUNTED
     if seek and counted:
         return None
     if seek:
@@ -105,12 +157,16 @@ def _found(opened: Any, frame: Frame, *, seek: bool) -> "Image.Image | None":
     for number, decoded in enumerate(opened.decode(stream)):
         time = _time(decoded)
         if number == frame.number if counted else time == frame.time:
-            angle = getattr(decoded, "rotation", 0)  # PyAV 13 does not tell it
-            image: Image.Image = decoded.to_image().rotate(angle, expand=True)
-            return image
+            return _turned(decoded)
         if seek and time is not None and time > frame.time:
             return None
     return None
+
+
+def _turned(decoded: Any) -> "Image.Image":
+    angle = getattr(decoded, "rotation", 0)  # PyAV 13 does not tell it
+    image: Image.Image = decoded.to_image().rotate(angle, expand=True)
+    return image
 
 
 def _time(part: Any) -> int | None:

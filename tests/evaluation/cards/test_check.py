@@ -122,11 +122,33 @@ def test_files_that_are_missing(tmp_path):
     assert "1 of 4 files are missing, such as" in text and text.endswith("b.png")
     (root / "SegmentationClass" / "b.png").write_bytes(b"no picture")
     (root / "ImageSets" / "Segmentation" / "val.txt").write_text("b\na\n")
-    assert fault(check(card))[0] == "image"
+    result = check(card)  # b.png is the first, and left out
+    assert result.ok
+    assert "b.png: cannot be decoded: no picture" in result.warnings[0]
+    (root / "SegmentationClass" / "a.png").write_bytes(b"no picture")
+    step, text = fault(check(card))
+    assert step == "image" and text.endswith("no picture, and 1 more")
+    blank.save(root / "SegmentationClass" / "a.png")
     blank.save(root / "SegmentationClass" / "b.png")
     result = check(card)
     assert result.ok
     assert {"files": "all 4 are there"}.items() <= {f.step: f.text for f in result.findings}.items()
+
+
+def test_damaged_videos_are_listed(tmp_path):
+    pytest.importorskip("av")
+    for name in ("a", "b"):
+        (tmp_path / f"{name}.mp4").write_bytes(b"no video")
+    Image = pytest.importorskip("PIL.Image")
+    Image.new("RGB", (8, 8)).save(tmp_path / "c.png")
+    card = tmp_path / "card.toml"
+    text = template("classification")
+    start, end = text.index("[dataset]"), text.index("[input]")
+    card.write_text(f"{text[:start]}[dataset]\ndir = '.'\nlayout = 'pictures'\n\n{text[end:]}")
+    result = check(card)
+    assert result.ok, result.findings
+    assert [text.partition(":")[0] for text in result.warnings] == ["left out"] * 2
+    assert "a.mp4" in result.warnings[0] and "b.mp4" in result.warnings[1]
 
 
 @pytest.mark.parametrize("task", sorted(TASKS))

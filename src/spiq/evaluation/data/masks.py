@@ -49,21 +49,30 @@ def entries(card: Card) -> list[Entry]:
     return found
 
 
-def decoded(path: Path, size: tuple[int, int]) -> Pixels:
-    """The values of a mask, (height, width), whose picture has ``size`` (width, height).
+def decoded(path: Path) -> Pixels:
+    """The values of a mask, (height, width).
 
     Raises:
-        DecodingError: It cannot be decoded, or has no single byte per pixel or another size.
+        DecodingError: It cannot be decoded, or has no single byte per pixel.
     """
     mask = open_picture(path)
     if mask.mode == "1":
         mask = mask.convert("L")
-    if mask.mode not in ("P", "L") or mask.size != size:
+    if mask.mode not in ("P", "L"):
         raise DecodingError(
-            f"{path}: a mask of mode {mask.mode} and size {mask.size}; its picture's size "
-            f"is {size}, and one byte per pixel (P or L) must say the class"
+            f"{path}: a mask of mode {mask.mode}: one byte per pixel (P or L) must say the class"
         )
     return np.asarray(mask)
+
+
+def check_size(path: Path, size: tuple[int, int], wanted: tuple[int, int]) -> None:
+    """Check that a mask has the size (width, height) of its picture.
+
+    Raises:
+        DecodingError: It has another one.
+    """
+    if size != wanted:
+        raise DecodingError(f"{path}: a mask of size {size}; its picture's size is {wanted}")
 
 
 def as_classes(values: Pixels, listed: Sequence[int]) -> Pixels:

@@ -11,6 +11,11 @@ Pixel x of the picture is x width / w0 + left of the input, so boxes and masks g
 "shorter" is Resize and CenterCrop of torchvision, "letterbox" that of Ultralytics; Pillow
 interpolates, with antialiasing where it makes pictures smaller. Masks take the nearest pixel, and
 void where there is no picture.
+
+Cameras store pictures lying, and say in EXIF how they are to be shown. Whoever draws masks or boxes
+sees them upright, and Ultralytics reads them so; torchvision's ImageFolder does not look at that.
+So pictures with a class are as they are stored; those of YOLO sets and without labels are upright;
+with a mask, or boxes of a picture whose size is told, they are as that size has it.
 """
 
 from dataclasses import dataclass
@@ -25,7 +30,7 @@ from spiq.evaluation.cards.sections import Input, Preprocess
 from spiq.evaluation.data import masks
 from spiq.evaluation.data.entry import Entry
 from spiq.evaluation.data.masks import VOID
-from spiq.io.images import open_picture, pillow
+from spiq.io.images import open_picture, pillow, upright
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -77,19 +82,37 @@ def load(entry: Entry, card: Card) -> tuple[Pixels, int | Pixels | None]:
     """
     color = len(CHANNELS[card.input.channels]) == 3
     picture = open_picture(entry.image, "RGB" if color else "L")
+    stored = _mask(entry.label, card) if isinstance(entry.label, Path) else None
+    if entry.label is None or stored is not None:
+        picture = turned(picture, None if stored is None else stored.size)
     placement = place(picture.size, card.preprocess, card.input)
     target = (card.input.width, card.input.height)
     interpolation, fill = card.preprocess.interpolation, card.preprocess.pad_value
     pixels = put(picture, placement, target, interpolation=interpolation, fill=fill)
     pixels = pixels.reshape(card.input.height, card.input.width, -1)
-    if not isinstance(entry.label, Path):
-        return pixels, entry.label
-    values = masks.decoded(entry.label, picture.size)
-    if card.dataset.mask_values:
-        values = masks.as_classes(values, card.dataset.mask_values)
-    stored = pillow().fromarray(values)
+    if stored is None or not isinstance(entry.label, Path):
+        return pixels, entry.label  # type: ignore[return-value]  # no Path without a mask
+    masks.check_size(entry.label, stored.size, picture.size)
     labels = put(stored, placement, target, interpolation="nearest", fill=VOID)
     return pixels, _TRAIN_ID[labels] if entry.label.stem.endswith("_labelIds") else labels
+
+
+def turned(picture: "Image.Image", size: tuple[int, int] | None) -> "Image.Image":
+    """Return a picture upright, as its file says; where its labels tell a size, so that it fits.
+
+    Of two ways that both fit, as in a square, it is the upright one.
+    """
+    shown = upright(picture)
+    return picture if size not in (None, shown.size) and size == picture.size else shown
+
+
+def _mask(path: Path, card: Card) -> "Image.Image":
+    """Return a mask whose pixels are classes."""
+    values = masks.decoded(path)
+    if card.dataset.mask_values:
+        values = masks.as_classes(values, card.dataset.mask_values)
+    mask: Image.Image = pillow().fromarray(values)
+    return mask
 
 
 def put(

@@ -115,7 +115,7 @@ def _said(table: Table, folder: Folder, network: Network, found: trial.Found) ->
         f"task: {table['task']}, since the network answers {shapes}",
         f"data: layout {folder.layout}{keys}, since {folder.dir} has {folder.why}",
         f"input: {spec['width']}x{spec['height']}, {fixed}",
-        f"values: {found.way.name}, {'the best of several' if found.said else 'by the file'}",
+        f"values: {found.way.name}, {'the best of several' if found.decided else 'the likeliest'}",
     ]
     if how:
         lines.append(f"pictures: resize {how['resize']}, the custom of {table['task']}")
@@ -127,7 +127,7 @@ def _said(table: Table, folder: Folder, network: Network, found: trial.Found) ->
 def _doubts(table: Table, folder: Folder, network: Network) -> list[str]:
     classes, names = table["decode"]["classes"], folder.names
     listed = table["decode"].get("class_names", ())
-    if folder.layout not in ("imagenet", "yolo", "coco") or set(names) <= set(listed):
+    if folder.layout not in ("imagenet", "yolo", "coco", "cityscapes") or set(names) <= set(listed):
         return []
     if names and len(names) != classes:
         return [

@@ -82,6 +82,10 @@ def coco(root: Path, split: str | None, files: list[Path] | None = None) -> Fold
             keys={"images": _coco_images(root, file, told), "annotations": _inner(file, root)},
             names=tuple(names),
         )  # fmt: skip
+    if damaged := next((file for file in ordered if file.parent.name == "annotations"), None):
+        raise ConfigError(
+            f"{damaged}: not in COCO's format: it needs images, annotations and categories"
+        )
     return None
 
 

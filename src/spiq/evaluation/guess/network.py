@@ -23,6 +23,9 @@ _USUAL: tuple[Size, ...] = ((224, 224), (640, 640), (320, 320), (512, 512), (32,
 """Tried where a network leaves the size of its input open."""
 
 
+_NUMBERS = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
+
+
 def look(model: str | os.PathLike[str], wanted: Size | None = None) -> Network:
     """Look at a network.
 
@@ -63,7 +66,7 @@ def _picture_input(network: ir.Model, path: Path) -> ir.Value:
             f"{path}: its inputs are {', '.join(f'{v.name} {list(v.shape or ())}' for v in inputs)}"
             f": a card is for one input of pictures: {told}"
         )
-    if inputs[0].dtype != ir.DataType.FLOAT:
+    if inputs[0].dtype not in (ir.DataType.FLOAT, ir.DataType.FLOAT16):
         raise ConfigError(f"{path}: its input is {inputs[0].dtype}, a card is for floats: {told}")
     if shapes[0][1] not in (1, 3) and shapes[0][3] in (1, 3):
         raise ConfigError(
@@ -82,17 +85,18 @@ def _asked(
     """The shapes of what a network answers to an image, and the image's size."""
     opened = session(path)
     names = [value.name for value in opened.get_outputs()]
-    batch = opened.get_inputs()[0].shape[0]
+    (given,) = opened.get_inputs()
+    batch = given.shape[0]
     rows = batch if isinstance(batch, int) else 1
     failed: ModelError | None = None
     for width, height in [size] if size else _USUAL:
-        grey = np.full((rows, channels, height, width), 0.5, np.float32)
+        grey = np.full((rows, channels, height, width), 0.5, _NUMBERS[given.type])
         try:
-            given = call(opened, names, {name: grey}, where=str(path))
+            answers = call(opened, names, {name: grey}, where=str(path))
         except ModelError as error:
             failed = failed or error
             continue
-        shapes = {name: each.shape[1:] for name, each in zip(names, given, strict=True)}
+        shapes = {name: each.shape[1:] for name, each in zip(names, answers, strict=True)}
         return (width, height), shapes
     assert failed is not None
     raise failed

@@ -63,11 +63,13 @@ class Found:
         way: The one to take.
         said: What was tried, with the figures, a line for each round.
         doubt: Which ways the images do not tell apart; "": they do.
+        decided: Whether the images told which one it is.
     """
 
     way: Way
     said: tuple[str, ...] = ()
     doubt: str = ""
+    decided: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,10 +100,13 @@ def best(table: Table, network: Network, where: Path) -> Found:
         return Found(likeliest)
     try:
         trial = _begun(table, likeliest, network, where)
-        left, said = _rounds(trial, ways(network.conventions, network.channels, trial.pixels))
-    except SpiqError:  # it is said where the card is checked
-        return Found(likeliest)
-    return Found(left[0].way if left else likeliest, said, _doubt(left))
+        among = ways(network.conventions, network.channels, trial.pixels)
+        left, said = _rounds(trial, among)
+    except SpiqError as error:
+        return Found(likeliest, (f"no way was tried: {' '.join(str(error).split())}",))
+    if not left:
+        return Found(likeliest, said)
+    return Found(left[0].way, said, _doubt(left), decided=len(left) < 2)
 
 
 @dataclass(frozen=True)
@@ -202,6 +207,7 @@ def _rounds(trial: _Trial, among: Sequence[Way]) -> tuple[list[_Tried], tuple[st
         found = [one for one in (trial.by(way, count) for way in among) if one is not None]
         each = (time.perf_counter() - begin) / (count * len(among))
         if not found:
+            said.append(f"tried on {count} images: by no way did the network give finite numbers")
             break
         said.append(_said(found, count))
         left = trial.as_good_as_the_best(found) if count >= _ENOUGH else found

@@ -9,6 +9,9 @@ import numpy.typing as npt
 
 from spiq.io.video import Frame
 
+SHARES = (1, 1)
+"""The size of a picture in whose shares boxes are measured."""
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Truth:
@@ -18,8 +21,8 @@ class Truth:
     picture: Path | Frame | None
     """None: the image is stored in an array."""
     size: tuple[int, int] | None
-    """Width and height of the original picture; None: those of the file. (1, 1): boxes are in
-    shares of them."""
+    """Width and height of the original picture; None: those of the file. SHARES: boxes are
+    in shares of them."""
     boxes: npt.NDArray[np.float64]
     """(n, 4): x1, y1, x2, y2 in pixels of the original picture."""
     labels: npt.NDArray[np.intp]

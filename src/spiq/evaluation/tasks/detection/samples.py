@@ -15,7 +15,7 @@ from spiq.evaluation.data import npz, pictures
 from spiq.evaluation.data.datasets import Sample
 from spiq.evaluation.tasks.detection import truth
 from spiq.evaluation.tasks.detection.boxes import Pair
-from spiq.evaluation.tasks.detection.labelled import Truth
+from spiq.evaluation.tasks.detection.labelled import SHARES, Truth
 from spiq.io.images import DecodingError, open_picture, pillow
 
 
@@ -73,6 +73,7 @@ def _picture(entry: Truth, card: Card) -> Sample:
     try:
         color = len(CHANNELS[target.channels]) == 3
         picture = open_picture(entry.picture, "RGB" if color else "L")
+        picture = pictures.turned(picture, None if entry.size in (None, SHARES) else entry.size)
     except DecodingError as error:
         return Sample(name=entry.name, image=None, label=None, problem=str(error))
     placement = pictures.place(picture.size, spec, target)

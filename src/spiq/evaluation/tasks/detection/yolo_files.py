@@ -20,12 +20,9 @@ from spiq.errors import CardError, ConfigError
 from spiq.evaluation.cards import places
 from spiq.evaluation.cards.sections import Card
 from spiq.evaluation.files import content, lines
-from spiq.evaluation.tasks.detection.labelled import Box, Truth, gathered
+from spiq.evaluation.tasks.detection.labelled import SHARES, Box, Truth, gathered
 from spiq.evaluation.tasks.detection.settings import class_count
 from spiq.io.images import SUFFIXES
-
-_SHARES = (1, 1)
-"""The size of a picture in whose shares boxes are measured."""
 
 
 def listed(card: Card) -> list[Callable[[], Truth]]:
@@ -46,7 +43,7 @@ def listed(card: Card) -> list[Callable[[], Truth]]:
         text = _text_file(picture)
         rows = lines(text, "the boxes") if text.is_file() else []
         found = [_box(row, labels, text) for row in rows]
-        return gathered(picture.name, picture, _SHARES, found)
+        return gathered(picture.name, picture, SHARES, found)
 
     return [lambda picture=picture: describe(picture) for picture in pictures]  # type: ignore[misc]
 
@@ -152,7 +149,9 @@ def _place(card: Card, file: Path, name: str, *, beside: Path | None = None) -> 
     tried = [*(root / name for root in roots), file.parent / inner]
     there = [path for path in tried if path.exists()]
     if not there:
-        raise CardError(f"{file}: {name!r} is not there; tried {', '.join(map(str, tried))}")
+        raise CardError(
+            f"{file}: {name!r} is not there; tried {', '.join(dict.fromkeys(map(str, tried)))}"
+        )
     for path in there:
         if places.reaches(card, path):
             return path
