@@ -351,6 +351,15 @@ def test_a_way_that_fails_is_left_out(capsys: Capture) -> None:
     assert "pixels from 0 to 255: " not in said
 
 
+def test_images_of_which_none_can_be_decoded_tell_nothing(capsys: Capture) -> None:
+    network(BRIGHTNESS)
+    pictures_of({"bright": (200,) * 3, "dark": (40,) * 3}, 8)
+    for path in Path("data").glob("*/*.png"):
+        path.write_bytes(path.read_bytes()[:40])
+    assert main(["card", "init", "model.onnx", "data", "-o", "card.toml"]) == 0
+    assert "tried on" not in capsys.readouterr().err
+
+
 def test_images_from_all_over_are_tried(capsys: Capture) -> None:
     """A film whose first 300 frames are black: nothing of them says which way is right."""
     network(BRIGHTNESS)

@@ -1,5 +1,6 @@
 """``spiq report``, and ``spiq quantize --report``."""
 
+import subprocess
 import sys
 from pathlib import Path
 
@@ -61,6 +62,12 @@ def test_outputs_are_kept_apart(model: Path, capsys: Capture) -> None:
     )
     assert "is the model that is read" in refused(capsys, "report", model, "-o", model)
     assert "there is no folder" in refused(capsys, "report", model, "-o", "no/page.html")
+
+
+def test_what_makes_a_page_imports_nothing_that_draws() -> None:
+    """Where that is missing, it is said, which takes this much to be there."""
+    seen = "import sys, spiq.report.make; sys.exit('altair' in sys.modules)"
+    subprocess.run([sys.executable, "-c", seen], check=True)
 
 
 @pytest.mark.parametrize("missing", ["altair", "vl_convert"])

@@ -22,8 +22,20 @@ LAYER = "m = MatMul(x, w) "
         (LAYER + "y = MatMul(a, m)", "float[1,3,8] x, float[1,3,3] a", False),
         (LAYER + "y = MatMul(m, a)", "float[1,12,8] x, float[1,8,8] a", False),
         (LAYER + "s = MatMul(m, t) y = Add(s, a)", "float[1,12,8] x, float[1,12,12] a", False),
+        (LAYER + "s = MatMul(a, m) y = Softmax(s)", "float[1,12,8] x, float[1,12,12] a", False),
+        (LAYER + "y = MatMul(a, m)", "float[1,N,8] x, float[1,M,N] a", False),
     ],
-    ids=["graph", "unsqueezed", "open", "not square", "a rotation", "from the right", "a mask"],
+    ids=[
+        "graph",
+        "unsqueezed",
+        "open",
+        "not square",
+        "a rotation",
+        "from the right",
+        "a mask",
+        "queries",
+        "open and not square",
+    ],
 )
 def test_what_is_a_graph(body: str, inputs: str, found: bool) -> None:
     given = {"w": (8, 8), "one": np.array([0]), "t": (8, 12)}

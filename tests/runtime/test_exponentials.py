@@ -32,6 +32,16 @@ def said(spread: float, off: float, *, known: bool = True, boxes: float = 1.0) -
     return found
 
 
+@pytest.mark.parametrize("shapes", [[(), ()], [(1, 2, 8), (1, 2, 9)]])
+def test_outputs_without_rows_or_of_changing_shapes_are_compared_as_they_are(
+    shapes: list[tuple[int, ...]],
+) -> None:
+    each = [{"y": np.exp(RNG.standard_normal(shape))} for shape in shapes]
+    made = np.ones((1,) * len(shapes[0]), bool)
+    found = agreements(each, each, {"y": made})["y"]
+    assert found == agreements(each, each)["y"]
+
+
 def test_logs_that_are_far_off_may_leave_little() -> None:
     plain, found = said(0.8, 0.22, known=False), said(0.8, 0.22)
     assert plain.low > 4 and found.low < 10

@@ -13,7 +13,7 @@ from spiq.runtime.session import session
 from spiq.runtime.synthetic import soft_pictures, synthetic_pictures
 from spiq.runtime.trials import tried
 from spiq.stats.alike import together
-from spiq.stats.conventions import CONVENTIONS
+from spiq.stats.conventions import CONVENTIONS, Fourth
 from spiq.stats.evidence import Verdict
 from spiq.stats.inputs import judge
 
@@ -51,6 +51,7 @@ def test_both_are_taken_for_the_same_before_and_after_trials() -> None:
     [
         (verdict(0, 9.0), verdict(2, 9.0)),
         (verdict(0, 9.0, stated=(0.4, 0.3)), verdict(0, 9.0, stated=(0.5, 0.3))),
+        (verdict(0, 9.0), verdict(0, 9.0, fourths=(Fourth(10.0, 5.0, 1.0, 3.0),))),
     ],
 )
 def test_what_contradicts_or_is_stated_stays_apart(a: Verdict, b: Verdict) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 
 import onnx_ir as ir
 
-from spiq.graph.query import dims, holds_floats, is_constant
+from spiq.graph.query import dims, holds_floats, is_constant, sole_consumer
 
 _NEIGHBOURS = 3.0
 """Neighbours of a row. A judgement: molecules and skeletons have 2 to 4 with themselves. With 2,
@@ -28,13 +28,16 @@ _OPEN = 64
 _AROUND = frozenset({"Cast", "Identity", "Unsqueeze", "Squeeze", "Expand"})
 """What may stand between an input and the product."""
 
+_TO_SOFTMAX = frozenset({"Add", "Cast", "Div", "Mul", "Reshape", "Where"})
+"""What may stand between the product of queries and keys and their Softmax."""
+
 
 def adjacencies(graph: ir.Graph) -> Mapping[str, tuple[float, float]]:
     """Return the mean and the deviation of the entries of each such input, by name."""
     found: dict[str, tuple[float, float]] = {}
     for value in graph.inputs:
-        shape = dims(value) or []
-        square = len(shape) in (2, 3) and shape[-1] == shape[-2]
+        shape, named = dims(value) or [], list(value.shape or ())
+        square = len(shape) in (2, 3) and named[-1] == named[-2]
         if (
             square
             and (shape[-1] or _OPEN) > _POSES
@@ -55,4 +58,13 @@ def _read_from_the_left(value: ir.Value) -> Iterator[bool]:
         if node.op_type in _AROUND:
             yield from _read_from_the_left(node.outputs[0])
         else:
-            yield node.op_type == "MatMul" and place == 0 and not is_constant(node.inputs[1])
+            product = node.op_type == "MatMul" and place == 0 and not is_constant(node.inputs[1])
+            yield product and not _are_scores(node)
+
+
+def _are_scores(product: ir.Node) -> bool:
+    """Return whether a product is one of queries and keys: a Softmax reads it."""
+    result = product.outputs[0]
+    while (reader := sole_consumer(result)) is not None and reader.op_type in _TO_SOFTMAX:
+        result = reader.outputs[0]
+    return any(node.op_type == "Softmax" for node in result.consumers())

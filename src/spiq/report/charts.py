@@ -11,10 +11,9 @@ from typing import Any
 
 import altair as alt
 
-Spec = dict[str, Any]
+from spiq.report.facts import CLASSES
 
-CLASSES = (0.01, 0.03, 0.1, 0.3)
-"""Ends of the classes of a layer's share of all error; each is about three times the one before."""
+Spec = dict[str, Any]
 
 _COLOURS = [f"var(--error-{index})" for index in range(len(CLASSES) + 1)]
 

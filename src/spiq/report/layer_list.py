@@ -4,8 +4,7 @@ from collections.abc import Iterator
 from itertools import pairwise
 
 from spiq.report import html
-from spiq.report.charts import CLASSES
-from spiq.report.facts import Channels, Facts, LayerFacts
+from spiq.report.facts import CLASSES, Channels, Facts, LayerFacts
 from spiq.report.rows import expected_shares, ranked
 from spiq.report.sections import SOURCES
 

@@ -46,6 +46,8 @@ def at_most(pairs: Sequence[Pair], made: Made) -> tuple[float, float] | None:
     Returns:
         None where it does not fit, or what the Exp made is 0.
     """
+    if len({array.shape[1:] for pair in pairs for array in pair}) > 1 or made.ndim == 0:
+        return None
     r, y = (np.concatenate(side).astype(np.float64) for side in zip(*pairs, strict=True))
     if made.ndim != r.ndim or any(
         n not in (1, own) for n, own in zip(made.shape, r.shape, strict=True)

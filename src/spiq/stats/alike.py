@@ -2,7 +2,8 @@
 
 What is said of each is evidence of all. Siblings mostly share their first layers, whose biases are
 then the same evidence twice, so log-likelihoods are averaged, not added. Where one is out of the
-question by what is said of another, or normalization layers state what each is, they stay apart.
+question by what is said of another, fourth channels are not alike, or normalization layers state
+what each is, they stay apart.
 """
 
 from collections.abc import Mapping
@@ -38,6 +39,8 @@ def together(graph: ir.Graph, verdicts: Mapping[str, Verdict]) -> dict[str, Verd
 def _joint(verdicts: list[Verdict]) -> Verdict | None:
     table = np.mean([verdict.table for verdict in verdicts], axis=0)
     grounds = dict.fromkeys(ground for verdict in verdicts for ground in verdict.grounds)
+    if any(verdict.fourths != verdicts[0].fourths for verdict in verdicts):
+        return None
     joint = replace(verdicts[0], table=table, grounds=tuple(grounds))
     best = joint.order[0]
     fits = all(verdict.odds[best] > -SURE for verdict in verdicts)

@@ -100,6 +100,8 @@ def best(table: Table, network: Network, where: Path) -> Found:
         return Found(likeliest)
     try:
         trial = _begun(table, likeliest, network, where)
+        if not trial.samples:
+            return Found(likeliest)
         among = ways(network.conventions, network.channels, trial.pixels)
         left, said = _rounds(trial, among)
     except SpiqError as error:
@@ -130,7 +132,8 @@ class _Trial:
 
     def by(self, way: Way, count: int) -> _Tried | None:
         """Evaluate the network by a way; None where it fails, such as by numbers too large."""
-        card = replace(self.card, input=replace(self.card.input, **way.keys))
+        keys: dict[str, Any] = {"divide_after": 1.0} | way.keys
+        card = replace(self.card, input=replace(self.card.input, **keys))
         try:
             answers = self._answers(task_of(card), count)
             (score,) = self._scores([answers])
@@ -203,9 +206,12 @@ def _rounds(trial: _Trial, among: Sequence[Way]) -> tuple[list[_Tried], tuple[st
     for count in sorted({min(some, len(trial.samples)) for some in _ROUNDS}):
         if len(among) < 2 or each * count * len(among) > _SECONDS:
             break
-        begin = time.perf_counter()
-        found = [one for one in (trial.by(way, count) for way in among) if one is not None]
-        each = (time.perf_counter() - begin) / (count * len(among))
+        begin, found = time.perf_counter(), list[_Tried]()
+        for done, way in enumerate(among, 1):
+            found += filter(None, [trial.by(way, count)])
+            each = (time.perf_counter() - begin) / (count * done)
+            if each * count * len(among) > 2 * _SECONDS:
+                return left, (*said, "trying more would take too long")
         if not found:
             said.append(f"tried on {count} images: by no way did the network give finite numbers")
             break
