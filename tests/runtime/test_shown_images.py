@@ -61,12 +61,18 @@ def test_images_help_where_synthetic_pictures_move_nothing(tmp_path: Path) -> No
     assert any("10 images of" in note for note in with_few.report.notes)
 
 
-def test_a_plan_made_with_images_is_followed_with_them(tmp_path: Path) -> None:
-    """What is known of tensors decides how few bits are rounded, too: without them it differs."""
-    model, few = network(48), stored(tmp_path / "a.npz", chequered(10, size=48))
-    config = Config(
-        input_range=((-1, 1),), images=few, input_order="BGR", weight_bits=4, timing=False
-    )
+@pytest.mark.parametrize("as_fed", [False, True])
+def test_a_plan_made_with_images_is_followed_with_them(tmp_path: Path, as_fed: bool) -> None:
+    """What is known of tensors decides how few bits are rounded, too: without them it differs.
+
+    Floats tell the range themselves, here the same of each colour.
+    """
+    pixels = chequered(10, size=48)
+    pixels[0, 0, 0], pixels[0, 0, 1] = 0, 255
+    floats = np.float32(pixels.transpose(0, 3, 1, 2) / 127.5 - 1)
+    model, few = network(48), stored(tmp_path / "a.npz", floats if as_fed else pixels)
+    given = {} if as_fed else {"input_range": ((-1, 1),)}
+    config = Config(images=few, input_order="BGR", weight_bits=4, timing=False, **given)
     made = spiq.quantize(model, config)
     followed = spiq.apply(model, made.plan, images=few, input_order="BGR")
     assert followed.model == made.model

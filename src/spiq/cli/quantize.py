@@ -209,12 +209,13 @@ def _report(
     from spiq.report.drawn import drawing
     from spiq.report.make import of_result, render
 
+    seen = {name: context.params[name] for name in ("images", "input_order")}
     subject = of_result(
         made,
         sources.plain(network),
         name=str(context.params["model"]),
         command=typed.command(context),
-        config=how if isinstance(how, Config) else None,
+        config=how if isinstance(how, Config) else Config(**seen),
         statistics=kept,
         known=known,
     )

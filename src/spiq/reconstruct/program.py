@@ -129,8 +129,9 @@ def program_of(model: ir.Model, resolved: Resolved, device: str) -> Program:
     """
     graph = model.graph
     check(graph, "use effort seconds, which needs no PyTorch")
+    ends = {value for node in graph if node.op_type == "Clip" for value in node.inputs[1:]}
     constants = {
-        name: _placed(tensor_of(value.const_value), device)
+        name: _placed(tensor_of(value.const_value), device, asked=value in ends)
         for name, value in graph.initializers.items()
         if value.const_value is not None
     }
@@ -152,10 +153,10 @@ def program_of(model: ir.Model, resolved: Resolved, device: str) -> Program:
     )
 
 
-def _placed(tensor: torch.Tensor, device: str) -> torch.Tensor:
-    """Put a constant on a device, but for single numbers and those that shapes are made of.
+def _placed(tensor: torch.Tensor, device: str, *, asked: bool) -> torch.Tensor:
+    """Put a constant on a device, but for those that the CPU asks for: it would wait each time.
 
-    They are asked for by the CPU, which would wait for the device each time.
+    They are the ends of a Clip, and what shapes are made of.
     """
-    asked = tensor.ndim == 0 or (tensor.dtype == torch.int64 and tensor.ndim < 2)
-    return tensor if asked else tensor.to(device)
+    shapes = tensor.dtype == torch.int64 and tensor.ndim < 2
+    return tensor if asked or shapes else tensor.to(device)

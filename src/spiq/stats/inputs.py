@@ -183,7 +183,8 @@ def _planned(planned: Ends, told: Told | None, verdict: Verdict | None) -> Chann
     low, high = (np.array(end) for end in planned)
     if told is not None:
         taken = _wide(told[0], verdict)
-        if np.array_equal(taken.low, low) and np.array_equal(taken.high, high):
+        both = (taken.low, low), (taken.high, high)  # a plan says once what channels share
+        if all((one == other).all() for one, other in both):
             return told[0]
     return pixel_stats(low, high)
 
