@@ -35,6 +35,7 @@ from spiq.stats.inputs import Ends, input_stats, judge, shown_ends, widened
 from spiq.stats.lost_norms import may_have_had_batchnorm
 from spiq.stats.propagate import Measured, measure
 from spiq.stats.sidecar import Statistics, restore
+from spiq.targets import TARGETS
 
 Progress = Callable[[str], None]
 """Told the name of each step as it begins."""
@@ -101,7 +102,8 @@ def analyse(
         ConfigError: The options do not fit its inputs, or the statistics are of another network.
     """
     tell("prepare")
-    prepared, kept = prepare(network), list[str]()
+    elsewhere = not TARGETS[config.target].fuses_here
+    prepared, kept = prepare(network, small_phases=elsewhere), list[str]()
     if statistics is not None:
         prepared, kept = restore(prepared, statistics)
 

@@ -150,3 +150,14 @@ def test_rows_that_become_an_image(first: str) -> None:
     )  # fmt: skip
     report = spiq.quantize(model.SerializeToString(), spiq.Config(timing=False)).report
     assert not report.float_layers
+
+
+def test_small_ones_are_written_where_another_runtime_runs_them() -> None:
+    body = "[c] c = Conv(x, v) [t] t = ConvTranspose<strides=[2,2]>(c, w) [y] y = Conv(t, u)"
+    shapes = {"v": (8, 8, 1, 1), "w": (8, 8, 2, 2), "u": (8, 8, 1, 1)}
+    model = build(body, inputs="float[N,8,7,7] x", **shapes)
+    layers = [
+        len(spiq.plan(model, spiq.Config(target=target)).layers)
+        for target in ("onnxruntime", "qnn")
+    ]
+    assert layers == [2, 3]

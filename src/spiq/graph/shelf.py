@@ -8,8 +8,9 @@ is read from it when somebody looks; the file goes with the last that is kept in
 import os
 import tempfile
 import weakref
+from io import FileIO
 from threading import Lock
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -22,7 +23,7 @@ class Shelf:
     """Takes arrays, and gives each back as often as it is asked for."""
 
     def __init__(self) -> None:
-        self._file: BinaryIO | None = None
+        self._file: FileIO | None = None
         self._lock = Lock()
 
     def put(self, array: npt.NDArray[Any]) -> npt.NDArray[Any] | Later:
@@ -42,11 +43,13 @@ class Shelf:
     def _written(self, array: npt.NDArray[Any]) -> int:
         with self._lock:
             if self._file is None:
-                self._file = tempfile.TemporaryFile(prefix="spiq-")  # noqa: SIM115 - for longer
+                made = tempfile.TemporaryFile(prefix="spiq-", buffering=0)  # noqa: SIM115 - longer
+                self._file = made
                 weakref.finalize(self, self._file.close)
             start = self._file.seek(0, os.SEEK_END)
-            self._file.write(np.ascontiguousarray(array).data)
-            self._file.flush()
+            left = _bytes(np.ascontiguousarray(array))
+            while left:
+                left = left[self._file.write(left) :]
         return start
 
     def _read(
@@ -56,5 +59,11 @@ class Shelf:
         with self._lock:
             assert self._file is not None
             self._file.seek(start)
-            self._file.readinto(array.data)  # type: ignore[attr-defined]
+            left = _bytes(array)
+            while left:
+                left = left[self._file.readinto(left) :]
         return array
+
+
+def _bytes(array: npt.NDArray[np.generic]) -> memoryview:
+    return array.reshape(-1).view(np.uint8).data

@@ -84,14 +84,19 @@ class Phases:
         return [(self.whole, moments), (self.parts, spread)]
 
 
-def phase_convolutions(model: ir.Model) -> dict[ir.Value, Phases]:
-    """Write them in place; return what became of the result of each."""
+def phase_convolutions(model: ir.Model, *, small: bool = False) -> dict[ir.Value, Phases]:
+    """Write them in place; return what became of the result of each.
+
+    Args:
+        model: The network.
+        small: Write those, too, that multiply too little for it to pay in ONNX Runtime.
+    """
     found: dict[ir.Value, Phases] = {}
     for node in list(model.graph):
         result = node.outputs[0]
         if _is_on_a_point(node):
             found[result] = _write_product(model.graph, node)
-        elif (axes := _axes(node)) is not None:
+        elif (axes := _axes(node, small=small)) is not None:
             found[result] = _write(model.graph, node, axes)
     if found:
         infer(model)
@@ -138,7 +143,7 @@ def _rows(weight: Weight, shape: tuple[int, ...]) -> Weight:
     return np.ascontiguousarray(weight.reshape(len(weight), -1).T).reshape(shape)
 
 
-def _axes(node: ir.Node) -> list[_Axis] | None:
+def _axes(node: ir.Node, *, small: bool) -> list[_Axis] | None:
     """Return what becomes of each axis; None where a node stays as it is."""
     if node.op_type != "ConvTranspose" or not can_take_rows(node):
         return None
@@ -149,7 +154,7 @@ def _axes(node: ir.Node) -> list[_Axis] | None:
     plain = node.attributes.get_string("auto_pad", "NOTSET") == "NOTSET"
     plain &= "output_shape" not in node.attributes and set(spread) == {1}
     alike = len(set(strides)) == 1 and (size in (1, 2) or strides[0] == 1)
-    if not plain or not alike or (strides[0] > 1 and not _pays(node, strides[0])):
+    if not plain or not alike or not (small or strides[0] == 1 or _pays(node, strides[0])):
         return None
     found = [
         _axis(*each) for each in zip(kernel, strides, pads[:size], pads[size:], more, strict=True)

@@ -89,8 +89,13 @@ class Prepared:
     next_names: Mapping[str, str] = field(default_factory=dict)
 
 
-def prepare(model: ir.Model) -> Prepared:
+def prepare(model: ir.Model, *, small_phases: bool = False) -> Prepared:
     """Rewrite ``model`` in place into the canonical spelling.
+
+    Args:
+        model: The network.
+        small_phases: Small ConvTransposes become convolutions, too, which does not pay where ONNX
+            Runtime runs them (:mod:`spiq.passes.phases`).
 
     Raises:
         UnsupportedError: The network has no layer that could be quantized.
@@ -102,7 +107,7 @@ def prepare(model: ir.Model) -> Prepared:
     _refuse_without_layers(model.graph)
     moments: list[tuple[ir.Value, Moments]] = []
     norms = fold_batchnorm(model, lambda value, stated: moments.append((value, stated)))
-    phases = phase_convolutions(model)
+    phases = phase_convolutions(model, small=small_phases)
     moments += [pair for v, one in moments if v in phases for pair in phases[v].stated(one)]
     activations_before_weaving(model)
     steps_as_norms(model)
