@@ -25,6 +25,7 @@ from spiq.planning.plan.derive import next_half, next_power
 from spiq.planning.plan.entries import LayerPlan
 from spiq.planning.plan.resolve import StoredTensor
 from spiq.rewriting.dense_groups import dense
+from spiq.rewriting.directions import keeps_zeros
 from spiq.rewriting.fold_scales import channel_scale
 from spiq.rewriting.rounding import ROUNDINGS, Kernels, Rounding
 from spiq.stats.channel import Array, ChannelStats
@@ -105,7 +106,9 @@ def round_layer(
     cut = np.inf if form.per_channel else float(least[0]) * (2 ** (layer.bits - 1) - 1)
     integers, step = round_weight(node, layer, least, var=var, correlation=correlation, cut=cut)
     if layer.bias_correction:
-        bias = bias - mean_shift(node, integers, step, mean)
+        shift = mean_shift(node, integers, step, mean)
+        kept = (bias == 0) & keeps_zeros(node)
+        bias = bias - np.where(kept, 0, shift)
     return _with_bias(integers, step, bias, source, form)
 
 
