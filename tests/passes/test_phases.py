@@ -152,7 +152,10 @@ def test_rows_that_become_an_image(first: str) -> None:
     assert not report.float_layers
 
 
-def test_small_ones_are_written_where_another_runtime_runs_them() -> None:
+def test_small_ones_are_written_where_another_runtime_runs_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.undo()
     body = "[c] c = Conv(x, v) [t] t = ConvTranspose<strides=[2,2]>(c, w) [y] y = Conv(t, u)"
     shapes = {"v": (8, 8, 1, 1), "w": (8, 8, 2, 2), "u": (8, 8, 1, 1)}
     model = build(body, inputs="float[N,8,7,7] x", **shapes)

@@ -8,7 +8,9 @@ from spiq.graph.query import data_inputs, is_constant, is_float32, rank, stored_
 from spiq.stats.propagate import Measured
 from spiq.targets import Target
 
-_OTHERWISE = {"ConvTranspose": ", and a convolution in its place does not fit, or would be slower in ONNX Runtime"}
+_OTHERWISE = {
+    "ConvTranspose": ", and a convolution in its place would be slower there, or does not fit"
+}
 """What there would be for a layer without an integer kernel."""
 
 
