@@ -86,6 +86,19 @@ def test_films_move_and_what_is_no_picture_has_the_moments_of_its_range() -> Non
     np.testing.assert_allclose(shown["v"].std(axis=0), [0.27, 0.135], rtol=0.1)
 
 
+@pytest.mark.parametrize(
+    ("inputs", "shape"),
+    [("float[N,T,3,H,W] x", (16, 3, 24, 40)), ("float[N,3,T,H,W] x", (3, 16, 24, 40))],
+)
+def test_frames_and_slices_are_few_where_their_number_is_open(
+    inputs: str, shape: tuple[int, ...]
+) -> None:
+    """They were as many as a picture has rows: 320, of which a film took gigabytes."""
+    model = build("y = Relu(x)", inputs=inputs)
+    drawn = synthetic_pictures(session(model.SerializeToString()), number=0, size=(24, 40))["x"]
+    assert drawn.shape[1:] == shape
+
+
 def test_films_have_their_frames_first_or_their_channels() -> None:
     model = build("[y] y = Identity(x)", inputs="float[1,4,3,16,16] x", outputs="float y")
     film = synthetic_pictures(session(model.SerializeToString()), number=0)["x"]

@@ -21,6 +21,10 @@ _COLOURS, _LEAST = 3, 16
 """What one picture without a batch is told by: as many colours first, and sides from this on."""
 
 
+FRAMES = 16
+"""Of a film, or slices of a volume, where their number is open: what most pooling leaves one of."""
+
+
 def is_one_picture(shape: Sequence[object]) -> bool:
     """Return whether a shape is that of a picture without a batch, as detectors take in a list.
 
@@ -66,7 +70,7 @@ def largest(model: ir.Model, size: Extent) -> int:
     for value in proto.graph.input:
         for axis, dim in enumerate(value.type.tensor_type.shape.dim):
             if not dim.HasField("dim_value"):
-                dim.dim_value = size[min(axis - _FIRST, 1)] if axis >= _FIRST else 1
+                dim.dim_value = taken_for(axis, len(value.type.tensor_type.shape.dim), size)
     try:
         found = inferred(proto).graph
     except (onnx.shape_inference.InferenceError, RuntimeError, ValueError):
@@ -74,6 +78,18 @@ def largest(model: ir.Model, size: Extent) -> int:
     infos = (*found.value_info, *found.output)
     shapes = ([d.dim_value or None for d in info.type.tensor_type.shape.dim] for info in infos)
     return max(map(_numbers, shapes), default=0)
+
+
+def taken_for(axis: int, rank: int, size: Extent) -> int:
+    """Return what an open axis of a picture, a film or a volume is taken for; a batch is 1.
+
+    >>> [taken_for(axis, 5, (320, 200)) for axis in range(5)]
+    [1, 16, 16, 320, 200]
+    """
+    if rank == 5 and axis in (1, 2):
+        return FRAMES
+    first = 3 if rank == 5 else _FIRST
+    return size[min(axis - first, 1)] if axis >= first else 1
 
 
 def has_open_sizes(graph: ir.Graph) -> bool:

@@ -116,7 +116,7 @@ def _seen(where: str) -> Iterator[None]:
     """
     try:
         yield
-    except (OSError, ValueError, DecodeError, EncodeError) as error:
+    except (OSError, ValueError, DecodeError, EncodeError, onnx.checker.ValidationError) as error:
         reason = " ".join(str(error).split())
         raise ModelError(f"{where}: {_UNSEEN}: {reason}") from error
 

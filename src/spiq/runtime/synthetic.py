@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from spiq.graph.extents import Extent, has_space, is_in_colour, is_one_picture
+from spiq.graph.extents import Extent, has_space, is_in_colour, is_one_picture, taken_for
 from spiq.runtime.opened import Opened
 from spiq.runtime.pictures import KINDS, SOFT_KINDS, leaves, picture, soft_picture
 from spiq.stats.conventions import PIXEL_MEAN, PIXEL_STD
@@ -183,8 +183,12 @@ def _shapes(opened: Opened, size: Extent) -> dict[str, list[int]]:
     shapes = {}
     for node in opened.get_inputs():
         last = len(node.shape) == 4 and _has_channels_last(node.shape)
+        rank = len(node.shape)
         first = 1 if last or is_one_picture(node.shape) else 2
-        given = [size[int(axis > first)] for axis in range(len(node.shape))]
+        given = [
+            taken_for(axis, rank, size) if rank == 5 else size[int(axis > first)]
+            for axis in range(rank)
+        ]
         fixed = [one if isinstance(one, int) else None for one in node.shape]
         shapes[node.name] = [given[axis] if n is None else n for axis, n in enumerate(fixed)]
     return shapes
