@@ -60,7 +60,16 @@ def decide(
     run.tell("plan")
     graph, measured = analysis.graph, analysis.measured
     importance = analysis.importance
-    chosen = choose(graph, measured, config, kept, importance, relieve=relieve, before=run.decided)
+    chosen = choose(
+        graph,
+        measured,
+        config,
+        kept,
+        importance,
+        relieve=relieve,
+        before=run.decided,
+        next_names=analysis.prepared.next_names,
+    )
     run.decided.update(chosen.decided)
     made = make_plan(
         graph,

@@ -68,7 +68,13 @@ def inspect(model: "Source", config: Config | None = None) -> InspectResult:
     config = config or Config()
     known = analyse(read(model), config)
     importance = known.importance
-    chosen = choose(known.graph, known.measured, config, importance=importance)
+    chosen = choose(
+        known.graph,
+        known.measured,
+        config,
+        importance=importance,
+        next_names=known.prepared.next_names,
+    )
     reasons = {str(node.name): reason for node, reason in chosen.placement.reasons.items()}
     errors = _expected(known, config, chosen, importance)
 

@@ -6,7 +6,9 @@ from pathlib import Path
 import onnx
 import pytest
 
+import spiq
 from small_mobilenet import model_path
+from small_networks import bn, build, norm
 from spiq.cli import main
 from spiq.config import Config
 from spiq.errors import ConfigError
@@ -54,6 +56,18 @@ def test_by_type() -> None:
 )
 def test_between(begin: str, end: str, expected: list[str]) -> None:
     assert names(exclude_between=((begin, end),)) == expected
+
+
+def test_a_tensor_that_batchnorm_read_stands_for_what_it_wrote() -> None:
+    """Folded away, it is in the file that the user looks at, and not in the network worked on."""
+    body = (
+        f"[c1] t1 = Conv(x, w) {bn('t1', 'n1')}[r1] r1 = Relu(n1) "
+        f"[c2] t2 = Conv(r1, v) {bn('t2', 'n2')}[r2] r2 = Relu(n2) [c3] y = Conv(r2, u)"
+    )
+    shapes = {"w": (8, 3, 3, 3), "v": (8, 8, 3, 3), "u": (4, 8, 1, 1)}
+    model = build(body, **shapes, **norm("n1", 8), **norm("n2", 8))
+    made = spiq.plan(model, Config(exclude_between=(("t1", "t2"),)))
+    assert [*made.left_in_float] == ["c2"] and [*made.layers] == ["c1", "c3"]
 
 
 @pytest.mark.parametrize(

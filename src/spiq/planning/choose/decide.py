@@ -75,6 +75,7 @@ def choose(
     *,
     relieve: bool = True,
     before: Mapping[Hashable, DecidedGroup] = MappingProxyType({}),
+    next_names: Mapping[str, str] = MappingProxyType({}),
 ) -> Choices:
     """Decide what runs on integers, and how each tensor is stored.
 
@@ -89,12 +90,13 @@ def choose(
         importance: That of the network's tensors, where it is worked out already.
         relieve: Whether layers may be left in float for accuracy.
         before: What was decided of groups of this very network by the same options.
+        next_names: Those of :class:`spiq.passes.prepare.Prepared`, for options that name tensors.
 
     Raises:
         ConfigError: An option that excludes matches nothing, or no bits are few enough for
             ``bits_per_weight`` or ``max_bytes``.
     """
-    exclude = {**(kept or {}), **excluded(graph, config)}
+    exclude = {**(kept or {}), **excluded(graph, config, next_names)}
     if importance is None:
         importance = importance_of(graph, measured)
 

@@ -4,25 +4,36 @@
     by type      every operator of that type, as the prepared network has it
     between      every operator on a way from one place to another
 
-A place is a tensor, or an operator, which then belongs to what lies between. With R(x) the
-operators that x leads to and L(y) those that lead to y, R(x) and L(y) both hold what lies between.
+A place is a tensor, or an operator, which then belongs to what lies between. Of a tensor that
+preparing took away, as of one that a BatchNormalization read, the next one stands for it. With R(x)
+the operators that x leads to and L(y) those that lead to y, R(x) and L(y) both hold what lies
+between.
 """
 
 import difflib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
+from types import MappingProxyType
 
 import onnx_ir as ir
 
 from spiq.config import Config
 from spiq.errors import ConfigError
 from spiq.graph.query import layer_nodes
+from spiq.planning.choose.structure import left_of
 
 _REASON = "excluded"
 
 
-def excluded(graph: ir.Graph, config: Config) -> dict[str, str]:
+def excluded(
+    graph: ir.Graph, config: Config, next_names: Mapping[str, str] = MappingProxyType({})
+) -> dict[str, str]:
     """Return the names of the operators that the options keep in float, and the reason.
+
+    Args:
+        graph: The prepared network.
+        config: The options.
+        next_names: Those of :class:`spiq.passes.prepare.Prepared`.
 
     Raises:
         ConfigError: An option matches nothing; the message names what comes close.
@@ -32,8 +43,8 @@ def excluded(graph: ir.Graph, config: Config) -> dict[str, str]:
         names += _by_name(graph, pattern)
     for kind in config.exclude_type:
         names += _by_type(graph, kind)
-    for begin, end in config.exclude_between:
-        names += _between(graph, begin, end)
+    for pair in config.exclude_between:
+        names += _between(graph, *(_place(graph, name, next_names) for name in pair))
     return dict.fromkeys(names, _REASON)
 
 
@@ -54,6 +65,12 @@ def _by_type(graph: ir.Graph, kind: str) -> list[str]:
         f"exclude_type {kind!r}: no operator is of this type: the network that is worked on has "
         f"{', '.join(types)}"
     )
+
+
+def _place(graph: ir.Graph, name: str, next_names: Mapping[str, str]) -> str:
+    """Return the name of a tensor or operator, or of what is left of a tensor."""
+    known = {str(node.name) for node in graph} | _tensors(graph).keys()
+    return left_of(name, known, next_names) or name
 
 
 def _between(graph: ir.Graph, begin: str, end: str) -> list[str]:
@@ -80,9 +97,13 @@ def _writers(graph: ir.Graph, name: str, option: str) -> Sequence[ir.Node]:
     return [] if producer is None else [producer]
 
 
+def _tensors(graph: ir.Graph) -> dict[str, ir.Value]:
+    written = (value for node in graph for value in node.outputs)
+    return {str(value.name): value for value in (*graph.inputs, *written)}
+
+
 def _tensor(graph: ir.Graph, name: str, option: str) -> ir.Value:
-    values = {str(value.name): value for value in graph.inputs}
-    values |= {str(value.name): value for node in graph for value in node.outputs}
+    values = _tensors(graph)
     if name not in values:
         known = [*values, *(str(node.name) for node in graph)]
         hint = _hint(name, known, "tensors have names like")

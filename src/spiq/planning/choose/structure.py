@@ -6,7 +6,7 @@ they write.
 
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field
 
 import onnx_ir as ir
@@ -131,14 +131,29 @@ def owners(structure: Structure, kernels: Iterable[str]) -> dict[str, str]:
         plain = _NUMBERED.sub("", kernel)
         if plain in named:
             return named[plain]
-        name: str | None = _ENDINGS.sub("", plain)
-        for _ in range(_GONE):
-            if name is None or name in named:
-                break
-            name = structure.next_names.get(name)
-        return None if name is None else named.get(name)
+        name = left_of(_ENDINGS.sub("", plain), named, structure.next_names)
+        return None if name is None else named[name]
 
     return {kernel: found for kernel in kernels if (found := owner(kernel)) is not None}
+
+
+def left_of(name: str, known: Container[str], next_names: Mapping[str, str]) -> str | None:
+    """Return what is left of a tensor: itself, or the next one that preparing did not take away.
+
+    Args:
+        name: The tensor, as the network was given.
+        known: Names of what there is.
+        next_names: Those of :class:`spiq.passes.prepare.Prepared`.
+
+    Returns:
+        Its name; None where nothing is.
+    """
+    left: str | None = name
+    for _ in range(_GONE):
+        if left is None or left in known:
+            return left
+        left = next_names.get(left)
+    return left if left is not None and left in known else None
 
 
 _GONE = 4
