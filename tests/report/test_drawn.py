@@ -27,6 +27,14 @@ def test_it_is_made_once(kept: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(calls) == len([*kept.iterdir()]) == 1
 
 
+def test_without_a_python_to_start_it_is_made_here(
+    kept: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.executable", None)
+    monkeypatch.setattr(module, "made", lambda: KIT)
+    assert drawn() == KIT
+
+
 def test_what_is_damaged_is_made_anew(kept: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_made_beside", lambda: KIT)
     drawn()

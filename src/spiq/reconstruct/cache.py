@@ -21,8 +21,11 @@ import numpy.typing as npt
 import torch
 
 from spiq.io.atomic import pending, tidy
+from spiq.io.kept import user_cache
 
 Arrays = Mapping[str, npt.NDArray[np.generic]]
+
+_KIND = "reconstruct"
 
 _LIMIT = 2 << 30
 """Bytes beyond which what was not used for longest goes."""
@@ -69,7 +72,7 @@ class Cache:
 
     def __init__(self, key: str) -> None:
         """Take the hash of all that the work depends on."""
-        self.folder = _room() / key
+        self.folder = user_cache(_KIND) / key
         self.trouble: str | None = None
 
     def load(self, name: str) -> Arrays | None:
@@ -100,13 +103,8 @@ def forget(limit: int = _LIMIT) -> None:
     kept, now = 0, time.time()
     with suppress(OSError):
         for used, folder in sorted(
-            ((f.stat().st_mtime, f) for f in _room().iterdir()), reverse=True
+            ((f.stat().st_mtime, f) for f in user_cache(_KIND).iterdir()), reverse=True
         ):
             kept += sum(file.stat().st_size for file in folder.iterdir())
             if kept > limit and now - used > _RECENT:
                 shutil.rmtree(folder, ignore_errors=True)
-
-
-def _room() -> Path:
-    given = os.environ.get("XDG_CACHE_HOME")
-    return Path(given or os.path.expanduser("~/.cache")) / "spiq" / "reconstruct"

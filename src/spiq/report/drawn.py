@@ -8,7 +8,6 @@ charts.
 
 import hashlib
 import json
-import os
 import subprocess
 import sys
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -23,13 +22,14 @@ from typing import TYPE_CHECKING, Any
 from spiq import __version__
 from spiq.errors import ConfigError
 from spiq.io.atomic import pending, tidy
+from spiq.io.kept import user_cache
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 MISSING = "a report needs Vega-Altair and vl-convert: pip install 'spiq[report]'"
 
-_SOURCE = ("charts.py", "drawn.py")
+_SOURCE = ("charts.py", "drawn.py", "facts.py")
 """What makes them here."""
 
 
@@ -112,7 +112,7 @@ def _made_beside() -> Drawn | None:
     command = [sys.executable, "-P", "-m", __name__]
     try:
         done = subprocess.run(command, capture_output=True, stdin=subprocess.DEVNULL, check=True)
-    except (OSError, ValueError, subprocess.SubprocessError):
+    except (OSError, TypeError, ValueError, subprocess.SubprocessError):  # no Python to start, too
         return None
     return _read(done.stdout)
 
@@ -148,8 +148,7 @@ def _file() -> Path:
     sources = b"\0".join((files(__package__) / name).read_bytes() for name in _SOURCE)
     tools = [version(name) for name in ("altair", "vl-convert-python")]
     key = hashlib.sha256(repr((__version__, *tools)).encode() + sources).hexdigest()[:32]
-    room = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-    return Path(room) / "spiq" / "report" / f"{key}.json"
+    return user_cache("report") / f"{key}.json"
 
 
 if __name__ == "__main__":

@@ -38,7 +38,8 @@ _ENOUGH = 8
 _BATCH = 8
 
 _SECONDS = 30.0
-"""A further round is left out where it would take longer, by what the one before took."""
+"""A further round is left out where it would take longer, by what the one before took; one of twice
+as long, the first, too, is given up once its first way has shown that."""
 
 _PARTS = 8
 """Of a large data set, of each of which some images are taken."""
@@ -208,7 +209,8 @@ def _rounds(trial: _Trial, among: Sequence[Way]) -> tuple[list[_Tried], tuple[st
             break
         begin, found = time.perf_counter(), list[_Tried]()
         for done, way in enumerate(among, 1):
-            found += filter(None, [trial.by(way, count)])
+            if (one := trial.by(way, count)) is not None:
+                found.append(one)
             each = (time.perf_counter() - begin) / (count * done)
             if each * count * len(among) > 2 * _SECONDS:
                 return left, (*said, "trying more would take too long")
