@@ -108,8 +108,7 @@ def folded_input(layers: Sequence[FirstLayer], *, pictures: bool) -> FoldedInput
     taus = log(TAU) + TAU_SPREAD * _SPREADS
 
     # log p(s, mu), both priors with a sum of 1
-    table = -0.5 * _SIZES[:, None] ** 2 - 0.5 * (_PLACES / FAR) ** 2
-    table -= np.logaddexp.reduce(table, axis=None)
+    table = prior(_SIZES, _PLACES)
     for row, s in zip(table, np.exp(logs), strict=True):
         u = (_PLACES[:, None] * s * sums + offset) / (s * response)
         row += density_of(u, taus, -0.5 * _SPREADS**2, scale=float(s))
@@ -119,9 +118,37 @@ def folded_input(layers: Sequence[FirstLayer], *, pictures: bool) -> FoldedInput
 
 def _summed(table: Array, logs: Array, bare: float) -> FoldedInput:
     """Return the moments of a table of log-likelihoods, shape (sizes, places)."""
-    likelihood = float(np.logaddexp.reduce(table, axis=None))
-    share = np.exp(table - likelihood)
-    middle = float(share.sum(axis=1) @ logs)
-    spread = sqrt(float(share.sum(axis=1) @ (logs - middle) ** 2))
+    likelihood, share, middle, spread = weighed(table, logs)
     std = exp(middle + 0.5 * spread)  # too wide a range costs less than too narrow a one
     return FoldedInput(std * float(share.sum(axis=0) @ _PLACES), std, spread, likelihood, bare)
+
+
+def prior(sizes: Array, places: Array) -> Array:
+    """Return the logarithms of what sizes and places are before biases are looked at.
+
+    Args:
+        sizes: Values of the logarithm of a deviation, in deviations of it, shape (S,).
+        places: Values of the mean over the deviation, shape (P,).
+
+    Returns:
+        Shape (S, P); what they stand for sums up to 1.
+    """
+    table = -0.5 * sizes[:, None] ** 2 - 0.5 * (places / FAR) ** 2
+    return np.asarray(table - np.logaddexp.reduce(table, axis=None))
+
+
+def weighed(table: Array, logs: Array) -> tuple[float, Array, float, float]:
+    """Return what a table of log-likelihoods comes to.
+
+    Args:
+        table: Of sizes and places, shape (S, P).
+        logs: Logarithms of the sizes, shape (S,).
+
+    Returns:
+        The logarithm of their sum, the share of each, and the mean and deviation of ``logs``.
+    """
+    whole = float(np.logaddexp.reduce(table, axis=None))
+    share = np.exp(table - whole)
+    middle = float(share.sum(axis=1) @ logs)
+    spread = sqrt(float(share.sum(axis=1) @ (logs - middle) ** 2))
+    return whole, share, middle, spread

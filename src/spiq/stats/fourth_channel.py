@@ -21,7 +21,7 @@ near infrared, a colour twice, flow; docs/experiments.md), which nothing here wa
 
 from collections.abc import Sequence
 from dataclasses import replace
-from math import log, sqrt
+from math import log
 
 import numpy as np
 
@@ -38,7 +38,7 @@ from spiq.stats.evidence import (
     witness,
 )
 from spiq.stats.first_layers import CORRELATED, NEIGHBOURS, FirstLayer
-from spiq.stats.folded_input import FAR
+from spiq.stats.folded_input import prior, weighed
 
 CHANNELS = 4
 """Channels of the pictures that are meant."""
@@ -90,17 +90,12 @@ def spans(verdict: Verdict, index: int) -> tuple[Array, Array]:
 def _fourth(layer: FirstLayer, colours: Convention) -> Fourth:
     """Return what the fourth channel is beside colours of a convention."""
     logs = log(colours.std) + _WIDE * _SIZES
-    table = -0.5 * _SIZES[:, None] ** 2 - 0.5 * (_PLACES / FAR) ** 2
-    table -= np.logaddexp.reduce(table, axis=None)
+    table = prior(_SIZES, _PLACES)
     for row, std in zip(table, np.exp(logs), strict=True):
         row += _likelihood(layer, colours, std * _PLACES, float(std))
-    whole = float(np.logaddexp.reduce(table, axis=None))
     alike = float(_likelihood(layer, colours, np.array([colours.mean]), colours.std)[0])
 
-    # moments: weighed by what is likely
-    share = np.exp(table - whole)
-    middle = float(share.sum(axis=1) @ logs)
-    spread = sqrt(float(share.sum(axis=1) @ (logs - middle) ** 2))
+    whole, share, middle, spread = weighed(table, logs)
     mean = float((share * np.exp(logs)[:, None] * _PLACES).sum())
     return Fourth(mean, float(np.exp(middle)), spread, whole - alike)
 
