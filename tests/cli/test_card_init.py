@@ -10,6 +10,8 @@ import pytest
 from running import Capture, content, refused
 
 from spiq.cli import main
+from spiq.evaluation.guess import trial
+from spiq.evaluation.guess.preprocessing import Way
 
 Image = pytest.importorskip("PIL.Image")
 
@@ -349,6 +351,20 @@ def test_a_way_that_fails_is_left_out(capsys: Capture) -> None:
     _, said = evaluated(capsys)
     assert "pixels from 0 to 1: " in said
     assert "pixels from 0 to 255: " not in said
+
+
+def test_ways_take_nothing_from_the_likeliest_one(
+    capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Brighter than 100 is class 0: so no pixel is that is divided by 255."""
+    biased = BRIGHTNESS.replace("1, -1, -1, -1}}>", "1, -1, -1, -1}}, float[2] b = {{-300, 300}}>")
+    network(biased.replace("(input, weight)", "(input, weight, b)"))
+    pictures_of({"bright": (200,) * 3, "dark": (40,) * 3}, 8)
+    plain = {"channels": "RGB", "mean": [0.0] * 3, "std": [1.0] * 3}
+    given = [Way("divided", plain | {"divide_after": 255.0}), Way("plain", plain)]
+    monkeypatch.setattr(trial, "ways", lambda *_: given)
+    _, said = evaluated(capsys)
+    assert "divided: 50.0 %; plain: 100.0 %" in said
 
 
 def test_images_of_which_none_can_be_decoded_tell_nothing(capsys: Capture) -> None:
