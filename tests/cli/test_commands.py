@@ -122,6 +122,7 @@ def test_inspect_two(model: Path, capsys: Capture) -> None:
     data = json.loads(done(capsys, "inspect", model, "model.int8.onnx", "--json"))
     assert data["tensors"][-1]["snr_db"] > 20
     assert "two models" in refused(capsys, "inspect", model, model, "--target=portable")
+    assert "nowhere" in refused(capsys, "inspect", model, "model.int8.onnx", "--images=nowhere")
     assert "float first" in refused(capsys, "inspect", "model.int8.onnx", model)
     assert "nope.onnx" in refused(capsys, "inspect", model, "nope.onnx")
 

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -154,6 +155,44 @@ def test_images_cover_the_grid_of_the_input() -> None:
     )
     result = compare(plain.SerializeToString(), other.SerializeToString())
     assert 30 < by_name(result)["y"].snr_db < 70
+
+
+def test_images_of_ones_own(tmp_path: Path) -> None:
+    """Floats are fed as they are: what lies beyond the grid costs what it costs on those images."""
+    body = "q = QuantizeLinear(x, s, z) d = DequantizeLinear(q, s, z) [one] c = Conv(d, w) "
+    other = network(body + "[act] h = Relu(c) [two] y = Conv(h, v)")
+    snr = {}
+    for largest in (1, 100):
+        images = np.linspace(0, largest, 2 * 192, dtype=np.float32).reshape(2, 3, 8, 8)
+        np.savez(tmp_path / f"{largest}.npz", images=images)
+        config = Config(images=tmp_path / f"{largest}.npz")
+        snr[largest] = by_name(compare(REFERENCE, other, config=config))["y"].snr_db
+    assert snr[1] > 30
+    assert snr[100] < 3
+
+
+def test_range_that_is_said_goes_before_the_grid() -> None:
+    body = "q = QuantizeLinear(x, s, z) d = DequantizeLinear(q, s, z) [one] c = Conv(d, w) "
+    other = network(body + "[act] h = Relu(c) [two] y = Conv(h, v)")
+    silent = by_name(compare(REFERENCE, other))["y"].snr_db
+    beyond = by_name(compare(REFERENCE, other, config=Config(input_range=((0, 100),))))["y"].snr_db
+    assert silent > 30
+    assert beyond < 3
+
+
+def test_size_that_is_left_open() -> None:
+    sizes: set[tuple[int, ...]] = set()
+    open_size = onnx.load_from_string(REFERENCE)
+    for value in (open_size.graph.input[0], open_size.graph.output[0]):
+        for axis, name in ((2, "h"), (3, "w")):
+            value.type.tensor_type.shape.dim[axis].dim_param = name
+    compare(
+        open_size.SerializeToString(),
+        open_size.SerializeToString(),
+        watch=lambda _, array: sizes.add(array.shape[2:]),
+        config=Config(input_size=(16, 24)),
+    )
+    assert sizes == {(16, 24)}
 
 
 def test_one_value_per_channel_is_not_fitted_to_perfection(demo: CompareResult) -> None:

@@ -1,5 +1,6 @@
 """``spiq inspect``."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -21,7 +22,10 @@ def inspect(
     ] = None,
     json: options.Json = False,
 ) -> None:
-    """Show a network's layers, or with two networks where the second one leaves the first."""
+    """Show a network's layers, or with two networks where the second one leaves the first.
+
+    Two networks are compared on synthetic pictures, or on yours: --images DIR.
+    """
     from spiq.cli.render.tables import quantization as tables
     from spiq.config import Config
     from spiq.inspection import compare, inspect
@@ -33,7 +37,13 @@ def inspect(
         for warning in tables.warnings(layers):
             output.warn(warning)
         return
-    if config != Config():
-        raise ConfigError("options of a quantization mean nothing for two models: leave them out")
-    found = compare.compare(*files.all_given([model, quantized]))
+    as_they_are = replace(
+        config, target=Config.target, exclude=(), exclude_type=(), exclude_between=()
+    )
+    if config != as_they_are:
+        raise ConfigError(
+            "--target and --exclude mean nothing for two models, which are compared as they are: "
+            "leave them out"
+        )
+    found = compare.compare(*files.all_given([model, quantized]), config=config)
     output.result(found, tables.render_compared, json=json)

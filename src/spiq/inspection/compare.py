@@ -5,40 +5,29 @@ exposing a tensor changes nothing; those of half or double precision as they are
 """
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import onnx
-import onnxruntime as ort
-from onnx import numpy_helper
 
 from spiq.config import Config
-from spiq.errors import ConfigError, ModelError
-from spiq.graph.indices import integer_ends
-from spiq.inspection.counterparts import Names, counterparts, names, quantizer, unmatched_layers
+from spiq.errors import ConfigError
+from spiq.inspection.counterparts import counterparts, unmatched_layers
+from spiq.inspection.exposed import Exposed, exposed
+from spiq.inspection.feeds import Tensors, feeds
 from spiq.inspection.in_single import AsRun, in_single
 from spiq.inspection.tensor_sums import Sums, TensorComparison
-from spiq.io.read import read
-from spiq.passes.prepare import prepare
-from spiq.runtime.expose import add_outputs
-from spiq.runtime.session import call, session
-from spiq.runtime.synthetic import Span, synthetic_inputs
-from spiq.runtime.trials import tried
-from spiq.stats.inputs import input_stats, judge, shown_ends
+from spiq.runtime.session import call
 
 IMAGES = 4
 
-_COLOURS = frozenset((1, 3, 4))
-"""Numbers of channels that pictures have."""
+DEFAULT = Config()
+"""Nothing is said of the inputs."""
 
 Watch = Callable[[str, npt.NDArray[np.generic]], None]
 """Shown each tensor of the float network that is compared, for one image after the other."""
-
-Tensors = dict[str, npt.NDArray[np.generic]]
-Ends = Span
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,8 +47,9 @@ def compare(
     *,
     images: int = IMAGES,
     watch: Watch | None = None,
+    config: Config = DEFAULT,
 ) -> CompareResult:
-    """Compare the tensors of two networks on the same synthetic inputs.
+    """Compare the tensors of two networks on the same inputs: synthetic ones, or images of yours.
 
     >>> import spiq
     >>> from spiq.demo import model_path
@@ -75,17 +65,25 @@ def compare(
         other: Path or bytes of the quantized one; of spiq or of another tool that keeps names.
         images: How many synthetic images.
         watch: Shown what the float network makes of them.
+        config: What it says of the inputs, their ranges, order and size, and ``config.images``,
+            which are shown in place of synthetic ones; the rest of it means nothing here.
 
     Raises:
         ModelError: A network cannot be loaded or run.
-        ConfigError: The networks do not have the same inputs, or share no tensor.
+        ConfigError: The networks do not have the same inputs, or share no tensor; the images
+            cannot be read, or what is said does not fit the inputs.
     """
     first, second = in_single(reference, "reference"), in_single(other, "other")
-    return compared(first, second, images=images, watch=watch)
+    return compared(first, second, images=images, watch=watch, config=config)
 
 
 def compared(
-    reference: AsRun, other: AsRun, *, images: int = IMAGES, watch: Watch | None = None
+    reference: AsRun,
+    other: AsRun,
+    *,
+    images: int = IMAGES,
+    watch: Watch | None = None,
+    config: Config = DEFAULT,
 ) -> CompareResult:
     """Compare two networks that were read already: as :func:`compare`.
 
@@ -94,11 +92,12 @@ def compared(
         other: The quantized one.
         images: How many synthetic images.
         watch: Shown what the float network makes of them.
+        config: What it says of the inputs.
     """
-    first, second = _opened(reference), _opened(other)
+    first, second = exposed(reference), exposed(other)
     _check(first, second)
     pairs, folded = _pairs(first, second), _is_folded(second.proto)
-    sums = _compared(first, second, pairs, images, watch)
+    sums = _compared(pairs, (first, second), feeds(first, second, images, config), watch)
     return CompareResult(
         reference=first.where,
         other=second.where,
@@ -114,31 +113,7 @@ def compared(
     )
 
 
-@dataclass(frozen=True)
-class _Opened:
-    """A network whose tensors are all outputs."""
-
-    where: str
-    proto: onnx.ModelProto
-    graph: Names
-    session: ort.InferenceSession
-    inputs: dict[str, list[Any]]
-
-    def floats(self) -> frozenset[str]:
-        """Names of the tensors that hold floats."""
-        outputs = self.session.get_outputs()
-        return frozenset(o.name for o in outputs if o.type in ("tensor(float)", "tensor(double)"))
-
-
-def _opened(network: AsRun) -> _Opened:
-    graph, exposed = names(network.proto.graph), network.light()
-    add_outputs(exposed, graph.writers)
-    opened = session(network.whole(exposed), optimize=False, name=network.name)
-    inputs = {value.name: value.shape for value in opened.get_inputs()}
-    return _Opened(network.name, network.proto, graph, opened, inputs)
-
-
-def _check(first: _Opened, second: _Opened) -> None:
+def _check(first: Exposed, second: Exposed) -> None:
     if sorted(first.inputs) != sorted(second.inputs):
         raise ConfigError(
             f"{first.where} has the inputs {', '.join(sorted(first.inputs))}, but {second.where} "
@@ -151,19 +126,19 @@ def _check(first: _Opened, second: _Opened) -> None:
 
 
 def _compared(
-    first: _Opened,
-    second: _Opened,
     pairs: Mapping[str, str],
-    images: int,
+    networks: tuple[Exposed, Exposed],
+    shown: Iterable[Tensors],
     watch: Watch | None,
 ) -> dict[str, Sums]:
+    first, second = networks
     if not pairs:
         raise ConfigError(
             f"{first.where} and {second.where} share no float tensor by name: give two forms of "
             "the same network, or quantize without renaming"
         )
     sums: dict[str, Sums] = {}
-    for feed in _feeds(first, second, images):
+    for feed in shown:
         expected = _run(first, list(pairs), feed)
         actual = _run(second, list(dict.fromkeys(pairs.values())), feed)
         if watch is not None:
@@ -186,89 +161,19 @@ def _without_padding(
     return array[:, : shape[1]] if is_wider and others_fit else array
 
 
-def _pairs(first: _Opened, second: _Opened) -> dict[str, str]:
+def _pairs(first: Exposed, second: Exposed) -> dict[str, str]:
     ours, theirs = first.floats(), second.floats()
     found = counterparts(first.graph, second.graph)
     return {name: match for name, match in found.items() if name in ours and match in theirs}
 
 
-def _is_quantized(opened: _Opened) -> bool:
-    return any(node.op_type == "DequantizeLinear" for node in opened.proto.graph.node)
+def _is_quantized(network: Exposed) -> bool:
+    return any(node.op_type == "DequantizeLinear" for node in network.proto.graph.node)
 
 
 def _is_folded(proto: onnx.ModelProto) -> bool:
     return any(entry.key == "spiq.method" for entry in proto.metadata_props)
 
 
-def _feeds(first: _Opened, second: _Opened, images: int) -> Iterator[Tensors]:
-    """Yield synthetic inputs over the range that ``second`` quantizes, or else ``first`` expects.
-
-    Shapes are those of the network that fixes more of them.
-    """
-    strict = max(first, second, key=lambda opened: _fixed_sizes(opened.inputs))
-    ranges = {
-        name: (low.astype(np.float64), high.astype(np.float64))
-        for name, (low, high) in _ranges(first, second).items()
-    }
-    for seed in range(images):
-        yield synthetic_inputs(strict.session, ranges, seed=seed)
-
-
-def _fixed_sizes(inputs: Mapping[str, list[Any]]) -> int:
-    return sum(isinstance(size, int) for shape in inputs.values() for size in shape)
-
-
-def _ranges(first: _Opened, second: _Opened) -> dict[str, Ends]:
-    """Return the range of pictures from the grids that store them, of others from the analysis."""
-    flat = {name for name, shape in first.inputs.items() if not _may_be_picture(shape)}
-    ranges = {name: _grid_range(name, second) for name in first.inputs if name not in flat}
-    stored = {name: ends for name, ends in ranges.items() if ends is not None}
-    if len(stored) == len(first.inputs):
-        return stored
-    try:
-        prepared = prepare(read(first.proto))
-        verdicts = tried(prepared, judge(prepared))
-        known, _ = input_stats(prepared, Config(), verdicts=verdicts)
-    except ModelError:  # such as a reference that is quantized itself
-        return stored
-    integers = integer_ends(prepared.model.graph)
-    return shown_ends(prepared, known, verdicts) | integers | stored
-
-
-def _may_be_picture(shape: list[Any]) -> bool:
-    return len(shape) == 4 and not _COLOURS.isdisjoint([shape[1], shape[3]])
-
-
-def _grid_range(name: str, opened: _Opened) -> Ends | None:
-    """Return the ends of the grid on which a network stores its input."""
-    behind = quantizer(name, opened.graph)
-    if behind is None:
-        return None
-    node, before = behind
-
-    # the arrays of the quantizer, of what folds before it and of a clip behind it
-    after = [n for n in opened.graph.readers.get(node.output[0], ()) if n.op_type == "Clip"]
-    wanted = {i for n in (node, *before, *after) for i in n.input}
-    arrays = {
-        tensor.name: numpy_helper.to_array(tensor)
-        for tensor in opened.proto.graph.initializer
-        if tensor.name in wanted
-    }
-
-    # real units from where integers end
-    grid = [arrays[i] for i in node.input[1:] if i in arrays]
-    if len(grid) < 2:
-        return None
-    scale, zero = (part.reshape(1, -1, 1, 1).astype(np.float64) for part in grid)
-    bounds = [float(np.iinfo(grid[1].dtype).min), float(np.iinfo(grid[1].dtype).max)]
-    for clip in after:
-        bounds = [float(arrays[i]) for i in clip.input[1:] if i in arrays]
-    for step in before:
-        factors = [arrays[i] for i in step.input if i in arrays and step.op_type == "Mul"]
-        scale = scale / factors[0] if factors else scale
-    low, high = ((bound - zero) * scale for bound in bounds)
-    return low, high
-
-
-def _run(opened: _Opened, wanted: list[str], feed: Tensors) -> Tensors:
-    return dict(zip(wanted, call(opened.session, wanted, feed, where=opened.where), strict=True))
+def _run(network: Exposed, wanted: list[str], feed: Tensors) -> Tensors:
+    return dict(zip(wanted, call(network.session, wanted, feed, where=network.where), strict=True))
