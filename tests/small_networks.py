@@ -164,6 +164,7 @@ def planned(
     config = config or Config()
     known = analyse(read(model), config)
     graph, measured = known.graph, known.measured
-    chosen = choose(graph, measured, config)
+    next_names = known.prepared.next_names
+    chosen = choose(graph, measured, known.importance, config, next_names=next_names)
     made = make_plan(graph, measured, chosen, config, model_hash="", version="")
     return made, chosen.placement, graph

@@ -4,6 +4,7 @@ import os
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 
 import onnx_ir as ir
 
@@ -52,7 +53,7 @@ def decide(
     config: Config,
     model_hash: str,
     analysis: Analysis,
-    kept: Mapping[str, str] | None = None,
+    kept: Mapping[str, str] = MappingProxyType({}),
     *,
     relieve: bool = True,
 ) -> Decided:
@@ -63,12 +64,12 @@ def decide(
     chosen = choose(
         graph,
         measured,
-        config,
-        kept,
         importance,
+        config,
+        next_names=analysis.prepared.next_names,
+        kept=kept,
         relieve=relieve,
         before=run.decided,
-        next_names=analysis.prepared.next_names,
     )
     run.decided.update(chosen.decided)
     made = make_plan(

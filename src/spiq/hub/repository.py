@@ -31,11 +31,6 @@ class Reference:
     revision: str | None = None
 
 
-def is_reference(text: str) -> bool:
-    """Return whether a text means a file of the Hub."""
-    return text.startswith("hf:")
-
-
 def parsed(text: str) -> Reference:
     """Return what a text like ``hf:org/repo/model.onnx`` means.
 

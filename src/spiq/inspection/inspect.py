@@ -10,7 +10,6 @@ from spiq.inspection.layers import LayerResult, layer_results
 from spiq.io.read import read
 from spiq.planning.choose.decide import Choices, choose, has_layers, make_plan
 from spiq.planning.errors.expected import ExpectedError, expected_errors
-from spiq.planning.errors.network_errors import Importance
 
 if TYPE_CHECKING:
     from spiq.io.read import Source
@@ -67,16 +66,15 @@ def inspect(model: "Source", config: Config | None = None) -> InspectResult:
     """
     config = config or Config()
     known = analyse(read(model), config)
-    importance = known.importance
     chosen = choose(
         known.graph,
         known.measured,
+        known.importance,
         config,
-        importance=importance,
         next_names=known.prepared.next_names,
     )
     reasons = {str(node.name): reason for node, reason in chosen.placement.reasons.items()}
-    errors = _expected(known, config, chosen, importance)
+    errors = _expected(known, config, chosen)
 
     layers = (
         InspectedLayer(
@@ -98,12 +96,10 @@ def inspect(model: "Source", config: Config | None = None) -> InspectResult:
     )
 
 
-def _expected(
-    known: Analysis, config: Config, chosen: Choices, importance: Importance
-) -> dict[str, ExpectedError]:
+def _expected(known: Analysis, config: Config, chosen: Choices) -> dict[str, ExpectedError]:
     """Return what each layer is expected to lose; nothing where no layer can be quantized."""
     if not has_layers(chosen.placement):
         return {}
     graph, measured = known.graph, known.measured
     plan = make_plan(graph, measured, chosen, config, model_hash="", version="")
-    return expected_errors(graph, measured, plan, chosen.placement, importance)
+    return expected_errors(graph, measured, plan, chosen.placement, known.importance)

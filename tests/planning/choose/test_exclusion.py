@@ -32,7 +32,7 @@ GRAPH = read(
 
 
 def names(**options: object) -> list[str]:
-    return sorted(excluded(GRAPH, Config(**options)))  # type: ignore[arg-type]
+    return sorted(excluded(GRAPH, Config(**options), {}))  # type: ignore[arg-type]
 
 
 def test_by_name() -> None:

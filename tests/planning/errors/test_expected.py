@@ -35,9 +35,10 @@ def expected(**options: int) -> dict[str, ExpectedError]:
     config = Config(method="static", **options)  # type: ignore[arg-type]
     known = analyse(read(network()), config)
     graph, measured = known.graph, known.measured
-    chosen = choose(graph, measured, config)
+    next_names = known.prepared.next_names
+    chosen = choose(graph, measured, known.importance, config, next_names=next_names)
     made = make_plan(graph, measured, chosen, config, model_hash="", version="")
-    return expected_errors(graph, measured, made, chosen.placement)
+    return expected_errors(graph, measured, made, chosen.placement, known.importance)
 
 
 def test_rounding_of_weights_grows_with_the_square_of_the_step() -> None:

@@ -55,7 +55,7 @@ def placed(
     measured = measure(prepared, input_stats(prepared, Config())[0])
     graph = prepared.model.graph
     return Placed(
-        place(graph, measured, ONNXRUNTIME, excluded(graph, Config(exclude=tuple(exclude))))
+        place(graph, measured, ONNXRUNTIME, excluded(graph, Config(exclude=tuple(exclude)), {}))
     )
 
 

@@ -21,7 +21,6 @@ from spiq.planning.choose.relief import Cost, Costs, cost_of, relieved
 from spiq.planning.choose.scales import decide
 from spiq.planning.choose.tensor_plans import planned_tensors
 from spiq.planning.choose.worth import worth
-from spiq.planning.errors.importance import importance_of
 from spiq.planning.errors.network_errors import Importance, NetworkErrors, network_errors
 from spiq.planning.placement.groups import groups
 from spiq.planning.placement.inert import inert
@@ -69,13 +68,13 @@ class Choices:
 def choose(
     graph: ir.Graph,
     measured: Measured,
+    importance: Importance,
     config: Config,
-    kept: Mapping[str, str] | None = None,
-    importance: Importance | None = None,
     *,
+    next_names: Mapping[str, str],
+    kept: Mapping[str, str] = MappingProxyType({}),
     relieve: bool = True,
     before: Mapping[Hashable, DecidedGroup] = MappingProxyType({}),
-    next_names: Mapping[str, str] = MappingProxyType({}),
 ) -> Choices:
     """Decide what runs on integers, and how each tensor is stored.
 
@@ -85,21 +84,18 @@ def choose(
     Args:
         graph: The prepared network.
         measured: Statistics of its tensors.
+        importance: How much their errors count.
         config: The options.
+        next_names: Those of :class:`spiq.passes.prepare.Prepared`, for options that name tensors.
         kept: Names of nodes that have to stay in float besides, and why.
-        importance: That of the network's tensors, where it is worked out already.
         relieve: Whether layers may be left in float for accuracy.
         before: What was decided of groups of this very network by the same options.
-        next_names: Those of :class:`spiq.passes.prepare.Prepared`, for options that name tensors.
 
     Raises:
         ConfigError: An option that excludes matches nothing, or no bits are few enough for
             ``bits_per_weight`` or ``max_bytes``.
     """
-    exclude = {**(kept or {}), **excluded(graph, config, next_names)}
-    if importance is None:
-        importance = importance_of(graph, measured)
-
+    exclude = {**kept, **excluded(graph, config, next_names)}
     found = _chosen(graph, measured, config, exclude, importance, before)
     if not config.relieves or not has_layers(found.placement):
         return found
@@ -116,7 +112,7 @@ def _chosen(
     config: Config,
     exclude: Mapping[str, str],
     importance: Importance,
-    before: Mapping[Hashable, DecidedGroup] = MappingProxyType({}),
+    before: Mapping[Hashable, DecidedGroup],
 ) -> Choices:
     """Decide everything with the layers in ``exclude`` in float.
 

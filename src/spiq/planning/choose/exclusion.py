@@ -13,7 +13,6 @@ between.
 import difflib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
-from types import MappingProxyType
 
 import onnx_ir as ir
 
@@ -25,9 +24,7 @@ from spiq.planning.choose.structure import left_of
 _REASON = "excluded"
 
 
-def excluded(
-    graph: ir.Graph, config: Config, next_names: Mapping[str, str] = MappingProxyType({})
-) -> dict[str, str]:
+def excluded(graph: ir.Graph, config: Config, next_names: Mapping[str, str]) -> dict[str, str]:
     """Return the names of the operators that the options keep in float, and the reason.
 
     Args:

@@ -66,7 +66,7 @@ def expected_errors(
     measured: Measured,
     plan: Plan,
     placement: Placement,
-    importance: Importance | None = None,
+    importance: Importance,
 ) -> dict[str, ExpectedError]:
     """Return the expected error of each layer that runs on integers of stored inputs, by name.
 
@@ -80,7 +80,7 @@ def expected_losses(
     measured: Measured,
     plan: Plan,
     placement: Placement,
-    importance: Importance | None = None,
+    importance: Importance,
 ) -> Expected:
     """Return the expected error of each layer and stored tensor.
 
@@ -89,7 +89,7 @@ def expected_losses(
         measured: Statistics of its tensors.
         plan: What was decided.
         placement: What the plan is for.
-        importance: That of the network's tensors, where it is worked out already.
+        importance: How much errors of the network's tensors count.
     """
     resolved = resolve(plan, placement)
     network = network_errors(graph, measured, placement, WIDTHS, importance)

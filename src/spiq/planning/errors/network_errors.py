@@ -8,7 +8,6 @@ import onnx_ir as ir
 
 from spiq.planning.errors.averaging import lasting
 from spiq.planning.errors.error_model import freedom_of
-from spiq.planning.errors.importance import importance_of
 from spiq.planning.errors.ranges import Range, soft_ranges
 from spiq.planning.errors.tensor_error import Channels
 from spiq.planning.errors.weight_error import WeightError, weight_error
@@ -71,7 +70,7 @@ def network_errors(
     measured: Measured,
     placement: Placement,
     widths: tuple[float, ...],
-    importance: Importance | None = None,
+    importance: Importance,
 ) -> NetworkErrors:
     """Work out what the errors of a network depend on.
 
@@ -80,13 +79,7 @@ def network_errors(
         measured: Statistics of its tensors.
         placement: What runs on integers.
         widths: Widths of ranges in standard deviations.
-        importance: That of the network's tensors, where it is worked out already.
+        importance: Importance of its tensors.
     """
     wide = np.array(widths)
-    return NetworkErrors(
-        placement,
-        measured,
-        importance_of(graph, measured) if importance is None else importance,
-        soft_ranges(graph, measured, wide),
-        wide,
-    )
+    return NetworkErrors(placement, measured, importance, soft_ranges(graph, measured, wide), wide)
