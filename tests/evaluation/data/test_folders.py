@@ -5,34 +5,16 @@ import sys
 import numpy as np
 import onnx
 import pytest
+from image_cards import image_card
 
 from spiq.cli import main
 from spiq.errors import CardError, ConfigError
 from spiq.evaluation import evaluate
-from spiq.evaluation.cards.read import read
 from spiq.evaluation.cards.sections import Input, Preprocess
 from spiq.evaluation.check import check
 from spiq.evaluation.data import datasets, folders, pictures
 
 Image = pytest.importorskip("PIL.Image")
-
-CARD = """
-name = "tiny"
-task = "{task}"
-[dataset]
-dir = "data"
-layout = "{layout}"
-{dataset}
-[input]
-width = 4
-height = 2
-{input}
-[preprocess]
-resize = "{resize}"
-{preprocess}
-[decode]
-{decode}
-"""
 
 
 @pytest.fixture
@@ -42,11 +24,7 @@ def make(tmp_path):
 
     def made(layout, **sections):
         task = "classification" if layout == "imagenet" else "segmentation"
-        empty = dict.fromkeys(("dataset", "input", "preprocess", "decode"), "")
-        filled = {"layout": layout, "task": task, "resize": "exact"} | empty | sections
-        path = tmp_path / "card.toml"
-        path.write_text(CARD.format(**filled))
-        return read(path)
+        return image_card(tmp_path, layout, task, **sections)
 
     return made
 

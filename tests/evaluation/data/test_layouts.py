@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from image_cards import image_card
 
 from spiq.errors import CardError
 from spiq.evaluation import evaluate
-from spiq.evaluation.cards.read import read
 from spiq.evaluation.check import check
 from spiq.evaluation.data import datasets
 from spiq.evaluation.task import task_of
@@ -17,22 +17,6 @@ from spiq.evaluation.tasks.detection import truth
 from spiq.evaluation.view import write as write_pictures
 
 Image = pytest.importorskip("PIL.Image")
-
-CARD = """
-name = "tiny"
-task = "{task}"
-[dataset]
-dir = "data"
-layout = "{layout}"
-{dataset}
-[input]
-width = 4
-height = 2
-[preprocess]
-resize = "exact"
-[decode]
-{decode}
-"""
 
 
 @pytest.fixture(autouse=True)
@@ -42,10 +26,7 @@ def _here(tmp_path, monkeypatch):
 
 
 def card(layout, task="classification", dataset="", decode=""):
-    Path("card.toml").write_text(
-        CARD.format(task=task, layout=layout, dataset=dataset, decode=decode)
-    )
-    return read("card.toml")
+    return image_card(Path(), layout, task, dataset=dataset, decode=decode)
 
 
 def picture(name, value=0, *, size=(4, 2), mode="RGB"):

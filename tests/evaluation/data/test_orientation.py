@@ -5,30 +5,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from image_cards import image_card
 
-from spiq.evaluation.cards.read import read
+from spiq.evaluation.cards.read import Card
 from spiq.evaluation.data import datasets
 from spiq.evaluation.task import task_of
 from spiq.io.images import open_picture, upright
 
 Image = pytest.importorskip("PIL.Image")
-
-CARD = """
-name = "tiny"
-task = "{task}"
-[dataset]
-dir = "data"
-layout = "{layout}"
-{dataset}
-[input]
-width = 16
-height = 16
-[preprocess]
-resize = "exact"
-[decode]
-kind = "{kind}"
-classes = 2
-"""
 
 SIZE = (16, 32)
 """Width and height of a picture that is shown upright."""
@@ -56,11 +40,16 @@ def mask(name: str, size: tuple[int, int]) -> None:
     Image.new("L", size).save(path)
 
 
+def card(
+    layout: str, task: str = "classification", dataset: str = "", kind: str = "argmax"
+) -> Card:
+    decode = f'kind = "{kind}"\nclasses = 2'
+    return image_card(Path(), layout, task, size=(16, 16), dataset=dataset, decode=decode)
+
+
 def stands(layout: str, task: str = "classification", dataset: str = "", kind: str = "argmax"):
     """Return whether the only picture of a data set is fed upright."""
-    card = CARD.format(task=task, layout=layout, dataset=dataset, kind=kind)
-    Path("card.toml").write_text(card)
-    (sample,) = task_of(read("card.toml")).samples(None)[1]
+    (sample,) = task_of(card(layout, task, dataset=dataset, kind=kind)).samples(None)[1]
     assert sample.image is not None, sample.problem
     return sample.image[:8].mean() > 200 and sample.image[8:].mean() < 50
 
@@ -80,10 +69,7 @@ def test_each_orientation_is_brought_upright(orientation: int, tmp_path: Path) -
 def test_classes_are_of_pictures_as_they_are_stored() -> None:
     lying("cat/a.jpg")
     lying("dog/b.jpg")
-    Path("card.toml").write_text(
-        CARD.format(task="classification", layout="imagenet", dataset="", kind="argmax")
-    )
-    for sample in datasets.samples(read("card.toml")):
+    for sample in datasets.samples(card("imagenet")):
         assert not sample.image[:8].mean() > 200
 
 
