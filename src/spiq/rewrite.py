@@ -3,11 +3,10 @@
 import hashlib
 import json
 from collections.abc import Collection, Mapping
-from types import MappingProxyType
 
 import onnx_ir as ir
 
-from spiq.analysis import Analysis, Progress, silent
+from spiq.analysis import Analysis, Progress
 from spiq.emit.channel_padding import pad_channels
 from spiq.emit.constants import store_constants
 from spiq.emit.dynamic import emit_dynamic
@@ -39,8 +38,8 @@ def rewrite(
     analysis: Analysis,
     plan: Plan,
     resolved: Resolved,
-    tell: Progress = silent,
-    learned: Mapping[str, LearnedLayer] = MappingProxyType({}),
+    tell: Progress,
+    learned: Mapping[str, LearnedLayer],
 ) -> None:
     """Make the prepared network the quantized one, in place.
 

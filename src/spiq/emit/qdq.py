@@ -77,7 +77,7 @@ def emit(
     resolved: Resolved,
     rounded: Mapping[ir.Node, RoundedLayer],
     *,
-    guards: bool = True,
+    guards: bool,
 ) -> None:
     """Turn a folded float graph into a quantized one, in place.
 

@@ -77,7 +77,7 @@ def open_all(
     models: Sequence[Model],
     card: Card,
     *,
-    gives: str = "",
+    gives: str,
     threads: int = 0,
     runtimes: Sequence[str] = (ONNXRUNTIME,),
 ) -> list[Runner]:

@@ -202,11 +202,11 @@ def open_picture(path: Path | Frame, mode: str | None = None) -> "Image.Image":
             picture.load()
             decoded: Image.Image = picture.convert(mode) if mode else picture.copy()
     except Exception as error:  # decoders fail with whatever a broken file leads them to
-        raise DecodingError(f"{path}: cannot be decoded: {_reason(error, path)}") from error
+        raise DecodingError(f"{path}: cannot be decoded: {_reason(error)}") from error
     return decoded
 
 
-def _reason(error: Exception, path: Path) -> str:
+def _reason(error: Exception) -> str:
     """Say what is the matter with a file, without its name once more."""
     known = type(error).__name__ == "UnidentifiedImageError"
     return "no picture" if known else str(getattr(error, "strerror", None) or error)

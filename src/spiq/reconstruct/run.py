@@ -84,9 +84,9 @@ def reconstructed(
     plan: Plan,
     original: bytes | str,
     *,
-    device: str = "auto",
-    seed: int = 0,
-    keep_pictures: str | os.PathLike[str] | None = None,
+    device: str,
+    seed: int,
+    keep_pictures: str | os.PathLike[str] | None,
     tell: Progress,
 ) -> Reconstructed:
     """Learn what a plan leaves to be found, on pictures made from the network's statistics.

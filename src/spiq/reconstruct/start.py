@@ -46,7 +46,7 @@ class Layers:
         copy = analysis.prepared.model.clone(deep_copy=True).graph
         form = TARGETS[plan.target].weights
         self.bias_bits = form.bias_bits
-        once = round_stored(copy, resolved, known, 0, form)
+        once = round_stored(copy, resolved, known, 0, form, {})
         self.rounded = {str(node.name): rounded for node, rounded in once.items()}
         self.deviations = {
             str(value.name): float(np.sqrt(known.var.mean()))

@@ -27,7 +27,7 @@ def rows(facts: Facts) -> dict[str, Any]:
     labels = [f"{label(layer)}  {index + 1}" for index, layer in numbered]
     return {
         "layers": [_layer(i, layer, labels[i], facts) for i, layer in numbered],
-        "ranking": list(_ranking(numbered, labels, facts)),
+        "ranking": list(_ranking(labels, facts)),
         "latency": list(_latency(numbered, labels)) if facts.timed else [],
         "channels": {
             str(i): _channels(layer.channels) for i, layer in numbered if layer.channels is not None
@@ -78,9 +78,7 @@ def _layer(index: int, layer: LayerFacts, label: str, facts: Facts) -> Row:
     }
 
 
-def _ranking(
-    numbered: Iterable[tuple[int, LayerFacts]], labels: Sequence[str], facts: Facts
-) -> Iterable[Row]:
+def _ranking(labels: Sequence[str], facts: Facts) -> Iterable[Row]:
     expected = expected_shares(facts)
     for index, layer in ranked(facts)[:_WORST]:
         if not layer.on_integers:

@@ -50,7 +50,7 @@ class Gates:
 
 
 def gates_as_convolutions(
-    graph: ir.Graph, resolved: Resolved, weight_bits: int = 8, *, signed: bool = False
+    graph: ir.Graph, resolved: Resolved, weight_bits: int, *, signed: bool
 ) -> Gates:
     """Put convolutions for, or before, gates on integers that read folded tensors, in place.
 

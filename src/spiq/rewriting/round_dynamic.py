@@ -40,7 +40,7 @@ def round_dynamic(
     node: ir.Node,
     layer: LayerPlan,
     known: ChannelStats | None,
-    correlation: Correlation | None = None,
+    correlation: Correlation | None,
 ) -> DynamicLayer:
     """Round the weight of ``node``.
 

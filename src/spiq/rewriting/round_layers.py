@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from types import MappingProxyType
 
 import onnx_ir as ir
 
@@ -53,8 +52,8 @@ def round_stored(
     resolved: Resolved,
     inputs: LayerInputs,
     dense_groups: int,
-    form: Weights | None = None,
-    learned: Mapping[str, LearnedLayer] = MappingProxyType({}),
+    form: Weights,
+    learned: Mapping[str, LearnedLayer],
 ) -> dict[ir.Node, RoundedLayer]:
     """Fold scales, in place, and round layers whose inputs are stored.
 
@@ -66,7 +65,6 @@ def round_stored(
         form: What weights and biases look like.
         learned: What was learned of layers, by name; the others are rounded here.
     """
-    form = form or Weights()
     folded, shelf = fold_scales(graph, resolved), Shelf()
     fill_groups(folded, dense_groups)
 

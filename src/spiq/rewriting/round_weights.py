@@ -32,7 +32,7 @@ from spiq.stats.channel import Array, ChannelStats
 from spiq.stats.correlation import Correlation, assumed
 from spiq.stats.rules.linear import grouped, over_taps, per_output, tap_shares
 from spiq.stats.rules.types import channels
-from spiq.targets import Weights as WeightForm
+from spiq.targets import Weights
 
 _BIAS_LIMIT = 2.0**30
 
@@ -78,7 +78,7 @@ def round_layer(
     source: StoredTensor,
     known: ChannelStats,
     correlation: Correlation | None = None,
-    form: WeightForm | None = None,
+    form: Weights | None = None,
     learned: LearnedLayer | None = None,
 ) -> RoundedLayer:
     """Round the folded weight and bias of ``node``.
@@ -92,7 +92,7 @@ def round_layer(
         form: What the target wants weights and biases to look like.
         learned: What they are, if that was learned.
     """
-    form = form or WeightForm()
+    form = form or Weights()
     if learned is not None:
         integers = _in_shape(learned.integers, weight_and_bias(node)[0])
         return _with_bias(integers, learned.step, learned.bias, source, form)
@@ -124,7 +124,7 @@ def _with_bias(
     step: npt.NDArray[np.float32],
     bias: Array,
     source: StoredTensor,
-    form: WeightForm,
+    form: Weights,
 ) -> RoundedLayer:
     """Return a layer with its bias stored as the target wants it."""
     if form.bias_bits == 0:
@@ -138,9 +138,7 @@ def _with_bias(
     return RoundedLayer(integers, step, bounded, per_channel=form.per_channel)
 
 
-def _least_steps(
-    node: ir.Node, layer: LayerPlan, form: WeightForm, least: Array, var: Array
-) -> Array:
+def _least_steps(node: ir.Node, layer: LayerPlan, form: Weights, least: Array, var: Array) -> Array:
     """Return the least steps, with all that a target's form of weights makes of them."""
     if form.per_channel and not (form.powers_of_two or form.half_steps):
         return least
@@ -181,8 +179,8 @@ def round_weight(
     layer: LayerPlan,
     least: Array | float = 0.0,
     *,
-    var: Array | None = None,
-    correlation: Correlation | None = None,
+    var: Array | None,
+    correlation: Correlation | None,
     cut: float = np.inf,
 ) -> tuple[npt.NDArray[np.int8], npt.NDArray[np.float32]]:
     """Round the weight of ``node``.

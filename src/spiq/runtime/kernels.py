@@ -16,7 +16,7 @@ _COPY = re.compile(r"_token_\d+$")
 """What the runtime's layout pass adds to a node's name."""
 
 
-def check_kernels(optimized: Path, layers: Iterable[str], products: Iterable[str] = ()) -> None:
+def check_kernels(optimized: Path, layers: Iterable[str], products: Iterable[str]) -> None:
     """Refuse a network of which the runtime computes a quantized layer in float.
 
     (A layer that it does not compute at all, since nothing depends on its numbers, is no loss.)

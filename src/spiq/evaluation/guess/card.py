@@ -39,10 +39,10 @@ def guess(
     model: str | os.PathLike[str],
     data: str | os.PathLike[str],
     *,
-    where: str | os.PathLike[str] = "card.toml",
-    task: str | None = None,
-    split: str | None = None,
-    size: Size | None = None,
+    where: str | os.PathLike[str],
+    task: str | None,
+    split: str | None,
+    size: Size | None,
 ) -> Guessed:
     """Write a card for ``model`` on ``data``.
 
@@ -65,7 +65,7 @@ def guess(
     table["input"] |= found.way.keys
 
     said = (*_said(table, folder, network, found), *found.said)
-    doubts = [*_doubts(table, folder, network), *filter(None, [found.doubt])]
+    doubts = [*_doubts(table, folder), *filter(None, [found.doubt])]
     return Guessed(text=_toml(table, said), said=said, warnings=tuple(doubts))
 
 
@@ -124,7 +124,7 @@ def _said(table: Table, folder: Folder, network: Network, found: trial.Found) ->
     return tuple(lines)
 
 
-def _doubts(table: Table, folder: Folder, network: Network) -> list[str]:
+def _doubts(table: Table, folder: Folder) -> list[str]:
     classes, names = table["decode"]["classes"], folder.names
     listed = table["decode"].get("class_names", ())
     if folder.layout not in ("imagenet", "yolo", "coco", "cityscapes") or set(names) <= set(listed):

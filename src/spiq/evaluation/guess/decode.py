@@ -34,11 +34,12 @@ def decoding(task: str, network: Network, folder: Folder) -> Decoding:
     Raises:
         ConfigError: The outputs are of no kind that is known.
     """
-    found: Decoding = {"classification": _classes, "segmentation": _channels, "detection": _boxes}[
-        task
-    ](network, folder)
-    if len(network.outputs) > 1 and task != "detection":
-        found["output"] = next(iter(network.outputs))
+    if task == "detection":
+        found = _boxes(network, folder)
+    else:
+        found = _classes(network) if task == "classification" else _channels(network)
+        if len(network.outputs) > 1:
+            found["output"] = next(iter(network.outputs))
     if network.names and len(network.names) == found.get("classes"):
         found["class_names"] = list(network.names)
     return found
@@ -48,12 +49,12 @@ def _flat(shape: Sequence[int]) -> bool:
     return len(shape) >= 1 and all(side == 1 for side in shape[1:])
 
 
-def _classes(network: Network, folder: Folder) -> Decoding:
+def _classes(network: Network) -> Decoding:
     (classes, *_) = next(iter(network.outputs.values()))
     return {"kind": "argmax", "classes": classes}
 
 
-def _channels(network: Network, folder: Folder) -> Decoding:
+def _channels(network: Network) -> Decoding:
     (channels, *_) = next(iter(network.outputs.values()))
     if channels == 1:
         threshold = 0.5 if network.ends_in == "Sigmoid" else 0.0

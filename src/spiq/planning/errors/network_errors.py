@@ -60,7 +60,7 @@ class NetworkErrors:
             lasting=lasting(value, self.measured),
         )
 
-    def weight(self, node: ir.Node, bits: int, form: Weights | None = None) -> WeightError:
+    def weight(self, node: ir.Node, bits: int, form: Weights) -> WeightError:
         """Return the error of a layer's weight at so many bits, in a target's form."""
         return weight_error(node, self.placement, self.measured, self.importance, bits, form)
 

@@ -95,10 +95,9 @@ _BIAS_MAX = 127
 
 def weight_error(
     node: ir.Node, placement: Placement, measured: Measured, importance: Mapping[ir.Value, Array],
-    bits: int, form: Weights | None = None,
+    bits: int, form: Weights,
 ) -> WeightError:  # fmt: skip
-    """Summarize the weight of a layer for :func:`decide`; ``form`` is what the target wants."""
-    form = form or Weights()
+    """Summarize the weight of a layer at so many bits; ``form`` is what the target wants."""
     weight, source = constant(node.inputs[1]), node.inputs[0]
     assert weight is not None and source is not None
     split = grouped(node, weight)

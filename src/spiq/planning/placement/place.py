@@ -40,7 +40,7 @@ _FUSED_WITH_GEMM = frozenset({"Elu", "HardSigmoid", "LeakyRelu", "Relu", "Selu",
 
 
 def place(
-    graph: ir.Graph, measured: Measured, target: Target, exclude: Mapping[str, str] | None = None
+    graph: ir.Graph, measured: Measured, target: Target, exclude: Mapping[str, str]
 ) -> Placement:
     """Decide what runs on integers.
 
@@ -50,7 +50,7 @@ def place(
         target: The runtime.
         exclude: Names of layers (or of other operators) to leave in float, and why.
     """
-    placement, exclude = Placement(), exclude or {}
+    placement = Placement()
     layers = _layers(graph, measured, target, exclude, placement.reasons)
     products = _products(graph, measured, target, exclude)
     needed = _needed(graph, {*layers, *products}, target)

@@ -14,9 +14,7 @@ from spiq.planning.placement.values import Placement
 from spiq.targets import Target
 
 
-def place_dynamic(
-    graph: ir.Graph, target: Target, exclude: Mapping[str, str] | None = None
-) -> Placement:
+def place_dynamic(graph: ir.Graph, target: Target, exclude: Mapping[str, str]) -> Placement:
     """Decide what runs on integers.
 
     Args:
@@ -26,7 +24,7 @@ def place_dynamic(
     """
     placement = Placement()
     for node in weight_nodes(graph):
-        reason = unfit(node, target, exclude or {})
+        reason = unfit(node, target, exclude)
         if not reason and node.op_type == "MatMul" and rank(node.inputs[1]) != 2:
             reason = "its weight is no matrix"
         if reason:

@@ -47,7 +47,7 @@ def held_at_one(names: Ids, pinned: Collection[int]) -> npt.NDArray[np.bool_]:
 
 def channel_scales(
     needs: Sequence[Array], grids: Sequence[int], index: Sequence[Ids], held: npt.NDArray[np.bool_],
-    alpha: float, *, powers_of_two: bool = False,
+    alpha: float, *, powers_of_two: bool,
 ) -> Array:  # fmt: skip
     """Return sigma of each class of channels, shape (classes, ...).
 
