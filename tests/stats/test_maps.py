@@ -10,7 +10,7 @@ from onnx import numpy_helper
 
 import spiq
 from spiq.config import Config
-from spiq.graph.moving import MOVING
+from spiq.graph.operators import MOVING
 from spiq.io.read import read
 from spiq.passes.prepare import prepare
 from spiq.planning.errors.importance import importance_of

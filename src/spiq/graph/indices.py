@@ -12,7 +12,7 @@ import numpy as np
 import onnx_ir as ir
 
 from spiq.graph.extents import is_in_colour
-from spiq.graph.moving import MOVING
+from spiq.graph.operators import MOVING
 from spiq.graph.query import Array, constant, dims
 
 

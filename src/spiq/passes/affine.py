@@ -12,8 +12,8 @@ import numpy as np
 import onnx_ir as ir
 
 from spiq.graph.edit import initializer, replace
+from spiq.graph.operators import ACTIVATIONS
 from spiq.graph.query import Array, data_inputs, rank, sole_consumer
-from spiq.passes.activations import ACTIVATIONS
 from spiq.passes.batchnorm import channel_affine
 from spiq.passes.layer_weights import can_take_rows
 

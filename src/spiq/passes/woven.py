@@ -9,8 +9,8 @@ costs nothing on integers; one behind anything else is computed in float, with a
 import onnx_ir as ir
 
 from spiq.graph.edit import replace, unique_name
+from spiq.graph.operators import ACTIVATIONS
 from spiq.graph.query import data_inputs, sole_consumer
-from spiq.passes.activations import ACTIVATIONS
 
 
 def activations_before_weaving(model: ir.Model) -> int:

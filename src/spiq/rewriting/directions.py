@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 
 import onnx_ir as ir
 
-from spiq.graph.moving import MOVING
+from spiq.graph.operators import MOVING
 
 _NORMS = frozenset({"LpNormalization", "ReduceL2", "ReduceSumSquare"})
 
