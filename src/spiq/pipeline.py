@@ -3,6 +3,13 @@
     read -> prepare -> measure -> place and plan -> rewrite -> emit -> verify -> time
 
 :func:`plan` is the first half, :func:`apply` the second, :func:`quantize` both.
+
+analysis    read, prepare and measure
+halves      each half in order, once: decide, and carry out
+rewrite     within the second, rewrite and emit
+speed       time, and which layers are quantized again in float
+stronger    learn from what was decided, where minutes may be taken
+run         what a call knows for as long as it takes, so that nothing is done twice
 """
 
 import os

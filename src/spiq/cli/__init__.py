@@ -10,6 +10,17 @@ Results go to stdout, as a table or with ``--json`` for machines. Errors are one
     130    interrupted; nothing was half-written
 
 The parser is imported when Ctrl-C is already watched for.
+
+app, common, groups                        the parser, and the options that commands share
+options, strong, engines, plots, texts     these options, and what their texts mean
+sources, files                             where networks come from and results go
+output, render, typed                      what is said, and how
+journal, streams, interrupt                how much of it, on streams of any kind, and Ctrl-C
+quantize, convert, plan, pareto            the commands: they make networks, or decide;
+inspect, report, bench, evaluate, card,    look and measure;
+gate, sweep
+torch, schema, demo                        or are for PyTorch's programs, the schemas of --json, and
+                                           the demo
 """
 
 import os

@@ -1,1 +1,11 @@
-"""Files to checked graphs and back: the only room that knows the file format."""
+"""Files to checked graphs and back.
+
+read                             from a file, bytes or a model to one checked graph:
+archives, external, outline,     what the file is, and where its weights are
+weight_tensors
+opset, functions, precision      its operators' version, its own functions, its precision
+checks, schema, sizes, limits    whether it can be used
+write, stream, atomic            a file, whole or not at all
+images, video                    unlabelled images, of files, arrays and films
+kept                             the user's cache
+"""

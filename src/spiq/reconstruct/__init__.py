@@ -3,6 +3,13 @@
 Needs PyTorch, and is imported only where an effort of minutes or hours is asked for. A plan says
 where to start; what comes back is the plan with other steps, and the integers and biases that a
 rounding in one go would not have found.
+
+run, efforts, clock       all of it, how much of it, and how long it may still take
+start, program            the rounding in one go, and the network in PyTorch
+pictures                  pictures with the moments that are stated
+blocks, batches, shelf    the network in blocks, and what each reads of all pictures
+learning, form            what is learned, and what learned numbers look like
+cache, kept               what is kept from call to call
 """
 
 from spiq.reconstruct.run import Reconstructed, reconstructed

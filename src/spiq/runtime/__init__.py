@@ -1,1 +1,13 @@
-"""What opens a runtime: sessions, observation, verification."""
+"""What opens a runtime: sessions, observation, verification.
+
+session, opened, engines, probe           ONNX Runtime and other runtimes, opened
+synthetic, pictures, images, sizes        what a network is shown: synthetic pictures or real ones,
+                                          of what size
+observe, correlations, expose             what is seen of its tensors
+trials, trial_pictures                    which convention an input follows, by trying
+reference, verify, layerwise, kernels,    the check of a result
+scratch
+agreement, snr, exponentials              how far it is from float
+parts, parted_check                       large networks, a part at a time
+timing, peak                              how long networks and kernels take
+"""

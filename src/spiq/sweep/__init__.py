@@ -2,10 +2,10 @@
 
 cells       what is asked for, and the key under which a result is remembered
 measures    what is kept of a cell
-store       one JSON file per cell
-messages    what a process is asked to do, and what it tells
-worker      quantizes and measures some cells of one network, in a process of its own
-processes   several such processes, each of which may fail
+store       one JSON file per cell, in
+places      a folder, or anything that fsspec reaches
+messages    what a job is asked to do, and what it tells
+worker      quantizes and measures some cells of one network: a job
 run         what is missing, and in which order
 summary     what was found, and the best of it
 """

@@ -6,6 +6,14 @@
     result.save("model.int8.onnx")
 
 Needs the extra ``spiq[torch]``.
+
+quantization                        quantize, and statistics
+export, older                       from a module to ONNX, in two ways
+check, copying, attention, quiet    the module: checked, copied, what the exporter cannot translate,
+                                    its noise
+names, tidy                         layers called like their modules, and what the exporter writes
+                                    besides taken out
+files                               programs in files
 """
 
 try:

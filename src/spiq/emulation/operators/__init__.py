@@ -1,4 +1,11 @@
-"""What PyTorch computes of ONNX: one table, operator to function."""
+"""What PyTorch computes of ONNX: one table, operator to function.
+
+integers                                 to and from integers
+layers, recurrent, reductions, resize    layers and normalization, LSTM and its kin, sums along
+                                         axes, Resize
+pointwise, curves                        functions of one number
+movement, selection                      operators that move numbers, or pick some
+"""
 
 from spiq.emulation.operators.integers import INTEGERS
 from spiq.emulation.operators.layers import LAYERS

@@ -1,1 +1,6 @@
-"""The tasks: classification, detection, segmentation."""
+"""The tasks: classification, detection, segmentation.
+
+classification, detection, segmentation    a task each
+confusion                                  what masks are counted by
+order                                      classes that a network has in another order
+"""

@@ -1,1 +1,7 @@
-"""The plan: its values, their JSON form, whether they fit a network, and what follows from them."""
+"""The plan: its values, their JSON form, whether they fit a network, and what follows from them.
+
+values, entries          the plan, and its entries
+json, json_values        as JSON, and back
+validate, forms          whether it fits a network and a target
+resolve, derive, grid    what it means there: scales, steps, grids
+"""

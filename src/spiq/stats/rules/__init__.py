@@ -4,6 +4,13 @@ A rule is a pure function of a node and of the statistics of its inputs, aligned
 ``node.inputs`` (None for a constant or an absent input), to the statistics of its outputs. It may
 return None: the node's form is not one that the rule knows. Rule makers keep most operators to a
 line; a new operator goes into the file of its family and gets a case in ``tests/stats``.
+
+types                               what a rule is
+linear, products                    layers, and products of two tensors
+activations, compositions, masks    functions of one number, spelled as one operator or several, and
+                                    masks
+arithmetic, norms, pooling          sums and quotients, normalization, pools
+movement, selection                 operators that move numbers, or pick some
 """
 
 from spiq.stats.rules.activations import ACTIVATIONS
