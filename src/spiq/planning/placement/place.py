@@ -1,7 +1,8 @@
 """Decide which tensors are quantized, and what has to go together.
 
 1. *Layers.* Every Conv, Gemm and MatMul with a constant weight and known statistics runs on
-   integers, unless excluded. Their inputs are demanded: they have to be stored as integers.
+   integers, unless excluded. Their inputs are demanded, to be stored as integers:
+   :mod:`spiq.planning.placement.demand`.
 2. *Operators between.* In the order of execution, an operator with an integer kernel runs on
    integers if all its inputs are stored and a layer reads its result, directly or through more of
    them. (Where only float operators read on, staying in float saves a rounding.) A ReLU (or a Clip
@@ -10,29 +11,20 @@
 3. *What goes together*: :mod:`spiq.planning.placement.sharing`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import numpy as np
 import onnx_ir as ir
 
 from spiq.graph.query import constant, data_inputs, is_float32, sole_consumer, weight_nodes
+from spiq.planning.placement.demand import demanded_by, is_moved_whole
 from spiq.planning.placement.fitness import why_float
 from spiq.planning.placement.kernels import broken_form
 from spiq.planning.placement.sharing import pinned_by_floats, shared_grids, shared_scales
 from spiq.planning.placement.values import LAYERS, ROUNDS, Placement, is_product, is_repeated
-from spiq.stats.movers import MOVERS, rolled
+from spiq.stats.movers import MOVERS
 from spiq.stats.propagate import Measured
-from spiq.stats.routing import mixture, route
 from spiq.targets import Target
-
-_MIXES = frozenset({"DepthToSpace", "Reshape", "Transpose"})
-"""Movers that may mix channels on integers: all that are mixed share a scale."""
-
-_TURNS = frozenset({"Flatten", "Pad", "Reshape", "Split", "Squeeze", "Transpose", "Unsqueeze"})
-"""Movers that show all of what they read, once."""
-
-_CUTS = frozenset({"Gather", "Slice"})
-"""Movers that show a part."""
 
 _FUSED_WITH_GEMM = frozenset({"Elu", "HardSigmoid", "LeakyRelu", "Relu", "Selu", "Sigmoid",
                               "Softplus", "Softsign", "Tanh", "ThresholdedRelu"})  # fmt: skip
@@ -53,25 +45,13 @@ def place(
     placement = Placement()
     layers = _layers(graph, measured, target, exclude, placement.reasons)
     products = _products(graph, measured, target, exclude)
+    _note_operators(graph, layers, target, exclude, placement.reasons)
     needed = _needed(graph, {*layers, *products}, target)
-    demanded = {node.inputs[0] for node in layers if node.inputs[0] is not None}
-    demanded |= {value for node in products for value in data_inputs(node)}
-    demanded |= {source for value in demanded if (source := _carried_up(value, measured))}
-    if target.shortcuts:
-        beside = _shortcuts(graph, layers, measured)
-        demanded |= set(beside.values())
-        placement.shortcuts = dict.fromkeys(beside)
-    if target.whole:
-        demanded |= {value for value in measured.stats if is_float32(value)}
-        placement.shortcuts = {node: None for node in graph if node not in layers}
+    demanded, placement.shortcuts = demanded_by(graph, layers, products, measured, target)
     stored: dict[ir.Value, None] = {value: None for value in graph.inputs if value in demanded}
 
     # 1 and 2: in the order of execution, whether a node runs on integers, and what is stored
     for node in graph:
-        if node not in layers and node.name in exclude and _kind(node) in target.integer:
-            placement.reasons.setdefault(node, exclude[str(node.name)] or "excluded")
-        if broken := broken_form(node):
-            placement.reasons.setdefault(node, broken)
         between = node in needed and node not in placement.reasons
         if between:
             stored.update(dict.fromkeys(_beside_stored(node, stored, measured, target)))
@@ -132,49 +112,19 @@ def _products(
     }
 
 
-def _shortcuts(
-    graph: ir.Graph, layers: dict[ir.Node, None], measured: Measured
-) -> dict[ir.Node, ir.Value]:
-    """Return the sums that each end a layer, and their other operand, which is to be stored."""
-    found: dict[ir.Node, ir.Value] = {}
+def _note_operators(
+    graph: ir.Graph,
+    layers: Collection[ir.Node],
+    target: Target,
+    exclude: Mapping[str, str],
+    reasons: dict[ir.Node, str],
+) -> None:
+    """Note in ``reasons`` which operators between layers stay in float, and why."""
     for node in graph:
-        operands = data_inputs(node)
-        if node.op_type != "Add" or node.domain != "" or len(operands) != 2:
-            continue
-        ends = [v.producer() in layers and sole_consumer(v) is node for v in operands]
-        shortcut = operands[1 if ends[0] and not ends[1] else 0]
-        if any(ends) and shortcut in measured.stats:
-            found[node] = shortcut
-    return found
-
-
-def _carried_up(value: ir.Value, measured: Measured) -> ir.Value | None:
-    """Return the tensor of which ``value`` shows all, or of which such as it show all; or None.
-
-    It is stored in its place: integers are moved in a quarter of the time.
-    """
-    found: ir.Value | None = None
-    while (node := value.producer()) is not None and node.domain == "":
-        source = _moved(node)
-        if source is None or source not in measured.stats or source.producer() is None:
-            break
-        if any(one not in measured.stats for one in (*data_inputs(node), *node.outputs)):
-            break
-        if not _is_moved_whole(node, measured):
-            break
-        found = value = source
-    return found
-
-
-def _moved(node: ir.Node) -> ir.Value | None:
-    """Return the tensor that a node shows in another order, or a part of where others show more."""
-    source = node.inputs[0]
-    if node.op_type == "Concat":
-        return rolled(node)
-    if node.op_type in _TURNS or source is None:
-        return source
-    shared = len(source.consumers()) > 1 and all(n.op_type in _CUTS for n in source.consumers())
-    return source if node.op_type in _CUTS and shared else None
+        if node not in layers and node.name in exclude and _kind(node) in target.integer:
+            reasons.setdefault(node, exclude[str(node.name)] or "excluded")
+        if broken := broken_form(node):
+            reasons.setdefault(node, broken)
 
 
 def _is_demanded(node: ir.Node, demanded: set[ir.Value]) -> bool:
@@ -253,15 +203,7 @@ def _runs_on_integers(
         return False
     if kind == "MaxPool" and len(node.outputs) > 1:
         return False
-    return kind not in MOVERS or _is_moved_whole(node, measured)
-
-
-def _is_moved_whole(node: ir.Node, measured: Measured) -> bool:
-    """Return whether a mover shows its input and nothing else, on one grid."""
-    layouts = [measured.stats[value].layout for value in data_inputs(node)]
-    if route(node, layouts) is not None:
-        return True
-    return node.op_type in _MIXES and mixture(node, layouts) is not None
+    return kind not in MOVERS or is_moved_whole(node, measured)
 
 
 def _is_rectifier(node: ir.Node) -> bool:
