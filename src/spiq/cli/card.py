@@ -6,16 +6,10 @@ from typing import Annotated
 import typer
 
 from spiq.cli import files, options, output, texts
-from spiq.cli.common import common
+from spiq.cli.common import common, group
 from spiq.errors import CardError, ConfigError
 
-app = typer.Typer(help="Check a task card, or write one to start from.")
-
-
-@app.callback(invoke_without_command=True)
-def _help(context: typer.Context) -> None:
-    if context.invoked_subcommand is None:
-        print(context.get_help())
+app = group("Check a task card, or write one to start from.")
 
 
 @app.command("check")

@@ -38,6 +38,18 @@ _ADDED = {"quiet": (Quiet, False), "verbose": (Verbose, False), "log_file": (Log
 Command = Callable[..., None]
 
 
+def group(help: str) -> typer.Typer:
+    """Return an app of several commands, which alone prints its help."""
+    made = typer.Typer(help=help)
+
+    @made.callback(invoke_without_command=True)
+    def show(context: typer.Context) -> None:
+        if context.invoked_subcommand is None:
+            print(context.get_help())
+
+    return made
+
+
 def common(command: Command) -> Command:
     """Give a command these options; ``threads`` only where it has none itself."""
     own = inspect.signature(command)

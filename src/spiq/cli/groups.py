@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from spiq.cli import options
-from spiq.cli.common import with_options
+from spiq.cli.common import Command, with_options
 
 LOOKED_AT: Mapping[str, tuple[Any, object]] = {
     "target": (options.Target, "onnxruntime"),
@@ -38,8 +38,6 @@ PLANNED: Mapping[str, tuple[Any, object]] = {
 
 QUANTIZATION = (*PLANNED, "timing", "prefer", "effort", "device", "seed")
 """Names of the options that say how to quantize; :func:`spiq.cli.options.config` reads them."""
-
-Command = Callable[..., None]
 
 
 def taking(group: Mapping[str, tuple[Any, object]], *, before: str) -> Callable[[Command], Command]:

@@ -6,15 +6,9 @@ from typing import Annotated
 import typer
 
 from spiq.cli import files, groups, options, output, strong
-from spiq.cli.common import common
+from spiq.cli.common import common, group
 
-app = typer.Typer(help="Make a plan to edit, or show one; `spiq quantize --plan` follows it.")
-
-
-@app.callback(invoke_without_command=True)
-def _help(context: typer.Context) -> None:
-    if context.invoked_subcommand is None:
-        print(context.get_help())
+app = group("Make a plan to edit, or show one; `spiq quantize --plan` follows it.")
 
 
 @app.command("make")

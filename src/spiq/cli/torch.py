@@ -6,16 +6,10 @@ from typing import Annotated
 import typer
 
 from spiq.cli import files, options, sources, texts
-from spiq.cli.common import common
+from spiq.cli.common import common, group
 from spiq.errors import ConfigError
 
-app = typer.Typer(help="Keep what BatchNorm says of a PyTorch network before it is folded away.")
-
-
-@app.callback(invoke_without_command=True)
-def _help(context: typer.Context) -> None:
-    if context.invoked_subcommand is None:
-        print(context.get_help())
+app = group("Keep what BatchNorm says of a PyTorch network before it is folded away.")
 
 
 @app.command("stats")

@@ -23,11 +23,10 @@ import onnx_ir as ir
 
 from spiq.graph.edit import initializer, unique_name
 from spiq.graph.query import constant
+from spiq.graph.widened import TYPE_NAMES
 from spiq.passes.single import cast_before_output
 
 _HALF, _SINGLE = ir.DataType.FLOAT16, ir.DataType.FLOAT
-_NAMED = ("dtype", "output_dtype", "to")
-"""Attributes that name the type of a result."""
 
 
 def floats_as_half(graph: ir.Graph) -> None:
@@ -166,7 +165,7 @@ def _renamed(attribute: ir.Attr) -> ir.Attr:
     """Return an attribute that names half precision where it named single."""
     if attribute.type == ir.AttributeType.TENSOR and attribute.value.dtype == _SINGLE:
         return ir.AttrTensor(attribute.name, ir.Tensor(nearest_half(attribute.value.numpy())))
-    names_one = attribute.type == ir.AttributeType.INT and attribute.name in _NAMED
+    names_one = attribute.type == ir.AttributeType.INT and attribute.name in TYPE_NAMES
     if names_one and attribute.as_int() == int(_SINGLE):
         return ir.AttrInt64(attribute.name, int(_HALF))
     return attribute

@@ -8,8 +8,8 @@ would multiply all of it once more.
 import numpy as np
 import onnx_ir as ir
 
-from spiq.graph.edit import bypass, initializer, unique_name
-from spiq.graph.query import constant, data_inputs, is_constant, sole_consumer
+from spiq.graph.edit import bypass_step, initializer, unique_name
+from spiq.graph.query import constant, is_constant, sole_consumer
 from spiq.passes.products import number_of
 from spiq.planning.plan.resolve import Resolved
 
@@ -25,7 +25,7 @@ def scales_into_products(graph: ir.Graph, resolved: Resolved) -> int:
         if after is None or number is None or number <= 0:
             continue
         back = next((made for value in node.inputs[:2] if (made := _read(value))), None)
-        if back is not None and _drop(after):
+        if back is not None and bypass_step(after):
             _read_anew(graph, node, back, number)
             folded += 1
     return folded
@@ -36,12 +36,6 @@ def _read(value: ir.Value | None) -> ir.Node | None:
     back = value.producer() if value is not None else None
     reads = back is not None and back.op_type == "DequantizeLinear"
     return back if reads and not is_constant(back.inputs[0]) else None  # type: ignore[union-attr]
-
-
-def _drop(node: ir.Node) -> bool:
-    if is_constant(node.inputs[0]):
-        node.replace_input_with(0, data_inputs(node)[0])
-    return bypass(node)
 
 
 def _read_anew(graph: ir.Graph, node: ir.Node, back: ir.Node, number: float) -> None:

@@ -23,13 +23,12 @@ from dataclasses import replace
 
 import torch
 
-from spiq.emulation.kernels import fused_kernel, scalar_grid
+from spiq.emulation.kernels import NARROW, fused_kernel, scalar_grid
 from spiq.emulation.operators.layers import LAYERS
 from spiq.emulation.step import Given, Step
 
 FUSED = "spiq.IntegerLayer"
 _EXACT = 2.0**24
-_NARROW = frozenset({torch.int8, torch.uint8})
 _AXES = {"Conv": 1, "Gemm": -1, "MatMul": -1}
 """Axis of the result that output channels lie along."""
 
@@ -84,7 +83,7 @@ def _fused(
         return None
     numbers = [constants[str(step.inputs[0])] for step in (weight, *bias) if step is not None]
     stored = {constants[str(name)].dtype for name in (x.inputs[2], last.inputs[2])}
-    if any(number.dtype != torch.int32 for number in numbers[1:]) or not stored <= _NARROW:
+    if any(number.dtype != torch.int32 for number in numbers[1:]) or not stored <= NARROW:
         return None  # a bias of 8 bits has a step of its own; sums of 16 bits are not exact
     inputs = (
         x.inputs[0], x.inputs[2], weight.inputs[0], bias[0].inputs[0] if bias and bias[0] else None,

@@ -21,7 +21,7 @@ import torch
 from spiq.emulation.operators.layers import average_pool
 from spiq.emulation.step import Compute, Given, Step
 
-_NARROW = frozenset({torch.int8, torch.uint8})
+NARROW = frozenset({torch.int8, torch.uint8})
 _PREFIX = "spiq.Integer"
 _OPERANDS = {"Add": 2, "Mul": 2, "AveragePool": 1}
 
@@ -48,7 +48,7 @@ def fused_kernel(
             return None
         inputs += [step.inputs[0], *own]
     zeros = {constants[str(name)].dtype for name in (*inputs[2::3], grid[1])}
-    if len(zeros) > 1 or not zeros <= _NARROW:
+    if len(zeros) > 1 or not zeros <= NARROW:
         return None
     return replace(
         last,

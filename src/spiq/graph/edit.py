@@ -5,6 +5,7 @@ import numpy.typing as npt
 import onnx_ir as ir
 
 from spiq.graph.lazy import Later
+from spiq.graph.query import is_constant
 
 
 def initializer(graph: ir.Graph, name: str, array: npt.NDArray[np.generic] | Later) -> ir.Value:
@@ -65,6 +66,13 @@ def bypass(node: ir.Node) -> bool:
     if takes_name:
         source.name, result.name = result.name, None
     return True
+
+
+def bypass_step(node: ir.Node) -> bool:
+    """Remove an operator by a constant, which may stand first: as :func:`bypass`."""
+    if is_constant(node.inputs[0]):
+        node.replace_input_with(0, node.inputs[1])
+    return bypass(node)
 
 
 def replace(node: ir.Node, new: ir.Node) -> None:

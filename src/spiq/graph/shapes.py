@@ -18,7 +18,9 @@ Size = int | ir.SymbolicDim
 
 _STATED = "spiq.stated"
 
-_FAILURES = (onnx.shape_inference.InferenceError, RuntimeError, ValueError)
+FAILURES = (onnx.shape_inference.InferenceError, RuntimeError, ValueError)
+"""What inference raises where shapes or types contradict each other."""
+
 _LONG = 1 << 16
 """Numbers of a list that no shape is made of."""
 
@@ -35,7 +37,7 @@ def infer(model: ir.Model) -> None:
     """
     try:
         found = inferred(without_stated(skeleton(model)))
-    except _FAILURES as error:
+    except FAILURES as error:
         _log.info("shapes are not inferred: %s", error)
         return
     assign(model, found)
@@ -58,7 +60,7 @@ def inferred(proto: onnx.ModelProto, *, strict: bool = False) -> onnx.ModelProto
         return onnx.shape_inference.infer_shapes(
             proto, check_type=strict, strict_mode=strict, data_prop=True
         )
-    except _FAILURES:  # numbers in shapes are a help, not what decides
+    except FAILURES:  # numbers in shapes are a help, not what decides
         return plain
 
 
@@ -127,7 +129,7 @@ def take_stated(model: ir.Model) -> None:
         return
     try:
         found = inferred(skeleton(model)).graph.value_info
-    except _FAILURES as error:  # what is stated contradicts itself
+    except FAILURES as error:  # what is stated contradicts itself
         _log.info("nothing follows from what is stated: %s", error)
         return
     shapes = {info.name: ir.serde.deserialize_type_proto_for_shape(info.type) for info in found}

@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterator
 import numpy as np
 import onnx_ir as ir
 
-_TYPES = ("dtype", "output_dtype", "to")
+TYPE_NAMES = ("dtype", "output_dtype", "to")
 """Attributes that name the type of a result."""
 
 
@@ -48,7 +48,7 @@ def _single(tensor: ir.TensorProtocol) -> ir.TensorProtocol:
 def _attribute(attribute: ir.Attr, kinds: Collection[ir.DataType | None]) -> ir.Attr:
     if attribute.type == ir.AttributeType.TENSOR and attribute.value.dtype in kinds:
         return ir.AttrTensor(attribute.name, _single(attribute.value))
-    names_one = attribute.type == ir.AttributeType.INT and attribute.name in _TYPES
+    names_one = attribute.type == ir.AttributeType.INT and attribute.name in TYPE_NAMES
     if names_one and ir.DataType(attribute.as_int()) in kinds:
         return ir.AttrInt64(attribute.name, int(ir.DataType.FLOAT))
     return attribute

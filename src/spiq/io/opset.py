@@ -33,7 +33,9 @@ _SAME = 1e-4
 _SIZE = 64
 """Of an image's height and width where they are not fixed."""
 
-_DEFAULT = ("", "ai.onnx")
+DEFAULT_DOMAIN = ("", "ai.onnx")
+"""Names of the domain of ONNX's own operators."""
+
 _FAILURES = (
     onnx.version_converter.ConvertError,
     onnx.shape_inference.InferenceError,
@@ -50,7 +52,7 @@ def check(proto: onnx.ModelProto, *, where: str) -> None:
         ModelError: The model does not say which version it has.
         UnsupportedError: The version is too old or too new.
     """
-    versions = [entry.version for entry in proto.opset_import if entry.domain in _DEFAULT]
+    versions = [entry.version for entry in proto.opset_import if entry.domain in DEFAULT_DOMAIN]
     if not versions:
         raise ModelError(
             f"{where}: the model imports no opset of the default domain: export it again"
@@ -76,7 +78,7 @@ def check(proto: onnx.ModelProto, *, where: str) -> None:
 def name_default_domain(proto: onnx.ModelProto) -> None:
     """Write the default domain as the empty string, as everything else here does, in place."""
     for entry in proto.opset_import:
-        if entry.domain in _DEFAULT:
+        if entry.domain in DEFAULT_DOMAIN:
             entry.domain = ""
 
 

@@ -17,12 +17,10 @@ import onnx_ir as ir
 from google.protobuf.message import Message  # type: ignore[import-untyped]
 
 from spiq.errors import ModelError, UnsupportedError
-from spiq.graph.shapes import assign, inferred, without_stated
+from spiq.graph.shapes import FAILURES, assign, inferred, without_stated
 from spiq.graph.skeleton import skeleton
 from spiq.io.checks import described
-
-_DEFAULT = ("", "ai.onnx")
-_INFERENCE = (onnx.shape_inference.InferenceError, RuntimeError, ValueError)
+from spiq.io.opset import DEFAULT_DOMAIN
 
 
 def text(proto: onnx.ModelProto, *, where: str) -> None:
@@ -86,14 +84,14 @@ def operators(proto: onnx.ModelProto, *, where: str) -> None:
     bodies = [(proto.opset_import, proto.graph.node)]
     bodies += [(function.opset_import, function.node) for function in proto.functions]
     for imports, nodes in bodies:
-        versions = [entry.version for entry in imports if entry.domain in _DEFAULT]
+        versions = [entry.version for entry in imports if entry.domain in DEFAULT_DOMAIN]
         if not versions:
             continue
         context = onnx.checker.C.CheckerContext()
         context.ir_version = onnx.IR_VERSION
         context.opset_imports = {"": max(versions)}
         for node in _all(nodes):
-            if node.domain in _DEFAULT and (node.domain, node.op_type) not in own:
+            if node.domain in DEFAULT_DOMAIN and (node.domain, node.op_type) not in own:
                 _operator(node, max(versions), context, where)
 
 
@@ -181,7 +179,7 @@ def settle(model: ir.Model, *, where: str) -> None:
     """
     try:
         found = inferred(without_stated(skeleton(model)), strict=True)
-    except _INFERENCE as error:
+    except FAILURES as error:
         raise ModelError(
             f"{where}: shapes or types contradict each other ({_one_line(error)}): export the "
             "network again"

@@ -17,7 +17,7 @@ from typing import Protocol
 import numpy as np
 import onnx_ir as ir
 
-from spiq.graph.edit import bypass
+from spiq.graph.edit import bypass_step
 from spiq.graph.query import Array, constant, is_constant, rank, sole_consumer
 from spiq.passes.layer_weights import all_take_columns, can_take_rows, scale_rows, take_columns
 
@@ -145,9 +145,7 @@ def _data_input(node: ir.Node) -> ir.Value:
 
 
 def _drop(node: ir.Node) -> None:
-    if is_constant(node.inputs[0]):
-        node.replace_input_with(0, node.inputs[1])
-    if not bypass(node):
+    if not bypass_step(node):
         raise AssertionError(f"cannot remove {node.name}: its input is the network's own")
 
 

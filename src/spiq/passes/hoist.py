@@ -10,7 +10,7 @@ see :mod:`spiq.passes.batchnorm`.
 import numpy as np
 import onnx_ir as ir
 
-from spiq.graph.edit import bypass
+from spiq.graph.edit import bypass_step
 from spiq.graph.query import (
     Array,
     constant,
@@ -35,7 +35,7 @@ def hoist_steps(model: ir.Model) -> int:
             continue
         axis, array = step
         layer = _layer_above(data_inputs(node)[0], node, axis)
-        if layer is None or not _drop(node):
+        if layer is None or not bypass_step(node):
             continue
         outputs = dims(layer.outputs[0])
         assert outputs is not None and outputs[1] is not None
@@ -94,9 +94,3 @@ def _above(node: ir.Node, axis: int) -> int | None:
             return old + wide[0] if alone else None
         old, new = old + len(theirs), new + len(ours)
     return None
-
-
-def _drop(node: ir.Node) -> bool:
-    if is_constant(node.inputs[0]):
-        node.replace_input_with(0, node.inputs[1])
-    return bypass(node)

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import onnx_ir as ir
 
-from spiq.graph.edit import bypass, initializer, unique_name
+from spiq.graph.edit import bypass_step, initializer, unique_name
 from spiq.graph.query import (
     constant,
     data_inputs,
@@ -40,7 +40,7 @@ def scale_products(model: ir.Model) -> int:
         if len(operands) < 2 or operands[0] is operands[1] or node.outputs[0].is_graph_output():
             continue
         found = [f for value in operands if (f := _factor_above(value, node)) is not None]
-        dropped = [factor for factor in found if _drop(factor.node)]
+        dropped = [factor for factor in found if bypass_step(factor.node)]
         if dropped:
             _put_behind(model.graph, node, float(np.prod([f.number for f in dropped])))
         moved += len(dropped)
@@ -72,12 +72,6 @@ def number_of(node: ir.Node) -> float | None:
         return None
     number = float(array.reshape(-1)[0])
     return number if node.op_type == "Mul" else 1 / number if number else None
-
-
-def _drop(node: ir.Node) -> bool:
-    if is_constant(node.inputs[0]):
-        node.replace_input_with(0, data_inputs(node)[0])
-    return bypass(node)
 
 
 def _put_behind(graph: ir.Graph, node: ir.Node, number: float) -> None:

@@ -22,7 +22,8 @@ _SUMS = {"ConvInteger": "Conv", "MatMulInteger": "MatMul"}
 """Operators that sum integers up, and what they are in float."""
 
 _ONE = "::one"
-_WHERE = "the quantized network"
+QUANTIZED = "the quantized network"
+"""What errors call it."""
 
 
 def check_layers(
@@ -50,7 +51,7 @@ def check_layers(
     add_outputs(cut, stored)
     given = {**inputs, **{_entry(name): array for name, array in actual.items()}}
     opened = session(cut.SerializeToString(), optimize=False, lean=how["lean"])
-    meant = dict(zip(stored, call(opened, stored, given, where=_WHERE), strict=True))
+    meant = dict(zip(stored, call(opened, stored, given, where=QUANTIZED), strict=True))
     for name in stored:
         apart = np.abs(np.subtract(meant[name], actual[name], dtype=np.int32))
         if apart.max(initial=0) > STEPS_APART:
@@ -66,7 +67,7 @@ def stored_tensors(
 ) -> Tensors:
     """Return the stored tensors as the runtime's own kernels make them, by name."""
     opened = session(proto.SerializeToString(), **how)
-    return dict(zip(names, call(opened, names, inputs, where=_WHERE), strict=True))
+    return dict(zip(names, call(opened, names, inputs, where=QUANTIZED), strict=True))
 
 
 def _expose_stored(proto: onnx.ModelProto) -> list[str]:

@@ -13,7 +13,7 @@ import onnx_ir as ir
 from spiq.planning.plan.resolve import Resolved
 from spiq.runtime import parts
 from spiq.runtime.kernels import check_kernels
-from spiq.runtime.layerwise import check_layers
+from spiq.runtime.layerwise import QUANTIZED, check_layers
 from spiq.runtime.parts import Part, Parted, drop, parted
 from spiq.runtime.reference import results
 from spiq.runtime.scratch import scratch_file
@@ -22,8 +22,6 @@ from spiq.runtime.synthetic import Tensors
 
 _COPIES = 2
 """How much smaller the parts are: the runtime and the check hold several copies of each."""
-
-_WHERE = "the quantized network"
 
 
 def checked_in_parts(
@@ -72,10 +70,10 @@ def _part_checked(
     proto, names = _with_weights(bare, weights), {node.name for node in part.nodes}
     given = [{info.name: tensors[info.name] for info in proto.graph.input} for tensors in alive]
     with scratch_file() as optimized:
-        opened = session(proto.SerializeToString(), **how, optimized_path=optimized, name=_WHERE)
+        opened = session(proto.SerializeToString(), **how, optimized_path=optimized, name=QUANTIZED)
         layers = [name for name in resolved.layers if name in names]
         check_kernels(optimized, layers, names.intersection(resolved.products))
-    made = [results(opened, inputs, where=_WHERE) for inputs in given]
+    made = [results(opened, inputs, where=QUANTIZED) for inputs in given]
     del opened
     check_layers(proto, given[0] | weights, how, bare)
     return made

@@ -28,7 +28,7 @@ from spiq.graph.skeleton import skeleton
 from spiq.planning.plan.resolve import Resolved
 from spiq.runtime.agreement import Agreement, agreements, doubtful
 from spiq.runtime.kernels import check_kernels
-from spiq.runtime.layerwise import check_layers
+from spiq.runtime.layerwise import QUANTIZED, check_layers
 from spiq.runtime.parted_check import checked_in_parts
 from spiq.runtime.reference import Reference, is_finite, results
 from spiq.runtime.scratch import scratch_file
@@ -44,8 +44,6 @@ _IN_PARTS = (
     "so large a network was run and checked in parts, each with the runtime's own kernels: that "
     "the runtime opens the whole file was not checked, nor was it timed"
 )
-
-_WHERE = "the quantized network"
 
 
 @dataclass(frozen=True)
@@ -97,7 +95,7 @@ def verify(
         elif target.fuses_here:
             actual = _run_shipped(quantized, resolved, batches, how)
         else:
-            opened = session(quantized, lean=lean, optimize=False, name=_WHERE)
+            opened = session(quantized, lean=lean, optimize=False, name=QUANTIZED)
             take = _one_by_one if target.static else _at_once
             actual = [take(opened, inputs) for inputs in batches]
         for wanted, found in zip(expected, actual, strict=True):
@@ -123,13 +121,13 @@ def _run_shipped(
 ) -> list[Tensors]:
     """Open the very bytes as any user would, see that the kernels are integer ones, and run."""
     with scratch_file() as optimized:
-        opened = session(quantized, **how, optimized_path=optimized, name=_WHERE)
+        opened = session(quantized, **how, optimized_path=optimized, name=QUANTIZED)
         check_kernels(optimized, resolved.layers, resolved.products)
-    return [results(opened, inputs, where=_WHERE) for inputs in batches]
+    return [results(opened, inputs, where=QUANTIZED) for inputs in batches]
 
 
 def _at_once(opened: ort.InferenceSession, inputs: Tensors) -> Tensors:
-    return results(opened, inputs, where=_WHERE)
+    return results(opened, inputs, where=QUANTIZED)
 
 
 def _one_by_one(opened: ort.InferenceSession, inputs: Tensors) -> Tensors:
