@@ -73,18 +73,20 @@ def chart(anchor: str, label: str) -> str:
 
 def size(count: int) -> str:
     """Return bytes in words."""
-    for unit, power in (("MB", 6), ("kB", 3)):
-        if count >= 10**power:
-            return f"{count / 10**power:.1f} {unit}"
-    return f"{count} bytes"
+    return f"{_rounded(count)}B" if count >= 1000 else f"{count} bytes"
 
 
 def number(count: int | None) -> str:
     """Return a count in words."""
-    for unit, power in ((" G", 9), (" M", 6), (" k", 3)):
-        if count is not None and count >= 10**power:
-            return f"{count / 10**power:.1f}{unit}"
-    return "not known" if count is None else str(count)
+    return "not known" if count is None else _rounded(count)
+
+
+def _rounded(count: int) -> str:
+    """Return a count with the unit that it has once it is rounded: 999960 is 1.0 M."""
+    for unit, power in (("G", 9), ("M", 6), ("k", 3)):
+        if count >= 0.99995 * 10**power:
+            return f"{count / 10**power:.1f} {unit}"
+    return str(count)
 
 
 def percent(share: float | None) -> str:
