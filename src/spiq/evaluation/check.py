@@ -23,9 +23,9 @@ from spiq.evaluation.cards.read import Card, read
 from spiq.evaluation.data import folders
 from spiq.evaluation.data.datasets import Sample
 from spiq.evaluation.data.preprocess import to_input
-from spiq.evaluation.runners import Model
 from spiq.evaluation.task import labels_of, task_of
 from spiq.io.video import Frame
+from spiq.runtime.engines import Model
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -19,8 +19,8 @@ import numpy.typing as npt
 
 from spiq.errors import ConfigError, ModelError
 from spiq.evaluation.estimates import Estimate, bootstrapped
-from spiq.evaluation.runners import Model, fits, names, shape_text
-from spiq.runtime.engines import ONNXRUNTIME, named_in, opened_in
+from spiq.evaluation.runners import fits, names, shape_text
+from spiq.runtime.engines import ONNXRUNTIME, Model, named_in, opened_in
 from spiq.runtime.opened import Opened, Port
 from spiq.runtime.peak import Chain, best_of, chains, work
 from spiq.runtime.session import call, session

@@ -2,17 +2,18 @@
 
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from spiq.errors import CardError, ConfigError
 from spiq.evaluation.cards.read import Card, read
 from spiq.evaluation.data.batches import batches
 from spiq.evaluation.gathering import Gathered
-from spiq.evaluation.runners import Model, batch_size, open_all
+from spiq.evaluation.runners import batch_size, open_all
 from spiq.evaluation.shards import Division, Shard, gather_divided
 from spiq.evaluation.task import Score, task_of
-from spiq.runtime.engines import ONNXRUNTIME
+from spiq.runtime.engines import ONNXRUNTIME, Model
+from spiq.runtime.timing import Progress
 
 _UNLABELLED = (
     "the pictures have no labels: what the first network answers stands for them, so figures are "
@@ -52,7 +53,7 @@ def evaluate(
     batch: int = 8,
     runtimes: Sequence[str] = (ONNXRUNTIME,),
     division: Division | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> Result:
     """Measure ``models`` on the images of ``card``; the others are compared with the first.
 

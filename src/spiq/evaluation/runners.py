@@ -14,12 +14,11 @@ from spiq.errors import CardError, ConfigError, ModelError
 from spiq.evaluation.cards.read import Card
 from spiq.evaluation.cards.sections import Input
 from spiq.evaluation.data.preprocess import to_pixels
-from spiq.runtime.engines import ONNXRUNTIME, named_in, opened_in
+from spiq.runtime.engines import ONNXRUNTIME, Model, named_in, opened_in
 from spiq.runtime.opened import Opened, Port
 from spiq.runtime.session import call
 
 Floats = npt.NDArray[np.float32]
-Model = str | os.PathLike[str] | bytes
 
 
 @dataclass(kw_only=True)

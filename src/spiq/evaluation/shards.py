@@ -19,8 +19,9 @@ from spiq.errors import ConfigError, SpiqError
 from spiq.evaluation.cards.read import Card
 from spiq.evaluation.data.batches import batches
 from spiq.evaluation.gathering import Gathered, Part
-from spiq.evaluation.runners import Model, open_all
+from spiq.evaluation.runners import open_all
 from spiq.evaluation.task import task_of
+from spiq.runtime.engines import Model
 
 _TRIES = {"died": 2, "lost": 5}
 """How often a shard is begun until the evaluation has failed, by what ended it."""

@@ -11,7 +11,7 @@ and for classification how labels and answers go together.
 import heapq
 import os
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,14 +20,14 @@ from spiq.evaluation import drawing, gallery
 from spiq.evaluation.cards.read import Card
 from spiq.evaluation.data.batches import batches
 from spiq.evaluation.panels import PICTURES, Viewed
-from spiq.evaluation.runners import Model, names, open_all
+from spiq.evaluation.runners import names, open_all
 from spiq.evaluation.task import labels_of, task_of
 from spiq.io.images import pillow
+from spiq.runtime.engines import Model
+from spiq.runtime.timing import Progress
 
 COUNT = 8
 """Pictures that are made."""
-
-Progress = Callable[[int, int], None]
 
 
 def write(

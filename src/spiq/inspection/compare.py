@@ -16,10 +16,11 @@ from spiq.config import Config
 from spiq.errors import ConfigError
 from spiq.inspection.counterparts import counterparts, unmatched_layers
 from spiq.inspection.exposed import Exposed, exposed
-from spiq.inspection.feeds import Tensors, feeds
+from spiq.inspection.feeds import feeds
 from spiq.inspection.in_single import AsRun, in_single
 from spiq.inspection.tensor_sums import Sums, TensorComparison
 from spiq.runtime.session import call
+from spiq.runtime.synthetic import Tensors
 
 IMAGES = 4
 

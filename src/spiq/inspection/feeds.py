@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from onnx import numpy_helper
 
 from spiq.config import Config
@@ -23,12 +22,10 @@ from spiq.io.images import listed
 from spiq.io.read import read
 from spiq.passes.prepare import Prepared, prepare
 from spiq.runtime.images import Shown, shown
-from spiq.runtime.synthetic import DYNAMIC_SIZE, Span, synthetic_inputs
+from spiq.runtime.synthetic import DYNAMIC_SIZE, Span, Tensors, synthetic_inputs
 from spiq.runtime.trials import tried
 from spiq.stats.channel import ChannelStats
 from spiq.stats.inputs import input_stats, judge, shown_ends
-
-Tensors = dict[str, npt.NDArray[np.generic]]
 
 _COLOURS = frozenset((1, 3, 4))
 """Numbers of channels that pictures have."""

@@ -17,8 +17,7 @@ import numpy.typing as npt
 import onnx
 
 from spiq.runtime.snr import decibels
-
-Array = npt.NDArray[np.float64]
+from spiq.stats.channel import Array
 
 
 @dataclass(frozen=True, kw_only=True)

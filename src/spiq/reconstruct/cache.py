@@ -11,19 +11,16 @@ import hashlib
 import os
 import shutil
 import time
-from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from zipfile import BadZipFile
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
 from spiq.io.atomic import pending, tidy
 from spiq.io.kept import user_cache
-
-Arrays = Mapping[str, npt.NDArray[np.generic]]
+from spiq.runtime.opened import Arrays
 
 _KIND = "reconstruct"
 

@@ -8,11 +8,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
-import numpy.typing as npt
 
 from spiq.runtime.timing import Latency
-
-Array = npt.NDArray[np.float64]
+from spiq.stats.channel import Array
 
 CLASSES = (0.01, 0.03, 0.1, 0.3)
 """Ends of the classes of a layer's share of all error; each is about three times the one before."""

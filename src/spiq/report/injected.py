@@ -22,9 +22,9 @@ import onnxruntime as ort
 from onnx import TensorProto, helper
 
 from spiq.inspection.in_single import AsRun
+from spiq.runtime.opened import Arrays
 from spiq.runtime.session import call, session
 
-Tensors = Mapping[str, npt.NDArray[np.generic]]
 Array = npt.NDArray[np.float32]
 Outputs = Sequence[Sequence[Array]]
 
@@ -59,8 +59,8 @@ def injectable(network: AsRun, names: Iterable[str]) -> ort.InferenceSession:
 
 def costs(
     opened: ort.InferenceSession,
-    pictures: Sequence[Tensors],
-    errors: Sequence[Tensors],
+    pictures: Sequence[Arrays],
+    errors: Sequence[Arrays],
     *,
     order: Iterable[str],
     seconds: float = SECONDS,
@@ -120,7 +120,7 @@ def factors(
     }
 
 
-def _given(name: str, picture: Tensors, errors: Tensors) -> Tensors:
+def _given(name: str, picture: Arrays, errors: Arrays) -> Arrays:
     """Return what to feed so that there is an error in a tensor."""
     if name not in errors:
         return picture

@@ -22,11 +22,11 @@ from spiq.planning.plan.entries import TensorPlan
 from spiq.planning.plan.resolve import Resolved, resolve
 from spiq.planning.plan.validate import check_fits
 from spiq.planning.plan.values import Plan
-from spiq.report.facts import Array, Channels, LayerFacts
+from spiq.report.facts import Channels, LayerFacts
 from spiq.report.injected import costs, factors, injectable, ranked
 from spiq.report.products import and_before, charged, operands
 from spiq.report.seen import WIDER, Seen, Watcher
-from spiq.stats.channel import ChannelStats
+from spiq.stats.channel import Array, ChannelStats
 from spiq.targets import TARGETS
 
 

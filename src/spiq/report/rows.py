@@ -5,7 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from spiq.report.facts import Array, Channels, Facts, LayerFacts
+from spiq.report.facts import Channels, Facts, LayerFacts
+from spiq.stats.channel import Array
 
 Row = dict[str, Any]
 

@@ -15,8 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from spiq.planning.plan.resolve import StoredTensor
-
-Array = npt.NDArray[np.float64]
+from spiq.stats.channel import Array
 
 _VALUES = 1 << 17
 """Numbers of one tensor and picture that are looked at; every so many are taken of larger ones."""

@@ -30,13 +30,11 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 import numpy as np
-import numpy.typing as npt
 
 from spiq.runtime.exponentials import Made, at_most
 from spiq.runtime.snr import LIMIT_DB, Energy
 from spiq.runtime.synthetic import Tensors
-
-Array = npt.NDArray[np.float64]
+from spiq.stats.channel import Array
 
 BATCHES = 4
 """One of each kind of picture."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-Array = npt.NDArray[np.float64]
+from spiq.graph.query import Array as Array
 
 SOURCES = ("norm", "synthetic", "data", "propagated", "input", "constant")
 

@@ -17,15 +17,12 @@ import logging
 from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 import onnx_ir as ir
 
 from spiq.graph.query import is_constant, rank, where
+from spiq.stats.channel import Array
 from spiq.stats.maps import MOST, ZERO, Layout, Map, merge
 from spiq.stats.movers import MIXERS, MOVERS
-
-Array = npt.NDArray[np.float64]
-
 
 _log = logging.getLogger(__name__)
 
