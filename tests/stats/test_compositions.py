@@ -18,6 +18,14 @@ GELU = (
 SPELLINGS = {
     "Mish": "s = Softplus(v) t = Tanh(s) y = Mul(v, t)",
     "Gelu": GELU,
+    "Elu": (
+        "zero = Constant<value=float {0.0}>() one = Constant<value=float {1.0}>() "
+        "c = Less(v, zero) e = Exp(v) d = Sub(e, one) y = Where(c, d, v)"
+    ),
+    "ThresholdedRelu": (
+        "zero = Constant<value=float {0.0}>() one = Constant<value=float {1.0}>() "
+        "g = Greater(v, one) c = Not(g) y = Where(c, zero, v)"
+    ),
     "HardSwish": (
         "three = Constant<value=float {3.0}>() six = Constant<value=float {6.0}>() "
         "zero = Constant<value=float {0.0}>() a = Add(v, three) c = Clip(a, zero, six) "
@@ -58,6 +66,11 @@ def test_the_square_of_a_tensor_is_no_product_of_two() -> None:
     assert result.var.item() == pytest.approx(2, rel=1e-3)
     assert result.low.item() == pytest.approx(0, abs=1e-3)
     assert result.high.item() == np.inf
+
+
+def test_what_is_chosen_by_another_tensor_is_no_function_of_one() -> None:
+    chosen = "zero = Constant<value=float {0.0}>() c = Less(w, zero) r = Relu(v) y = Where(c, r, v)"
+    assert composed(nodes(chosen)[-1]) is None
 
 
 def test_two_tensors_are_not_one() -> None:

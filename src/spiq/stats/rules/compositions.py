@@ -1,11 +1,12 @@
 """Functions of one number that are spelt as several operators.
 
-GELU by Erf or Tanh, Mish, HardSwish by Clip, x x x ...: every path from a tensor x to the node goes
-through functions of one number and arithmetic with single numbers. The node is then a function of
-x, and to take its operands as independent would be wrong.
+GELU by Erf or Tanh, Mish, HardSwish by Clip, x x x, Elu by Where ...: every path from a tensor x to
+the node goes through functions of one number, and arithmetic or comparisons with single numbers.
+The node is then a function of x, and to take its operands as independent would be wrong: an Elu of
+Where(x < 0, exp(x) - 1, x) had the range of exp(x), and 12 dB where it has 40.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import onnx_ir as ir
@@ -14,10 +15,20 @@ from spiq.graph.query import constant, data_inputs
 from spiq.stats.channel import Array, ChannelStats, stats
 from spiq.stats.rules.activations import Function, expectation, function_of
 
-_STEPS: dict[str, Callable[[Array, Array], Array]] = {
+_NUMBERS: dict[str, Callable[..., Array]] = {
     "Add": np.add, "Div": np.divide, "Max": np.maximum, "Min": np.minimum, "Mul": np.multiply,
-    "Sub": np.subtract,
+    "Sub": np.subtract, "Where": np.where,
 }  # fmt: skip
+_STEPS: dict[str, Callable[..., Array]] = {
+    **_NUMBERS,
+    "And": np.logical_and, "Greater": np.greater, "GreaterOrEqual": np.greater_equal,
+    "Less": np.less, "LessOrEqual": np.less_equal, "Not": np.logical_not, "Or": np.logical_or,
+}  # fmt: skip
+"""What joins several functions of x, or numbers, to one; comparisons for what is chosen by them."""
+
+_COUNTS = {"Not": 1, "Where": 3}
+"""Operands of what has not two."""
+
 _DEPTH = 8
 _POINTS = 257
 _FAR = 12.0
@@ -26,7 +37,7 @@ _FAR = 12.0
 
 def composed(node: ir.Node) -> tuple[ir.Value, Function] | None:
     """Return x and f if ``node``, which joins several paths, computes f(x); the nearest such x."""
-    if node.domain != "" or node.op_type not in _STEPS or len(data_inputs(node)) < 2:
+    if node.domain != "" or node.op_type not in _NUMBERS or len(data_inputs(node)) < 2:
         return None
     for root in _candidates(node):
         function = _function(node, root, _DEPTH)
@@ -58,12 +69,11 @@ def _function(node: ir.Node, root: ir.Value, depth: int) -> Function | None:
     if node.op_type not in _STEPS:
         inner, outer = _operand(node.inputs[0], root, depth), function_of(node)
         return None if inner is None or outer is None else _chained(outer, inner)
-    if len(node.inputs) != 2:
+    if len(node.inputs) != _COUNTS.get(node.op_type, 2):
         return None
-    first, second = (_operand(value, root, depth) for value in node.inputs)
-    if first is None or second is None:
-        return None
-    return _joined(_STEPS[node.op_type], first, second)
+    operands = [_operand(value, root, depth) for value in node.inputs]
+    known = [function for function in operands if function is not None]
+    return _joined(_STEPS[node.op_type], known) if len(known) == len(operands) else None
 
 
 def _operand(value: ir.Value | None, root: ir.Value, depth: int) -> Function | None:
@@ -83,10 +93,10 @@ def _chained(outer: Function, inner: Function) -> Function:
     return lambda x: outer(inner(x))
 
 
-def _joined(step: Callable[[Array, Array], Array], first: Function, second: Function) -> Function:
+def _joined(step: Callable[..., Array], operands: Sequence[Function]) -> Function:
     def joined(x: Array) -> Array:
         with np.errstate(all="ignore"):
-            return step(first(x), second(x))
+            return step(*(function(x) for function in operands))
 
     return joined
 
