@@ -2,13 +2,15 @@
 
 They hold every operator in every form. Each is tried as it is; once more with all inputs but the
 first made constants, which makes layers of MatMul, Gemm and Conv; and, if its input is float, with
-that in between layers: a 1x1 Conv with a BatchNormalization of images, a MatMul of anything else,
-in front of it and behind it. Counted as failures: an
-exception that is no SpiqError or has several lines; more than a minute; a result that does not load
-with the runtime's default options; outputs of another shape or type than in float. The "real"
-models, which would have to be fetched, are left out.
+that in between layers (``backend_layers.py``). Counted as failures: an exception that is no
+SpiqError or has several lines; more than a minute; a result that does not load with the runtime's
+default options; outputs of another shape or type than in float, or of other values
+(``backend_values.py``). The "real" models, which would have to be fetched, are left out.
 
-Usage: python bench/backend.py [--only PART] [--out bench/results/backend.json]
+Usage: python bench/backend.py [--only PART] [--kept FILE [--seconds N]] [--out FILE]
+
+With ``--kept`` each outcome is appended to a file of JSON lines, and what stands there is not
+tried again: all of it takes an hour of one core, which may be cut in slices of ``--seconds``.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ import json
 import logging
 import multiprocessing
 import sys
+import time
 import traceback
 import warnings
 from collections import Counter
@@ -25,30 +28,22 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnx
 import onnxruntime as ort
 from onnx import numpy_helper
 
+import backend_values
 import spiq
+from backend_layers import Variant, between_layers
+from backend_values import Feeds
 
 KINDS = ("node", "simple", "pytorch-converted", "pytorch-operator")
 PATIENCE = 60.0
 """Seconds that a model may take."""
 
-FAILURES = ("traceback", "hang", "does not load", "other shape")
-Feeds = dict[str, np.ndarray]
-
-
-@dataclass(frozen=True)
-class Variant:
-    """One model to try, and an input for it as far as it is made of tensors."""
-
-    name: str
-    model: bytes
-    feeds: Feeds
+FAILURES = ("traceback", "hang", "does not load", "other shape", "other values")
 
 
 def variants(only: str) -> Iterator[Variant]:
@@ -96,64 +91,12 @@ def with_constants(name: str, model: onnx.ModelProto, feeds: Feeds) -> Variant:
     return Variant(f"{name} with constants", changed.SerializeToString(), left)
 
 
-def between_layers(variant: Variant) -> Variant | None:
-    """Return the variant with a layer in front and one behind; None where it cannot have them."""
-    model = onnx.ModelProto.FromString(variant.model)
-    graph, (name, *others) = model.graph, variant.feeds or [""]
-    opset = max((one.version for one in model.opset_import if not one.domain), default=0)
-    entry = variant.feeds.get(name)
-    if others or opset < 13 or not _takes_layers(entry) or not graph.output:
-        return None
-    end = graph.output[0].name
-    try:
-        results = ort.InferenceSession(variant.model, providers=["CPUExecutionProvider"])
-        found = results.run([end], variant.feeds)[0]
-    except Exception:  # not for want of quantization
-        return None
-
-    front = _layer("front", entry, "x_in", name)
-    graph.input[0].CopyFrom(onnx.helper.make_tensor_value_info("x_in", 1, entry.shape))
-    nodes = [*front, *graph.node]
-    if _takes_layers(found):
-        nodes += _layer("behind", found, end, "y_out")
-        graph.output[0].CopyFrom(onnx.helper.make_tensor_value_info("y_out", 1, found.shape))
-    del graph.node[:]
-    graph.node.extend(node for node in nodes if isinstance(node, onnx.NodeProto))
-    graph.initializer.extend(node for node in nodes if isinstance(node, onnx.TensorProto))
-    text = f"{variant.name} between layers"
-    return Variant(text, model.SerializeToString(), {"x_in": entry})
-
-
-def _takes_layers(array: object) -> bool:
-    floats = isinstance(array, np.ndarray) and array.dtype == np.float32
-    return floats and array.ndim >= 2 and array.size > 0
-
-
-def _layer(
-    name: str, array: np.ndarray, source: str, result: str
-) -> list[onnx.NodeProto | onnx.TensorProto]:
-    """Return a layer from ``source`` to ``result`` that keeps the shape of ``array``."""
-    rng, size = np.random.default_rng(0), array.shape[1 if array.ndim == 4 else -1]
-    weight = (rng.standard_normal((size, size)) / np.sqrt(size)).astype(np.float32)
-    if array.ndim != 4:
-        matrix = numpy_helper.from_array(weight, f"{name}_w")
-        return [matrix, onnx.helper.make_node("MatMul", [source, f"{name}_w"], [result])]
-    ones = np.ones(size, np.float32)
-    constants = {"w": weight[:, :, None, None], "g": ones, "b": 0 * ones, "m": 0 * ones, "v": ones}
-    norm = [f"{name}_{key}" for key in "gbmv"]
-    return [
-        *(numpy_helper.from_array(value, f"{name}_{key}") for key, value in constants.items()),
-        onnx.helper.make_node("Conv", [source, f"{name}_w"], [f"{name}_y"]),
-        onnx.helper.make_node("BatchNormalization", [f"{name}_y", *norm], [result]),
-    ]
-
-
 def outcome(variant: Variant) -> tuple[str, str]:
     """Return what became of a variant, and the message that goes with it."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error")
-            made = spiq.quantize(variant.model, spiq.Config(timing=False))
+            made = spiq.quantize(variant.model, config_for(variant))
     except spiq.SpiqError as error:
         return ("refused" if "\n" not in str(error) else "traceback"), str(error)
     except Exception as error:
@@ -163,31 +106,36 @@ def outcome(variant: Variant) -> tuple[str, str]:
         opened = ort.InferenceSession(made.model, providers=["CPUExecutionProvider"])
     except Exception as error:
         return "does not load", str(error)
-    return compared(variant.model, opened, variant.feeds)
+    return compared(variant, made.model, opened)
 
 
-def compared(model: bytes, opened: ort.InferenceSession, feeds: Feeds) -> tuple[str, str]:
-    """Run both on the test's own input and compare the kinds of their outputs."""
+def config_for(variant: Variant) -> spiq.Config:
+    """Return the options: what the floats of its inputs are."""
+    names = {value.name for value in onnx.ModelProto.FromString(variant.model).graph.input}
+    said = backend_values.told({n: a for n, a in variant.feeds.items() if n in names})
+    return spiq.Config(timing=False, inputs=said)
+
+
+def compared(variant: Variant, made: bytes, opened: ort.InferenceSession) -> tuple[str, str]:
+    """Run both on the test's own input and compare their outputs: kinds, then values."""
+    feeds = variant.feeds
     try:
-        before = ort.InferenceSession(model, providers=["CPUExecutionProvider"]).run(None, feeds)
+        float_one = ort.InferenceSession(variant.model, providers=["CPUExecutionProvider"])
+        before = float_one.run(None, feeds)
     except Exception as error:  # not for want of quantization
         return "quantized", f"the float model does not run: {error}"
     taken = {node.name: node.type for node in opened.get_inputs()}
-    read_as = {n: _in_single(a) if taken[n] == "tensor(float)" else a for n, a in feeds.items()}
+    read_as = {name: backend_values.in_single(a, taken[name]) for name, a in feeds.items()}
     try:
         after = opened.run(None, read_as)
     except Exception as error:
         return "does not load", str(error)
-    if any(read_as[name] is not array for name, array in feeds.items()):
-        before = [_in_single(array) for array in before]
     kinds = [[(np.shape(a), getattr(a, "dtype", None)) for a in one] for one in (before, after)]
-    return ("quantized", "") if kinds[0] == kinds[1] else ("other shape", str(kinds))
-
-
-def _in_single(array: Any) -> Any:
-    """Return as float32 what a network of half or double precision takes and gives."""
-    is_other = getattr(array, "dtype", None) in (np.float16, np.float64)
-    return array.astype(np.float32) if is_other else array
+    if any(read_as[name] is not array for name, array in feeds.items()):
+        kinds = [[shape for shape, _ in kind] for kind in kinds]
+    if kinds[0] != kinds[1]:
+        return "other shape", str(kinds)
+    return backend_values.judged(variant.model, float_one, opened, feeds, made)
 
 
 def work(connection: Connection) -> None:
@@ -234,26 +182,56 @@ def main() -> int:
     """Try all variants; write what became of them."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", default="", help="tests whose name holds this")
+    parser.add_argument("--kept", type=Path, help="JSON lines of outcomes, appended to")
+    parser.add_argument("--seconds", type=float, default=float("inf"), help="stop after")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     ort.set_default_logger_severity(4)
-    worker, counts, failures = Worker(), Counter[str](), []
-    for variant in variants(options.only):
-        kind, message = worker.ask(variant)
-        counts[kind] += 1
-        if kind in FAILURES:
-            failures.append({"model": variant.name, "outcome": kind, "message": message[:300]})
-            print(f"{variant.name}: {kind}: {message[:300]}", flush=True)
-    worker.close()
+    outcomes = known(options.kept)
+    is_whole = try_all(options, outcomes)
+    failures = [
+        {"model": name, "outcome": kind, "message": message[:300]}
+        for name, (kind, message) in outcomes.items()
+        if kind in FAILURES
+    ]
+    counts = Counter(kind for kind, _ in outcomes.values())
     result = {
-        "models": sum(counts.values()),
+        "models": len(outcomes),
         **{kind: counts[kind] for kind in ("quantized", "refused", *FAILURES)},
         "failures": failures,
     }
-    print(json.dumps({**result, "failures": len(failures)}))
-    if options.out is not None:
+    print(json.dumps({**result, "failures": len(failures), "whole": is_whole}))
+    if options.out is not None and is_whole:
         options.out.write_text(json.dumps(result, indent=1) + "\n")
     return 1 if failures else 0
+
+
+def known(path: Path | None) -> dict[str, tuple[str, str]]:
+    """Return the outcomes that a file of an earlier slice has, by variant."""
+    if path is None or not path.exists():
+        return {}
+    lines = (json.loads(line) for line in path.read_text().splitlines())
+    return {name: (kind, message) for name, kind, message in lines}
+
+
+def try_all(options: argparse.Namespace, outcomes: dict[str, tuple[str, str]]) -> bool:
+    """Add the outcomes of variants that have none; return whether all have one."""
+    worker, begun = Worker(), time.monotonic()
+    try:
+        for variant in variants(options.only):
+            if variant.name in outcomes:
+                continue
+            if time.monotonic() - begun > options.seconds:
+                return False
+            kind, message = outcomes[variant.name] = worker.ask(variant)
+            if kind in FAILURES:
+                print(f"{variant.name}: {kind}: {message[:300]}", flush=True)
+            if options.kept is not None:
+                with options.kept.open("a") as file:
+                    file.write(json.dumps([variant.name, kind, message]) + "\n")
+    finally:
+        worker.close()
+    return True
 
 
 if __name__ == "__main__":
