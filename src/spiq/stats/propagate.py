@@ -160,6 +160,9 @@ def _with_moments(moments: Moments, ruled: ChannelStats | None, value: ir.Value)
     layout = moments.layout or (1, -1) + (1,) * (size - 2)
     mean, var = moments.mean.reshape(layout), moments.var.reshape(layout)
     doubt = np.broadcast_to(moments.doubt, moments.mean.shape).reshape(layout)
+    if ruled is not None and ruled.mean.ndim == mean.ndim:  # bounds of all that is one here
+        pairs = enumerate(zip(ruled.layout, mean.shape, strict=True))
+        ruled = merged(ruled, tuple(axis for axis, (own, stated) in pairs if own > stated == 1))
     if ruled is None or ruled.mean.ndim != mean.ndim or not _is_within(ruled.layout, mean.shape):
         return stats(mean, var, source=moments.source, doubt=doubt)
     return stats(mean, var, ruled.low, ruled.high, moments.source, doubt)

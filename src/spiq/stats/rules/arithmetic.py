@@ -21,6 +21,7 @@ from spiq.stats.rules.activations import (
     negated,
     normal_share,
 )
+from spiq.stats.rules.own_total import of_own_total
 from spiq.stats.rules.types import Inputs, Rule, merged, operand, times
 
 Binary = Callable[[ChannelStats, ChannelStats], ChannelStats]
@@ -74,6 +75,11 @@ def _div(a: ChannelStats, b: ChannelStats) -> ChannelStats:
         away = (b.low > 0) | (b.high < 0)
         low, high = np.where(away, 1 / b.high, -np.inf), np.where(away, 1 / b.low, np.inf)
     return stats(mean, var, *_corners(a, low, high))
+
+
+def divide(node: ir.Node, inputs: Inputs) -> list[ChannelStats] | None:
+    """Div: by its own sum or length, or by an independent tensor."""
+    return of_own_total(node, inputs) or _binary(_div)(node, inputs)
 
 
 def reciprocal(node: ir.Node, inputs: Inputs) -> list[ChannelStats] | None:
@@ -156,7 +162,7 @@ ARITHMETIC: dict[str, Rule] = {
     "Add": _binary(_add),
     "Sub": _binary(_sub),
     "Mul": multiply,
-    "Div": _binary(_div),
+    "Div": divide,
     "Max": _binary(_max),
     "Min": _binary(_min),
     "Reciprocal": reciprocal,

@@ -18,6 +18,7 @@ from spiq.graph.query import dims
 from spiq.stats.channel import Array, ChannelStats, stats
 from spiq.stats.maps import MOST
 from spiq.stats.rules.linear import linear
+from spiq.stats.rules.own_total import shares
 from spiq.stats.rules.types import Inputs, Rule, merged, operand
 
 _LONGEST = 1 << 14
@@ -46,13 +47,11 @@ def shares_of_one(value: ir.Value | None) -> bool:
     node = value.producer() if value is not None else None
     while node is not None and node.op_type in ("Dropout", "Identity"):
         node = node.inputs[0].producer() if node.inputs[0] is not None else None
-    return node is not None and node.op_type == "Softmax" and _is_last(node)
-
-
-def _is_last(node: ir.Node) -> bool:
-    size = len(dims(node.inputs[0]) or [])
-    axis = node.attributes.get_int("axis", -1)
-    return axis in (-1, size - 1)
+    if node is None:
+        return False
+    softmax = node.op_type == "Softmax"
+    over = (node.attributes.get_int("axis", -1),) if softmax else shares(node)
+    return over in ((-1,), (len(dims(node.inputs[0]) or []) - 1,))
 
 
 def _averaged(a: ChannelStats, b: ChannelStats) -> list[ChannelStats]:
