@@ -30,6 +30,7 @@ from spiq.io.write import serialize
 from spiq.planning.choose.decide import DecidedGroup
 from spiq.runtime.parts import Parted, is_parted, parted
 from spiq.runtime.reference import Reference, is_large, reference
+from spiq.runtime.session import spare_threads
 from spiq.stats.exponential import exponential
 from spiq.stats.sidecar import Statistics
 
@@ -127,6 +128,7 @@ class Run:
         lean = self.in_parts or is_large(analysis.graph)
         network = self._in_parts or self.original[0]
         made = exponential(analysis.graph, analysis.measured)
+        wait = lean and not self.in_parts
         run = partial(
             reference,
             network,
@@ -134,8 +136,8 @@ class Run:
             sizes=analysis.sizes,
             lean=lean,
             exponential=made,
+            threads=0 if wait else spare_threads(),
         )
-        wait = lean and not self.in_parts
         self._reference = cache(run) if wait else self.beside.submit(run).result
 
     def reference(self) -> Reference:

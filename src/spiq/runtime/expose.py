@@ -10,11 +10,11 @@ from dataclasses import dataclass
 import onnx
 import onnx_ir as ir
 
-from spiq.io.write import serialize
 from spiq.runtime.opened import Opened
 from spiq.runtime.parts import Parted, is_parted, parted
-from spiq.runtime.session import call, session
+from spiq.runtime.session import call
 from spiq.runtime.synthetic import Tensors
+from spiq.runtime.weights import apart, opened_with
 
 
 @dataclass(frozen=True)
@@ -64,8 +64,8 @@ def expose(model: ir.Model, values: Iterable[ir.Value]) -> Exposed:
     if is_parted(model):
         return Exposed(parted(model, names or None), names)
     with _more_outputs(model.graph, inside):
-        content = serialize(model)
-    return Exposed(session(content), names)
+        proto, weights = apart(model)
+    return Exposed(opened_with(proto, weights), names)
 
 
 @contextmanager

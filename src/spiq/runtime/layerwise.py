@@ -14,6 +14,7 @@ from spiq.errors import VerificationError
 from spiq.runtime.expose import add_outputs
 from spiq.runtime.session import Opening, call, session
 from spiq.runtime.synthetic import Tensors
+from spiq.runtime.weights import taken
 
 STEPS_APART = 2
 """How far a fused kernel may be from the graph's meaning, in steps of the stored tensor."""
@@ -32,7 +33,7 @@ def check_layers(
     """Compare each stored tensor with what the graph says.
 
     Args:
-        proto: The quantized network; its outputs become more.
+        proto: The quantized network; its outputs become more, and it loses its large weights.
         inputs: What to run it on.
         how: How to open the network.
         bare: The same with its large weights as inputs, which are then among ``inputs``: as it is
@@ -46,11 +47,14 @@ def check_layers(
     if not stored:
         return
     own = {info.name: inputs[info.name] for info in proto.graph.input}
-    actual = stored_tensors(proto, stored, own, how)
+    weights = taken(proto)
+    actual = stored_tensors(proto, stored, own, how, weights)
     cut = _cut(bare or proto, actual)
     add_outputs(cut, stored)
     given = {**inputs, **{_entry(name): array for name, array in actual.items()}}
-    opened = session(cut.SerializeToString(), optimize=False, lean=how["lean"])
+    opened = session(
+        cut.SerializeToString(), optimize=False, lean=how["lean"], weights={} if bare else weights
+    )
     meant = dict(zip(stored, call(opened, stored, given, where=QUANTIZED), strict=True))
     for name in stored:
         apart = np.abs(np.subtract(meant[name], actual[name], dtype=np.int32))
@@ -63,10 +67,17 @@ def check_layers(
 
 
 def stored_tensors(
-    proto: onnx.ModelProto, names: Sequence[str], inputs: Tensors, how: Opening
+    proto: onnx.ModelProto,
+    names: Sequence[str],
+    inputs: Tensors,
+    how: Opening,
+    weights: Tensors | None = None,
 ) -> Tensors:
-    """Return the stored tensors as the runtime's own kernels make them, by name."""
-    opened = session(proto.SerializeToString(), **how)
+    """Return the stored tensors as the runtime's own kernels make them, by name.
+
+    ``weights`` are those that were taken out of the network.
+    """
+    opened = session(proto.SerializeToString(), **how, weights=weights or {})
     return dict(zip(names, call(opened, names, inputs, where=QUANTIZED), strict=True))
 
 

@@ -49,6 +49,7 @@ def reference(
     sizes: Sizes = ANY,
     lean: bool = False,
     exponential: Mapping[str, Made] = MappingProxyType({}),
+    threads: int = 0,
 ) -> Reference:
     """Run the float network.
 
@@ -58,6 +59,7 @@ def reference(
         sizes: Height and width of inputs that leave them open, and how many images at most.
         lean: Whether memory counts for more than time, see :func:`is_large`.
         exponential: Where an Exp made an output, by name.
+        threads: As for :func:`spiq.runtime.session.session`; parts take no number.
 
     Raises:
         ModelError: It does not load or run, or is not finite.
@@ -67,7 +69,7 @@ def reference(
     if isinstance(original, Parted):
         opened = original
     else:
-        opened = session(original, optimize=False, lean=lean)
+        opened = session(original, optimize=False, lean=lean, threads=threads)
     batches = tuple(
         soft_pictures(opened, ends, number=number, sizes=sizes) for number in range(BATCHES)
     )

@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, TypedDict
 
 import numpy as np
@@ -36,6 +37,21 @@ def threads_of_all(count: int) -> Iterator[None]:
         _threads = before
 
 
+def spare_threads() -> int:
+    """Return how many threads a network gets that runs while one core is busy otherwise.
+
+    One core less than there are: with all of them the runtime's threads, which spin, take turns
+    with the work beside, and both end later.
+    """
+    return max((_threads or _cores()) - 1, 1)
+
+
+def _cores() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 class Opening(TypedDict):
     """What else to say when a network is opened."""
 
@@ -52,6 +68,7 @@ def session(
     signed: bool = False,
     optimized_path: str | os.PathLike[str] | None = None,
     profile: str | os.PathLike[str] | None = None,
+    weights: Mapping[str, npt.NDArray[np.generic]] = MappingProxyType({}),
     name: str = "the model",
 ) -> ort.InferenceSession:
     """Open ``model`` (a path or serialized bytes) for the CPU.
@@ -67,6 +84,7 @@ def session(
         signed: Leave int8 activations as they are, which ARM does, where x86 makes uint8 of them.
         optimized_path: Where to write the graph as the runtime optimized it, if anywhere.
         profile: How the name of the file begins that gets the time of every kernel, if any does.
+        weights: Those that the model says are in files, by name; they are not copied.
         name: What messages call a network that is given as bytes.
 
     Raises:
@@ -94,11 +112,21 @@ def session(
     given: str | bytes = source
     if isinstance(source, str) and not _is_text(source):
         given = Path(source).read_bytes()  # the runtime takes no other names
+    values = [ort.OrtValue.ortvalue_from_numpy(array) for array in weights.values()]
+    options.add_external_initializers([*weights], values)
     try:
-        return ort.InferenceSession(given, options, providers=["CPUExecutionProvider"])
+        return _Session(given, options, providers=["CPUExecutionProvider"], held=values)
     except Exception as error:  # the runtime's exceptions share no public base class
         where = source if isinstance(source, str) else name
         raise ModelError(f"{where}: ONNX Runtime cannot load it: {_reason(error)}") from error
+
+
+class _Session(ort.InferenceSession):  # type: ignore[misc]  # the runtime states no types
+    """A session, and the arrays that it reads and does not own."""
+
+    def __init__(self, *given: Any, held: Sequence[ort.OrtValue], **options: Any) -> None:
+        super().__init__(*given, **options)
+        self._held = held
 
 
 def _is_text(path: str) -> bool:

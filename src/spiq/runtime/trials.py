@@ -30,14 +30,14 @@ import onnx_ir as ir
 
 from spiq.graph.extents import Extent
 from spiq.graph.query import dims, holds_floats, is_float32, rank, weight_nodes
-from spiq.io.write import message
 from spiq.passes.layer_weights import bias_of
 from spiq.passes.prepare import Prepared
 from spiq.runtime.opened import Opened
 from spiq.runtime.parts import is_parted, parted, reads_of
-from spiq.runtime.session import call, session
+from spiq.runtime.session import call
 from spiq.runtime.synthetic import DYNAMIC_SIZE, Images, synthetic_inputs
 from spiq.runtime.trial_pictures import pictures, scaled
+from spiq.runtime.weights import apart, opened_with
 from spiq.stats.channel import Array
 from spiq.stats.conventions import CONVENTIONS, Convention
 from spiq.stats.evidence import Verdict
@@ -178,7 +178,7 @@ def _opened(prepared: Prepared, names: Sequence[str]) -> Opened:
     if is_parted(prepared.model):
         part: Opened = parted(prepared.model, names)
         return part
-    proto = message(prepared.model)
+    proto, weights = apart(prepared.model)
     needed, kept = set(names), list[onnx.NodeProto]()
     for node in reversed(proto.graph.node):
         if needed & set(node.output):
@@ -187,14 +187,14 @@ def _opened(prepared: Prepared, names: Sequence[str]) -> Opened:
     kinds = {output.name: output.type.tensor_type.elem_type for output in proto.graph.output}
     del proto.graph.node[:], proto.graph.output[:]
     proto.graph.node.extend(kept)
-    weights = [tensor for tensor in proto.graph.initializer if tensor.name in needed]
+    read = [tensor for tensor in proto.graph.initializer if tensor.name in needed]
     del proto.graph.initializer[:]
-    proto.graph.initializer.extend(weights)
+    proto.graph.initializer.extend(read)
     float32 = onnx.TensorProto.FLOAT
     proto.graph.output.extend(
         onnx.helper.make_tensor_value_info(name, kinds.get(name, float32), None) for name in names
     )
-    opened: Opened = session(proto.SerializeToString())
+    opened: Opened = opened_with(proto, weights)
     return opened
 
 
