@@ -20,7 +20,7 @@ _ROOM = 1.0e9
 GPU."""
 
 _FEW = (2, 3)
-"""Numbers of pictures that are tried where a network takes any."""
+"""Numbers of pictures that are tried where a network takes any, whatever the file says."""
 
 _FAILED = (RuntimeError, ValueError, IndexError, TypeError)
 """What PyTorch raises where sizes do not fit each other."""
@@ -33,12 +33,17 @@ def declared_batch(graph: ir.Graph, program: Program) -> int | None:
     return size if isinstance(size, int) else None
 
 
+def tried(declared: int | None) -> int:
+    """Return how many pictures show what a network takes, and which tensors have a row for each."""
+    return max(*_FEW, 2 * (declared or 0))
+
+
 def batch_of(program: Program, pictures: torch.Tensor, declared: int | None) -> int | None:
     """Return how many pictures a network takes at once; None for any number.
 
     Args:
         program: The network.
-        pictures: Twice as many as are declared, or more.
+        pictures: As many as :func:`tried` says.
         declared: How many the file says.
 
     Raises:
@@ -87,7 +92,7 @@ def rows_of(program: Program, pictures: torch.Tensor, batch: int | None) -> froz
 
     Args:
         program: The network.
-        pictures: As many as a network takes at once, or a few.
+        pictures: As many as :func:`tried` says.
         batch: How many that is; None for any number.
     """
     counts = _FEW if batch is None else (batch,)

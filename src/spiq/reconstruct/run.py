@@ -16,7 +16,14 @@ from spiq.io.write import check_output, write
 from spiq.planning.placement.values import Placement
 from spiq.planning.plan.resolve import resolve
 from spiq.planning.plan.values import Plan
-from spiq.reconstruct.batches import batch_of, declared_batch, in_batches, room_for, rows_of
+from spiq.reconstruct.batches import (
+    batch_of,
+    declared_batch,
+    in_batches,
+    room_for,
+    rows_of,
+    tried,
+)
 from spiq.reconstruct.blocks import Block, blocks_of
 from spiq.reconstruct.cache import Cache, digest, forget
 from spiq.reconstruct.clock import Clock
@@ -29,10 +36,6 @@ from spiq.reconstruct.program import Program, program_of
 from spiq.reconstruct.start import Layers, bounds, first_pictures, shared_grids, with_grids
 from spiq.rewriting.fold_scales import norms_as_convolutions
 from spiq.rewriting.round_weights import LearnedLayer
-
-_TRIED = 3
-"""Pictures that are shown to see what a network takes, where it takes any number."""
-
 
 @dataclass(frozen=True)
 class Reconstructed:
@@ -119,7 +122,7 @@ def reconstructed(
 
     with exact(device):
         declared = declared_batch(analysis.graph, program)
-        few = first_pictures(original, analysis, program, 2 * declared if declared else _TRIED)
+        few = first_pictures(original, analysis, program, tried(declared))
         few = few.to(device)
         batch = batch_of(program, few, declared)
         rows = rows_of(program, few, batch)
