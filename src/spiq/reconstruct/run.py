@@ -37,6 +37,7 @@ from spiq.reconstruct.start import Layers, bounds, first_pictures, shared_grids,
 from spiq.rewriting.fold_scales import norms_as_convolutions
 from spiq.rewriting.round_weights import LearnedLayer
 
+
 @dataclass(frozen=True)
 class Reconstructed:
     """What was learned.
