@@ -103,16 +103,16 @@ def analyse(
     """
     tell("prepare")
     elsewhere = not TARGETS[config.target].fuses_here
-    prepared, kept = prepare(network, small_phases=elsewhere), list[str]()
+    prepared, restored = prepare(network, small_phases=elsewhere), list[str]()
     if statistics is not None:
-        prepared, kept = restore(prepared, statistics)
+        prepared, restored = restore(prepared, statistics)
 
     tell("measure")
     sizes = sizes_for(prepared.model, config.extent)
     images = _images(prepared, config, sizes)
     told = _inputs(prepared, config, known_ends, images, sizes)
     inputs, images = told.inputs, told.images
-    notes = [*_widened(network), *told.notes, *kept]
+    notes = [*_widened(network), *told.notes, *restored]
 
     measured = measure(prepared, inputs)
     missing = unstated(prepared, measured)

@@ -53,11 +53,11 @@ def decide(
     config: Config,
     model_hash: str,
     analysis: Analysis,
-    kept: Mapping[str, str] = MappingProxyType({}),
+    in_float: Mapping[str, str] = MappingProxyType({}),
     *,
     relieve: bool = True,
 ) -> Decided:
-    """Place and plan, with the nodes in ``kept`` in float."""
+    """Place and plan, with the nodes in ``in_float`` left in float."""
     run.tell("plan")
     graph, measured = analysis.graph, analysis.measured
     importance = analysis.importance
@@ -67,7 +67,7 @@ def decide(
         importance,
         config,
         next_names=analysis.prepared.next_names,
-        kept=kept,
+        in_float=in_float,
         relieve=relieve,
         before=run.decided,
     )

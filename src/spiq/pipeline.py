@@ -133,23 +133,25 @@ def _strengthened(run: Run, config: Config, made: Quantized) -> Quantized:
     return strengthened(Decided(made.plan, placement, analysis), made, run, config)
 
 
-def _quantized(run: Run, config: Config, kept: Mapping[str, str], *, relieve: bool = True) -> Made:
-    """Quantize with the nodes in ``kept`` in float, and those besides that the runtime refuses."""
+def _quantized(
+    run: Run, config: Config, in_float: Mapping[str, str], *, relieve: bool = True
+) -> Made:
+    """Quantize, with some nodes left in float and, besides, those that the runtime refuses."""
     for _ in range(_TRIES - 1):
         try:
-            return _tried(run, config, kept, relieve)
+            return _tried(run, config, in_float, relieve)
         except VerificationError as error:
-            more = {name: why for name, why in error.nodes.items() if name not in kept}
+            more = {name: why for name, why in error.nodes.items() if name not in in_float}
             if not more:
                 raise
-            kept = {**kept, **more}
-    return _tried(run, config, kept, relieve)
+            in_float = {**in_float, **more}
+    return _tried(run, config, in_float, relieve)
 
 
-def _tried(run: Run, config: Config, kept: Mapping[str, str], relieve: bool) -> Made:
+def _tried(run: Run, config: Config, in_float: Mapping[str, str], relieve: bool) -> Made:
     model_hash, analysis = run.learn(config)
     run.compare(analysis)
-    decided = decide(run, config, model_hash, analysis, kept, relieve=relieve)
+    decided = decide(run, config, model_hash, analysis, in_float, relieve=relieve)
     return carry_out(decided, run, config)
 
 

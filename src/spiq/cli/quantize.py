@@ -78,16 +78,16 @@ def quantize(
     learning = strong.where(context, how)
     written = out or sources.result(model)
     _check_outputs(context, written)
-    kept = None if stats is None else _statistics(stats)
+    statistics = None if stats is None else _statistics(stats)
     network = sources.network(
         model, allow_import=allow_import, size=texts.extent(context.params["input_size"])
     )
     if uint8_input:
         network, how = sources.of_pixels(network, how)
     if report is None:
-        made, known = sources.quantized(network, how, kept, **learning), None
+        made, known = sources.quantized(network, how, statistics, **learning), None
     else:
-        made, known = sources.explained(network, how, kept, **learning)
+        made, known = sources.explained(network, how, statistics, **learning)
 
     # All that may fail comes before the files: what fails leaves nothing behind.
     from spiq.cli.render.tables import quantization as tables
@@ -100,7 +100,7 @@ def quantize(
 
     beside = {} if save_plan is None else {str(save_plan): made.plan.to_json().encode()}
     if report is not None:
-        beside[str(report)] = _report(context, made, network, how, kept, known)
+        beside[str(report)] = _report(context, made, network, how, statistics, known)
     files.put(made.network, written, source=model, force=force, beside=beside)
     if journal.is_quiet() and not json:
         code = 0
@@ -201,7 +201,7 @@ def _report(
     made: "Quantized",
     network: "Path | bytes | ir.Model",
     how: "Config | Plan",
-    kept: "Statistics | None",
+    statistics: "Statistics | None",
     known: "Analysis | None",
 ) -> bytes:
     """Return the page about what was made."""
@@ -216,7 +216,7 @@ def _report(
         name=str(context.params["model"]),
         command=typed.command(context),
         config=how if isinstance(how, Config) else Config(**seen),
-        statistics=kept,
+        statistics=statistics,
         known=known,
     )
     with drawing() as drawn:

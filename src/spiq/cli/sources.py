@@ -74,7 +74,7 @@ def network(
 def quantized(
     network: "Path | bytes | ir.Model",
     how: "Config | Plan",
-    kept: "Statistics | None" = None,
+    statistics: "Statistics | None" = None,
     **learning: Any,
 ) -> "Quantized":
     """Quantize a network by options or by a plan, and show how far it is.
@@ -82,7 +82,7 @@ def quantized(
     Args:
         network: Of :func:`network`.
         how: The options, or the plan.
-        kept: Statistics that are kept beside the network, if there are any.
+        statistics: Statistics that are kept beside the network, if there are any.
         learning: How to learn, where a plan asks for that: of :func:`spiq.pipeline.apply`.
     """
     from spiq import pipeline
@@ -90,14 +90,14 @@ def quantized(
 
     with _shown() as tell:
         if isinstance(how, Config):
-            return pipeline.quantize(network, how, statistics=kept, progress=tell)
-        return pipeline.apply(network, how, statistics=kept, progress=tell, **learning)
+            return pipeline.quantize(network, how, statistics=statistics, progress=tell)
+        return pipeline.apply(network, how, statistics=statistics, progress=tell, **learning)
 
 
 def explained(
     network: "Path | bytes | ir.Model",
     how: "Config | Plan",
-    kept: "Statistics | None" = None,
+    statistics: "Statistics | None" = None,
     **learning: Any,
 ) -> "tuple[Quantized, Analysis | None]":
     """Quantize a network as :func:`quantized`; return what is known of it, where that is at hand.
@@ -108,9 +108,9 @@ def explained(
     from spiq.config import Config
 
     if not isinstance(how, Config):
-        return quantized(network, how, kept, **learning), None
+        return quantized(network, how, statistics, **learning), None
     with _shown() as tell:
-        return pipeline.explained(network, how, statistics=kept, progress=tell)
+        return pipeline.explained(network, how, statistics=statistics, progress=tell)
 
 
 @contextmanager

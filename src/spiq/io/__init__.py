@@ -7,5 +7,5 @@ opset, functions, precision      its operators' version, its own functions, its 
 checks, schema, sizes, limits    whether it can be used
 write, stream, atomic            a file, whole or not at all
 images, video                    unlabelled images, of files, arrays and films
-kept                             the user's cache
+user_cache                       where what is kept from call to call lies
 """

@@ -19,7 +19,7 @@ import numpy as np
 import torch
 
 from spiq.io.atomic import pending, tidy
-from spiq.io.kept import user_cache
+from spiq.io.user_cache import user_cache
 from spiq.runtime.opened import Arrays
 
 _KIND = "reconstruct"

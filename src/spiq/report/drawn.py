@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 from spiq import __version__
 from spiq.errors import ConfigError
 from spiq.io.atomic import pending, tidy
-from spiq.io.kept import user_cache
+from spiq.io.user_cache import user_cache
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

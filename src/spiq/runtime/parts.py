@@ -134,7 +134,7 @@ class Parted:
     @cached_property
     def parts(self) -> list[Part]:
         """The network, cut; what nothing that is wanted depends on is left out."""
-        nodes = _needed(self.proto.graph, self.wanted)
+        nodes = leading_to(self.wanted, self.proto.graph)
         uncut = any(node.op_type.startswith(_UNCUT) for node in nodes)
         sizes = {name: tensor.nbytes for name, tensor in self.weights.items()}
         groups = [nodes] if uncut else list(_grouped(nodes, sizes, self.size, self.wanted))
@@ -212,7 +212,8 @@ def reads_of(node: onnx.NodeProto) -> set[str]:
     return {name for name in node.input if name}.union(results, *map(reads_of, inside))
 
 
-def _needed(graph: onnx.GraphProto, wanted: Iterable[str]) -> list[onnx.NodeProto]:
+def leading_to(wanted: Iterable[str], graph: onnx.GraphProto) -> list[onnx.NodeProto]:
+    """Return the nodes that some tensors depend on, in their order."""
     needed, kept = set(wanted), list[onnx.NodeProto]()
     for node in reversed(graph.node):
         if needed & set(node.output):

@@ -33,7 +33,7 @@ from spiq.graph.query import dims, holds_floats, is_float32, rank, weight_nodes
 from spiq.passes.layer_weights import bias_of
 from spiq.passes.prepare import Prepared
 from spiq.runtime.opened import Opened
-from spiq.runtime.parts import is_parted, parted, reads_of
+from spiq.runtime.parts import is_parted, leading_to, parted, reads_of
 from spiq.runtime.session import call
 from spiq.runtime.synthetic import DYNAMIC_SIZE, Images, synthetic_inputs
 from spiq.runtime.trial_pictures import pictures, scaled
@@ -179,11 +179,8 @@ def _opened(prepared: Prepared, names: Sequence[str]) -> Opened:
         part: Opened = parted(prepared.model, names)
         return part
     proto, weights = apart(prepared.model)
-    needed, kept = set(names), list[onnx.NodeProto]()
-    for node in reversed(proto.graph.node):
-        if needed & set(node.output):
-            kept.insert(0, node)
-            needed |= reads_of(node)
+    kept = leading_to(names, proto.graph)
+    needed = {*names}.union(*map(reads_of, kept))
     kinds = {output.name: output.type.tensor_type.elem_type for output in proto.graph.output}
     del proto.graph.node[:], proto.graph.output[:]
     proto.graph.node.extend(kept)

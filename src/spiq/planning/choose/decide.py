@@ -72,7 +72,7 @@ def choose(
     config: Config,
     *,
     next_names: Mapping[str, str],
-    kept: Mapping[str, str] = MappingProxyType({}),
+    in_float: Mapping[str, str] = MappingProxyType({}),
     relieve: bool = True,
     before: Mapping[Hashable, DecidedGroup] = MappingProxyType({}),
 ) -> Choices:
@@ -87,7 +87,7 @@ def choose(
         importance: How much their errors count.
         config: The options.
         next_names: Those of :class:`spiq.passes.prepare.Prepared`, for options that name tensors.
-        kept: Names of nodes that have to stay in float besides, and why.
+        in_float: Names of nodes that have to stay in float besides, and why.
         relieve: Whether layers may be left in float for accuracy.
         before: What was decided of groups of this very network by the same options.
 
@@ -95,7 +95,7 @@ def choose(
         ConfigError: An option that excludes matches nothing, or no bits are few enough for
             ``bits_per_weight`` or ``max_bytes``.
     """
-    exclude = {**kept, **excluded(graph, config, next_names)}
+    exclude = {**in_float, **excluded(graph, config, next_names)}
     found = _chosen(graph, measured, config, exclude, importance, before)
     if not config.relieves or not has_layers(found.placement):
         return found

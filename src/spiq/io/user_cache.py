@@ -1,4 +1,4 @@
-"""Where what is kept from one call to the next lies."""
+"""Where what is kept from one call to the next lies: the cache of the user."""
 
 import os
 from pathlib import Path
