@@ -2,5 +2,6 @@
 
 inspect, layers                       a network before it is quantized
 compare, counterparts, tensor_sums    two networks, tensor by tensor
+exposed, feeds                        each opened with all its tensors, and what both are shown
 in_single                             a float network as it was read, to be run
 """

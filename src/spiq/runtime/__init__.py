@@ -1,6 +1,7 @@
 """What opens a runtime: sessions, observation, verification.
 
 session, opened, engines, probe           ONNX Runtime and other runtimes, opened
+weights                                   arrays that it is handed beside a graph
 synthetic, pictures, images, sizes        what a network is shown: synthetic pictures or real ones,
                                           of what size
 observe, correlations, expose             what is seen of its tensors

@@ -10,6 +10,7 @@ linear, products                    layers, and products of two tensors
 activations, compositions, masks    functions of one number, spelled as one operator or several, and
                                     masks
 arithmetic, norms, pooling          sums and quotients, normalization, pools
+own_total                           what is divided by its own sum or length
 movement, selection                 operators that move numbers, or pick some
 """
 
