@@ -204,14 +204,6 @@ def _learned(
         return decided, {}, ()
     from spiq.reconstruct import reconstructed
 
-    found = reconstructed(
-        decided.analysis,
-        decided.placement,
-        decided.plan,
-        run.original[0],
-        device=config.device,
-        seed=config.seed,
-        keep_pictures=config.keep_pictures,
-        tell=run.tell,
-    )
+    known, placement, plan = decided.analysis, decided.placement, decided.plan
+    found = reconstructed(known, placement, plan, run.original[0], config, run.tell)
     return replace(decided, plan=found.plan), found.layers, found.notes

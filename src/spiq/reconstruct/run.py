@@ -1,7 +1,6 @@
 """From a plan to what is learned: pictures are made, blocks learned, and both kept as they come."""
 
 import io
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
@@ -11,6 +10,7 @@ import onnx_ir as ir
 import torch
 
 from spiq.analysis import Analysis, Progress
+from spiq.config import Config
 from spiq.emulation.network import exact
 from spiq.io.write import check_output, write
 from spiq.planning.placement.values import Placement
@@ -87,10 +87,7 @@ def reconstructed(
     placement: Placement,
     plan: Plan,
     original: bytes | str,
-    *,
-    device: str,
-    seed: int,
-    keep_pictures: str | os.PathLike[str] | None,
+    config: Config,
     tell: Progress,
 ) -> Reconstructed:
     """Learn what a plan leaves to be found, on pictures made from the network's statistics.
@@ -103,17 +100,16 @@ def reconstructed(
         placement: What runs on integers.
         plan: Where to start; its ``effort`` says how much is done.
         original: The float network, for the runtime.
-        device: ``auto``, or ``cpu`` or ``cuda``, which has to be there.
-        seed: Of the random numbers.
-        keep_pictures: Where the pictures are written to, an ``.npz`` file; None for nowhere.
+        config: Where it is done, by which random numbers, and where the pictures are written to.
         tell: Told what is being done.
 
     Raises:
         UnsupportedError: The network has operators or inputs that this cannot do.
         OutputError: The pictures cannot be written there, or the disk is full.
     """
-    if keep_pictures is not None:
-        check_output(keep_pictures)
+    if config.keep_pictures is not None:
+        check_output(config.keep_pictures)
+    device = config.device
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     resolved = resolve(plan, placement)
@@ -128,12 +124,12 @@ def reconstructed(
         batch = batch_of(program, few, declared)
         rows = rows_of(program, few, batch)
     effort = in_batches(EFFORTS[plan.effort], batch)
-    work = _Work(analysis, original, program, effort, batch, device, seed, tell)
+    work = _Work(analysis, original, program, effort, batch, device, config.seed, tell)
     forget()
     with exact(device):
         made = _pictures(work, plan)
-    if keep_pictures is not None:
-        write(_archive(images=made.cpu().numpy()), keep_pictures)
+    if config.keep_pictures is not None:
+        write(_archive(images=made.cpu().numpy()), config.keep_pictures)
 
     layers = Layers(model.graph, analysis, plan, resolved)
     learned = Learned(
