@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import onnx
 import pytest
 import yaml
 from running import CARD, Capture, content, done, refused
@@ -135,3 +136,24 @@ def test_the_workflow_runs_commands_that_there_are(capsys: Capture) -> None:
             done(capsys, *arguments[:5], "--update")
         done(capsys, *arguments)
     assert "gate passed" in Path("gate.md").read_text()
+
+
+def answers_all_alike(path: str, logit: float) -> None:
+    """Write a network that answers the same of every class, to every image."""
+    content = f"""
+        <ir_version: 8, opset_import: ["" : 17]>
+        alike (float[N,3,24,24] image) => (float[N,10] logits)
+        <float[1] zero = {{0}}, float[10] bias = {{{", ".join([str(logit)] * 10)}}}>
+        {{ flat = Flatten (image) mean = ReduceMean <axes = [1]> (flat)
+           none = Mul (mean, zero) logits = Add (none, bias) }}
+    """
+    onnx.save(onnx.parser.parse_model(content), path)
+
+
+def test_an_output_without_a_ratio_is_not_checked(capsys: Capture) -> None:
+    answers_all_alike("model.onnx", 1.0)
+    answers_all_alike("out.onnx", 1.1)
+    done(capsys, *GATE, "--update")
+    stored = json.loads(BASELINE.read_text(), parse_constant=pytest.fail)
+    assert list(stored["checks"]) == ["top-1 %", "agreement %", "size, bytes"]
+    assert "gate passed" in done(capsys, *GATE)

@@ -9,6 +9,7 @@ are the same on every run with one version of the runtime, so their tolerances a
 versions; the speed varies by some percent.
 """
 
+import math
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -111,6 +112,8 @@ def _scores(result: Result) -> list[Value]:
               may_lose=_MAY_LOSE["agreement"]),
     ]  # fmt: skip
     for output, ratio in beside.snr_db.items():
+        if ratio is not None and math.isnan(ratio):
+            continue  # such as of an output that is the same for all images
         db = _EQUAL_DB if ratio is None else round(ratio, 2)
         found.append(
             Value(name=f"SNR of {output}, dB", now=db, better="higher", may_lose=_MAY_LOSE["db"])

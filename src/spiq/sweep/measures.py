@@ -1,5 +1,6 @@
 """What a sweep keeps of a cell: the same few figures for every task, in percent and dB."""
 
+import math
 from dataclasses import dataclass
 
 from spiq.errors import SpiqError
@@ -80,7 +81,8 @@ def sweep_score(
     """
     other = score.comparison
     assert other is not None, "float itself has no comparison"
-    ratios = [ratio for ratio in other.snr_db.values() if ratio is not None]
+    found = other.snr_db.values()
+    ratios = [ratio for ratio in found if ratio is not None and not math.isnan(ratio)]
     return SweepScore(
         images=images,
         value=score.metric,
