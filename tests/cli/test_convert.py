@@ -74,6 +74,14 @@ def test_int8_file_is_not_the_plans_model(model: Path, path: Path, capsys: Captu
     assert "already quantized" in error and "give the float network" in error
 
 
+def test_what_goes_to_one_file_is_refused(model: Path, path: Path, capsys: Capture) -> None:
+    command = ("convert", model, "--plan", path, "--target=qnn")
+    error = refused(capsys, *command, "-o", "a.onnx", "--save-plan=a.onnx")
+    assert "--save-plan a.onnx is the output too: choose another name" in error
+    error = refused(capsys, *command, "--save-plan", path, "--force")
+    assert "is the plan that is read: choose another name" in error
+
+
 def test_what_is_there_stays_without_force(model: Path, path: Path, capsys: Capture) -> None:
     Path("there.onnx").write_bytes(b"mine")
     error = refused(capsys, "convert", model, "--plan", path, "--target=qnn", "-o", "there.onnx")

@@ -12,6 +12,7 @@ from running import CARD, Capture, done, refused
 import spiq
 from small_mobilenet import model_path
 from spiq.cli import main
+from spiq.convert import convert
 
 
 @pytest.mark.parametrize(
@@ -61,6 +62,30 @@ def test_a_network_through_pipes(capsys: Capture, monkeypatch: pytest.MonkeyPatc
     made = spiq.quantize(model_path(), spiq.Config(timing=False)).model
     assert out.content() == made
     assert "23 of 23 quantized" in capsys.readouterr().err
+
+
+def test_a_network_for_another_target_through_pipes(
+    capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = spiq.plan(model_path())
+    Path("plan.json").write_text(plan.to_json())
+    out = piped(monkeypatch)
+    assert main(["convert", "-", "--plan=plan.json", "--target=openvino"]) == 0
+    assert out.content() == convert(model_path(), plan, "openvino").model
+    assert "23 of 23 quantized" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "command", [("quantize", "--no-timing"), ("convert", "--plan=plan.json", "--target=qnn")]
+)
+def test_nothing_but_the_network_goes_to_stdout(
+    command: tuple[str, ...], model: Path, capsys: Capture
+) -> None:
+    Path("plan.json").write_text(spiq.plan(model).to_json())
+    said = refused(capsys, *command, model, "--save-plan=-")
+    assert "--save-plan -: only the network goes to stdout: give it a file" in said
+    said = refused(capsys, *command, model, "-o", "-", "--json")
+    assert "-: stdout takes --json: give -o a file" in said
 
 
 def test_a_network_from_a_pipe_into_a_file(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,8 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from spiq.cli import files, journal, options, output
-from spiq.errors import ConfigError
+from spiq.cli import files, options, output, sources
 from spiq.targets import TARGETS
 
 if TYPE_CHECKING:
@@ -48,11 +47,9 @@ def convert(
     roundings and what was left in float stay as in the plan; ranges, zero points and channel
     scales are chosen anew for the target's grids.
     """
-    written = out or model.parent / f"{model.stem}.{target}.onnx"
-    goal = files.checked(written, source=model, force=force)
-    beside = None if save_plan is None else files.checked(save_plan, source=model, force=force)
-    if beside == goal or plan.resolve() in (goal, beside):
-        raise ConfigError(f"{plan}, {written}, {save_plan}: give three different files")
+    written = out or sources.result(model, target)
+    beside = {"--save-plan": save_plan}
+    files.check_all(written, beside, source=model, read=plan, force=force, json=json)
     made = _converted(model, plan, target, stats, images=images, input_order=input_order)
 
     from spiq.cli.render.tables import quantization as tables
@@ -61,8 +58,7 @@ def convert(
     page = output.rendered(made.report, tables.render_quantized, json=json, **names)
     plans = {} if save_plan is None else {str(save_plan): made.plan.to_json().encode()}
     files.put(made.network, written, source=model, force=force, beside=plans)
-    silent = journal.is_quiet() and not json
-    code = 0 if silent else output.said_last(page, written=str(written))
+    code = output.said_of(page, written, json=json)
     for warning in tables.warnings(made.report):
         output.warn(warning)
     if code:
@@ -80,4 +76,4 @@ def _converted(
     read = Plan.load(plan)
     statistics = None if stats is None else Statistics.load(stats)
     with output.steps(pipeline.STEPS) as tell:
-        return run(model, read, target, statistics=statistics, progress=tell, **shown)
+        return run(files.given(model), read, target, statistics=statistics, progress=tell, **shown)

@@ -4,6 +4,7 @@ What is there already is replaced only with ``--force``. A script that runs twic
 """
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -75,6 +76,46 @@ def checked(path: Path, *, source: Path | None = None, force: bool) -> Path:
             f"{str(path)!r} is there already: replace it with --force, or choose another name"
         )
     return target
+
+
+def check_all(
+    network: Path,
+    beside: Mapping[str, Path | None],
+    *,
+    source: Path,
+    read: Path | None,
+    force: bool,
+    json: bool,
+) -> None:
+    """Check where a network goes, and what is to be beside it, before the work that takes time.
+
+    Args:
+        network: Where the network goes; it alone may go to stdout.
+        beside: Where other things go, by the option that says so.
+        source: The network that is read.
+        read: The plan that is read, if one is.
+        force: Whether files that are there are replaced.
+        json: Whether stdout takes JSON.
+
+    Raises:
+        ConfigError: Two are to be one file, or stdout is to take what it cannot.
+        OutputError: One cannot be written there, or a file is there already.
+    """
+    if network == STREAM and (json or sys.stdout.isatty()):
+        taken = "is a terminal" if sys.stdout.isatty() else "takes --json"
+        raise ConfigError(f"-: stdout {taken}: give -o a file")
+    taken_by: dict[Path, str] = {}
+    for name, path in {"the output": network, **beside}.items():
+        if path is None:
+            continue
+        if path == STREAM and taken_by:
+            raise ConfigError(f"{name} -: only the network goes to stdout: give it a file")
+        if read is not None and path.resolve() == read.resolve():
+            raise ConfigError(f"{str(path)!r} is the plan that is read: choose another name")
+        target = checked(path, source=source, force=force)
+        if target in taken_by:
+            raise ConfigError(f"{name} {path} is {taken_by[target]} too: choose another name")
+        taken_by[target] = name
 
 
 def put(

@@ -6,9 +6,11 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from spiq.cli import journal
+from spiq.cli.files import STREAM
 from spiq.cli.streams import UNPRINTED
 
 if TYPE_CHECKING:
@@ -99,10 +101,19 @@ def said_last(text: str, *, written: str) -> int:
     return 0
 
 
-def aside(text: str) -> None:
-    """Print a result to stderr, where stdout takes what was made."""
+def said_of(text: str, written: Path, *, json: bool) -> int:
+    """Print what was made of a network that is written: on stderr where stdout took the network.
+
+    Returns:
+        The exit code.
+    """
+    if journal.is_quiet() and not json:
+        return 0
+    if written != STREAM:
+        return said_last(text, written=str(written))
     with suppress(OSError):
         print(text, end="", file=sys.stderr, flush=True)
+    return 0
 
 
 def drop_stdout() -> None:

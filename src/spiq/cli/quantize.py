@@ -1,12 +1,11 @@
 """``spiq quantize``."""
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from spiq.cli import files, groups, journal, options, output, sources, strong, texts, typed
+from spiq.cli import files, groups, options, output, sources, strong, texts, typed
 from spiq.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -102,13 +101,7 @@ def quantize(
     if report is not None:
         beside[str(report)] = _report(context, made, network, how, statistics, known)
     files.put(made.network, written, source=model, force=force, beside=beside)
-    if journal.is_quiet() and not json:
-        code = 0
-    elif written == files.STREAM:
-        output.aside(page)
-        code = 0
-    else:
-        code = output.said_last(page, written=str(written))
+    code = output.said_of(page, written, json=json)
     for warning in warnings:
         output.warn(warning)
     if push is not None:
@@ -144,25 +137,18 @@ def _statistics(path: Path) -> "Statistics":
     return Statistics.load(path)
 
 
+_BESIDE = ("save_plan", "report", "keep_pictures")
+"""Names of the options that say what to write besides."""
+
+
 def _check_outputs(context: typer.Context, written: Path) -> None:
     """Check where to write, before the work that takes time."""
     given = context.params
-    if written == files.STREAM and (given["json"] or sys.stdout.isatty()):
-        taken = "is a terminal" if sys.stdout.isatty() else "takes --json"
-        raise ConfigError(f"-: stdout {taken}: give -o a file")
-    read = given["plan"].resolve() if given["plan"] is not None else None
-    taken_by: dict[Path, str] = {}
-    for option in ("output", "save_plan", "report", "keep_pictures"):
-        path = written if option == "output" else given[option]
-        if path is None:
-            continue
-        if path.resolve() == read:
-            raise ConfigError(f"{str(path)!r} is the plan that is read: choose another name")
-        target = files.checked(path, source=given["model"], force=given["force"])
-        name = "the output" if option == "output" else f"--{option.replace('_', '-')}"
-        if target in taken_by:
-            raise ConfigError(f"{name} {path} is {taken_by[target]} too: choose another name")
-        taken_by[target] = name
+    beside = {f"--{name.replace('_', '-')}": given[name] for name in _BESIDE}
+    files.check_all(
+        written, beside, source=given["model"], read=given["plan"], force=given["force"],
+        json=given["json"],
+    )  # fmt: skip
     if given["report"] is not None:
         _check_report()
     if given["push"] is not None:

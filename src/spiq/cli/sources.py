@@ -34,16 +34,16 @@ def is_program(model: Path) -> bool:
     return model.suffix.lower() == ".pt2"
 
 
-def result(model: Path) -> Path:
-    """Return where the quantized form of MODEL goes where nothing is said."""
+def result(model: Path, kind: str = "int8") -> Path:
+    """Return where a quantized form of MODEL goes where nothing is said."""
     if model == files.STREAM:
         return model
     if files.is_hub(model):
-        return Path(f"{model.name.partition('@')[0].removesuffix('.onnx')}.int8.onnx")
+        return Path(f"{model.name.partition('@')[0].removesuffix('.onnx')}.{kind}.onnx")
     if is_function(model):
-        return Path(f"{str(model).rpartition(':')[2]}.int8.onnx")
+        return Path(f"{str(model).rpartition(':')[2]}.{kind}.onnx")
     ending = model.suffix if is_program(model) else ".onnx"
-    return model.parent / f"{model.name.removesuffix(ending)}.int8.onnx"
+    return model.parent / f"{model.name.removesuffix(ending)}.{kind}.onnx"
 
 
 def network(
