@@ -98,6 +98,7 @@ def test_too_little_memory_is_one_line(model: Path) -> None:
 
 def test_what_libraries_make_of_too_little_memory() -> None:
     assert lacks_memory(MemoryError())
+    assert lacks_memory(SystemError("error return without exception set"))
     assert lacks_memory(ImportError("x.so: failed to map segment from shared object"))
     assert not lacks_memory(ImportError("No module named 'x'"))
 

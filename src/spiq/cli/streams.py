@@ -43,7 +43,8 @@ def _alike(error: UnicodeError) -> tuple[str, int]:
     return part.encode("ascii", "backslashreplace").decode(), error.end
 
 
-_SIGNS = ("memory", "failed to map segment", "start new thread", "without setting an exception")
+_SIGNS = ("memory", "failed to map segment", "start new thread", "without setting an exception",
+          "without exception set")  # fmt: skip
 
 
 def lacks_memory(error: BaseException) -> bool:
