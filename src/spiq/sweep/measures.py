@@ -81,8 +81,8 @@ def sweep_score(
     """
     other = score.comparison
     assert other is not None, "float itself has no comparison"
-    found = other.snr_db.values()
-    ratios = [ratio for ratio in found if ratio is not None and not math.isnan(ratio)]
+    found = [ratio for ratio in other.snr_db.values() if ratio is not None]
+    ratios = [ratio for ratio in found if not math.isnan(ratio)] or found
     return SweepScore(
         images=images,
         value=score.metric,

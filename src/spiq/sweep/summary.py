@@ -70,9 +70,12 @@ def network(subject: Subject, results: Iterable[SweepCell]) -> SweepNetwork:
 def best(values: Sequence[float | None], *, digits: int) -> list[bool]:
     """Say which of ``values`` are the greatest where they are printed with so many decimals.
 
-    None stands for no value, which is never the best.
+    None and NaN stand for no value, which is never the best.
     """
-    printed = [None if value is None else float(f"{value:.{digits}f}") for value in values]
+    printed = [
+        None if value is None or math.isnan(value) else float(f"{value:.{digits}f}")
+        for value in values
+    ]
     top = max((value for value in printed if value is not None), default=None)
     return [value is not None and value == top for value in printed]
 
