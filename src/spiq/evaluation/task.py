@@ -24,6 +24,9 @@ from spiq.evaluation.estimates import Estimate
 from spiq.evaluation.runners import Floats, Runner, shape_text
 from spiq.runtime.snr import Energy
 
+METRICS = {"classification": "top-1 %", "detection": "mAP50 %", "segmentation": "mIoU %"}
+"""What is measured, by task."""
+
 
 class Comparison(Protocol):
     """One network beside the first one, on the same images."""

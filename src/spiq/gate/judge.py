@@ -18,9 +18,9 @@ from spiq.errors import ConfigError
 from spiq.evaluation.cards.read import Card
 from spiq.evaluation.latency import compare
 from spiq.evaluation.loop import Result, evaluate
+from spiq.evaluation.task import METRICS
 from spiq.gate.baseline import Baseline, Better, Bound
 
-_METRICS = {"classification": "top-1 %", "segmentation": "mIoU %", "detection": "mAP50 %"}
 SIZE, SPEED = "size, bytes", "times as fast"
 
 _MAY_LOSE = {"points": 0.5, "agreement": 1.0, "db": 1.0}
@@ -106,7 +106,7 @@ def _scores(result: Result) -> list[Value]:
     beside = score.comparison
     assert beside is not None
     found = [
-        Value(name=_METRICS[result.task], now=round(score.metric.value, 3), better="higher",
+        Value(name=METRICS[result.task], now=round(score.metric.value, 3), better="higher",
               may_lose=_MAY_LOSE["points"]),
         Value(name="agreement %", now=round(beside.agreement, 3), better="higher",
               may_lose=_MAY_LOSE["agreement"]),

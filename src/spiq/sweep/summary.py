@@ -6,11 +6,9 @@ from dataclasses import dataclass, replace
 from statistics import median
 
 from spiq.evaluation.estimates import Estimate
+from spiq.evaluation.task import METRICS
 from spiq.sweep.cells import Subject
 from spiq.sweep.measures import SweepCell
-
-METRICS = {"classification": "top-1 %", "detection": "mAP50 %", "segmentation": "mIoU %"}
-"""What is measured, by task."""
 
 METRIC_DIGITS, SNR_DIGITS = 2, 1
 """Decimals that are printed: what differs only beyond them is equally good."""
