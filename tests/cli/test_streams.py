@@ -1,11 +1,13 @@
 """Whatever stdout is, and however little memory there is: the result, or one line."""
 
+import json
 import os
 import stat
 import subprocess
 import sys
 from pathlib import Path
 
+import onnx
 import pytest
 from running import Capture, content, done, refused
 
@@ -28,6 +30,16 @@ def test_any_encoding_takes_the_tables(model: Path, tmp_path: Path, encoding: st
     shown = spiq("plan", "show", plan, env=told)
     assert (shown.returncode, shown.stderr) == (0, b"")
     assert "--" in shown.stdout.decode(encoding).replace("─", "-")
+
+
+def test_names_in_profiles_are_read_whatever_the_encoding(model: Path) -> None:
+    named = onnx.load(model)
+    named.graph.node[-1].name = "größe"
+    onnx.save(named, "named.onnx")
+    bare = {**os.environ, "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "LC_ALL": "C"}
+    found = spiq("bench", "named.onnx", "--profile", "--json", "--seconds=0.05", env=bare)
+    assert (found.returncode, found.stderr) == (0, b"")
+    assert json.loads(found.stdout)["models"][0]["operators"]
 
 
 def test_a_closed_stdout_takes_nothing_and_the_file_is_written(model: Path, tmp_path: Path) -> None:

@@ -243,7 +243,7 @@ def kernel_times(network: bytes | str, feeds: Tensors, *, seconds: float) -> dic
         once = timed(lambda: call(opened, None, feeds, where="the network"), 1)
         for _ in range(int(np.clip(seconds / once, _FEWEST, _MOST))):
             call(opened, None, feeds, where="the network")
-        events = json.loads(Path(opened.end_profiling()).read_text())
+        events = json.loads(Path(opened.end_profiling()).read_bytes())
     found: dict[str, list[float]] = {}
     elements: dict[str, int] = {}
     operators: dict[str, str] = {}
