@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 import pytest
 from onnx import numpy_helper
-from running import CARD, Capture, content, refused
+from running import CARD, Capture, content, done, refused
 
 from small_mobilenet import model_path
 from spiq import pipeline, rewrite
@@ -159,6 +159,16 @@ def test_output_is_checked_before_the_work(
     monkeypatch.setattr(pipeline, "quantize", lambda *_, **__: pytest.fail("work was done"))
     refused(capsys, "quantize", model, "-o", "no/where.onnx")
     refused(capsys, "quantize", model, "--save-plan", "no/where.json")
+
+
+@pytest.mark.parametrize("name", ["other.json", "other.textproto"])
+def test_a_file_is_a_network_or_none_whatever_its_name(
+    name: str, model: Path, capsys: Capture
+) -> None:
+    Path(name).write_text("{}")
+    assert name in refused(capsys, "inspect", model, name)
+    Path(name).write_bytes(model.read_bytes())
+    done(capsys, "inspect", model, name)
 
 
 @pytest.mark.parametrize("failing", ["plan.json", "model.int8.onnx"])

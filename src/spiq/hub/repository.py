@@ -74,7 +74,7 @@ def _weights(model: Path, reference: Reference) -> list[str]:
         ConfigError: One would lie outside of the network's folder.
     """
     try:
-        weights = onnx.load(model, load_external_data=False).graph.initializer
+        weights = onnx.load(model, "protobuf", load_external_data=False).graph.initializer
     except DecodeError:  # it is said where it is read
         return []
     places = {one.value for w in weights for one in w.external_data if one.key == "location"}

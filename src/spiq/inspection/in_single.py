@@ -104,7 +104,11 @@ def _widened(source: str | bytes) -> bytes | None:
 
 
 def _loaded(source: str | bytes) -> onnx.ModelProto:
-    return onnx.load_from_string(source) if isinstance(source, bytes) else onnx.load(source)
+    return (
+        onnx.load_from_string(source)
+        if isinstance(source, bytes)
+        else onnx.load(source, "protobuf")
+    )
 
 
 @contextmanager

@@ -127,7 +127,7 @@ def _referring(model: ir.Model, location: str) -> Iterator[None]:
 def _references(model: Path) -> set[str]:
     """Return the data files of ours that a model refers to; none where there is no such model."""
     try:
-        proto = onnx.load(model, load_external_data=False)
+        proto = onnx.load(model, "protobuf", load_external_data=False)
     except (OSError, DecodeError):
         return set()
     entries = (entry for tensor in proto.graph.initializer for entry in tensor.external_data)

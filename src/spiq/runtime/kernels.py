@@ -29,7 +29,7 @@ def check_kernels(optimized: Path, layers: Iterable[str], products: Iterable[str
     Raises:
         VerificationError: There is one; it is named.
     """
-    graph = onnx.load(optimized, load_external_data=False).graph
+    graph = onnx.load(optimized, "protobuf", load_external_data=False).graph
     found = [_COPY.sub("", node.name) for node in graph.node if node.op_type in _INTEGER]
     left = [node for node in graph.node if node.op_type in _FLOAT]
     wanted, others = list(layers), set(products)

@@ -195,7 +195,7 @@ def _subject(where: Path, model: Path, limit: int | None) -> Subject:
 def _network(path: Path) -> str:
     """Hash a network's file and those that hold its weights, where it can be read."""
     try:
-        weights = onnx.load(path, load_external_data=False).graph.initializer
+        weights = onnx.load(path, "protobuf", load_external_data=False).graph.initializer
     except (DecodeError, OSError):
         return file_hash(path)
     places = {x.value for w in weights for x in w.external_data if x.key == "location"}
