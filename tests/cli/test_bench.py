@@ -57,3 +57,9 @@ def test_the_share_of_the_kernels_best(model: Path, capsys: Capture) -> None:
     said = done(capsys, "bench", model, "--seconds=0.1", "--peak")
     assert "% of peak" in said and "GMAC/s" in said
     assert "% of peak" not in done(capsys, "bench", model, "--seconds=0.1")
+
+
+@pytest.mark.parametrize("seconds", ["nan", "inf", "-1", "0"])
+def test_seconds_that_are_none_are_refused(model: Path, seconds: str, capsys: Capture) -> None:
+    said = refused(capsys, "bench", model, f"--seconds={seconds}")
+    assert "seconds" in said and "above 0" in said

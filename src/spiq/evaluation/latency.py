@@ -8,6 +8,7 @@ above 1 where it is faster, with a bootstrap interval over the rounds: both medi
 draws.
 """
 
+import math
 import os
 import time
 from collections.abc import Mapping, Sequence
@@ -115,10 +116,10 @@ def compare(
         ModelError: A network cannot be loaded or run.
         ConfigError: A dynamic dimension has no size, or an option makes no sense.
     """
-    if not models or batch < 1 or rounds < 1 or seconds <= 0:
+    if not models or batch < 1 or rounds < 1 or not 0 < seconds < math.inf:
         raise ConfigError(
             f"{len(models)} models, batch {batch}, rounds {rounds}, seconds {seconds}: "
-            "each must be above 0"
+            "each must be above 0, and finite"
         )
     begin, all_of_them = time.perf_counter(), named_in(runtimes, names(models))
     called = [name for _, _, name in all_of_them]
