@@ -142,7 +142,9 @@ def test_what_is_not_there_is_said_in_a_line(server: str, capsys: Capture) -> No
     assert "hf:org/pets/other.onnx: " in said and "check the name" in said
 
 
-@pytest.mark.parametrize("text", ["hf:pets/model.onnx", "hf:org/pets/model.bin", "hf:a/b/c.onnx@"])
+@pytest.mark.parametrize(
+    "text", ["hf:pets/model.onnx", "hf:org/pets/model.bin", "hf:a/b/c.onnx@", "hf:x"]
+)
 def test_other_forms_are_refused(text: str, capsys: Capture) -> None:
     assert "write it like hf:org/repo/model.onnx" in refused(capsys, "quantize", text)
 

@@ -26,7 +26,8 @@ _FUNCTION = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
 
 def is_function(model: Path) -> bool:
     """Return whether MODEL is ``package.module:function`` and no file."""
-    return _FUNCTION.fullmatch(str(model)) is not None and not model.exists()
+    fits = _FUNCTION.fullmatch(str(model)) is not None
+    return fits and not files.is_hub(model) and not model.exists()
 
 
 def is_program(model: Path) -> bool:
