@@ -80,6 +80,13 @@ def test_what_is_not_installed_is_said_before_any_work(
     assert said == refused(capsys, "quantize", model, "--report", "page.html")
 
 
+def test_a_float_network_in_the_place_of_a_quantized_one_is_refused(
+    model: Path, capsys: Capture
+) -> None:
+    said = refused(capsys, "report", model, model, "-o", "page.html", CARD)
+    assert "is not quantized: give the quantized form of the network" in said
+
+
 def test_a_file_that_is_no_network_is_refused(model: Path, capsys: Capture) -> None:
     Path("q.onnx").write_bytes(b"no")
     assert "q.onnx" in refused(capsys, "report", model, "q.onnx")

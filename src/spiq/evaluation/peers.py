@@ -22,6 +22,7 @@ from typing import Any
 import onnx
 
 from spiq.errors import ConfigError
+from spiq.io.checks import is_integer
 from spiq.runtime.session import session
 from spiq.runtime.synthetic import Tensors, synthetic_inputs
 
@@ -87,8 +88,8 @@ class _Absent(Exception):
 
 
 def _refuse_quantized(path: Path) -> None:
-    graph = onnx.load(path, load_external_data=False).graph
-    if any(node.op_type.startswith(("QLinear", "Quantize", "Dequantize")) for node in graph.node):
+    graph = onnx.load(path, "protobuf", load_external_data=False).graph
+    if any(map(is_integer, graph.node)):
         raise ConfigError(f"--peers: {path} is quantized: put the float network first")
 
 
@@ -98,7 +99,7 @@ def _folded(path: Path, out: Path) -> onnx.ModelProto:
     prepared = out.with_suffix(".prepared")
     # the symbolic pass gives up on a channel shuffle with a free batch
     tools.quant_pre_process(path, prepared, skip_symbolic_shape=True)
-    return onnx.load(prepared)
+    return onnx.load(prepared, "protobuf")
 
 
 def _static(path: Path, out: Path, feeds: Sequence[Tensors]) -> None:

@@ -161,14 +161,15 @@ def not_quantized(model: ir.Model, *, where: str) -> None:
         UnsupportedError: There is one; it is named.
     """
     for node in model.graph.all_nodes():
-        if _is_integer(node) and not _is_stored_small(node):
+        if is_integer(node) and not _is_stored_small(node):
             raise UnsupportedError(
                 f"{where}: the network is already quantized, see {describe(node)}: give the "
                 "float network"
             )
 
 
-def _is_integer(node: ir.Node) -> bool:
+def is_integer(node: ir.Node | onnx.NodeProto) -> bool:
+    """Return whether an operator is one of quantized networks."""
     if node.op_type in _INTEGER_OPERATORS or node.op_type.startswith("QLinear"):
         return True
     return node.domain == _MICROSOFT and node.op_type.startswith(_MICROSOFT_INTEGER)

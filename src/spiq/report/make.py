@@ -16,6 +16,7 @@ from spiq import pipeline
 from spiq.analysis import Analysis
 from spiq.config import Config
 from spiq.errors import ModelError
+from spiq.io.checks import is_integer
 from spiq.methods import METHODS
 from spiq.planning.plan.values import Plan
 from spiq.quantized import Quantized
@@ -127,6 +128,11 @@ def of_file(
         said = {entry.key: entry.value for entry in proto.metadata_props}
     except (OSError, DecodeError) as error:
         raise ModelError(f"{str(path)!r}: it cannot be read as ONNX: {error}") from error
+    if not any(map(is_integer, proto.graph.node)):
+        raise ModelError(
+            f"{str(path)!r} is not quantized: give the quantized form of the network, or leave it "
+            "out"
+        )
     config = how if isinstance(how, Config) else None
     plan, known = how if isinstance(how, Plan) else None, None
     if plan is None:
