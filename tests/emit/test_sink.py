@@ -13,7 +13,8 @@ STEP = {"step": np.array(0.05, np.float32), "zero": np.array(128, np.uint8)}
 STORED = "[q] q = QuantizeLinear(x, step, zero) [d] d = DequantizeLinear(q, step, zero) "
 SIGMA = np.arange(1, 9, dtype=np.float32).reshape(1, 8, 1, 1)
 TOKENS = "[r] r = Reshape(m, flat) [t] t = Transpose<perm=[0,2,1]>(r) "
-FLAT = {"flat": whole(0, 8, 256), "heads": whole(0, 2, 4, 256)}
+FLAT = {"flat": whole(0, 8, 256), "heads": whole(0, 2, 4, 256), "halves": whole(4, 4)}
+FLAT |= {"one": whole(1), "two": whole(2), "all": whole(*range(8))}
 
 
 def network(body: str) -> onnx.ModelProto:
@@ -34,6 +35,11 @@ def sunk(model: onnx.ModelProto) -> tuple[onnx.ModelProto, list[str], int]:
 @pytest.mark.parametrize(
     ("body", "expected"),
     [
+        ("[ab] a, b = Split<axis=1>(m, halves) [s] s = Relu(a) [t] t = Sigmoid(b) "
+         "[y] y = Mul(s, t)",
+         ["Split", "Mul", "Mul", "Relu", "Sigmoid", "Mul"]),
+        ("[a] a = Gather<axis=1>(m, one) [b] b = Gather<axis=1>(m, two) [y] y = Mul(a, b)",
+         ["Gather", "Mul", "Gather", "Mul", "Mul"]),
         (TOKENS + "[y] y = Relu(t)", ["Reshape", "Transpose", "Mul", "Relu"]),
         ("[r] r = Reshape(m, heads) [t] t = Transpose<perm=[0,1,3,2]>(r) [y] y = Relu(t)",
          ["Reshape", "Transpose", "Mul", "Relu"]),
@@ -55,6 +61,10 @@ def test_movers_come_first(body: str, expected: list[str]) -> None:
         pytest.param("[r] r = Reshape(m, flat) [a] a = Relu(r) [b] y = Sigmoid(m)", id="others"),
         pytest.param("[r] r = Relu(m) [t] y = Transpose<perm=[0,2,3,1]>(r)", id="no mover"),
         pytest.param("[t] y = Transpose<perm=[0,2,3,1]>(m)", id="output"),
+        pytest.param(
+            "[a] a = Gather<axis=1>(m, all) [b] b = Gather<axis=1>(m, one) [y] y = Mul(a, b)",
+            id="more than there is",
+        ),
     ],
 )
 def test_scales_stay_where_they_cannot_pass(body: str) -> None:

@@ -1,4 +1,4 @@
-"""Channel scales that a Sigmoid makes dear go where they bring little."""
+"""Channel scales that take time go where they bring little."""
 
 import onnx
 import pytest
@@ -6,7 +6,7 @@ import pytest
 from small_networks import bn, build, norm, planned, trained
 from spiq.pipeline import plan
 from spiq.planning.choose import given_up
-from spiq.planning.choose.given_up import work
+from spiq.planning.choose.given_up import multiplied, work
 
 
 def gated() -> onnx.ModelProto:
@@ -52,3 +52,26 @@ def test_work_counts_elements_and_multiplications(quiet: onnx.ModelProto) -> Non
     written = 256 * (8 + 8 + 8 + 4)
     multiplied = 256 * (3 * 8 + 8 * 4)
     assert work(graph) == pytest.approx(written + multiplied / 40)
+
+
+def bent() -> onnx.ModelProto:
+    """A GELU, which has no integer kernel, between layers; channels differ 100 times."""
+    body = f"[c1] c1 = Conv(x, w1) {bn('c1', 'n1')}[g] g = Gelu(n1) [c2] y = Conv(g, w2)"
+    weights = {"w1": (8, 3, 1, 1), "w2": (4, 8, 1, 1)}
+    return trained(build(body, opset=20, **weights, **norm("n1", 8, spread=100)))
+
+
+@pytest.mark.parametrize(("spent", "stay"), [(0.0, True), (1.0, False)])
+def test_what_float_operators_multiply_goes_where_it_is_little_of_all(
+    spent: float, stay: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(given_up, "SPENT_IN_FLOAT", spent)
+    tensors = plan(bent()).tensors
+    assert [(tensors[name].alpha or 0) > 0 for name in ("n1", "g")] == [stay, stay]
+
+
+def test_what_no_operator_in_float_touches_is_multiplied_by_nothing(quiet: onnx.ModelProto) -> None:
+    _, placement, _ = planned(quiet)
+    assert [multiplied([value], placement) for value in placement.grids] == [0] * len(
+        placement.grids
+    )

@@ -14,7 +14,7 @@ from spiq.planning.choose.bits import Bits, choose_bits
 from spiq.planning.choose.coupled import settle
 from spiq.planning.choose.exclusion import excluded
 from spiq.planning.choose.facts import facts
-from spiq.planning.choose.given_up import Dear, dearness, give_up, least_dear
+from spiq.planning.choose.given_up import Dear, gated, give_up, least_dear, multiplied
 from spiq.planning.choose.group import Group, Scaled, sums_within
 from spiq.planning.choose.mixed import mix_bits, uniform
 from spiq.planning.choose.relief import Cost, Costs, cost_of, relieved
@@ -136,11 +136,12 @@ def _chosen(
         group = replace(_group(values, errors, bits, target.weights), form=target.grids)
         scaled = decide(group, method)
         decided[same] = _written(values, group, scaled, errors)
-        elements = dearness(values, placement)
+        by_gates = gated(values, placement)
+        elements = by_gates or multiplied(values, placement)
         if elements > least and scaled.alpha > 0 and 0 in method.alphas:
             plain = decide(group, replace(method, alphas=(0.0,)))
-            brings = plain.cost - scaled.cost
-            dear[same] = Dear(_written(values, group, plain, errors), brings, elements)
+            one_scale = _written(values, group, plain, errors)
+            dear[same] = Dear(one_scale, plain.cost - scaled.cost, elements, by_gates > 0)
     error = sum(cost.error for _, cost in decided.values())
     return Choices(placement, bits, decided | give_up(dear, error))
 
