@@ -43,6 +43,9 @@ TWO = f"{SCALAR}Mul "
 ISLAND = "DequantizeLinear Mul Mul QuantizeLinear "
 """Around a float operator; the Muls restore real units before it and fold them behind it."""
 
+HALF = "DequantizeLinear Mul QuantizeLinear "
+"""The same where scales on one side bring too little for the time of a Mul."""
+
 READ = "DequantizeLinear Mul "
 """An output that is read on."""
 
@@ -106,7 +109,7 @@ STATIC = {"config": {"method": "static"}}
 
 ROWS = (
     # A scale per channel around a float operator is a Mul, see the module that emits it.
-    between("scales behind PRelu", "PRelu(n1, sl)", f"{TWO}{ISLAND}PRelu", sl=(8, 1, 1)),
+    between("scales behind PRelu", "PRelu(n1, sl)", f"{TWO}{HALF}PRelu", sl=(8, 1, 1)),
     between("one scale behind PRelu", "PRelu(n1, sl)",
             f"{SCALAR}DequantizeLinear PRelu QuantizeLinear", sl=(8, 1, 1), snr=20, **STATIC),
     between("Sigmoid", "Sigmoid(n1)", f"{TWO}QLinearSigmoid"),
@@ -116,7 +119,7 @@ ROWS = (
         outputs="y, r"),
     # ONNX Runtime moves a Transpose to where it leaves a pair of them behind.
     row("an output below ReLU", f"{STEM}[o] y = Conv(r, wo)",
-        f"{TWO}{ISLAND}Relu QuantizeLinear DequantizeLinear", outputs="y, n1"),
+        f"{TWO}{HALF}QuantizeLinear DequantizeLinear", outputs="y, n1"),
     row("an output of a residual", f"{BRANCH}{OTHER}[m] m = Add(n1, n2) {HEAD}",
         f"{TWO}{READ}QLinearConv QLinearAdd", outputs="y, m"),
     row("ReLU", f"{STEM}[o] y = Conv(r, wo)", TWO),

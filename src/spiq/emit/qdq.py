@@ -28,7 +28,7 @@ import onnx_ir as ir
 from spiq.emit.weights import emit_weight
 from spiq.emit.wide import conversion_domain
 from spiq.graph.edit import initializer, unique_name
-from spiq.graph.query import is_constant
+from spiq.graph.query import is_constant, stored_shape
 from spiq.planning.plan.resolve import Resolved, StoredTensor
 from spiq.rewriting.fold_scales import channel_scale
 from spiq.rewriting.round_weights import RoundedLayer
@@ -129,7 +129,7 @@ def _put_in_front(emitter: _Emitter, node: ir.Node, operator: str) -> None:
         return
     name, inputs, attributes = f"{value.name}_{operator.lower()}", [value], {}
     if operator == "Mul":
-        inputs.append(initializer(emitter.graph, f"{name}_factor", np.array(1, np.float32)))
+        inputs.append(initializer(emitter.graph, f"{name}_factor", _ones(node)))
     else:
         attributes["equation"] = "...->..."
     name = unique_name(emitter.graph, name)
@@ -137,6 +137,17 @@ def _put_in_front(emitter: _Emitter, node: ir.Node, operator: str) -> None:
     copy = ir.node(operator, inputs, attributes, outputs=[output], name=name)
     emitter.graph.insert_before(node, copy)
     node.replace_input_with(0, output)
+
+
+def _ones(node: ir.Node) -> Array:
+    """Return a 1 for each channel that a layer reads: the runtime drops a Mul by a single 1."""
+    shape, kind = stored_shape(node.inputs[1]), node.op_type
+    is_turned = kind == "Gemm" and node.attributes.get_int("transB", 0) == 1
+    if kind in ("Gemm", "MatMul"):
+        return np.ones(shape[1 if is_turned else 0], np.float32)
+    groups = node.attributes.get_int("group", 1) if kind == "Conv" else 1
+    channels = shape[0] if kind == "ConvTranspose" else shape[1] * groups
+    return np.ones((channels, *(1,) * (len(shape) - 2)), np.float32)
 
 
 def _emit_tensor(emitter: _Emitter, value: ir.Value, tensor: StoredTensor) -> None:

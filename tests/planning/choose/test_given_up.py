@@ -7,6 +7,7 @@ from small_networks import bn, build, norm, planned, trained
 from spiq.pipeline import plan
 from spiq.planning.choose import given_up
 from spiq.planning.choose.given_up import multiplied, work
+from spiq.targets import ONNXRUNTIME
 
 
 def gated() -> onnx.ModelProto:
@@ -66,12 +67,19 @@ def test_what_float_operators_multiply_goes_where_it_is_little_of_all(
     spent: float, stay: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(given_up, "SPENT_IN_FLOAT", spent)
+    monkeypatch.setattr(given_up, "PRICE", 1e9)
     tensors = plan(bent()).tensors
     assert [(tensors[name].alpha or 0) > 0 for name in ("n1", "g")] == [stay, stay]
 
 
+def test_what_brings_more_than_its_time_is_worth_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(given_up, "SPENT_IN_FLOAT", 1.0)
+    monkeypatch.setattr(given_up, "PRICE", 0.0)
+    assert (plan(bent()).tensors["n1"].alpha or 0) > 0
+
+
 def test_what_no_operator_in_float_touches_is_multiplied_by_nothing(quiet: onnx.ModelProto) -> None:
     _, placement, _ = planned(quiet)
-    assert [multiplied([value], placement) for value in placement.grids] == [0] * len(
+    assert [multiplied([value], placement, ONNXRUNTIME) for value in placement.grids] == [0] * len(
         placement.grids
     )

@@ -14,7 +14,7 @@ from spiq.planning.choose.bits import Bits, choose_bits
 from spiq.planning.choose.coupled import settle
 from spiq.planning.choose.exclusion import excluded
 from spiq.planning.choose.facts import facts
-from spiq.planning.choose.given_up import Dear, gated, give_up, least_dear, multiplied
+from spiq.planning.choose.given_up import Dear, gated, give_up, is_dear, multiplied, work
 from spiq.planning.choose.group import Group, Scaled, sums_within
 from spiq.planning.choose.mixed import mix_bits, uniform
 from spiq.planning.choose.relief import Cost, Costs, cost_of, relieved
@@ -127,7 +127,7 @@ def _chosen(
         return Choices(placement, bits, _decided_together(errors, bits, method, target))
     decided: dict[Hashable, DecidedGroup] = {}
     dear: dict[Hashable, Dear[DecidedGroup]] = {}
-    least = least_dear(graph)
+    of_all = work(graph)
     for values in groups(placement):
         same = facts(values, placement, bits)
         if same in before:
@@ -137,13 +137,13 @@ def _chosen(
         scaled = decide(group, method)
         decided[same] = _written(values, group, scaled, errors)
         by_gates = gated(values, placement)
-        elements = by_gates or multiplied(values, placement)
-        if elements > least and scaled.alpha > 0 and 0 in method.alphas:
+        elements = by_gates or multiplied(values, placement, target)
+        if is_dear(elements, of_all) and scaled.alpha > 0 and 0 in method.alphas:
             plain = decide(group, replace(method, alphas=(0.0,)))
             one_scale = _written(values, group, plain, errors)
             dear[same] = Dear(one_scale, plain.cost - scaled.cost, elements, by_gates > 0)
     error = sum(cost.error for _, cost in decided.values())
-    return Choices(placement, bits, decided | give_up(dear, error))
+    return Choices(placement, bits, decided | give_up(dear, error, of_all))
 
 
 def _written(
