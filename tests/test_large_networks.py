@@ -1,8 +1,10 @@
 """Networks of gigabytes, scaled down: read from their file, run in parts, and the same result."""
 
+import gc
 import os
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import onnx
@@ -30,14 +32,19 @@ def path(model: onnx.ModelProto, tmp_path_factory: pytest.TempPathFactory) -> Pa
     return saved(tmp_path_factory.mktemp("large"), copy)
 
 
+@pytest.fixture(scope="module")
+def plain(model: onnx.ModelProto) -> Quantized:
+    """The result where no network is large."""
+    return quantize(model, Config(input_range=RANGE, timing=False))
+
+
 @pytest.fixture
 def large(path: Path, monkeypatch: pytest.MonkeyPatch) -> Quantized:
     small_limits(monkeypatch)
     return quantize(path, Config(input_range=RANGE))
 
 
-def test_the_result_is_that_of_a_small_network(large: Quantized, model: onnx.ModelProto) -> None:
-    plain = quantize(model, Config(input_range=RANGE, timing=False))
+def test_the_result_is_that_of_a_small_network(plain: Quantized, large: Quantized) -> None:
     assert large.plan == plain.plan
     assert large.model == plain.model
     assert large.report.snr_db == pytest.approx(plain.report.snr_db, abs=0.5)
@@ -52,6 +59,38 @@ def test_weights_in_the_file_itself(
     assert found.model == large.model
     assert found.report.bytes_before == (tmp_path / "net.onnx").stat().st_size
     assert any("checked in parts" in note for note in found.report.notes)
+
+
+@pytest.mark.parametrize("as_bytes", [True, False], ids=["bytes", "message"])
+def test_a_network_that_is_handed_over(
+    as_bytes: bool, large: Quantized, model: onnx.ModelProto
+) -> None:
+    content = model.SerializeToString()
+    found = quantize(content if as_bytes else model, Config(input_range=RANGE))
+    assert found.model == large.model and model.SerializeToString() == content
+    assert found.report.bytes_before == len(content)
+    assert any("checked in parts" in note for note in found.report.notes)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks where Linux lists what is open")
+def test_files_are_open_as_long_as_the_result(
+    plain: Quantized, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def held() -> set[str]:
+        gc.collect()
+        found = {m for m in Path("/proc/self/maps").read_text().splitlines() if "net.data" in m}
+        for file in os.listdir("/proc/self/fd"):
+            with suppress(FileNotFoundError):  # that of the list itself
+                found.add(os.readlink(f"/proc/self/fd/{file}"))
+        return found
+
+    small_limits(monkeypatch)
+    before = held()
+    made = quantize(path, Config(input_range=RANGE))
+    assert made.model == plain.model  # reads every weight
+    assert held() - before
+    del made
+    assert not held() - before
 
 
 def test_it_says_what_was_not_checked(large: Quantized) -> None:

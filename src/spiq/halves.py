@@ -103,7 +103,6 @@ def carry_out(decided: Decided, run: Run, config: Config) -> Made:
     quantized = rewritten if run.in_parts else serialize(rewritten)
 
     run.tell("verify")
-    original, size = run.original
     verified = verify(run.reference(), quantized, resolved, TARGETS[plan.target])
 
     warned = (WARNING + doubt for doubt in verified.warnings)
@@ -113,7 +112,7 @@ def carry_out(decided: Decided, run: Run, config: Config) -> Made:
         weight_bits=plan.weight_bits,
         activation_bits=plan.activation_bits,
         layers=layers,
-        bytes_before=size + beside(decided.model),
+        bytes_before=run.size + beside(decided.model),
         bytes_after=size_of(quantized),
         seconds=time.perf_counter() - run.start,
         bits_per_weight=mean_bits,
@@ -123,7 +122,7 @@ def carry_out(decided: Decided, run: Run, config: Config) -> Made:
         no_snr=verified.no_snr,
         notes=(*plan.notes, *said, *verified.notes, *warned),
     )
-    source = original if isinstance(original, str) else None
+    source = os.fspath(run.source) if isinstance(run.source, (str, os.PathLike)) else None
     made = Quantized(quantized, plan, report, source)
     return Made(made, structure, decided.analysis.sizes, decided.spared)
 
@@ -205,5 +204,5 @@ def _learned(
     from spiq.reconstruct import reconstructed
 
     known, placement, plan = decided.analysis, decided.placement, decided.plan
-    found = reconstructed(known, placement, plan, run.original[0], config, run.tell)
+    found = reconstructed(known, placement, plan, run.original, config, run.tell)
     return replace(decided, plan=found.plan), found.layers, found.notes

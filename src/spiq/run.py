@@ -19,6 +19,7 @@ from functools import cache, cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import onnx
 import onnx_ir as ir
 
 from spiq.analysis import Analysis, Progress, analyse
@@ -113,20 +114,33 @@ class Run:
         return known.prepared.model
 
     @cached_property
-    def original(self) -> tuple[bytes | str, int]:
-        """The float network for the runtime, and its size in bytes."""
+    def original(self) -> bytes | str:
+        """The float network for the runtime."""
         if isinstance(self.source, (str, os.PathLike)):
-            there = os.fspath(self.source)
-            return self._single or there, Path(there).stat().st_size
-        plain = self.source if isinstance(self.source, bytes) else serialize(self.source)
-        return self._single or plain, len(plain)
+            return self._single or os.fspath(self.source)
+        return self._single or self._plain
+
+    @cached_property
+    def _plain(self) -> bytes:
+        """What was handed over, as bytes."""
+        assert not isinstance(self.source, (str, os.PathLike))
+        return self.source if isinstance(self.source, bytes) else serialize(self.source)
+
+    @property
+    def size(self) -> int:
+        """Bytes of the network as it was given, without what lies beside its file."""
+        if isinstance(self.source, (str, os.PathLike)):
+            return Path(self.source).stat().st_size
+        if isinstance(self.source, onnx.ModelProto):
+            return int(self.source.ByteSize())
+        return len(self._plain)
 
     def compare(self, analysis: Analysis) -> None:
         """Begin to work out what the quantized network is compared with, if nobody did."""
         if self._reference is not None:
             return
         lean = self.in_parts or is_large(analysis.graph)
-        network = self._in_parts or self.original[0]
+        network = self._in_parts or self.original
         made = exponential(analysis.graph, analysis.measured)
         wait = lean and not self.in_parts
         run = partial(

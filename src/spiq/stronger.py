@@ -48,7 +48,7 @@ def strengthened(decided: Decided, made: Quantized, run: Run, config: Config) ->
     if made.report.latency is None:
         return strong.quantized
     run.tell("time")
-    return no_slower(run.original[0], strong, None, 0.0) or strong.quantized
+    return no_slower(run.original, strong, None, 0.0) or strong.quantized
 
 
 def _is_no_worse(one: QuantizeResult, other: QuantizeResult) -> bool:

@@ -2,12 +2,14 @@
 
 import gc
 import tempfile
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import onnx_ir as ir
 import pytest
 
+from spiq.graph import shelf
 from spiq.graph.lazy import Later
 from spiq.graph.shelf import Shelf
 
@@ -39,3 +41,22 @@ def test_without_room_they_stay_in_memory(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(tempfile, "TemporaryFile", full)
     array = np.ones(3, np.int8)
     assert Shelf().put(array) is array
+
+
+def test_what_is_put_aside_is_not_put_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder that somebody named is taken whatever it is."""
+    parts = [SimpleNamespace(mountpoint="/", fstype="ext4")]
+    parts += [SimpleNamespace(mountpoint="/tmp", fstype="tmpfs")]
+    monkeypatch.setattr("psutil.disk_partitions", lambda **_: parts)
+    monkeypatch.setattr(tempfile, "tempdir", "/tmp")
+    for name in ("TMPDIR", "TEMP", "TMP"):
+        monkeypatch.delenv(name, raising=False)
+    assert shelf.folder() == "/var/tmp"
+    monkeypatch.setenv("TMPDIR", "/tmp")
+    assert shelf.folder() == "/tmp"
+
+    monkeypatch.delenv("TMPDIR")
+    parts[1].fstype = "ext4"
+    assert shelf.folder() == "/tmp"
+    parts[0].fstype = parts[1].fstype = "tmpfs"
+    assert shelf.folder() == "/tmp"

@@ -104,3 +104,25 @@ def test_other_files(content: bytes, tmp_path: Path) -> None:
     path.write_bytes(content)
     assert outline(path) is None
     refused(path, ModelError, "ONNX")
+
+
+def test_weights_of_bytes_are_read_where_they_are() -> None:
+    content = network().SerializeToString()
+    model = read(content)
+    assert is_lazy(model.graph.initializers["weight"])
+    assert serialized(model) == serialized(read(network()))
+    assert beside(model) == 0
+
+
+def test_bytes_that_are_cut_short_are_refused() -> None:
+    with pytest.raises(ModelError, match="cut short"):
+        read(network().SerializeToString()[:-30])
+
+
+def test_integers_of_four_bits_in_bytes() -> None:
+    model = network()
+    model.graph.initializer.append(
+        onnx.helper.make_tensor("four", onnx.TensorProto.INT4, [40], [1, -2] * 20)
+    )
+    found = read(model.SerializeToString()).graph.initializers["four"].const_value
+    assert found is not None and found.numpy().astype(int).tolist() == [1, -2] * 20

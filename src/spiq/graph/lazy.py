@@ -8,6 +8,7 @@ was made last is kept, since whoever looks at a layer does so several times.
 Weights of other networks are arrays, and what is made of them is made at once.
 """
 
+import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from threading import Lock
@@ -83,28 +84,31 @@ def is_lazy(value: ir.Value | None) -> bool:
 
 
 class _Made:
-    """What is made of a :class:`Later`; the last one made is kept."""
+    """What is made of a :class:`Later`; the last one made is kept, as long as somebody has it."""
 
-    _last: "tuple[_Made, Weight] | None" = None
+    _last: "Callable[[], _Made | None]" = staticmethod(lambda: None)
     _lock = Lock()
 
     def __init__(self, later: Later) -> None:
         self._later = later
+        self._kept: Weight | None = None
 
     def array(self) -> Weight:
         with _Made._lock:
-            last = _Made._last
-        if last is not None and last[0] is self:
-            return last[1]
-        del last
-        _Made._last = None  # before the next one takes its place in memory
+            kept = self._kept
+        if kept is not None:
+            return kept
+        forget()  # before the next one takes its place in memory
         array = np.require(self._later.change(self._later.source.numpy()), requirements="C")
         array.flags.writeable = False
         with _Made._lock:
-            _Made._last = (self, array)
+            forget()
+            self._kept, _Made._last = array, weakref.ref(self)
         return array
 
 
 def forget() -> None:
     """Let go of the weight that was made last."""
-    _Made._last = None
+    last = _Made._last()
+    if last is not None:
+        last._kept = None

@@ -26,8 +26,8 @@ _Span = tuple[int, int, int]
 _looked_at: Counter[_Span] = Counter()
 """How many look at what."""
 
-_left: OrderedDict[_Span, mmap.mmap] = OrderedDict()
-"""What was looked at, and is by nobody now."""
+_left: OrderedDict[_Span, weakref.ref[mmap.mmap]] = OrderedDict()
+"""What was looked at, and is by nobody now; it goes with its file."""
 
 _lock = RLock()
 """Taken once more where an array dies while it is held."""
@@ -50,10 +50,18 @@ def _leave(opened: mmap.mmap, span: _Span) -> None:
         if _looked_at[span] > 0:
             return
         del _looked_at[span]
-        _left[span] = opened
+        _left[span] = weakref.ref(opened)
         while len(_left) > 1 and sum(size for _, _, size in _left) > _KEPT:
             (_, start, size), file = _left.popitem(last=False)
-            _give_back(file, start, size)
+            if (still := file()) is not None:
+                _give_back(still, start, size)
+
+
+def _gone(number: int) -> None:
+    """Note that a mapping is no more."""
+    with _lock:
+        for span in [span for span in _left if span[0] == number]:
+            del _left[span]
 
 
 def _give_back(opened: mmap.mmap, start: int, size: int) -> None:
@@ -73,6 +81,7 @@ def _mapped(path: Path) -> mmap.mmap:
             if opened is None:
                 opened = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
                 _files[key] = opened
+                weakref.finalize(opened, _gone, id(opened)).atexit = False
     return opened
 
 

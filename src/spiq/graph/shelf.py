@@ -2,7 +2,11 @@
 
 A weight that is rounded is a quarter of the one that it was made of, and all of them together would
 be most of what a network of gigabytes takes in memory. So each goes to a file that has no name, and
-is read from it when somebody looks; the file goes with the last that is kept in it.
+is read from it when somebody looks; the file goes with the last that is kept in it: with the
+network, and the call's result that holds it.
+
+It lies in the folder for temporary files (``TMPDIR``). Where nobody named one and the system's is
+memory, it is ``/var/tmp``, if that is none.
 """
 
 import os
@@ -15,6 +19,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
+import psutil
 
 from spiq.graph.lazy import Later
 
@@ -43,8 +48,8 @@ class Shelf:
     def _written(self, array: npt.NDArray[Any]) -> int:
         with self._lock:
             if self._file is None:
-                made = tempfile.TemporaryFile(prefix="spiq-", buffering=0)  # noqa: SIM115 - longer
-                self._file = made
+                made = tempfile.TemporaryFile(prefix="spiq-", buffering=0, dir=folder())  # noqa: SIM115
+                self._file = made  # open for longer
                 weakref.finalize(self, self._file.close)
             start = self._file.seek(0, os.SEEK_END)
             left = _bytes(np.ascontiguousarray(array))
@@ -63,6 +68,28 @@ class Shelf:
             while left:
                 left = left[self._file.readinto(left) :]
         return array
+
+
+def folder() -> str:
+    """Return the folder for what is to be out of memory."""
+    usual = tempfile.gettempdir()
+    named = any(os.environ.get(name) for name in ("TMPDIR", "TEMP", "TMP"))
+    if named or not _is_memory(usual) or _is_memory(_ON_DISK) or not os.access(_ON_DISK, os.W_OK):
+        return usual
+    return _ON_DISK
+
+
+_ON_DISK = "/var/tmp"
+"""Temporary files that outlast a restart, by the Filesystem Hierarchy Standard."""
+
+
+def _is_memory(path: str) -> bool:
+    """Return whether files in a folder are kept in memory, as far as the system says."""
+    own = os.path.realpath(path)
+    above = {part.mountpoint: part.fstype for part in psutil.disk_partitions(all=True)}
+    while own not in above and own != os.path.dirname(own):
+        own = os.path.dirname(own)
+    return above.get(own) in ("ramfs", "tmpfs")
 
 
 def _bytes(array: npt.NDArray[np.generic]) -> memoryview:

@@ -4,7 +4,7 @@ Protobuf would hold all of the file in memory, and the message once more. A mess
 fields, each of which says how long it is; so the file is gone through from field to field, and what
 holds a weight's numbers (``raw_data``, or ``float_data`` of float32, which are the same bytes) is
 left where it is. In its place stands a reference, as ONNX has it for weights beside the file, to
-``INSIDE``, which is the file itself.
+``INSIDE``, which is the file itself. Bytes that were handed over are gone through the same way.
 
 Source: https://protobuf.dev/programming-guides/encoding/ and onnx.proto.
 """
@@ -19,8 +19,10 @@ from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
 from spiq.io.stream import tag
 
+Content = bytes | mmap.mmap
+
 INSIDE = "spiq:this file"
-"""The location of weights that are in the file of the model."""
+"""The location of weights that are in the file of the model, or in its bytes."""
 
 _LEFT_OUT = 1 << 16
 """Bytes from which on a weight is left where it is."""
@@ -58,15 +60,20 @@ def outline(path: Path) -> onnx.ModelProto | None:
         OSError: It cannot be read.
     """
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        try:
-            content = b"".join(_model(data))
-            model: onnx.ModelProto = onnx.ModelProto.FromString(content)
-        except (DecodeError, IndexError, ValueError):
-            return None
+        return outline_of(data)
+
+
+def outline_of(data: Content) -> onnx.ModelProto | None:
+    """Return the same for what a file holds, or would hold."""
+    try:
+        content = b"".join(_model(data))
+        model: onnx.ModelProto = onnx.ModelProto.FromString(content)
+    except (DecodeError, IndexError, ValueError):
+        return None
     return model
 
 
-def _model(data: mmap.mmap) -> Iterator[bytes]:
+def _model(data: Content) -> Iterator[bytes]:
     for field in _fields(data, 0, len(data)):
         if field.number == _GRAPH and field.kind == _LENGTH_FOLLOWS:
             inside = b"".join(_graph(data, field))
@@ -75,7 +82,7 @@ def _model(data: mmap.mmap) -> Iterator[bytes]:
             yield data[field.start : field.end]
 
 
-def _graph(data: mmap.mmap, graph: _Field) -> Iterator[bytes]:
+def _graph(data: Content, graph: _Field) -> Iterator[bytes]:
     for field in _fields(data, graph.content, graph.end):
         is_weight = field.number == _WEIGHT and field.kind == _LENGTH_FOLLOWS
         if is_weight and field.end - field.content >= _LEFT_OUT:
@@ -85,7 +92,7 @@ def _graph(data: mmap.mmap, graph: _Field) -> Iterator[bytes]:
             yield data[field.start : field.end]
 
 
-def _weight(data: mmap.mmap, weight: _Field) -> bytes:
+def _weight(data: Content, weight: _Field) -> bytes:
     """Return the message of a weight, its numbers left out where they are many."""
     fields = list(_fields(data, weight.content, weight.end))
     numbers = [field for field in fields if field.number in (_RAW, _FLOATS)]
@@ -105,7 +112,7 @@ def _weight(data: mmap.mmap, weight: _Field) -> bytes:
     return content
 
 
-def _fields(data: mmap.mmap, start: int, end: int) -> Iterator[_Field]:
+def _fields(data: Content, start: int, end: int) -> Iterator[_Field]:
     """Yield the fields of a message that lies from ``start`` to ``end``.
 
     Raises:
@@ -130,7 +137,7 @@ def _fields(data: mmap.mmap, start: int, end: int) -> Iterator[_Field]:
         start = after
 
 
-def _varint(data: mmap.mmap, start: int) -> tuple[int, int]:
+def _varint(data: Content, start: int) -> tuple[int, int]:
     """Return the number at ``start``, and where it ends."""
     number, shift = 0, 0
     while shift < _LONGEST:

@@ -36,7 +36,7 @@ from spiq.io import (
     sizes,
     weight_tensors,
 )
-from spiq.io.outline import INSIDE, outline
+from spiq.io.outline import INSIDE, outline, outline_of
 
 Source = str | os.PathLike[str] | bytes | onnx.ModelProto | ir.Model
 
@@ -52,12 +52,16 @@ _OTHER_FORMATS = {
 
 @dataclass(frozen=True)
 class _Opened:
-    """A message of our own, the folder of its external data, and its file if weights are there."""
+    """A message of our own, the folder of its external data, and what holds weights inside of it.
+
+    That is the model's file, or its bytes.
+    """
 
     where: str
     proto: onnx.ModelProto
     folder: Path | None = None
     file: Path | None = None
+    content: bytes | None = None
 
 
 def read(source: Source) -> ir.Model:
@@ -110,7 +114,7 @@ def _open(source: Source) -> _Opened:
     if isinstance(source, onnx.ModelProto):
         where = "the given ModelProto"
         try:
-            return _Opened(where, onnx.ModelProto.FromString(source.SerializeToString()))
+            return _from_bytes(source.SerializeToString(), where)
         except (EncodeError, ValueError) as error:
             raise ModelError(
                 f"{where} is larger than 2 GB: save it with external data and give its path"
@@ -118,13 +122,19 @@ def _open(source: Source) -> _Opened:
     if isinstance(source, ir.Model):
         return _from_graph(source)
     if isinstance(source, bytes):
-        where = "the given bytes"
-        return _Opened(where, _message(source, where))
+        return _from_bytes(source, "the given bytes")
     if isinstance(source, str | os.PathLike):
         return _from_path(Path(source))
     raise ConfigError(
         f"a model is a path, bytes, onnx.ModelProto or onnx_ir.Model, not {type(source).__name__}"
     )
+
+
+def _from_bytes(content: bytes, where: str) -> _Opened:
+    proto = outline_of(content) if is_large(len(content)) else None
+    if proto is not None:
+        return _Opened(where, proto, content=content)
+    return _Opened(where, _message(content, where))
 
 
 def _from_path(path: Path) -> _Opened:
@@ -217,13 +227,20 @@ def _load_constants(model: ir.Model, opened: _Opened) -> None:
     for graph in model.graphs():
         for name, value in graph.initializers.items():
             tensor = value.const_value
-            if isinstance(tensor, ir.ExternalTensor):
+            if isinstance(tensor, ir.ExternalTensor) and _is_in_bytes(tensor, opened):
+                content = opened.content or b""
+                value.const_value = weight_tensors.inside(tensor, name, content, where=where)
+            elif isinstance(tensor, ir.ExternalTensor):
                 tensor, there = _placed(tensor, opened)
                 value.const_value = weight_tensors.external(
                     tensor, name, folder=there, where=where, mapped=mapped
                 )
             elif tensor is not None and not isinstance(tensor, ir.Tensor | ir.LazyTensor):
                 value.const_value = weight_tensors.in_memory(tensor, name, where=where)
+
+
+def _is_in_bytes(tensor: ir.ExternalTensor, opened: _Opened) -> bool:
+    return opened.content is not None and str(tensor.location) == INSIDE
 
 
 def _placed(tensor: ir.ExternalTensor, opened: _Opened) -> tuple[ir.ExternalTensor, Path | None]:

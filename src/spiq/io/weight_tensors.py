@@ -1,14 +1,16 @@
-"""Weights as arrays of their own, read-only: of a message, or of the external files of a model.
+"""Weights as arrays, read-only: of a message, or of the external files or bytes of a model.
 
 External data may lie only in the folder of the model or below it, as ONNX asks: a model from the
 internet must not read other files of the machine. Sizes are checked before anything is read.
 """
 
+import math
 import os
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import onnx
 import onnx_ir as ir
 
 from spiq.errors import ModelError
@@ -89,6 +91,30 @@ def external(
         ) from error
     array.flags.writeable = False
     return ir.Tensor(array, dtype=value.dtype, name=name)
+
+
+def inside(value: ir.ExternalTensor, name: str, content: bytes, *, where: str) -> ir.TensorProtocol:
+    """Return a tensor that is read from the bytes of its model each time that it is looked at.
+
+    Raises:
+        ModelError: It does not fit its shape and type.
+    """
+    try:
+        _check_size(value, len(content))
+    except _Unfit as error:
+        raise ModelError(f"{where}: tensor {name!r} has its data inside, but {error}") from error
+    start, shape, kind = value.offset or 0, value.shape.numpy(), value.dtype.numpy()
+    if value.dtype.itemsize < 1:  # of which several share a byte
+        own = onnx.TensorProto(name=name, data_type=value.dtype.value, dims=shape)
+        own.raw_data = content[start : start + value.nbytes]
+        return in_memory(ir.serde.TensorProtoTensor(own), name, where=where)
+
+    def read() -> ir.TensorProtocol:
+        flat = np.frombuffer(content, kind, math.prod(shape), start)
+        array = np.require(flat.reshape(shape), requirements="A")  # as the runtime wants it
+        return ir.Tensor(array, dtype=value.dtype, name=name)
+
+    return ir.LazyTensor(read, dtype=value.dtype, shape=ir.Shape(shape), name=name)
 
 
 def _place(location: str, folder: Path | None) -> Path:
