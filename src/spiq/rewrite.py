@@ -12,6 +12,7 @@ from spiq.emit.constants import store_constants
 from spiq.emit.dynamic import emit_dynamic
 from spiq.emit.gates import gates_as_sums
 from spiq.emit.half import floats_as_half
+from spiq.emit.moved import carry_grids
 from spiq.emit.pixels import keep_bytes
 from spiq.emit.products import scales_into_products
 from spiq.emit.qdq import emit
@@ -75,6 +76,7 @@ def rewrite(
         pad_channels(model.graph, target.channel_multiple)
         if target.whole:
             store_constants(model.graph)
+        carry_grids(model.graph, target.carried)
         keep_bytes(model.graph)
 
     if target.slow_prelu:

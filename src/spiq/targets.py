@@ -101,6 +101,10 @@ class Target:
         factors: Where float operators read or write tensors whose channels have scales of their
             own, a Mul converts. Without, such tensors have one scale.
         shortcuts: A sum takes the result of a layer in float and its other operand from integers.
+        stored_before: Operators in front of which integers are stored, if they are behind.
+        carried: Operators behind which what they move is not stored anew: the runtime carries its
+            grid along.
+        spared: Share of a network's work that may stay in float for the sake of accuracy.
         whole: All that is known of is stored on integers, what float operators read and write too.
         static: Sizes have to be fixed.
         half: What stays in float is half precision, but for the network's inputs and outputs.
@@ -119,6 +123,9 @@ class Target:
     bounds: frozenset[str] = frozenset({"Clip", "Relu"})
     factors: bool = True
     shortcuts: bool = False
+    stored_before: frozenset[str] = frozenset()
+    carried: frozenset[str] = frozenset()
+    spared: float = 0.04
     whole: bool = False
     static: bool = False
     half: bool = False
@@ -150,6 +157,10 @@ OPENVINO = Target(
     integer=_INTEGER - {"BatchNormalization", "HardSigmoid", "Mul", "Sigmoid"},
     float_output=_LAYERS,
     factors=False,
+    shortcuts=True,
+    stored_before=frozenset({"MaxPool"}),
+    carried=(_MOVERS - {"Pad"}) | {"MaxPool"},
+    spared=0.01,
 )
 TENSORRT = Target(
     name="tensorrt",

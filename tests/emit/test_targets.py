@@ -63,8 +63,14 @@ class Emitted:
                 yield self.arrays[node.input[1]], self.arrays[node.input[2]]
 
     def sources(self, node: onnx.NodeProto) -> list[str]:
-        """Return the operators that a node reads."""
-        return [self.made[name].op_type for name in node.input if name in self.made]
+        """Return the operators that a node reads, through those behind which nothing is stored."""
+        found = []
+        for name in node.input:
+            above = self.made.get(name)
+            while above is not None and above.op_type in self.target.carried:
+                above = self.made.get(above.input[0])
+            found += [] if above is None else [above.op_type]
+        return found
 
 
 @pytest.fixture(scope="module")
@@ -145,10 +151,11 @@ def test_signal_is_near_the_default_targets(name: str, float_network: onnx.Model
     assert other > usual - lost.get(name, 2)
 
 
-def test_tensorrt_reads_a_sums_shortcut_from_integers_and_the_layer_in_float(
-    float_network: onnx.ModelProto,
+@pytest.mark.parametrize("name", ["tensorrt", "openvino"])
+def test_a_sums_shortcut_is_read_from_integers_and_the_layer_in_float(
+    name: str, float_network: onnx.ModelProto
 ) -> None:
-    graph = Emitted(quantize(float_network, Config(target="tensorrt", timing=False)))
+    graph = Emitted(quantize(float_network, Config(target=name, timing=False)))
     added = next(node for node in graph.graph.node if node.op_type == "Add")
     assert sorted(graph.sources(added)) == ["Conv", "DequantizeLinear"]
 
@@ -158,6 +165,26 @@ def test_tensorrt_has_no_conversion_behind_a_layer(float_network: onnx.ModelProt
     written = [n for n in graph.graph.node if n.op_type == "QuantizeLinear"]
     behind = [graph.made[n.input[0]].op_type for n in written if n.input[0] in graph.made]
     assert behind.count("Relu") == 3 and "Add" not in behind
+
+
+POOLED = """[c1] c1 = Conv<pads=[1,1,1,1]>(x, w1) [r1] r1 = Relu(c1)
+            [p] p = MaxPool<kernel_shape=[2,2], strides=[2,2]>(r1) [c2] y = Conv(p, w2)"""
+
+
+def before_the_pool(name: str, more: str = "", outputs: str = "y") -> list[str]:
+    """Return what a target's pool reads."""
+    model = build(POOLED + more, outputs=outputs, w1=(8, 3, 3, 3), w2=(4, 8, 1, 1))
+    graph = Emitted(quantize(model, Config(target=name, timing=False)))
+    return graph.sources(next(node for node in graph.graph.node if node.op_type == "MaxPool"))
+
+
+def test_a_pool_of_the_largest_is_of_integers_where_they_are_stored_with_the_layer() -> None:
+    assert before_the_pool("openvino") == ["DequantizeLinear"]
+    assert before_the_pool("tensorrt") == ["Relu"]
+
+
+def test_what_others_read_too_is_not_stored_before_a_pool() -> None:
+    assert before_the_pool("openvino", "[t] t = Tanh(r1)", "y, t") == ["Relu"]
 
 
 def test_qnn_leaves_nothing_between_operators_in_float(float_network: onnx.ModelProto) -> None:

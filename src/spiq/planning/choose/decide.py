@@ -99,7 +99,7 @@ def choose(
     found = _chosen(graph, measured, config, exclude, importance, before)
     if not config.relieves or not has_layers(found.placement):
         return found
-    spared = relieved(graph, found.placement, found.costs)
+    spared = relieved(graph, found.placement, found.costs, TARGETS[config.target])
     if spared and relieve:
         before = {**before, **found.decided}
         found = _chosen(graph, measured, config, exclude | spared, importance, before)

@@ -10,10 +10,10 @@ with all other channels. No choice of ranges mends that, and the expected error 
 2. What a layer reads leaves its output fewer than ``POOR`` dB, and more than ``MATTERS`` of the
    error expected of the network comes by it. That layer alone stays in float.
 
-The dearest come first, and together they may be ``WORK`` of the network's layers at most, and do no
-more than that of its work: multiplications, and weights that are read, which take as long as
-``_READ`` of them. (Behind the pool of a MobileNetV3 each weight is met once: 0.5 % of the
-multiplications took 6 % of the time in float.)
+The dearest come first, and together they may be ``MOST`` of the network's layers at most, and do
+no more than what its target allows of its work (:class:`spiq.targets.Target`): multiplications, and
+weights that are read, which take as long as ``_READ`` of them. (Behind the pool of a MobileNetV3
+each weight is met once: 0.5 % of the multiplications took 6 % of the time in float.)
 """
 
 import math
@@ -30,8 +30,9 @@ from spiq.planning.errors.importance import through_layer
 from spiq.planning.errors.network_errors import NetworkErrors
 from spiq.planning.placement.values import Placement, is_layer
 from spiq.stats.channel import Array
+from spiq.targets import ONNXRUNTIME, Target
 
-SHARE, WORK = 0.22, 0.04
+SHARE, MOST = 0.22, 0.04
 """Set on twelve published networks, of which two have a group above ``SHARE`` that few
 multiplications read (docs/experiments.md)."""
 
@@ -115,13 +116,16 @@ def _read(node: ir.Node, error: Array, known: NetworkErrors) -> Read:
     return Read(node, float(counts.reshape(-1) @ error), left)
 
 
-def relieved(graph: ir.Graph, placement: Placement, costs: Costs) -> dict[str, str]:
+def relieved(
+    graph: ir.Graph, placement: Placement, costs: Costs, target: Target = ONNXRUNTIME
+) -> dict[str, str]:
     """Return the names of the layers to leave in float, and the reason.
 
     Args:
         graph: The prepared network.
         placement: What runs on integers.
         costs: What was decided.
+        target: Says how much may stay in float.
     """
     work = {node: _work(node) for node in weight_nodes(graph)}
     known = [count for count in work.values() if count is not None]
@@ -132,7 +136,7 @@ def relieved(graph: ir.Graph, placement: Placement, costs: Costs) -> dict[str, s
     for _, nodes, reason in sorted(_candidates(placement, costs), key=lambda one: -one[0]):
         together = {*spared, *nodes}
         done = sum(work[node] or 0 for node in together)
-        if len(together) <= WORK * len(work) and done <= WORK * sum(known):
+        if len(together) <= MOST * len(work) and done <= target.spared * sum(known):
             spared = dict.fromkeys(nodes, reason) | spared
     return {str(node.name): reason for node, reason in spared.items()}
 

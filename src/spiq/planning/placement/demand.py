@@ -34,7 +34,7 @@ def demanded_by(
     """Return what has to be stored, and what in float reads it as it is stored, not as it was."""
     demanded = {node.inputs[0] for node in layers if node.inputs[0] is not None}
     demanded |= {value for node in products for value in data_inputs(node)}
-    demanded |= {source for value in demanded if (source := _carried_up(value, measured))}
+    demanded |= {source for value in demanded if (source := _carried_up(value, measured, target))}
     if target.whole:
         demanded |= {value for value in measured.stats if is_float32(value)}
         return demanded, {node: None for node in graph if node not in layers}
@@ -58,19 +58,21 @@ def _shortcuts(
     return found
 
 
-def _carried_up(value: ir.Value, measured: Measured) -> ir.Value | None:
+def _carried_up(value: ir.Value, measured: Measured, target: Target) -> ir.Value | None:
     """Return the tensor of which ``value`` shows all, or of which such as it show all; or None.
 
-    It is stored in its place: integers are moved in a quarter of the time.
+    It is stored in its place: integers are moved in a quarter of the time. So it is where ``value``
+    shows the largest of its numbers, which are as large on the grid.
     """
     found: ir.Value | None = None
     while (node := value.producer()) is not None and node.domain == "":
-        source = _moved(node)
+        early = node.op_type in target.stored_before and len(node.outputs) == 1
+        source = node.inputs[0] if early else _moved(node)
         if source is None or source not in measured.stats or source.producer() is None:
             break
         if any(one not in measured.stats for one in (*data_inputs(node), *node.outputs)):
             break
-        if not is_moved_whole(node, measured):
+        if not is_moved_whole(node, measured) and not (early and sole_consumer(source) is node):
             break
         found = value = source
     return found
