@@ -33,6 +33,18 @@ def test_a_wider_step_is_asked_for_where_values_are_cut_off() -> None:
     assert part.step.log_factor.grad < 0  # descent makes it larger
 
 
+def test_the_gradient_of_a_step_of_16_bits_is_that_of_each_number() -> None:
+    """Sums of numbers and of what is left of them are alike but for 1 in 100,000."""
+    step, part = 2.0**-16, Stored(stored_in_16_bits(), Step())
+    x = step * (torch.arange(60_000.0) + 0.25)
+    part(x.reshape(1, 1, 200, 300)).sum().backward()
+    assert part.step.log_factor.grad.item() == pytest.approx(60_000 * -0.25 * step, rel=1e-3)
+
+
+def stored_in_16_bits() -> StoredTensor:
+    return StoredTensor(grid=Grid(16, 2.0**-16, 0), channel_scale=(1.0,), layout=(1, 1, 1, 1))
+
+
 def test_a_grid_that_stands_for_a_bound_never_ends_beyond_it() -> None:
     part = stored(zero=0)  # ends at 7 * 0.25
     part.bounded(2.0)
