@@ -9,7 +9,7 @@ import pytest
 
 from small_modules import torch
 from spiq.errors import OutputError
-from spiq.reconstruct import shelf
+from spiq.reconstruct import cache, shelf
 from spiq.reconstruct.cache import Cache, digest, forget
 
 
@@ -19,13 +19,13 @@ def home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 def test_arrays_come_back_and_nothing_else_is_left() -> None:
-    cache = Cache("key")
-    cache.save("one", {"a": np.arange(3)})
-    cache.save("one", {"a": np.arange(4)})
-    found = cache.load("one")
+    kept = Cache("key")
+    kept.save("one", {"a": np.arange(3)})
+    kept.save("one", {"a": np.arange(4)})
+    found = kept.load("one")
     assert found is not None and found["a"].tolist() == [0, 1, 2, 3]
-    assert [path.name for path in cache.folder.iterdir()] == ["one.npz"]
-    assert cache.trouble is None and cache.load("two") is None
+    assert [path.name for path in kept.folder.iterdir()] == ["one.npz"]
+    assert kept.trouble is None and kept.load("two") is None
 
 
 def test_the_hash_tells_numbers_shapes_and_types_apart() -> None:
@@ -34,23 +34,39 @@ def test_the_hash_tells_numbers_shapes_and_types_apart() -> None:
     assert digest(np.zeros(2, np.float32)) == digest(torch.zeros(2))
 
 
+def test_the_hash_tells_how_operators_are_computed_too(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Not only how blocks are learned: what is kept would go on with other numbers."""
+    room = tmp_path / "room"
+    (room / "operators").mkdir(parents=True)
+    monkeypatch.setattr(cache.emulation, "__file__", str(room / "__init__.py"))
+    found = set()
+    for text in ("1", "2"):
+        (room / "operators" / "a.py").write_text(text)
+        cache._method.cache_clear()
+        found.add(digest("a"))
+    cache._method.cache_clear()
+    assert len(found) == 2
+
+
 def test_a_full_disk_is_noted_and_leaves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*given: object, **more: object) -> None:
         raise OSError(28, "No space left on device")
 
-    cache = Cache("key")
+    kept = Cache("key")
     monkeypatch.setattr(np, "savez", full)
-    cache.save("one", {"a": np.arange(3)})
-    assert cache.trouble is not None and cache.trouble.endswith("No space left on device")
-    assert list(cache.folder.iterdir()) == []
+    kept.save("one", {"a": np.arange(3)})
+    assert kept.trouble is not None and kept.trouble.endswith("No space left on device")
+    assert list(kept.folder.iterdir()) == []
 
 
 def test_what_was_not_used_for_longest_goes_and_what_was_used_lately_stays() -> None:
     for number, days in enumerate((9, 5, 3, 0)):
-        cache = Cache(str(number))
-        cache.save("one", {"a": np.zeros(1000)})
+        kept = Cache(str(number))
+        kept.save("one", {"a": np.zeros(1000)})
         then = time.time() - days * 86400
-        os.utime(cache.folder, (then, then))
+        os.utime(kept.folder, (then, then))
     assert Cache("1").load("one") is not None  # which makes it the newest
     forget(limit=17_000)
     left = [Cache(str(number)).folder.is_dir() for number in range(4)]

@@ -1,9 +1,10 @@
 """What is kept from one call to the next, under the user's cache, by the hash of what made it.
 
 The hash is over the very numbers that something comes from (ranges, statistics, pictures, the
-weights where learning begins, ...) and over the source of this room, so nothing old is taken up
-where anything is another. Files appear whole or not at all, and two processes may write the same
-one. What was not used for longest goes when all of it is larger than two gigabytes.
+weights where learning begins, ...) and over the source of this room and of the one that computes
+its operators, so nothing old is taken up where anything is another. Files appear whole or not at
+all, and two processes may write the same one. What was not used for longest goes when all of it is
+larger than two gigabytes.
 """
 
 import functools
@@ -18,6 +19,7 @@ from zipfile import BadZipFile
 import numpy as np
 import torch
 
+from spiq import emulation
 from spiq.io.atomic import pending, tidy
 from spiq.io.user_cache import user_cache
 from spiq.runtime.opened import Arrays
@@ -54,8 +56,9 @@ def digest(*parts: object) -> str:
 
 @functools.cache
 def _method() -> bytes:
-    """Return the hash of how things are made here: of the source of this room."""
-    sources = sorted(Path(__file__).parent.glob("*.py"))
+    """Return the hash of how things are made here: of the source of what makes them."""
+    rooms = (Path(__file__).parent, Path(emulation.__file__).parent)
+    sources = [source for room in rooms for source in sorted(room.rglob("*.py"))]
     return hashlib.sha256(b"\0".join(source.read_bytes() for source in sources)).digest()
 
 
