@@ -1,13 +1,14 @@
 """More than seconds: learn from a plan on, and take what comes of it unless it is worse.
 
-Blocks got better on pictures that they did not learn from; whether the network did is seen where
-results are compared, on other pictures (:mod:`spiq.runtime.agreement`).
+Blocks got better on pictures that they did not learn from, and so did the network, or nothing comes
+of it; whether it did on others, too, is seen where results are compared
+(:mod:`spiq.runtime.agreement`).
 """
 
 import time
 from dataclasses import replace
 
-from spiq.config import Config
+from spiq.config import SECONDS, Config
 from spiq.halves import Decided, carry_out
 from spiq.quantized import Quantized, QuantizeResult
 from spiq.run import Run
@@ -31,11 +32,9 @@ def strengthened(decided: Decided, made: Quantized, run: Run, config: Config) ->
     plan = replace(decided.plan, effort=config.effort)
     strong = carry_out(replace(decided, plan=plan), run, config)
     report = strong.quantized.report
-    if not _is_no_worse(report, made.report):
-        note = (
-            f"effort {config.effort} brought nothing{_compared(report, made.report)}: what effort "
-            "seconds gives is kept"
-        )
+    why = _why_not(strong.quantized, made.report)
+    if why is not None:
+        note = f"effort {config.effort} brought nothing{why}: what effort seconds gives is kept"
         seconds = time.perf_counter() - run.start
         notes = (*made.report.notes, note)
         return replace(made, report=replace(made.report, notes=notes, seconds=seconds))
@@ -49,6 +48,13 @@ def strengthened(decided: Decided, made: Quantized, run: Run, config: Config) ->
         return strong.quantized
     run.tell("time")
     return no_slower(run.original, strong, None, 0.0) or strong.quantized
+
+
+def _why_not(strong: Quantized, other: QuantizeResult) -> str | None:
+    """Return why what was learned is not taken, to stand behind what it brought; None if it is."""
+    if strong.plan.effort == SECONDS:
+        return " that pictures kept from learning show beyond doubt"
+    return None if _is_no_worse(strong.report, other) else _compared(strong.report, other)
 
 
 def _is_no_worse(one: QuantizeResult, other: QuantizeResult) -> bool:

@@ -22,7 +22,7 @@ from spiq import Config, Plan, Quantized, stronger
 from spiq.convert import convert
 from spiq.errors import ConfigError, OutputError, PlanError, UnsupportedError
 from spiq.quantized import QuantizeResult
-from spiq.reconstruct import blocks, efforts, learning, pictures
+from spiq.reconstruct import blocks, efforts, learning, outcome, pictures
 
 STRONG = Config(weight_bits=4, activation_bits=4, effort="minutes", device="cpu")
 
@@ -126,6 +126,7 @@ def test_what_is_learned_is_what_ships(
 
     monkeypatch.setattr(learning.Learner, "learn", seen)
     monkeypatch.setattr(stronger, "_UNSURE_DB", np.inf)
+    monkeypatch.setattr(outcome.Outcome, "better", True)
     made = spiq.quantize(model, STRONG)
     feed, (learner,) = images_for(model), held
     program, form = learner.program, learner.learned
@@ -276,7 +277,10 @@ def test_a_network_of_one_picture_at_a_time_is_learned() -> None:
     assert any(note.startswith("4 of 4 layers were learned anew") for note in made.report.notes)
 
 
-def test_a_network_that_takes_a_few_pictures_and_no_other_number_is_learned() -> None:
+def test_a_network_that_takes_a_few_pictures_and_no_other_number_is_learned(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(outcome.Outcome, "better", True)  # ten pictures leave it in doubt
     body = "a = Conv<pads=[1,1,1,1],strides=[2,2]>(x, w) f = Reshape(a, m) y = Gemm<transB=1>(f, u)"
     sizes = {"w": (8, 3, 3, 3), "u": (5, 512), "m": np.array([5, 512])}
     fixed = build(body, inputs="float[5,3,16,16] x", **sizes)
@@ -298,6 +302,36 @@ def test_a_result_that_is_worse_is_not_taken(
     assert weights(kept) == weights(spiq.quantize(model, replace(STRONG, effort="seconds")))
     said = r"effort minutes brought nothing, [\d.]+ dB of SNR where effort seconds has [\d.]+: what"
     assert re.match(said, kept.report.notes[-1])
+
+
+def test_where_no_block_gets_better_seconds_are_kept_and_that_is_said(
+    model: onnx.ModelProto, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(learning.Learner, "_descend", lambda *given: None)
+    kept = spiq.quantize(model, STRONG)
+    assert kept.plan.effort == "seconds"
+    assert kept.report.notes[-1] == (
+        "effort minutes brought nothing that pictures kept from learning show beyond doubt: what "
+        "effort seconds gives is kept"
+    )
+
+
+def test_where_the_network_gets_no_better_seconds_are_kept(
+    model: onnx.ModelProto, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each block may be better on what it reads, and all of them together be worse."""
+    learn = learning.Learner.learn
+
+    def spoiled(self: learning.Learner, *given: Any) -> None:
+        learn(self, *given)
+        with torch.no_grad():
+            for weight in self.learned.weights.values():
+                weight.shift += 0.5
+
+    monkeypatch.setattr(learning.Learner, "learn", spoiled)
+    kept = spiq.quantize(model, STRONG)
+    assert kept.plan.effort == "seconds"
+    assert "brought nothing that pictures kept from learning show" in kept.report.notes[-1]
 
 
 def result(snr_db: dict[str, float]) -> QuantizeResult:

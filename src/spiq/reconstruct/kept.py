@@ -9,7 +9,8 @@ import torch
 from spiq.reconstruct.blocks import Block
 from spiq.reconstruct.cache import Cache
 from spiq.reconstruct.clock import Clock
-from spiq.reconstruct.learning import Learner, Outcome
+from spiq.reconstruct.learning import Learner
+from spiq.reconstruct.outcome import Outcome
 
 
 @dataclass
@@ -38,8 +39,7 @@ class Kept:
         for place, part in enumerate(self.learner.parts(self.blocks[number])):
             state = {k: torch.tensor(found[f"{place} {k}"]) for k, _ in part.named_parameters()}
             part.load_state_dict(state, strict=False)
-        before, after = found["errors"]
-        self.outcomes[number] = Outcome(self.blocks[number].layers, float(before), float(after))
+        self.outcomes[number] = Outcome(self.blocks[number].layers, *map(float, found["errors"]))
         return True
 
     def ended(self, number: int, outcome: Outcome | None) -> None:
@@ -51,7 +51,7 @@ class Kept:
                 for place, part in enumerate(self.learner.parts(self.blocks[number]))
                 for key, tensor in part.named_parameters()
             }
-            errors = np.array([outcome.before, outcome.after])
+            errors = np.array([outcome.before, outcome.after, outcome.gain, outcome.doubt])
             self.cache.save(f"block-{number}", {**arrays, "errors": errors})
         self.clock.at((number + 1) / len(self.blocks))
 

@@ -4,7 +4,7 @@ A block is held to what the float one writes. What it reads is mixed, number by 
 quantized network has come to and of float's, and its stored tensors stay unrounded here and there
 (Wei et al.: "QDrop", ICLR 2022). Errors count by the planner's importance of their channel. Weights
 are drawn to a decision between two integers (AdaRound) harder and harder. A block that is no better
-on pictures kept from learning is left as rounding in one go had it.
+beyond doubt on pictures kept from learning is left as rounding in one go had it.
 """
 
 import copy
@@ -17,6 +17,7 @@ import torch
 from spiq.reconstruct.blocks import Block
 from spiq.reconstruct.efforts import Effort
 from spiq.reconstruct.form import Coins, Learned, Weight
+from spiq.reconstruct.outcome import Outcome, missed, outcome_of, scale
 from spiq.reconstruct.program import Program, Values, kept
 from spiq.reconstruct.shelf import room
 
@@ -41,23 +42,6 @@ one of 224 x 224 has as many positions in front as 200 have behind."""
 
 _CHUNK = 32
 """Pictures that are run together where nothing is learned."""
-
-_EVEN = 0.5
-"""Share of the importance that all channels have alike: it is an estimate."""
-
-
-@dataclass
-class Outcome:
-    """What became of a block: its error relative to the signal, before and after."""
-
-    layers: tuple[str, ...]
-    before: float
-    after: float
-
-    @property
-    def better(self) -> bool:
-        """Whether it was worth it."""
-        return self.after < self.before
 
 
 @dataclass
@@ -101,20 +85,20 @@ class Learner:
             tell: Told of each block that is done, and what became of it where it was learned now.
         """
         in_float: Values = {self.program.inputs[0]: pictures}
-        quantized = self._begin(pictures)
+        quantized = self.begin(pictures)
         for number, block in enumerate(blocks):
             later = {name for other in blocks[number + 1 :] for name in other.reads}
             names = dict.fromkeys((*block.writes, *block.held))
-            wanted = self._through(block, in_float, None, names)
+            wanted = self.through(block, in_float, None, names)
             outcome = None
             if block.layers and block.held and not done(number):
                 outcome = self._block(block, in_float, quantized, wanted)
             tell(number, outcome)
             self.settled.update(self._own(block))
             read_on = [name for name in block.writes if name in later]
-            written = self._through(block, quantized, self.learned, read_on)
-            in_float = _needed({**in_float, **wanted}, later)
-            quantized = _needed({**quantized, **written}, later)
+            written = self.through(block, quantized, self.learned, read_on)
+            in_float = needed({**in_float, **wanted}, later)
+            quantized = needed({**quantized, **written}, later)
 
     def parts(self, block: Block) -> list[torch.nn.Module]:
         """Return what a block learns: its layers, then its steps and zero points."""
@@ -129,13 +113,12 @@ class Learner:
     def _block(self, block: Block, in_float: Values, quantized: Values, wanted: Values) -> Outcome:
         """Learn one block; leave it as it was if it gets no better."""
         self.generator.manual_seed(self.seed + block.part.start)
-        parts, scales = self.parts(block), self._scales(block, wanted)
-        held = slice(0, self.effort.held)
-        before = self._error(block, quantized, wanted, scales, held)
+        parts = self.parts(block)
+        scales = {name: scale(wanted[name], self.importance.get(name)) for name in block.held}
+        before = self._errors(block, quantized, wanted, scales)
         saved = [copy.deepcopy(part.state_dict()) for part in parts]
-        self._descend(block, in_float, quantized, wanted, scales, before)
-        after = self._error(block, quantized, wanted, scales, held)
-        outcome = Outcome(block.layers, before, after)
+        self._descend(block, in_float, quantized, wanted, scales, float(before.mean()))
+        outcome = outcome_of(block.layers, before, self._errors(block, quantized, wanted, scales))
         if not outcome.better:
             for part, state in zip(parts, saved, strict=True):
                 part.load_state_dict(state)
@@ -204,36 +187,30 @@ class Learner:
             self.program.run(block.part, values, self.learned)
         finally:
             self.learned.coins = None
-        return self._missed(block, values, {n: x[some] for n, x in wanted.items()}, scales)
+        return self._missed(values, {n: x[some] for n, x in wanted.items()}, scales).mean()
 
-    def _missed(self, block: Block, values: Values, wanted: Values, scales: Values) -> torch.Tensor:
-        """Return the error of what a block is held to, relative to the signal."""
-        each = [
-            ((values[self.program.keys(name, self.learned)[0]] - wanted[name]).square() * scale)
-            .mean()
-            for name, scale in scales.items()
-        ]  # fmt: skip
-        return torch.stack(each).mean()
-
-    def _scales(self, block: Block, wanted: Values) -> Values:
-        """Return by what squared errors of each tensor count: importance, over the signal's."""
-        return {name: _scale(wanted[name], self.importance.get(name)) for name in block.held}
+    def _missed(self, values: Values, wanted: Values, scales: Values) -> torch.Tensor:
+        found = {name: values[self.program.keys(name, self.learned)[0]] for name in scales}
+        return missed(found, wanted, scales)
 
     @torch.no_grad()  # type: ignore[untyped-decorator]
-    def _error(
-        self, block: Block, quantized: Values, wanted: Values, scales: Values, part: slice
-    ) -> float:
-        some = {key: x[part] for key, x in quantized.items()}
-        values = self._through(block, some, self.learned, block.held)
-        return float(self._missed(block, values, {n: x[part] for n, x in wanted.items()}, scales))
+    def _errors(
+        self, block: Block, quantized: Values, wanted: Values, scales: Values
+    ) -> torch.Tensor:
+        """Return the error of a block on each picture that is kept from learning."""
+        held = slice(0, self.effort.held)
+        some = {key: x[held] for key, x in quantized.items()}
+        values = self.through(block, some, self.learned, block.held)
+        return self._missed(values, {n: x[held] for n, x in wanted.items()}, scales)
 
     @torch.no_grad()  # type: ignore[untyped-decorator]
-    def _begin(self, pictures: torch.Tensor) -> Values:
+    def begin(self, pictures: torch.Tensor) -> Values:
+        """Return what the first block of the quantized network reads."""
         given = {self.program.inputs[0]: pictures}
         return self.program.begin(given, self.learned)
 
     @torch.no_grad()  # type: ignore[untyped-decorator]
-    def _through(
+    def through(
         self, block: Block, source: Values, form: Learned | None, names: Collection[str]
     ) -> Values:
         """Return some of what a block writes for all pictures, quantized or in float."""
@@ -250,16 +227,6 @@ class Learner:
                     found[key] = room(count, values[key])
                 found[key][some] = values[key]
         return found
-
-
-def _scale(x: torch.Tensor, importance: torch.Tensor | None) -> torch.Tensor:
-    weight = torch.ones((), device=x.device) if importance is None else importance
-    weight = weight / weight.mean().clamp_min(1e-30)
-    weight = _EVEN + (1 - _EVEN) * weight
-    alone = weight.ndim == x.ndim
-    shared = [axis for axis in range(x.ndim) if not alone or weight.shape[axis] == 1]
-    power = (weight * x.var(shared, keepdim=True)).mean()
-    return weight / (power + 1e-12)
 
 
 def _pull(weights: Iterable[Weight], progress: float) -> torch.Tensor | None:
@@ -284,5 +251,6 @@ def _harden(weights: Iterable[Weight], *, hard: bool) -> None:
         weight.hard = hard
 
 
-def _needed(values: Values, later: set[str]) -> Values:
+def needed(values: Values, later: set[str]) -> Values:
+    """Return what is read later of some tensors."""
     return {key: x for key, x in values.items() if key in later or key in map(kept, later)}

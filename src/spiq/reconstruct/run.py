@@ -2,7 +2,7 @@
 
 import io
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -10,7 +10,7 @@ import onnx_ir as ir
 import torch
 
 from spiq.analysis import Analysis, Progress
-from spiq.config import Config
+from spiq.config import SECONDS, Config
 from spiq.emulation.network import exact
 from spiq.io.write import check_output, write
 from spiq.planning.placement.values import Placement
@@ -30,10 +30,12 @@ from spiq.reconstruct.clock import Clock
 from spiq.reconstruct.efforts import EFFORTS, Effort
 from spiq.reconstruct.form import Learned
 from spiq.reconstruct.kept import Kept
-from spiq.reconstruct.learning import Learner, Outcome
+from spiq.reconstruct.learning import Learner
+from spiq.reconstruct.outcome import Outcome
 from spiq.reconstruct.pictures import Maker, aims_of
 from spiq.reconstruct.program import Program, program_of
 from spiq.reconstruct.start import Layers, bounds, first_pictures, shared_grids, with_grids
+from spiq.reconstruct.whole import Start, of_all
 from spiq.rewriting.fold_scales import norms_as_convolutions
 from spiq.rewriting.round_weights import LearnedLayer
 
@@ -43,7 +45,8 @@ class Reconstructed:
     """What was learned.
 
     Attributes:
-        plan: The plan with the steps and zero points that were learned.
+        plan: The plan with the steps and zero points that were learned; one of effort seconds where
+            nothing came of it.
         layers: Integers, steps and biases of layers, by name.
         notes: What was done, a sentence each.
     """
@@ -93,7 +96,8 @@ def reconstructed(
     """Learn what a plan leaves to be found, on pictures made from the network's statistics.
 
     What is done is kept under the user's cache as it comes, so that a call that is cut short is
-    taken up by the next one like it.
+    taken up by the next one like it. Where no block gets better, or the network does not by what
+    its blocks learned, the plan is given back, as one of effort seconds.
 
     Args:
         analysis: What is known of the network.
@@ -143,7 +147,9 @@ def reconstructed(
     blocks = blocks_of(program, learned.weights, rows)
     real = _images(work)
     with exact(device):
-        outcomes = _learn(work, learned, blocks, torch.cat([made, *real]), plan)
+        outcomes, whole = _learn(work, learned, blocks, torch.cat([made, *real]), plan)
+    if not any(outcome.better for outcome in outcomes) or not whole.better:
+        return Reconstructed(replace(plan, effort=SECONDS), {}, ())
     notes = _said(learned, outcomes, len(made), len(real))
     return Reconstructed(with_grids(plan, learned), layers.found(learned.weights), notes)
 
@@ -153,7 +159,7 @@ def _said(learned: Learned, outcomes: Sequence[Outcome], made: int, real: int) -
     count = len(learned.weights)
     better = sum(len(outcome.layers) for outcome in outcomes if outcome.better)
     images = f" and {real} image{'s' * (real > 1)} of yours" if real else ""
-    others = "; the others got no better by that" if better < count else ""
+    others = "; the others got no better beyond doubt" if better < count else ""
     return (
         f"{better} of {count} layers were learned anew on {made} pictures made from the network's "
         f"statistics{images}{others}",
@@ -221,8 +227,13 @@ def _images(work: _Work) -> list[torch.Tensor]:
 
 def _learn(
     work: _Work, learned: Learned, blocks: Sequence[Block], pictures: torch.Tensor, plan: Plan
-) -> list[Outcome]:
-    """Learn all blocks; take up those that were learned before, and keep each as it is done."""
+) -> tuple[list[Outcome], Outcome]:
+    """Learn all blocks; take up those that were learned before, and keep each as it is done.
+
+    Returns:
+        What became of each block, and of all together.
+    """
+    begun = Start(learned)
     importance = _importance(work.analysis.importance, work.device)
     inputs = [learned.grids.get(name, ()) for name in work.program.inputs]
     settled = {key for keys in inputs for key in keys}
@@ -238,4 +249,5 @@ def _learn(
     except KeyboardInterrupt:
         work.tell(kept.said())
         raise
-    return list(kept.outcomes.values())
+    held = pictures[: work.effort.held]
+    return list(kept.outcomes.values()), of_all(learner, blocks, held, begun)
