@@ -22,7 +22,7 @@ from spiq import Config, Plan, Quantized, stronger
 from spiq.convert import convert
 from spiq.errors import ConfigError, OutputError, PlanError, UnsupportedError
 from spiq.quantized import QuantizeResult
-from spiq.reconstruct import blocks, efforts, learning, outcome, pictures
+from spiq.reconstruct import blocks, efforts, learning, outcome, pictures, whole
 
 STRONG = Config(weight_bits=4, activation_bits=4, effort="minutes", device="cpu")
 
@@ -98,6 +98,19 @@ def test_what_was_cut_short_is_taken_up(
     count = len(learned)
     spiq.quantize(model, STRONG)
     assert len(learned) == count  # all is kept by now
+
+
+def test_what_is_cut_short_behind_the_last_block_says_what_is_kept(
+    model: onnx.ModelProto, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stopped(*given: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(whole, "missed", stopped)
+    told: list[str] = []
+    with pytest.raises(KeyboardInterrupt):
+        spiq.quantize(model, STRONG, progress=told.append)
+    assert told[-1] == "stopped: 2 of 2 blocks are kept, and the same command goes on"
 
 
 def test_pictures_are_made_once_for_all_bits(model: onnx.ModelProto) -> None:

@@ -246,8 +246,8 @@ def _learn(
     kept = Kept(learner, blocks, cache, Clock(work.tell, "learn"))
     try:
         learner.learn(blocks, pictures, kept.done, kept.ended)
+        whole = of_all(learner, blocks, pictures[: work.effort.held], begun)
     except KeyboardInterrupt:
         work.tell(kept.said())
         raise
-    held = pictures[: work.effort.held]
-    return list(kept.outcomes.values()), of_all(learner, blocks, held, begun)
+    return list(kept.outcomes.values()), whole
