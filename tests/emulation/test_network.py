@@ -116,6 +116,26 @@ def test_it_is_a_module_like_any_other(result: Quantized) -> None:
     assert meta(image().to("meta")).shape == expected.shape
 
 
+def test_numbers_that_operators_ask_for_stay_where_nothing_waits_for_them() -> None:
+    """On a device without any numbers, asking for one raises."""
+    model = build(
+        'p = Pad(x, pads, fill) c = Clip(p, low, high) y = Resize<mode="linear">(c, , scales)',
+        pads=np.array([0, 0, 1, 1, 0, 0, 1, 1]),
+        scales=np.array([1, 1, 2, 2], np.float32),
+        fill=np.array(0.5, np.float32),
+        low=np.array(0.0, np.float32),
+        high=np.array(6.0, np.float32),
+    )
+    network = Network(ir.serde.deserialize_model(model)).to("meta")
+    assert network(torch.zeros(2, 3, 16, 16, device="meta")).shape == (2, 3, 36, 36)
+
+
+def test_numbers_that_others_read_too_go_along() -> None:
+    model = build("c = Clip(x, high) y = Mul(c, high)", high=np.array(-1.0, np.float32))
+    network = Network(ir.serde.deserialize_model(model))
+    assert len(list(network.buffers())) == 1
+
+
 def test_autocast_changes_nothing(result: Quantized) -> None:
     network = result.to_torch()
     expected = network(image())

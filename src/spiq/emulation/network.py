@@ -27,6 +27,9 @@ _INNER = (ir.AttributeType.GRAPH, ir.AttributeType.GRAPHS)
 _LISTED = 5
 """Nodes that an error names."""
 
+_ASKED = {"Clip": (1, 2), "Pad": (2,), "Resize": (1, 2), "Upsample": (1,)}
+"""Places of what an operator is told as numbers in Python: bounds, a filling, scales."""
+
 
 class Network(nn.Module):  # type: ignore[misc]
     """A network that computes an ONNX graph; see :meth:`spiq.Quantized.to_torch`.
@@ -67,14 +70,15 @@ class Network(nn.Module):  # type: ignore[misc]
         self._sizes: dict[str, torch.Tensor] = {}
         self._places: dict[str, str] = {}
         read = {name for step in self._steps for name in step.inputs} | {*self.output_names}
+        asked = asked_for(graph)
         for name, tensor in constants.items():
             if name in read:
-                self._hold(name, tensor)
+                self._hold(name, tensor, stays=name in asked)
         self.eval()
 
-    def _hold(self, name: str, tensor: torch.Tensor) -> None:
-        """Keep a constant: numbers that shapes are made of on the CPU, others as buffers."""
-        if tensor.dtype == torch.int64 and tensor.ndim < 2:
+    def _hold(self, name: str, tensor: torch.Tensor, *, stays: bool) -> None:
+        """Keep a constant: what stays on the CPU as it is, others as buffers."""
+        if stays:
             self._sizes[name] = tensor
         else:
             self._places[name] = f"constant_{len(self._places)}"
@@ -143,6 +147,27 @@ def check(
         raise UnsupportedError(
             f"not emulated in PyTorch: {', '.join(unknown[:_LISTED])}{more}: {instead}"
         )
+
+
+def asked_for(graph: ir.Graph) -> frozenset[str]:
+    """Return names of the constants that stay on the CPU: a device would wait for each, each time.
+
+    They are what shapes are made of, and what nothing but operators that want numbers reads.
+    """
+    return frozenset(
+        name
+        for name, value in graph.initializers.items()
+        if value.const_value is not None and (_is_shape(value.const_value) or _is_asked(value))
+    )
+
+
+def _is_shape(constant: ir.TensorProtocol) -> bool:
+    return constant.dtype == ir.DataType.INT64 and len(constant.shape) < 2
+
+
+def _is_asked(value: ir.Value) -> bool:
+    uses = [place in _ASKED.get(node.op_type, ()) for node, place in value.uses()]
+    return bool(uses) and all(uses) and not value.is_graph_output()
 
 
 def _last_uses(steps: tuple[Step, ...], kept: Iterable[str]) -> tuple[tuple[str, ...], ...]:

@@ -12,7 +12,7 @@ from typing import Protocol
 import onnx_ir as ir
 import torch
 
-from spiq.emulation.network import check
+from spiq.emulation.network import asked_for, check
 from spiq.emulation.operators import OPERATORS
 from spiq.emulation.step import Step, step_of, tensor_of
 from spiq.planning.plan.resolve import Resolved
@@ -129,9 +129,9 @@ def program_of(model: ir.Model, resolved: Resolved, device: str) -> Program:
     """
     graph = model.graph
     check(graph, "use effort seconds, which needs no PyTorch")
-    ends = {value for node in graph if node.op_type == "Clip" for value in node.inputs[1:]}
+    asked = asked_for(graph)
     constants = {
-        name: _placed(tensor_of(value.const_value), device, asked=value in ends)
+        name: tensor_of(value.const_value).to("cpu" if name in asked else device)
         for name, value in graph.initializers.items()
         if value.const_value is not None
     }
@@ -151,12 +151,3 @@ def program_of(model: ir.Model, resolved: Resolved, device: str) -> Program:
         frozenset(name for name in stored if written.get(name) not in on_grid),
         {name: n for name, n in read if name not in constants} | dict.fromkeys(outputs, len(steps)),
     )
-
-
-def _placed(tensor: torch.Tensor, device: str, *, asked: bool) -> torch.Tensor:
-    """Put a constant on a device, but for those that the CPU asks for: it would wait each time.
-
-    They are the ends of a Clip, and what shapes are made of.
-    """
-    shapes = tensor.dtype == torch.int64 and tensor.ndim < 2
-    return tensor if asked or shapes else tensor.to(device)
