@@ -27,6 +27,7 @@ from spiq.config import Config
 from spiq.graph.fingerprint import contents, digest
 from spiq.io.precision import widened_from
 from spiq.io.read import read
+from spiq.io.told import is_told
 from spiq.io.write import serialize
 from spiq.planning.choose.decide import DecidedGroup
 from spiq.runtime.parts import Parted, is_parted, parted
@@ -86,7 +87,7 @@ class Run:
     def _loaded(self) -> ir.Model:
         self.tell("read")
         network = read(self.source)
-        if widened_from(network):
+        if widened_from(network) or is_told(network):
             self._single = serialize(network)
         if is_parted(network):
             self._in_parts = parted(network)

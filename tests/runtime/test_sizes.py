@@ -10,6 +10,7 @@ from small_networks import build
 from spiq import Config, Plan
 from spiq.errors import ModelError
 from spiq.graph.extents import largest
+from spiq.inspection.compare import compare
 from spiq.io.read import read
 from spiq.pipeline import quantize
 from spiq.runtime.pictures import KINDS, SOFT_KINDS, picture, soft_picture
@@ -116,3 +117,53 @@ def test_long_pictures_are_drawn_in_no_time(shape: tuple[int, int, int]) -> None
     for image in drawn:
         assert image.shape == shape
         assert np.isfinite(image).all()
+
+
+def with_positions(count: int, inputs: str = "float[N,3,H,W] x") -> onnx.ModelProto:
+    """Patches of 8 x 8 pixels, to which a table of so many positions is added."""
+    body = (
+        "[c] c = Conv<strides=[8,8]>(x, w) [r] r = Reshape(c, shape) "
+        "[t] t = Transpose<perm=[0,2,1]>(r) [p] p = Add(t, positions) [m] m = MatMul(p, wm) "
+        "[e] e = Relu(m) [h] y = MatMul(e, wh)"
+    )
+    constants = {"w": (16, 3, 8, 8), "wm": (16, 32), "wh": (32, 4), "positions": (1, count, 16)}
+    return build(body, inputs=inputs, shape=np.array([0, 0, -1]), **constants)
+
+
+@pytest.mark.parametrize("inputs", ["float[N,3,H,W] x", "float[N,C,H,W] x"])
+def test_a_table_of_positions_has_one_size(inputs: str) -> None:
+    """Vision transformers are exported with height and width open, and run at one size alone."""
+    model = with_positions(49, inputs)
+    assert sizes_for(read(model)).compare == (56, 56)
+    result = quantize(model)
+    assert result.report.quantized_layers == 3
+    compared = compare(model.SerializeToString(), result.model)
+    assert compared.tensors
+
+
+def words(positions: int) -> onnx.ModelProto:
+    body = (
+        "[e] e = Gather(table, ids) [n] n = Shape<start=1,end=2>(ids) "
+        "[z] z = Constant<value_ints=[0]>() [s] s = Slice(positions, z, n) [a] a = Add(e, s) "
+        "[m] m = MatMul(a, wm) [r] r = Relu(m) [h] y = MatMul(r, wh)"
+    )
+    constants = {"table": (50, 16), "positions": (positions, 16), "wm": (16, 32), "wh": (32, 4)}
+    return build(body, inputs="int64[N,T] ids", **constants)
+
+
+@pytest.mark.parametrize(("positions", "length"), [(512, 320), (200, 128), (20, 16)])
+def test_words_are_no_more_than_their_table_has_positions(positions: int, length: int) -> None:
+    model = words(positions)
+    assert sizes_for(read(model)).observe == (length, length)
+    assert quantize(model).report.quantized_layers == 2
+
+
+def test_words_beside_a_picture_are_few() -> None:
+    body = (
+        "[e] e = Gather(table, ids) [a] a = Add(e, positions) [m] m = MatMul(a, wm) "
+        "[g] g = ReduceMean<axes=[1],keepdims=0>(m) [c] c = Conv(x, w) "
+        "[p] p = GlobalAveragePool(c) [f] f = Flatten(p) [k] y = Add(f, g)"
+    )
+    constants = {"table": (50, 16), "positions": (1, 16, 16), "wm": (16, 8), "w": (8, 3, 3, 3)}
+    model = build(body, inputs="int64[N,T] ids, float[N,3,H,W] x", **constants)
+    assert quantize(model).report.quantized_layers == 2

@@ -187,8 +187,9 @@ def test_flat_and_dynamic_inputs() -> None:
         Config(),
     )
     assert found["x"].layout == (1, 7)
-    body = "[c] y = Conv(x, w)"
-    model = build(body, inputs="float[N,C,H,W] x", w=(4, 3, 1, 1))
+    body = "[p] p = Slice(x, start, end, axis) [c] y = Conv(p, w)"
+    ends = {"start": np.array([0]), "end": np.array([3]), "axis": np.array([1])}
+    model = build(body, inputs="float[N,C,H,W] x", w=(4, 3, 1, 1), **ends)
     assert input_stats(prepare(read(model)), Config())[0]["x"].layout == (1, 1, 1, 1)
 
 

@@ -81,20 +81,28 @@ def largest(model: ir.Model, size: Extent) -> int:
 
 
 def taken_for(axis: int, rank: int, size: Extent) -> int:
-    """Return what an open axis of a picture, a film or a volume is taken for; a batch is 1.
+    """Return what an open axis of a picture, a film, a volume or a sequence is; a batch is 1.
 
+    >>> [taken_for(axis, 4, (320, 200)) for axis in range(4)]
+    [1, 3, 320, 200]
     >>> [taken_for(axis, 5, (320, 200)) for axis in range(5)]
     [1, 16, 16, 320, 200]
+    >>> [taken_for(axis, 3, (320, 200)) for axis in range(3)]
+    [1, 320, 320]
     """
     if rank == 5 and axis in (1, 2):
         return FRAMES
+    if rank < 4 and axis > 0:
+        return size[0]
+    if rank == 4 and axis == 1:
+        return _COLOURS
     first = 3 if rank == 5 else _FIRST
     return size[min(axis - first, 1)] if axis >= first else 1
 
 
 def has_open_sizes(graph: ir.Graph) -> bool:
-    """Return whether an input leaves a size of space open."""
-    return any(None in (dims(value) or [])[_FIRST:] for value in graph.inputs)
+    """Return whether an input leaves a size open beside the batch: of space, or how long it is."""
+    return any(None in (dims(value) or [])[1:] for value in graph.inputs)
 
 
 def _numbers(shape: list[int | None] | None) -> int:

@@ -22,7 +22,8 @@ from spiq.io.images import listed
 from spiq.io.read import read
 from spiq.passes.prepare import Prepared, prepare
 from spiq.runtime.images import Shown, shown
-from spiq.runtime.synthetic import DYNAMIC_SIZE, Span, Tensors, synthetic_inputs
+from spiq.runtime.sizes import small_size
+from spiq.runtime.synthetic import Span, Tensors, synthetic_inputs
 from spiq.runtime.trials import tried
 from spiq.stats.channel import ChannelStats
 from spiq.stats.inputs import input_stats, judge, shown_ends
@@ -46,7 +47,7 @@ def feeds(first: Exposed, second: Exposed, images: int, config: Config) -> Itera
         ConfigError: The images cannot be read or do not fit.
     """
     strict = max(first, second, key=lambda network: _fixed_sizes(network.inputs))
-    size = config.extent or DYNAMIC_SIZE
+    size = config.extent or small_size(strict.session)
     stored = _stored(first, second, config)
     if config.images is not None:
         yield from _real(first, config, stored, size).feeds(strict.session)

@@ -26,6 +26,7 @@ from spiq.errors import ModelError
 from spiq.io.precision import widened_from
 from spiq.io.read import read
 from spiq.io.stream import initializers
+from spiq.io.told import is_told
 from spiq.io.write import serialize
 from spiq.passes.single import half_as_single
 
@@ -76,7 +77,7 @@ _UNSEEN = "it cannot be read as a model whose tensors can be seen"
 
 
 def in_single(source: Source, name: str = "the network") -> AsRun:
-    """Return a network whose layers compute in single precision; the given one if they do.
+    """Return a network whose layers compute in single precision, sizes told; else the given one.
 
     Args:
         source: Path or bytes of the network; one that cannot be quantized is returned, too.
@@ -89,16 +90,24 @@ def in_single(source: Source, name: str = "the network") -> AsRun:
     name = name if isinstance(given, bytes) else given
     with _seen(name):
         proto = _loaded(given)
-        if not _KINDS.isdisjoint(_kinds(proto.graph)) and (other := _widened(given)) is not None:
+        if _may_differ(proto.graph) and (other := _as_read(given)) is not None:
             given, proto = other, _loaded(other)
         return AsRun(name, given, proto, initializers(proto.graph))
 
 
-def _widened(source: str | bytes) -> bytes | None:
-    """Return a network in single precision; None where it is so, or cannot be quantized."""
+def _may_differ(graph: onnx.GraphProto) -> bool:
+    """Return whether a network may be read as another one: of single precision, of told sizes."""
+    shapes = (value.type.tensor_type.shape.dim for value in graph.input)
+    told = any(len(shape) > 1 and not shape[1].HasField("dim_value") for shape in shapes)
+    return told or not _KINDS.isdisjoint(_kinds(graph))
+
+
+def _as_read(source: str | bytes) -> bytes | None:
+    """Return a network as it is read; None where that is the same, or it cannot be quantized."""
     try:
         model = read(source)
-        return serialize(model) if half_as_single(model) or widened_from(model) else None
+        changed = half_as_single(model) or widened_from(model) or is_told(model)
+        return serialize(model) if changed else None
     except ModelError:  # such as one that is quantized
         return None
 

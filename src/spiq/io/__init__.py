@@ -4,6 +4,7 @@ read                             from a file, bytes or a model to one checked gr
 archives, external, outline,     what the file is, and where its weights are
 weight_tensors
 opset, functions, precision      its operators' version, its own functions, its precision
+told                             sizes that it leaves open and its operators tell
 checks, schema, sizes, limits    whether it can be used
 write, stream, atomic            a file, whole or not at all
 images, video                    unlabelled images, of files, arrays and films

@@ -129,6 +129,7 @@ def _turned(model: ir.Model, wanted: int, *, where: str) -> ir.Model:
     newer.model_version = model.model_version
     newer.doc_string = model.doc_string
     newer.metadata_props.update(model.metadata_props)
+    newer.meta.update(model.meta)
     return newer
 
 

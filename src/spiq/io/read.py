@@ -3,8 +3,9 @@
 open      to a message
 check     version, structure, every node against its operator      opset, checks, schema
 parse     to an onnx_ir graph that owns its weights                weight_tensors
-normalize functions inlined, nodes sorted, opset 13, constants     opset
-are initializers and no inputs
+normalize functions inlined, nodes sorted, sizes that the first    functions, told,
+          operators tell, opset 13, constants are initializers     opset
+          and no inputs
 check     not quantized, in inference mode, finite                 checks
 infer     shapes and types                                         schema
 check     sizes fit, numbers are of a sane size                    sizes, checks
@@ -34,6 +35,7 @@ from spiq.io import (
     precision,
     schema,
     sizes,
+    told,
     weight_tensors,
 )
 from spiq.io.outline import INSIDE, outline, outline_of
@@ -209,6 +211,7 @@ def _parsed(opened: _Opened) -> ir.Model:
 def _normalized(model: ir.Model, *, where: str) -> ir.Model:
     functions.inline(model, where=where)
     checks.in_order(model, where=where)
+    told.tell(model)
     model = opset.settled(model, where=where)
     try:
         LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
@@ -217,6 +220,7 @@ def _normalized(model: ir.Model, *, where: str) -> ir.Model:
             f"{where}: a Constant is broken: {_root(error)}: export the network again"
         ) from error
     constants_are_no_inputs(model)
+    told.tell(model)
     return model
 
 

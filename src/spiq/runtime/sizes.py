@@ -7,17 +7,22 @@ that end at a height of 1. So it is run once, and where it fails, sizes that net
 for are tried.
 """
 
+from collections.abc import Iterator
+from itertools import chain
+
 import onnx_ir as ir
 
 from spiq.errors import ModelError
 from spiq.graph.extents import Extent, has_open_sizes, largest
 from spiq.runtime.expose import expose
+from spiq.runtime.opened import Opened
 from spiq.runtime.session import call
 from spiq.runtime.synthetic import (
     DYNAMIC_SIZE,
     PICTURE_SIZE,
     SOFT_SIZE,
     Sizes,
+    is_pictured,
     synthetic_inputs,
 )
 
@@ -28,6 +33,14 @@ _USUAL = ((224, 224), (48, 320), (32, 320), (64, 320), (32, 100), (96, 96), (112
           (299, 299), (384, 384), (512, 512), (640, 640))  # fmt: skip
 """Tried where the network does not run at the usual sizes: of classifiers, readers of text, faces,
 segmenters and detectors."""
+
+_STEP, _WIDEST = 8, 640
+"""After these, squares of so many pixels less each: tables of positions have one size that fits.
+(One position is added to all of a table, so the smallest come last.)"""
+
+_LENGTHS = (128, 64, 32, 16, 8, 512, 1000, 1500, 3000, 16000, 100, 200, 300, 400, 500, 2000, 32000,
+            48000)  # fmt: skip
+"""Of words, of frames of sound and its samples, tried where the usual ones do not run."""
 
 _MOST, _TOGETHER = 1 << 26, 1 << 22
 """Numbers that a tensor may have, for one image and for a batch: 270 MB, and 17, since the outputs
@@ -62,22 +75,42 @@ def _together(model: ir.Model, observe: Extent, compare: Extent, quick: Extent) 
     return Sizes(observe, compare, quick, min(max(batch, 1), Sizes.batch))
 
 
+def small_size(opened: Opened) -> Extent:
+    """Return a size of inputs that leave it open at which a network runs: the usual one if it can.
+
+    Args:
+        opened: The network.
+    """
+    tried = chain([DYNAMIC_SIZE], _others(opened))
+    return next((size for size in tried if _runs(opened, size)), DYNAMIC_SIZE)
+
+
 def _other(model: ir.Model, sizes: Sizes) -> Extent | None:
-    """Return the first of the usual sizes that the network runs at, if it fails at its own."""
-    opened = expose(model, ())
-
-    def runs(size: Extent) -> bool:
-        try:
-            call(
-                opened.session,
-                None,
-                synthetic_inputs(opened.session, images=1, size=size),
-                where="",
-            )
-        except ModelError:
-            return False
-        return True
-
-    if runs(sizes.quick) and runs(sizes.compare):
+    """Return the first other size that the network runs at, if it fails at its own."""
+    opened = expose(model, ()).session
+    # a sequence is often shorter than what is observed; a picture that runs small runs large
+    observed = () if _has_pictures(opened) else (sizes.observe,)
+    if all(_runs(opened, size) for size in (sizes.quick, sizes.compare, *observed)):
         return None
-    return next((size for size in _USUAL if largest(model, size) <= _MOST and runs(size)), None)
+    fitting = (size for size in _others(opened) if largest(model, size) <= _MOST)
+    return next((size for size in fitting if _runs(opened, size)), None)
+
+
+def _others(opened: Opened) -> Iterator[Extent]:
+    if _has_pictures(opened):
+        yield from _USUAL
+        yield from ((side, side) for side in range(_WIDEST, 0, -_STEP))
+    else:
+        yield from ((length, length) for length in _LENGTHS)
+
+
+def _has_pictures(opened: Opened) -> bool:
+    return any(map(is_pictured, opened.get_inputs()))
+
+
+def _runs(opened: Opened, size: Extent) -> bool:
+    try:
+        call(opened, None, synthetic_inputs(opened, images=1, size=size), where="")
+    except ModelError:
+        return False
+    return True

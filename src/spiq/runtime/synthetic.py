@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from spiq.graph.extents import Extent, has_space, is_in_colour, is_one_picture, taken_for
-from spiq.runtime.opened import Opened
+from spiq.runtime.opened import Opened, Port
 from spiq.runtime.pictures import KINDS, SOFT_KINDS, leaves, picture, soft_picture
 from spiq.stats.conventions import PIXEL_MEAN, PIXEL_STD
 
@@ -43,6 +43,9 @@ _COLOURS = (1, 3, 4)
 
 _MOVES = 2
 """Pixels by which a picture moves from one frame of a film, or slice of a volume, to the next."""
+
+_CAPTION = 16
+"""How long words, or other sequences of open length, are that go in beside a picture."""
 
 _PIXELS, _IMAGES = 224 * 224, 8
 """Images to a batch: as many as these pixels make, and no more than that."""
@@ -180,18 +183,20 @@ def _batch(shapes: Mapping[str, Sequence[int]]) -> int:
 
 def _shapes(opened: Opened, size: Extent) -> dict[str, list[int]]:
     """Return the shape of each input, sizes that it leaves open filled in."""
-    shapes = {}
-    for node in opened.get_inputs():
-        last = len(node.shape) == 4 and _has_channels_last(node.shape)
-        rank = len(node.shape)
-        first = 1 if last or is_one_picture(node.shape) else 2
-        given = [
-            taken_for(axis, rank, size) if rank == 5 else size[int(axis > first)]
-            for axis in range(rank)
-        ]
-        fixed = [one if isinstance(one, int) else None for one in node.shape]
-        shapes[node.name] = [given[axis] if n is None else n for axis, n in enumerate(fixed)]
-    return shapes
+    nodes = opened.get_inputs()
+    words = (min(size[0], _CAPTION),) * 2 if any(map(is_pictured, nodes)) else size
+    return {node.name: _shape(node, size if is_pictured(node) else words) for node in nodes}
+
+
+def _shape(node: Port, size: Extent) -> list[int]:
+    shape = [one if isinstance(one, int) else None for one in node.shape]
+    last = len(shape) == 4 and _has_channels_last(shape)
+    first = 1 if last or is_one_picture(shape) else 0
+    given = [
+        size[axis - first] if first and axis >= first else taken_for(axis, len(shape), size)
+        for axis in range(min(len(shape), first + 2) if first else len(shape))
+    ]
+    return [given[axis] if n is None else n for axis, n in enumerate(shape)]
 
 
 def _filled(
@@ -212,7 +217,7 @@ def _filled(
         if shape and not isinstance(node.shape[0], int):
             shape[0] = batch
         span = (ranges or {}).get(node.name)
-        if _is_pictured(node.type, node.shape):
+        if is_pictured(node):
             low, high = span or (np.array(-2.0), np.array(2.0))
             first = firsts.setdefault((node.type, *shape), apart)
             here = draw if first == apart else _beside(draw, first, seed)
@@ -225,8 +230,9 @@ def _filled(
     return tensors
 
 
-def _is_pictured(kind: str, shape: Sequence[object]) -> bool:
+def is_pictured(node: Port) -> bool:
     """Return whether pictures are shown: to floats and bytes with space, to integers in colour."""
+    kind, shape = node.type, node.shape
     if kind in _PICTURED:
         return has_space(shape)
     return kind.startswith(("tensor(int", "tensor(uint")) and is_in_colour(shape)
