@@ -108,6 +108,31 @@ def test_channels_that_are_cut_off_do_not_tell() -> None:
     assert abs(odds[0] - odds[1]) < 1
 
 
+def test_biases_of_last_layers_do_not_tell() -> None:
+    """A classifier is not normalized: its biases are none of a normalization's."""
+    body, weights, source = "", {}, "x"
+    for layer in range(1, 5):
+        size = (24, 3 if layer == 1 else 24, 3, 3)
+        weights[f"w{layer}"] = he(np.random.default_rng(layer), size)
+        body += f"[c{layer}] c{layer} = Conv<pads=[1,1,1,1]>({source}, w{layer}) "
+        body += bn(f"c{layer}", f"n{layer}") + f"[r{layer}] r{layer} = Relu(n{layer}) "
+        weights |= norm(f"n{layer}", 24)
+        source = f"r{layer}"
+    heads = {name: he(np.random.default_rng(7), (8, 24, 1, 1)) for name in ("h1", "h2", "h3")}
+    body += "[y1] y1 = Conv(r4, h1, b) [y2] y2 = Conv(r4, h2, b) [y3] y3 = Conv(r4, h3, b) "
+    body += "[y] y = Concat<axis=1>(y1, y2, y3)"
+    tables = []
+    for bias in (1e-4, 1.0, 1e4):
+        b = np.full(8, bias, np.float32)
+        model = build(body, inputs=SIZE, **weights, **heads, b=b)
+        folded = ir.to_proto(prepare(read(trained(model, 16, -2.118, 2.64))).model)
+        prepared = prepare(read(folded.SerializeToString()))
+        verdicts = judge(prepared)
+        assert verdicts["x"].rivals
+        tables.append(tried(prepared, verdicts)["x"].table)
+    assert np.allclose(tables[0], tables[1]) and np.allclose(tables[1], tables[2])
+
+
 @pytest.mark.parametrize("kind", ["float", "float16"])
 @pytest.mark.parametrize(("low", "high"), [(0, 1), (-1, 1), (0, 255)])
 def test_what_makes_pictures_makes_such_as_it_takes(kind: str, low: float, high: float) -> None:
