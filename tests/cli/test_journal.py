@@ -47,15 +47,17 @@ def test_a_file_keeps_all_that_was_said(model: Path, capsys: Capture) -> None:
 
 def test_threads(model: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
     seen = []
-    opened = ort.InferenceSession
+    opened = ort.InferenceSession.__init__
 
-    def watched(given: object, options: ort.SessionOptions, **more: object) -> object:
+    def watched(
+        self: ort.InferenceSession, given: object, options: ort.SessionOptions, **more: object
+    ) -> None:
         seen.append(options.intra_op_num_threads)
-        return opened(given, options, **more)
+        opened(self, given, options, **more)
 
-    monkeypatch.setattr(ort, "InferenceSession", watched)
+    monkeypatch.setattr(ort.InferenceSession, "__init__", watched)
     done(capsys, "quantize", model, "--threads=2", "--no-timing")
-    assert set(seen) == {2}
+    assert max(seen) == 2  # the float network leaves planning its core, and has one
     seen.clear()
     session(model)
     assert seen == [0]
