@@ -153,7 +153,9 @@ def test_what_is_no_network_is_refused() -> None:
 
 def test_another_network_is_refused() -> None:
     report_on(network())
-    other = build("y = Relu(other)", inputs="float[1,3,8,8] other")
+    storing = "q = QuantizeLinear(other, s, z) y = DequantizeLinear(q, s, z)"
+    grid = {"s": np.array(0.1, np.float32), "z": np.array(128, np.uint8)}
+    other = build(storing, inputs="float[1,3,8,8] other", **grid)
     Path("quantized.onnx").write_bytes(other.SerializeToString())
     subject = of_file("quantized.onnx", "model.onnx", name="m", command=())
     with pytest.raises(ConfigError, match="two forms of the same network"):
