@@ -50,6 +50,14 @@ def quantized_between(name: str, **how: bool) -> bytes:
     return network(FRONT + (QDQ + TO_Y).format(name=name), **how)
 
 
+def of_bytes() -> bytes:
+    """The quantized form that takes pixels."""
+    model = onnx.load_from_string(network("f = Cast <to = 1> (x) " + FRONT + TO_Y.format(name="h")))
+    model.graph.node[1].input[0] = "f"
+    model.graph.input[0].type.tensor_type.elem_type = onnx.TensorProto.UINT8
+    return model.SerializeToString()
+
+
 def by_name(result: CompareResult) -> dict[str, TensorComparison]:
     return {tensor.name: tensor for tensor in result.tensors}
 
@@ -209,12 +217,17 @@ def test_one_value_per_channel_is_not_fitted_to_perfection(demo: CompareResult) 
         (lambda: (model_path(), REFERENCE), ConfigError, "the same network"),
         (lambda: (quantized_between("r"), REFERENCE), ConfigError, "give the float first"),
         (
+            lambda: (REFERENCE, of_bytes()),
+            ConfigError,
+            "'x' is float in reference and uint8 in other",
+        ),
+        (
             lambda: (REFERENCE, network("y = Softsign(k) k = Slice(x, b, e, b)")),
             ModelError,
             "cannot load",
         ),
     ],
-    ids=["empty", "no file", "garbage", "inputs", "order", "does not load"],
+    ids=["empty", "no file", "garbage", "inputs", "order", "types", "does not load"],
 )
 def test_refusals(models: Callable[[], tuple], error: type[Exception], words: str) -> None:
     with pytest.raises(error, match=words) as caught:

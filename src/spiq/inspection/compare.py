@@ -120,6 +120,13 @@ def _check(first: Exposed, second: Exposed) -> None:
             f"{first.where} has the inputs {', '.join(sorted(first.inputs))}, but {second.where} "
             f"has {', '.join(sorted(second.inputs))}: give two forms of the same network"
         )
+    theirs = _kinds(second)
+    for name, kind in _kinds(first).items():
+        if theirs[name] != kind:
+            raise ConfigError(
+                f"input '{name}' is {kind} in {first.where} and {theirs[name]} in {second.where}, "
+                "which are shown the same numbers: give two forms that take the same"
+            )
     if _is_quantized(first) and not _is_quantized(second):
         raise ConfigError(
             f"{first.where} is quantized, {second.where} is not: give the float first"
@@ -166,6 +173,14 @@ def _pairs(first: Exposed, second: Exposed) -> dict[str, str]:
     ours, theirs = first.floats(), second.floats()
     found = counterparts(first.graph, second.graph)
     return {name: match for name, match in found.items() if name in ours and match in theirs}
+
+
+def _kinds(network: Exposed) -> dict[str, str]:
+    """Return the types of the inputs' numbers, by name."""
+    return {
+        port.name: port.type.removeprefix("tensor(").removesuffix(")")
+        for port in network.session.get_inputs()
+    }
 
 
 def _is_quantized(network: Exposed) -> bool:
