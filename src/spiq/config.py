@@ -3,7 +3,6 @@
 import os
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from math import isfinite
 
 from spiq.errors import ConfigError
 from spiq.methods import METHODS
@@ -273,8 +272,9 @@ def _pairs(spans: Sequence[Sequence[float]]) -> None:
 
 
 def _finite(name: str, numbers: Sequence[float] | None) -> None:
-    if numbers is not None and not (numbers and all(map(isfinite, numbers))):
-        raise ConfigError(f"{name} {tuple(numbers)}: it must be finite numbers, at least one")
+    """Refuse what float32, which networks take, does not hold."""
+    if numbers is not None and not (numbers and all(abs(one) <= 3.4e38 for one in numbers)):
+        raise ConfigError(f"{name} {tuple(numbers)}: it must be numbers of float32, at least one")
 
 
 def _one_of(name: str, value: str, allowed: Collection[str]) -> None:
