@@ -9,6 +9,7 @@ start, program            the rounding in one go, and the network in PyTorch
 pictures                  pictures with the moments that are stated
 blocks, batches, shelf    the network in blocks, and what each reads of all pictures
 learning, form            what is learned, and what learned numbers look like
+outcome, whole            whether a block, and whether the network, got better by it
 cache, kept               what is kept from call to call
 """
 
