@@ -47,8 +47,10 @@ class InputValues:
             raise ConfigError("input_mean and input_std belong together: give both or neither")
         if self.input_range is not None and self.input_mean is not None:
             raise ConfigError("give either input_range or input_mean and input_std, not both")
-        if self.input_std is not None and min(self.input_std) <= 0:
-            raise ConfigError(f"input_std {self.input_std}: every value must be positive")
+        if self.input_std is not None and min(self.input_std) < 1e-30:
+            raise ConfigError(
+                f"input_std {self.input_std}: every value must be positive, 1e-30 at least"
+            )
         for low, high in self.input_range or ():
             if not low < high:
                 raise ConfigError(f"input_range {low},{high}: the low end must be the lesser one")

@@ -111,6 +111,7 @@ def test_no_model(command: str, path: str, words: str, capsys: Capture) -> None:
         (["--input-range=a,b"], "numbers separated by commas"),
         (["--input-range=0,inf"], "must be finite"),
         (["--input-range=0,1e300"], "numbers of float32"),
+        (["--input-mean=0", "--input-std=1e-300"], "1e-30 at least"),
         (["--input-range=0,1", "--input-range=0,2"], "2 entries"),
         (["--input-mean=0.5"], "give both or neither"),
         (["--input-mean=0,0", "--input-std=1,1"], "2 entries"),
