@@ -2,10 +2,13 @@
 
 import subprocess
 import sys
+from typing import Any
 
+import numpy as np
 import pytest
 
 import spiq
+from spiq.demo import model_path
 
 HEAVY = ("numpy", "onnx", "onnx_ir", "onnxruntime")
 
@@ -29,6 +32,27 @@ def test_names_are_sorted_and_all_there_are() -> None:
         "plan",
         "quantize",
     ]
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"weight_bits": 4.5}, "weight_bits is 4.5: it must be a whole number from 2 to 8"),
+        ({"weight_bits": "8"}, "weight_bits is '8': it must be a whole number"),
+        ({"input_size": "320"}, "input_size is '3': it must be a whole number"),
+        ({"input_mean": 0.5, "input_std": 0.5}, "input_mean 0.5: give a tuple of numbers"),
+        ({"images": ["a.png"]}, r"images \['a.png'\]: give a folder, or an .npz file"),
+    ],
+)
+def test_options_of_other_types_are_refused(options: dict[str, Any], said: str) -> None:
+    with pytest.raises(spiq.SpiqError, match=said):
+        spiq.Config(**options)
+
+
+def test_inputs_that_do_not_fit_a_result_are_said() -> None:
+    made = spiq.quantize(model_path(), spiq.Config(timing=False))
+    with pytest.raises(spiq.SpiqError, match="the quantized network: ONNX Runtime cannot run it"):
+        made.run({"image": np.zeros((1, 3, 8, 8))})
 
 
 @pytest.mark.parametrize("name", spiq.__all__)

@@ -49,7 +49,7 @@ class InputValues:
             raise ConfigError("give either input_range or input_mean and input_std, not both")
         if self.input_std is not None and min(self.input_std) < 1e-30:
             raise ConfigError(
-                f"input_std {self.input_std}: every value must be positive, 1e-30 at least"
+                f"input_std {self.input_std}: values must be positive, 1e-30 at least"
             )
         for low, high in self.input_range or ():
             if not low < high:
@@ -70,7 +70,7 @@ class Config:
     'spiq'
     >>> spiq.Config(weight_bits=9)
     Traceback (most recent call last):
-    spiq.errors.ConfigError: weight_bits is 9: it must be from 2 to 8
+    spiq.errors.ConfigError: weight_bits is 9: it must be a whole number from 2 to 8
 
     Attributes:
         method: One of :data:`spiq.methods.METHODS`.
@@ -163,17 +163,16 @@ class Config:
             if isinstance(given := getattr(self, name), str):
                 raise ConfigError(f"{name} {given!r} is text: give a tuple, ({given!r},)")
         if not all(_is_pair(pair) for pair in self.exclude_between):
-            raise ConfigError(
-                f"exclude_between {self.exclude_between}: give pairs of tensors' names"
-            )
+            raise ConfigError(f"exclude_between {self.exclude_between}: give pairs of names")
         _ = self.own  # is checked as it is made
         if not isinstance(self.inputs, Mapping) or not all(
             isinstance(values, InputValues) for values in self.inputs.values()
         ):
             raise ConfigError("inputs: give a mapping of names of inputs to InputValues")
-        if self.input_size is not None:
-            for side in self.extent or ():
-                _between("input_size", side, 8, 4096)
+        for side in self.extent or ():
+            _between("input_size", side, 8, 4096)
+        if not isinstance(self.images, str | os.PathLike | None):
+            raise ConfigError(f"images {self.images!r}: give a folder, or an .npz file")
         _one_of("input_order", self.input_order, ("RGB", "BGR"))
 
     def _check_activation_bits(self) -> None:
@@ -275,8 +274,10 @@ def _pairs(spans: Sequence[Sequence[float]]) -> None:
 
 def _finite(name: str, numbers: Sequence[float] | None) -> None:
     """Refuse what float32, which networks take, does not hold."""
-    if numbers is not None and not (numbers and all(abs(one) <= 3.4e38 for one in numbers)):
-        raise ConfigError(f"{name} {tuple(numbers)}: it must be numbers of float32, at least one")
+    if numbers is None:
+        return
+    if not (isinstance(numbers, Sequence) and numbers and all(abs(n) <= 3.4e38 for n in numbers)):
+        raise ConfigError(f"{name} {numbers}: give a tuple of numbers of float32")
 
 
 def _one_of(name: str, value: str, allowed: Collection[str]) -> None:
@@ -285,8 +286,8 @@ def _one_of(name: str, value: str, allowed: Collection[str]) -> None:
 
 
 def _between(name: str, value: int, low: int, high: int) -> None:
-    if not low <= value <= high:
-        raise ConfigError(f"{name} is {value}: it must be from {low} to {high}")
+    if not isinstance(value, int) or not low <= value <= high:
+        raise ConfigError(f"{name} is {value!r}: it must be a whole number from {low} to {high}")
 
 
 def at_least_one(**given: int | None) -> None:

@@ -13,6 +13,7 @@ from spiq.errors import ConfigError
 from spiq.inspection.layers import LayerResult
 from spiq.io.write import serialize, write
 from spiq.planning.plan.values import Plan
+from spiq.runtime.reference import results
 from spiq.runtime.session import session
 from spiq.runtime.timing import Latency
 
@@ -109,10 +110,12 @@ class Quantized:
         write(self.network, path, source=self.source, force=force)
 
     def run(self, inputs: dict[str, npt.NDArray[np.generic]]) -> dict[str, npt.NDArray[np.generic]]:
-        """Run the model in ONNX Runtime; outputs by name."""
-        opened = session(self.model)
-        names = [output.name for output in opened.get_outputs()]
-        return dict(zip(names, opened.run(names, inputs), strict=True))
+        """Run the model in ONNX Runtime; outputs by name.
+
+        Raises:
+            ModelError: The inputs do not fit.
+        """
+        return results(session(self.model), inputs, where="the quantized network")
 
     def to_torch(self, *, differentiable: bool = False) -> "Network":
         """Return the network as an ``nn.Module``, its integers emulated: no ONNX Runtime needed.

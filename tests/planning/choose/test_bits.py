@@ -277,7 +277,7 @@ def test_error_by_bits_is_that_of_rounded_weights(
         ({"bits_per_weight": 5, "max_bytes": 100}, "either bits_per_weight or max_bytes"),
         ({"bits_per_weight": 5, "weight_bits": 4}, "weight_bits, .* or bits_per_weight, not both"),
         ({"max_bytes": 5, "weight_bits": 4}, "weight_bits, .* or max_bytes, not both"),
-        ({"first_last_bits": 2}, "first_last_bits is 2: it must be from 3 to 8"),
+        ({"first_last_bits": 2}, "first_last_bits is 2: it must be a whole number from 3 to 8"),
     ],
 )
 def test_options_that_make_no_sense(options: dict[str, float], words: str) -> None:

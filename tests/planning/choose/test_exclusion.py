@@ -87,7 +87,7 @@ def test_says_what_matches_nothing(options: dict[str, object], message: str) -> 
 def test_options_are_checked() -> None:
     with pytest.raises(ConfigError, match="exclude_type 'Conv' is text: give a tuple"):
         Config(exclude_type="Conv")  # type: ignore[arg-type]
-    with pytest.raises(ConfigError, match="give pairs of tensors' names"):
+    with pytest.raises(ConfigError, match="give pairs of names"):
         Config(exclude_between=("a", "b"))  # type: ignore[arg-type]
 
 
