@@ -42,6 +42,9 @@ narrow as ranges for numbers that nobody has seen."""
 _FEW = 8
 """Numbers whose spread says nothing: they are compared with their size."""
 
+_MOST = 0.5
+"""Part of the power of an output that is no statistic of it where a single number has it."""
+
 Feeds = dict[str, Any]
 Answers = list[list[Any]]
 """What a model gives for each draw: its outputs."""
@@ -183,7 +186,10 @@ def _output(name: str, expected: Sequence[Any], found: Sequence[Any]) -> Found:
 
     is_constant = a.size < _FEW or np.ptp(a) < 1e-3 * np.abs(a).max()
     centre = 0.0 if is_constant else a.mean()
-    return Found(name, decibels(float(np.square(a - centre).sum()), float(np.square(a - b).sum())))
+    power = np.square(a - centre)
+    if a.size > _FEW and power.max() > _MOST * power.sum():
+        return Found(name, LIMIT_DB, "one number has most of the power: 1/x near 0, and the like")
+    return Found(name, decibels(float(power.sum()), float(np.square(a - b).sum())))
 
 
 def _discrete(name: str, expected: Sequence[Any], found: Sequence[Any]) -> Found:

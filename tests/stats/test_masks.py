@@ -5,7 +5,7 @@ import onnx
 import pytest
 
 from small_networks import bn, build, images_for, norm, run, trained, whole
-from spiq import quantize
+from spiq import Config, quantize
 from spiq.runtime.snr import snr_db
 
 POOL = "[q] q = MaxPool<kernel_shape=[3,3],strides=[2,2]>(p) "
@@ -70,3 +70,34 @@ def test_a_low_number_that_a_layer_reads_is_no_mask() -> None:
     result = quantize(model)
     feed = images_for(model)
     assert snr_db(run(model, feed)["y"], run(result.model, feed)["y"]) > 20
+
+
+CAUSAL = np.tril(np.ones((6, 6), bool))
+HIDDEN = np.where(CAUSAL, np.float32(0), np.float32(-np.inf))[None]
+
+
+@pytest.mark.parametrize(
+    "masked",
+    [
+        "m = Add(s, hidden) p = Softmax(m) ",
+        "m = Where(causal, s, nothing) p = Softmax(m) ",
+        "m = Add(s, hidden) a = Softmax(m) p = Where(never, zero, a) ",
+    ],
+    ids=["added", "chosen", "guarded"],
+)
+def test_shares_of_rows_with_one_place_left_reach_1(masked: str) -> None:
+    """They were taken for shares of all places, cut off at 0.7, and 6 dB were left."""
+    body = f"kt = Transpose<perm=[0,2,1]>(k) s = MatMul(q, kt) {masked}y = MatMul(p, v)"
+    given = {"causal": CAUSAL, "hidden": HIDDEN, "nothing": np.array(-np.inf, np.float32),
+             "never": np.zeros((1, 6, 1), bool), "zero": np.array(0, np.float32)}  # fmt: skip
+    used = {
+        name: array for name, array in given.items() if f"{name}," in body or f"{name})" in body
+    }
+    rng = np.random.default_rng(0)
+    small = {name: (rng.random((1, 6, 8)) / 2).astype(np.float32) for name in ("k", "v")}
+    model = build(body, inputs="float[1,6,8] q", **used, **small)
+    config = Config(input_range=((0, 1),), timing=False)
+    result = quantize(model.SerializeToString(), config)
+    assert result.plan.tensors["p"].high == (1.0,)
+    feed = {"q": rng.random((1, 6, 8)).astype(np.float32)}
+    assert snr_db(run(model, feed)["y"], run(result.model, feed)["y"]) > 35

@@ -25,9 +25,11 @@ def with_doubt(
 ) -> ChannelStats:
     """Return what a rule found of output ``index`` with the doubt that its inputs hand on."""
     inputs = [known[value] for value in data_inputs(node) if value in known]
+    if result.doubt.any():
+        return result
     if node.op_type == "Softmax" and node.domain == "" and inputs:
         return replace(result, doubt=_of_shares(inputs[0], result))
-    if result.doubt.any() or not any(one.doubt.any() for one in inputs):
+    if not any(one.doubt.any() for one in inputs):
         return result
     maps = route(node, [one.layout for one in inputs])
     if maps is not None and len(inputs) == len(data_inputs(node)):

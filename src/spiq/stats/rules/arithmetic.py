@@ -10,7 +10,7 @@ from collections.abc import Callable
 import numpy as np
 import onnx_ir as ir
 
-from spiq.graph.query import rank
+from spiq.graph.query import constant, rank
 from spiq.stats.channel import Array, ChannelStats, of_constant, stats
 from spiq.stats.maps import crowded
 from spiq.stats.rules.activations import (
@@ -144,15 +144,19 @@ def _min(a: ChannelStats, b: ChannelStats) -> ChannelStats:
 
 
 def choose(node: ir.Node, inputs: Inputs) -> list[ChannelStats] | None:
-    """Where: each of both as often as the other."""
+    """Where: each of both as often as the other, or as a constant choice has it."""
     layout = next((known.layout for known in inputs[1:] if known is not None), ())
     a, b = (operand(node, inputs, index, layout) for index in (1, 2))
     size = rank(node.outputs[0])
     if a is None or b is None or size is None:
         return None
-    mean = (a.mean + b.mean) / 2
-    var = (a.second_moment + b.second_moment) / 2 - mean**2
-    low, high = np.minimum(a.low, b.low), np.maximum(a.high, b.high)
+    choice = constant(node.inputs[0])
+    share = 0.5 if choice is None else float(choice.mean())
+    mean = share * a.mean + (1 - share) * b.mean
+    var = share * a.second_moment + (1 - share) * b.second_moment - mean**2
+    shown = [one for one, part in ((a, share), (b, 1 - share)) if part > 0]
+    low = np.minimum.reduce(np.broadcast_arrays(mean * 0 + np.inf, *(x.low for x in shown)))
+    high = np.maximum.reduce(np.broadcast_arrays(mean * 0 - np.inf, *(x.high for x in shown)))
     layout = (1,) * (size - mean.ndim) + mean.shape
     mean, var, low, high = (np.reshape(array, layout) for array in (mean, var, low, high))
     return [stats(mean, var, low, high)]

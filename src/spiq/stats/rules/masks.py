@@ -11,14 +11,18 @@ import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
 
-from spiq.graph.query import constant, rank
-from spiq.stats.channel import Array, ChannelStats, stats
+from spiq.graph.query import constant, data_inputs, dims, rank
+from spiq.stats.channel import Array, ChannelStats, stats, tail_of_shares
+from spiq.stats.rules.activations import softmax
 from spiq.stats.rules.arithmetic import ARITHMETIC
 from spiq.stats.rules.movement import move, pad
-from spiq.stats.rules.types import Inputs, Rule, beside
+from spiq.stats.rules.types import Inputs, Rule, beside, merged
 
 _FAR = 64.0
 """Standard deviations from the mean; no channel of the measured networks comes to half of that."""
+
+_MASKED = -1e4
+"""What is added to a score, or put in its place, that takes all of its share."""
 
 _LOOK_PAST = frozenset({"Clip", "Exp", "GlobalMaxPool", "HardSigmoid", "MaxPool", "ReduceMax",
                         "Relu", "Sigmoid", "Softmax", "TopK"})  # fmt: skip
@@ -90,4 +94,61 @@ def masked_sum(node: ir.Node, inputs: Inputs) -> list[ChannelStats] | None:
     return ARITHMETIC["Add"](node, inputs)
 
 
-MASKS: dict[str, Rule] = {"Add": masked_sum, "Pad": masked_pad, "Where": masked_choice}
+def masked_shares(node: ir.Node, inputs: Inputs) -> list[ChannelStats] | None:
+    """Softmax: of rows that a mask leaves k places of, each share is 1/k, and none more than 1.
+
+    With scores of variance v the mean of p^2 over those is exp(v)/k^2, and at most 1/k. A causal
+    mask leaves one place in the first row: shares were cut off at 0.7 of a few, and 6 dB left.
+    """
+    plain, scores, kept = softmax(node, inputs), inputs[0], _kept(node)
+    size, axis = rank(node.inputs[0]) or 0, node.attributes.get_int("axis", -1)
+    if plain is None or scores is None or kept is None or axis not in (-1, size - 1):
+        return plain
+    width = (dims(node.inputs[0]) or [None])[-1]
+    if not width or kept.ndim < 2 or kept.ndim > scores.mean.ndim:
+        return plain
+    places = tuple(at for at in (-2, -1) if scores.layout[at] > 1)
+    scores = merged(scores, places)  # all places of a matrix of scores are one to what follows
+    left = np.broadcast_to(kept, (*kept.shape[:-1], width)).sum(axis=-1)
+    return [_shares_of(left[left > 0], scores, width)] if left.any() else plain
+
+
+def _shares_of(left: npt.NDArray[np.int64], scores: ChannelStats, width: int) -> ChannelStats:
+    """Return the statistics of shares of rows that have so many places left, of ``width``."""
+    power = np.minimum(np.exp(np.minimum(scores.var, 20))[..., None] / left, 1.0).mean(axis=-1)
+    mean, logs = np.full(scores.layout, 1 / width), np.log(left)
+    spread = np.average((logs - np.average(logs, weights=left)) ** 2, weights=left)
+    doubt = np.hypot(tail_of_shares(scores.var + spread), scores.doubt)
+    return stats(mean, power / width - mean**2, 0.0, 1.0, doubt=doubt)
+
+
+def _kept(node: ir.Node) -> npt.NDArray[np.bool_] | None:
+    """Return where the scores that a Softmax reads are kept by a constant mask; None if by none."""
+    before = node.inputs[0].producer() if node.inputs[0] is not None else None
+    if before is None or before.op_type not in ("Add", "Where") or len(data_inputs(before)) != 1:
+        return None
+    arrays = [None if (a := constant(v)) is None else np.asarray(a, float) for v in before.inputs]
+    kept = _chosen(arrays) if before.op_type == "Where" else _added(arrays)
+    return None if kept is None or kept.all() else kept
+
+
+def _added(arrays: list[Array | None]) -> npt.NDArray[np.bool_]:
+    numbers = next(array for array in arrays if array is not None)
+    return np.asarray(numbers > _MASKED)
+
+
+def _chosen(arrays: list[Array | None]) -> npt.NDArray[np.bool_] | None:
+    """Return where a Where takes scores, and a mask nowhere else."""
+    choice, yes, no = arrays
+    mask = no if yes is None else yes
+    if choice is None or mask is None or not (mask <= _MASKED).all():
+        return None
+    return np.asarray((choice != 0) == (yes is None))
+
+
+MASKS: dict[str, Rule] = {
+    "Add": masked_sum,
+    "Pad": masked_pad,
+    "Softmax": masked_shares,
+    "Where": masked_choice,
+}
