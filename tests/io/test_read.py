@@ -219,6 +219,11 @@ def test_default_domain_by_its_other_name() -> None:
     model = text(SHUFFLED)
     model.opset_import[0].domain = "ai.onnx"
     assert read(model).opset_imports == {"": 17}
+    for node in model.graph.node:
+        node.domain = "ai.onnx"  # with which the runtime takes them, too
+    for domain in ("ai.onnx", ""):
+        model.opset_import[0].domain = domain
+        assert {node.domain for node in read(model).graph} == {""}
 
 
 def test_ir_version_3_lists_weights_as_inputs() -> None:

@@ -13,6 +13,7 @@ Before opset 11, Resize (and Upsample, which it replaced) reads at ``asymmetric`
 converter leaves to newer defaults is stated.
 """
 
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -76,10 +77,28 @@ def check(proto: onnx.ModelProto, *, where: str) -> None:
 
 
 def name_default_domain(proto: onnx.ModelProto) -> None:
-    """Write the default domain as the empty string, as everything else here does, in place."""
-    for entry in proto.opset_import:
-        if entry.domain in DEFAULT_DOMAIN:
-            entry.domain = ""
+    """Write the default domain as the empty string, as everything else here does, in place.
+
+    Imports may call it by its long name, and so may nodes: some exporters write it on each.
+    """
+    for imports in (proto.opset_import, *(function.opset_import for function in proto.functions)):
+        for entry in imports:
+            if entry.domain in DEFAULT_DOMAIN:
+                entry.domain = ""
+    own = {(function.domain, function.name) for function in proto.functions}
+    for nodes in (proto.graph.node, *(function.node for function in proto.functions)):
+        for node in every_node(nodes):
+            if node.domain in DEFAULT_DOMAIN and (node.domain, node.op_type) not in own:
+                node.domain = ""
+
+
+def every_node(nodes: Iterable[onnx.NodeProto]) -> Iterator[onnx.NodeProto]:
+    """Yield nodes, and those of the graphs that they hold."""
+    for node in nodes:
+        yield node
+        for attribute in node.attribute:
+            for graph in (attribute.g, *attribute.graphs):
+                yield from every_node(graph.node)
 
 
 def settled(model: ir.Model, *, where: str) -> ir.Model:

@@ -85,6 +85,7 @@ def read(source: Source) -> ir.Model:
     opened = _open(source)
     schema.text(opened.proto, where=opened.where)
     opset.check(opened.proto, where=opened.where)
+    opset.name_default_domain(opened.proto)
     checks.structure(opened.proto, where=opened.where)
     schema.operators(opened.proto, where=opened.where)
     model = _normalized(_parsed(opened), where=opened.where)
@@ -194,7 +195,6 @@ def _from_graph(model: ir.Model) -> _Opened:
 
 
 def _parsed(opened: _Opened) -> ir.Model:
-    opset.name_default_domain(opened.proto)
     schema.open_sizes(opened.proto)
     schema.typed_outputs(opened.proto)
     try:

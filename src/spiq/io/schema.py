@@ -10,7 +10,7 @@ required inputs being there, and on sizes that fit.
 3. Sizes of what layers multiply by, which the inference does not compare: spiq.io.sizes.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import onnx
 import onnx_ir as ir
@@ -20,7 +20,7 @@ from spiq.errors import ModelError, UnsupportedError
 from spiq.graph.shapes import FAILURES, assign, inferred, without_stated
 from spiq.graph.skeleton import skeleton
 from spiq.io.checks import described
-from spiq.io.opset import DEFAULT_DOMAIN
+from spiq.io.opset import DEFAULT_DOMAIN, every_node
 
 
 def text(proto: onnx.ModelProto, *, where: str) -> None:
@@ -90,17 +90,9 @@ def operators(proto: onnx.ModelProto, *, where: str) -> None:
         context = onnx.checker.C.CheckerContext()
         context.ir_version = onnx.IR_VERSION
         context.opset_imports = {"": max(versions)}
-        for node in _all(nodes):
+        for node in every_node(nodes):
             if node.domain in DEFAULT_DOMAIN and (node.domain, node.op_type) not in own:
                 _operator(node, max(versions), context, where)
-
-
-def _all(nodes: Sequence[onnx.NodeProto]) -> Iterator[onnx.NodeProto]:
-    for node in nodes:
-        yield node
-        for attribute in node.attribute:
-            for graph in (attribute.g, *attribute.graphs):
-                yield from _all(graph.node)
 
 
 def _operator(
