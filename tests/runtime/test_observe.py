@@ -111,17 +111,19 @@ SQUARES = {
     "a squared ReLU": "r = Relu(n) q = Pow(r, two)",
     "a tensor by itself": "r = Relu(n) q = Mul(r, r)",
     "two branches": "r = Relu(n) m = Conv(r, u) q = Mul(r, m)",
+    "an Exp": "q = Exp(n)",
 }
 GATES = {
     "a Sigmoid": "g = Sigmoid(n) q = Mul(n, g)",
     "a gate by another layer": "m = Conv(n, u) g = Sigmoid(m) q = Mul(n, g)",
     "a root": "r = Relu(n) q = Pow(r, half)",
+    "an Exp that ends at 1": "a = Abs(n) m = Neg(a) q = Exp(m)",
 }
 
 
 @pytest.mark.parametrize("middle", [*SQUARES.values(), *GATES.values()], ids=[*SQUARES, *GATES])
 def test_squares_are_observed_and_gates_are_not(middle: str) -> None:
-    """Ends of a square were those of what it is made of, squared: 4 dB, now 26."""
+    """Ends of a square were those of what it is made of, squared: 4 dB, now 26 (an Exp -10, 42)."""
     body = "c = Conv(x, w) " + bn("c", "n") + middle + " d = Conv(q, v) y = Relu(d)"
     powers = {"two": np.array(2, np.float32), "half": np.array(0.5, np.float32)}
     used = {name: array for name, array in powers.items() if f" {name})" in middle}

@@ -50,7 +50,7 @@ _VAGUE = 2
 """Layers without statistics behind which moments are vague, the network's input being one."""
 
 _POOLS = frozenset({"GlobalAveragePool", "AveragePool"})
-_ARITHMETIC = frozenset({"Add", "Mul", "Pow", "ReduceSum", "Sub"})
+_ARITHMETIC = frozenset({"Add", "Exp", "Mul", "Pow", "ReduceSum", "Sub"})
 _SUMS = frozenset({"GlobalAveragePool", "ReduceMean", "ReduceSum"})
 _MIXES = frozenset({"Gelu", "LayerNormalization", "MatMul", "RMSNormalization"})
 _READS = frozenset({"Conv", "ConvTranspose", "Softmax"})
@@ -207,9 +207,10 @@ def _multiplies(node: ir.Node, measured: Measured) -> bool:
     """Return whether a node squares a tensor, or multiplies two that no end is known of.
 
     Their tails are far heavier than those of what they are made of, and two branches of one picture
-    are not independent: a squared ReLU had 4 dB, and has 23 observed. Gates end at 1.
+    are not independent: a squared ReLU had 4 dB, and has 23 observed. Gates end at 1. So is an Exp:
+    a range that reaches a few deviations further is a hundred times as wide behind it.
     """
-    if node.domain != "" or node.op_type not in ("Mul", "Pow"):
+    if node.domain != "" or node.op_type not in ("Exp", "Mul", "Pow"):
         return False
     if all(reader.op_type in _SUMS for reader in node.outputs[0].consumers()):
         return False  # the sum is what a layer reads
@@ -218,6 +219,8 @@ def _multiplies(node: ir.Node, measured: Measured) -> bool:
         return exponent is not None and bool(np.all(exponent.astype(np.float64) > 1))
     known = [measured.stats.get(value) for value in data_inputs(node)]
     free = [one is not None and not np.isfinite(one.high).all() for one in known]
+    if node.op_type == "Exp":
+        return all(free)
     return len(free) == 2 and all(free) and gated(node) is None
 
 
