@@ -53,6 +53,7 @@ WIDE = per_channel([-1.0, 0.0, 0.5, 2.0], [1.0, 0.5, 2.0, 0.7], -9.0, [9.0, 4.0,
 CENTRED = per_channel(0.0, [1.0, 0.5, 2.0, 0.7], -12.0, 12.0)
 ABOVE = per_channel([4.0, 5.0, 12.0, 3.0], [1.0, 0.5, 2.0, 0.7], 0.2, [9.0, 9.0, 30.0, 9.0])
 FAR = per_channel([4.0, 5.0, 12.0, 30.0], [0.5, 0.5, 1.0, 2.0], 1.0, 99.0)
+NEAR = per_channel([0.6, 0.9, 0.3, 2.0], [0.7, 0.9, 0.5, 0.2], 0.2, [9.0, 4.0, 12.0, 7.0])
 CALM = per_channel([-1.0, 0.0, 0.5, 2.0], 0.3, -9.0, 9.0)
 LOGITS = (IMAGES, 100, 1, 1)
 LOGIT = per_channel(np.linspace(-2, 2, 100), 0.7, -9.0, 9.0)
@@ -171,7 +172,15 @@ ARITHMETIC = [
         5e-3,
         8e-3,
     ),
-    Case("away from 0", "y = Reciprocal(x)", {"x": (POINTS, FAR)}, 1e-2, 0.1),
+    Case("away from 0", "y = Reciprocal(x)", {"x": (POINTS, FAR)}, 1e-2, 2e-2),
+    Case("cut near 0", "y = Reciprocal(x)", {"x": (POINTS, NEAR)}, 1e-2, 1e-2),
+    Case(
+        "one over what is cut",
+        "o = Constant<value_float=1.0>() y = Div(o, x)",
+        {"x": (POINTS, NEAR)},
+        1e-2,
+        1e-2,
+    ),
     Case("two tensors", "y = Max(x, z)", PAIR, 1e-2, 2e-2),
     Case("two tensors", "y = Min(x, z)", PAIR, 1e-2, 2e-2),
     Case(
@@ -180,7 +189,7 @@ ARITHMETIC = [
         PAIRS,
         constants={"c": np.arange(SIZE) % 2 == 0},
     ),
-    # A second-order expansion; the divisor's spread is up to a quarter of its mean.
+    # A second-order expansion where it ends near 0; its spread is up to a quarter of its mean.
     Case("two tensors", "y = Div(x, z)", PAIR, 0.04, 0.16),
     Case(
         "by a constant",
