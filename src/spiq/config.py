@@ -48,9 +48,7 @@ class InputValues:
         if self.input_range is not None and self.input_mean is not None:
             raise ConfigError("give either input_range or input_mean and input_std, not both")
         if self.input_std is not None and min(self.input_std) < 1e-30:
-            raise ConfigError(
-                f"input_std {self.input_std}: values must be positive, 1e-30 at least"
-            )
+            raise ConfigError(f"input_std {self.input_std}: it must be positive, 1e-30 at least")
         for low, high in self.input_range or ():
             if not low < high:
                 raise ConfigError(f"input_range {low},{high}: the low end must be the lesser one")
