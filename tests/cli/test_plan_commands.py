@@ -176,15 +176,17 @@ def test_plan_that_does_not_fit_is_refused_in_a_line(
 @pytest.mark.parametrize("command", [["plan", "show"], ["quantize", "model.onnx", "--plan"]])
 @pytest.mark.parametrize(
     ("text", "words"),
-    [(None, "cannot read the plan"), ("", "plan.json: not a plan of spiq: line 1"),
+    [(None, "plan.json: cannot read the plan: No such file or directory: check the path"),
+     ("\udcfb", "plan.json: not a plan of spiq: it is no text"),
+     ("", "plan.json: not a plan of spiq: line 1"),
      ('{"model_hash": "",}', "line 1, column 19"), ("{}", "it has no model_hash")],
-    ids=["no file", "empty", "comma", "object"],
+    ids=["no file", "no text", "empty", "comma", "object"],
 )  # fmt: skip
 def test_file_that_is_no_plan(
     command: list[str], text: str | None, words: str, model: Path, capsys: Capture
 ) -> None:
     if text is not None:
-        Path("plan.json").write_text(text)
+        Path("plan.json").write_text(text, "utf-8", "surrogateescape")
     assert words in refused(capsys, *command, "plan.json")
 
 

@@ -81,8 +81,13 @@ class Plan:
         """
         try:
             text = Path(path).read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise PlanError(f"{path}: cannot read the plan: {error}") from error
+        except OSError as error:
+            reason = error.strerror or error
+            raise PlanError(f"{path}: cannot read the plan: {reason}: check the path") from error
+        except UnicodeDecodeError as error:
+            raise PlanError(
+                f"{path}: not a plan of spiq: it is no text: make one with --save-plan"
+            ) from error
         try:
             return cls.from_json(text)
         except PlanError as error:
