@@ -244,3 +244,27 @@ def test_convolutions_of_three_dimensions_without_bias() -> None:
     model = exported(module, x)
     assert [node.op_type for node in model.graph] == ["Conv", "Relu"]
     same(model, module, x)
+
+
+class _Permuted(nn.Module):
+    """A global pool behind a permute, as Swin's."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm, self.pool, self.head = (
+            nn.LayerNorm(16),
+            nn.AdaptiveAvgPool2d(1),
+            nn.Linear(16, 4),
+        )
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(self.pool(self.norm(x).permute(0, 3, 1, 2)).flatten(1))
+
+
+def test_global_pools_behind_a_permute_are_means() -> None:
+    """They were a Gather of all numbers in order, behind which no channel was known."""
+    x = torch.randn(2, 6, 6, 16)
+    module = _Permuted().eval()
+    model = exported(module, x)
+    assert "Gather" not in operators(model)
+    same(model, module, torch.randn(3, 6, 6, 16))

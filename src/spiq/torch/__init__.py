@@ -11,6 +11,7 @@ quantization                        quantize, and statistics
 export, older                       from a module to ONNX, in two ways
 check, copying, attention, quiet    the module: checked, copied, what the exporter cannot translate,
                                     its noise
+pools                               what it translates so that no channel is known
 names, tidy                         layers called like their modules, and what the exporter writes
                                     besides taken out
 files                               programs in files

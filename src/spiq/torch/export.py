@@ -31,6 +31,7 @@ from spiq.torch.check import check, unwrapped
 from spiq.torch.copying import copied, plain
 from spiq.torch.names import name_by_modules
 from spiq.torch.older import traced
+from spiq.torch.pools import plain_pools
 from spiq.torch.quiet import quiet
 from spiq.torch.tidy import drop_zero_biases
 
@@ -179,7 +180,7 @@ def _to_onnx(program: ExportedProgram) -> ir.Model:
     try:
         with quiet():
             made = torch.onnx.export(
-                plain_attention(program),
+                plain_pools(plain_attention(program)),
                 dynamo=True,
                 optimize=False,
                 verbose=False,
