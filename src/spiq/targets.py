@@ -158,7 +158,7 @@ OPENVINO = Target(
     float_output=_LAYERS,
     factors=False,
     shortcuts=True,
-    stored_before=frozenset({"MaxPool"}),
+    stored_before=frozenset({"GlobalAveragePool", "MaxPool"}),
     carried=(_MOVERS - {"Pad"}) | {"MaxPool"},
     spared=0.01,
 )

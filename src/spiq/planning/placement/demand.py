@@ -62,7 +62,8 @@ def _carried_up(value: ir.Value, measured: Measured, target: Target) -> ir.Value
     """Return the tensor of which ``value`` shows all, or of which such as it show all; or None.
 
     It is stored in its place: integers are moved in a quarter of the time. So it is where ``value``
-    shows the largest of its numbers, which are as large on the grid.
+    shows the largest of its numbers, which are as large on the grid, or means, in which what is
+    rounded before hardly counts.
     """
     found: ir.Value | None = None
     while (node := value.producer()) is not None and node.domain == "":
