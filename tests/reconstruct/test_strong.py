@@ -301,7 +301,22 @@ def test_a_network_that_takes_a_few_pictures_and_no_other_number_is_learned(
     assert any("layers were learned anew on 25 pictures" in note for note in made.report.notes)
 
 
-def test_windows_of_pictures_are_learned() -> None:
+def test_a_network_of_half_precision_is_learned() -> None:
+    rng = np.random.default_rng(0)
+    shapes = {"w": (8, 3, 3, 3), "v": (8, 8, 3, 3), "u": (4, 8, 1, 1)}
+    half = build(
+        "a = Conv<pads=[1,1,1,1]>(x, w) r = Relu(a) b = Conv<pads=[1,1,1,1]>(r, v) q = Relu(b) "
+        "y = Conv(q, u)",
+        inputs="float16[1,3,16,16] x",
+        outputs="float16[1,4,16,16] y",
+        **{name: (0.3 * rng.standard_normal(s)).astype(np.float16) for name, s in shapes.items()},
+    )
+    made = spiq.quantize(half, STRONG)
+    assert any("layers were learned anew" in note for note in made.report.notes)
+
+
+def test_windows_of_pictures_are_learned(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stronger, "_UNSURE_DB", np.inf)  # so little leaves it open
     made = spiq.quantize(transformers.windows(), STRONG)
     assert any("layers were learned anew" in note for note in made.report.notes)
 

@@ -63,7 +63,7 @@ def missed(
 ) -> torch.Tensor:
     """Return the error of some tensors on each picture, in the mean of the tensors."""
     each = [
-        ((found[name] - wanted[name]).square() * by).reshape(len(wanted[name]), -1).mean(1)
+        ((found[name].float() - wanted[name]).square() * by).reshape(len(wanted[name]), -1).mean(1)
         for name, by in scales.items()
     ]
     return torch.stack(each).mean(0)
@@ -71,6 +71,7 @@ def missed(
 
 def scale(x: torch.Tensor, importance: torch.Tensor | None) -> torch.Tensor:
     """Return by what squared errors of a tensor count: importance, over the signal's power."""
+    x = x.float()  # squares are no numbers of half precision
     weight = torch.ones((), device=x.device) if importance is None else importance
     weight = weight / weight.mean().clamp_min(1e-30)
     weight = _EVEN + (1 - _EVEN) * weight

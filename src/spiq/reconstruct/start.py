@@ -9,7 +9,7 @@ import torch
 
 from spiq.analysis import Analysis
 from spiq.errors import UnsupportedError
-from spiq.graph.query import is_float32
+from spiq.graph.query import holds_floats
 from spiq.passes.layer_weights import weight_and_bias
 from spiq.planning.placement.values import Placement
 from spiq.planning.plan.derive import least_step
@@ -189,13 +189,13 @@ def _on_grid(entry: TensorPlan, stored: Stored | None) -> TensorPlan:
 def first_pictures(
     original: bytes | str, analysis: Analysis, program: Program, count: int
 ) -> torch.Tensor:
-    """Return synthetic pictures to begin with, as the network takes them.
+    """Return synthetic pictures to begin with, as the network takes them, in single precision.
 
     Raises:
         UnsupportedError: The network takes no pictures, or more than one input.
     """
     inputs = [value for value in analysis.graph.inputs if value.name in program.inputs]
-    if len(inputs) != 1 or not is_float32(inputs[0]) or len(inputs[0].shape or ()) != 4:
+    if len(inputs) != 1 or not holds_floats(inputs[0]) or len(inputs[0].shape or ()) != 4:
         names = ", ".join(f"'{value.name}'" for value in inputs)
         raise UnsupportedError(
             f"the inputs {names} are not one picture of floats, and only such are made: use effort "
@@ -208,4 +208,4 @@ def first_pictures(
         )
         found.append(made[str(inputs[0].name)])
         number += 1
-    return torch.tensor(np.concatenate(found)[:count])
+    return torch.tensor(np.concatenate(found)[:count].astype(np.float32))
