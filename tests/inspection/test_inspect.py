@@ -17,6 +17,7 @@ from spiq.cli.render.tables import quantization as tables
 from spiq.config import Config
 from spiq.errors import ConfigError
 from spiq.inspection.inspect import InspectResult, inspect
+from transformers import transformer
 
 
 @pytest.fixture(scope="module")
@@ -73,6 +74,16 @@ def test_says_what_quantize_does(config: Config) -> None:
             said = getattr(layer, field.name)
             if said is not None and field.name != "bits":
                 assert getattr(seen, field.name) == said, (layer.name, field.name)
+
+
+@pytest.mark.parametrize("config", [Config(timing=False), Config(target="vitis", timing=False)])
+def test_says_what_becomes_of_products(config: Config) -> None:
+    """Of attention; all of them were said to stay in float."""
+    done = spiq.quantize(transformer(), config).report.layers
+    for seen, layer in zip(inspect(transformer(), config).layers, done, strict=True):
+        assert (seen.name, seen.quantized, seen.reason) == (
+            layer.name, layer.quantized, layer.reason,
+        )  # fmt: skip
 
 
 def test_small_layers() -> None:

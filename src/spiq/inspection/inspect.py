@@ -73,20 +73,21 @@ def inspect(model: "Source", config: Config | None = None) -> InspectResult:
         config,
         next_names=known.prepared.next_names,
     )
+    described = layer_results(known.graph, known.measured)
     reasons = {str(node.name): reason for node, reason in chosen.placement.reasons.items()}
+    reasons |= {layer.name: layer.reason for layer in described if layer.reason}
+    for node in chosen.placement.integer:  # a product of two tensors, too
+        reasons.pop(str(node.name), None)
     errors = _expected(known, config, chosen)
 
     layers = (
         InspectedLayer(
             **vars(layer)
-            | {
-                "quantized": not layer.reason and layer.name not in reasons,
-                "reason": layer.reason or reasons.get(layer.name, ""),
-            },
+            | {"quantized": layer.name not in reasons, "reason": reasons.get(layer.name, "")},
             expected_snr_db=errors[layer.name].snr_db if layer.name in errors else None,
             expected_error=errors[layer.name].total if layer.name in errors else None,
         )
-        for layer in layer_results(known.graph, known.measured)
+        for layer in described
     )
     return InspectResult(
         model=os.fspath(model) if isinstance(model, str | os.PathLike) else str(known.graph.name),
