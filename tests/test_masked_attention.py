@@ -17,6 +17,8 @@ CAUSAL = (
     "n = Shape<start=1>(s) ones = Expand(one, n) low = Trilu<upper=0>(ones) "
     "b = Equal(low, zero) m = Where(b, minus, zero) "
 )
+LEAST = np.array(np.finfo(np.float32).min)
+ATTENDED = "f = Cast<to=1>(mask) i = Sub(one, f) u = Unsqueeze(i, first) m = Mul(u, minus) "
 GIVEN = "b = Not(mask) u = Unsqueeze(b, first) m = Where(u, minus, zero) "
 SHARES = "a = Add(s, m) p = Softmax<axis=-1>(a) [o] o = MatMul(p, v) [h] y = MatMul(o, wo)"
 ONE, ZERO, MINUS = (np.array(number, np.float32) for number in (1, 0, -np.inf))
@@ -30,6 +32,19 @@ def test_products_run_on_integers(mask: str) -> None:
     model = build(
         SCORES + mask + SHARES, inputs=f"float[N,12,16] x{beside}",
         one=ONE, zero=ZERO, minus=MINUS, **first, **shapes,
+    )  # fmt: skip
+    report = spiq.quantize(model.SerializeToString(), spiq.Config(timing=False)).report
+    assert {layer.name for layer in report.layers if layer.quantized} >= {"s", "o", "h"}
+    assert not report.float_layers
+
+
+@pytest.mark.parametrize("sizes", ["N,12", "N,T"], ids=["closed", "open"])
+def test_words_that_count_are_told_by_ones(sizes: str) -> None:
+    """Hugging Face's mask, (1 - mask) times float32's least number: its variance is not finite."""
+    shapes = {name: (16, 16) for name in ("wq", "wk", "wv", "wo")}
+    model = build(
+        SCORES + ATTENDED + SHARES, inputs=f"float[{sizes},16] x, int64[{sizes}] mask",
+        one=ONE, minus=LEAST, first=np.array([1]), **shapes,
     )  # fmt: skip
     report = spiq.quantize(model.SerializeToString(), spiq.Config(timing=False)).report
     assert {layer.name for layer in report.layers if layer.quantized} >= {"s", "o", "h"}

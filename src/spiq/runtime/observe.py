@@ -274,12 +274,17 @@ def _behind_no_rule(graph: ir.Graph, known: set[ir.Value]) -> list[ir.Value]:
 
 
 def _is_told(value: ir.Value, reached: set[ir.Value]) -> bool:
-    """Return whether all that a tensor is made of is known: a mask that is computed is not.
+    """Return whether all that scores are made of is known, and how many there are to a row.
 
-    Scores with a mask are often not finite, and cannot be observed; their shares can.
+    A mask that is computed is not: scores with it are often not finite, be it that it holds
+    infinities or float32's least number, and cannot be observed; their shares can.
     """
     node = value.producer()
-    return node is None or all(source in reached for source in data_inputs(node))
+    if None in (dims(value) or [None])[-1:]:
+        return False
+    sources = [] if node is None else data_inputs(node)
+    masked = node is not None and node.op_type == "Add" and len(sources) > 1
+    return not masked and all(source in reached for source in sources)
 
 
 def _softmaxes(graph: ir.Graph) -> Iterator[tuple[ir.Value, ir.Value]]:

@@ -20,8 +20,8 @@ Size = int | None
 _SECOND = frozenset({"BatchNormalization", "Col2Im", "Conv", "ConvTranspose", "Gemm"})
 _KEEPS_PLACES = frozenset({"Add", "Cast", "InstanceNormalization", "LayerNormalization", "Mul",
                            "RMSNormalization", "Sub"})  # fmt: skip
-_OF_TOKENS = 3
-"""Axes of an input that may be one of tokens, or of a signal."""
+_OF_ROWS, _OF_TOKENS = 2, 3
+"""Axes of an input of rows, and of one that may be of tokens, or of a signal."""
 
 _STEPS = 6
 """Operators whose output is laid out as what they read first, and how many are looked past."""
@@ -32,9 +32,7 @@ _NORMS = frozenset({"LayerNormalization", "RMSNormalization"})
 def channel_axes(graph: ir.Graph) -> dict[ir.Value, Axes]:
     """Return the axes of the channels of each tensor of which they can be told, in order."""
     found: dict[ir.Value, Axes] = {
-        value: (channel_axis(value) if rank(value) == _OF_TOKENS else 1,)
-        for value in graph.inputs
-        if (rank(value) or 0) > 1
+        value: _of_input(value) for value in graph.inputs if (rank(value) or 0) > 1
     }
     for node in graph:
         known = [found.get(value) for value in data_inputs(node)]
@@ -51,6 +49,15 @@ def channel_axes(graph: ir.Graph) -> dict[ir.Value, Axes]:
             if axes is not None:
                 found[value] = axes
     return found
+
+
+def _of_input(value: ir.Value) -> Axes:
+    """Return where an input's channels are: nowhere in rows of words, of masks, of samples."""
+    size, kind = rank(value), value.dtype
+    whole = kind is not None and not kind.is_floating_point()
+    if size == _OF_ROWS and (whole or (dims(value) or [])[1] is None):
+        return ()
+    return (channel_axis(value) if size == _OF_TOKENS else 1,)
 
 
 def _axes_of(node: ir.Node, known: list[Axes | None]) -> Axes | None:
