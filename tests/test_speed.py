@@ -145,6 +145,26 @@ def test_other_methods_are_timed_as_they_are(
     assert not a_is_slow and result.report.latency == raced(1.5).latency(1)
 
 
+def test_operators_without_names_are_timed_as_well(
+    a_is_slow: list[Measured], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Weights are inputs, too, as old files say: the runtime numbers what it joins of such."""
+    monkeypatch.setattr(speed, "race", lambda *args, **options: raced(1.2, 1.0))
+    body = (
+        "a = Conv<pads=[1,1,1,1]>(x, wa) r = Relu(a) b = Conv<pads=[1,1,1,1]>(r, wb) "
+        "s = Relu(b) y = Conv(s, wc)"
+    )
+    weights = {"wa": (16, 3, 3, 3), "wb": (32, 16, 3, 3), "wc": (8, 32, 1, 1)}
+    model = build(body, inputs=f"float[1,3,{SIDE},{SIDE}] x", **weights)
+    for node in model.graph.node:
+        node.name = ""
+    for tensor in model.graph.initializer:
+        weight = onnx.helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims)
+        model.graph.input.append(weight)
+    spiq.quantize(model, Config(timing=True))
+    assert {"a", "b", "y"} <= set(a_is_slow[0].in_float)
+
+
 def test_where_no_region_is_better_what_loses_most_is_spared_unless_that_is_slow(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -5,7 +5,7 @@ import pytest
 
 from small_networks import build
 from spiq.runtime import timing
-from spiq.runtime.timing import kernel_times, race
+from spiq.runtime.timing import kernel_times, kernel_times_in_turn, race
 
 NETWORK = build(
     "[c] c = Conv<pads=[1,1,1,1]>(x, w) [p] y = MaxPool<kernel_shape=[2,2], strides=[2,2]>(c)",
@@ -20,6 +20,21 @@ def test_kernels_have_names_times_and_sizes() -> None:
     pool = next(kernel for name, kernel in found.items() if name.startswith(("p", "y")))
     assert (conv.elements, pool.elements) == (16 * 16 * 16, 16 * 8 * 8)
     assert conv.seconds > 0 and pool.seconds > 0
+
+
+def test_networks_whose_kernels_are_timed_take_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    called: list[object] = []
+
+    def spy(opened: object, *args: object, **options: object) -> object:
+        called.append(opened)
+        return call(opened, *args, **options)  # type: ignore[arg-type]
+
+    call = timing.call
+    monkeypatch.setattr(timing, "call", spy)
+    found = kernel_times_in_turn([NETWORK, NETWORK], FEEDS, seconds=0.01)
+    assert [set(one) for one in found] == [set(found[0])] * 2
+    first, second = called[:2]
+    assert first is not second and called == [first, second] * (len(called) // 2)
 
 
 def test_each_network_is_timed_beside_the_first() -> None:

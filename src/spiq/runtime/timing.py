@@ -20,7 +20,9 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -238,12 +240,31 @@ def kernel_times(network: bytes | str, feeds: Tensors, *, seconds: float) -> dic
         feeds: Its inputs.
         seconds: For about so long it is run, at least 3 and at most 100 times.
     """
+    return kernel_times_in_turn([network], feeds, seconds=seconds)[0]
+
+
+def kernel_times_in_turn(
+    networks: Sequence[bytes | str], feeds: Tensors, *, seconds: float
+) -> list[dict[str, KernelTime]]:
+    """Do what :func:`kernel_times` does with networks that take turns, and all of the time.
+
+    One after the other, they would meet a machine that is more or less busy in the meantime.
+    """
     with tempfile.TemporaryDirectory(prefix="spiq-") as folder:
-        opened = session(network, threads=1, profile=Path(folder) / "profile")
-        once = timed(lambda: call(opened, None, feeds, where="the network"), 1)
+        opened = [
+            session(network, threads=1, profile=Path(folder) / f"profile{number}")
+            for number, network in enumerate(networks)
+        ]
+        runs = [partial(call, one, None, feeds, where="the network") for one in opened]
+        once = sum(timed(run, 1) for run in runs)
         for _ in range(int(np.clip(seconds / once, _FEWEST, _MOST))):
-            call(opened, None, feeds, where="the network")
-        events = json.loads(Path(opened.end_profiling()).read_bytes())
+            for run in runs:
+                run()
+        return [_by_kernel(json.loads(Path(one.end_profiling()).read_bytes())) for one in opened]
+
+
+def _by_kernel(events: Sequence[Mapping[str, Any]]) -> dict[str, KernelTime]:
+    """Return what each kernel took, by the events of a profile."""
     found: dict[str, list[float]] = {}
     elements: dict[str, int] = {}
     operators: dict[str, str] = {}
