@@ -145,6 +145,30 @@ def test_other_methods_are_timed_as_they_are(
     assert not a_is_slow and result.report.latency == raced(1.5).latency(1)
 
 
+def test_time_that_integers_gain_pays_for_accuracy_that_lacks(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """By as much as lacks; what is fast is tried where that is slow, or no time is to be paid."""
+    asked: list[tuple[float, ...]] = []
+
+    def answer(structure: Structure, measured: Measured, *paid: float) -> list[str]:
+        asked.append(paid)
+        return ["a", "b"] if len(paid) == 2 else ["a"]
+
+    monkeypatch.setattr(speed, "given_back", answer)
+    monkeypatch.setattr(speed, "_worst", lambda made: speed.ENOUGH_DB - 10)
+    for prefer, times, left in (
+        ("balanced", (0.7,), {"a": speed.BOUGHT, "b": speed.BOUGHT}),
+        ("balanced", (0.9, 0.6), {"a": speed.REASON}),
+        ("speed", (0.6,), {"a": speed.REASON}),
+    ):
+        answers = iter([raced(0.7), *(raced(0.7, time) for time in times)])
+        monkeypatch.setattr(speed, "race", lambda *args, a=answers, **options: next(a))
+        result = spiq.quantize(network(), Config(timing=True, prefer=prefer))
+        assert result.plan.left_in_float == left
+    assert asked == [(0.03,), (0.03, 0.1), (0.03,), (0.03, 0.1), (0.0,)]
+
+
 def test_operators_without_names_are_timed_as_well(
     a_is_slow: list[Measured], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -53,6 +53,20 @@ def test_an_island_stays_on_integers_where_conversions_cost_more_than_it_loses()
     assert given_back(structure, times(structure, [900, 10, 900], [50, 10 + lost, 50])) == ["b"]
 
 
+def test_accuracy_that_lacks_is_bought_with_the_time_that_integers_gain() -> None:
+    structure = chain(10, 10, 10, 1000, errors=(0.60, 0.25, 0.10, 0.05))
+    measured = times(structure, [90, 90, 90, 90], [50, 50, 50, 50])
+    # all on integers is the fastest, and the first layer in float takes 40 us more
+    assert given_back(structure, measured, 0.0, enough=0.5) == []
+    # where other layers gain more, as much may be paid
+    structure = chain(10, 10, 10, 10, 1000, errors=(0.60, 0.25, 0.10, 0.0, 0.05))
+    measured = times(structure, [90, 90, 90, 20, 90], [50, 50, 50, 120, 50])
+    cheap = given_back(structure, measured)
+    assert cheap == ["d"]
+    assert given_back(structure, measured, 0.0, enough=0.5) == ["a", "d"]
+    assert given_back(structure, measured, 0.0, enough=1.0) == ["d"]
+
+
 def test_what_loses_most_goes_back_where_that_costs_little() -> None:
     structure = chain(10, 10, 10, 1000, errors=(0.90, 0.02, 0.05, 0.03))
     measured = times(structure, [60, 60, 60, 60], [50, 50, 50, 50])

@@ -2,7 +2,8 @@
 
 What takes the least time is a minimum cut (:mod:`spiq.planning.choose.cut`). What an operator on
 integers adds to the error at the outputs has a price in time: the highest at which the network
-takes no longer than is allowed.
+takes no longer than is allowed. Where more error is left by that than is good, the price goes up
+until it is not, or the network would take as long as all on integers, or nearly as in float.
 """
 
 from collections.abc import Iterable
@@ -15,7 +16,9 @@ WORTH, BETTER = 0.95, 0.8
 """What counts as faster at all, and as less error."""
 
 
-def given_back(structure: Structure, measured: Measured, slack: float = 0.0) -> list[str]:
+def given_back(
+    structure: Structure, measured: Measured, slack: float = 0.0, enough: float = 1.0
+) -> list[str]:
     """Return the layers that are to go back to float, by name; none where that gains nothing.
 
     At least half of the weights stay on integers, and never goes all back.
@@ -24,9 +27,13 @@ def given_back(structure: Structure, measured: Measured, slack: float = 0.0) -> 
         structure: How the network hangs together.
         measured: What its operators take.
         slack: How much of the least time may be paid for accuracy.
+        enough: What of the error may be left. Where it is more, what the choice gains in time, on
+            all on integers and on float, may be paid.
     """
     network = cut_network(structure, measured)
     chosen = _within(network, slack)
+    if network.error(chosen) > enough:
+        chosen = _until(network, enough, chosen)
     faster = network.seconds(chosen) < WORTH * network.seconds(network.now)
     better = network.error(chosen) < BETTER * network.error(network.now)
     names = network.changed(chosen)
@@ -75,15 +82,30 @@ def front(
 def _within(network: CutNetwork, slack: float) -> frozenset[int]:
     """Return the choice of least error, of those that take little more than the least time."""
     best = network.cut()
-    seconds = (1 + slack) * network.seconds(best)
+    return _bought(network, best, (1 + slack) * network.seconds(best), 0.0)
+
+
+def _until(network: CutNetwork, enough: float, best: frozenset[int]) -> frozenset[int]:
+    """Return the fastest choice that leaves so little error, or the one that comes nearest."""
+    allowed = min(network.seconds(network.now), WORTH * network.seconds(frozenset()))
+    return _bought(network, best, allowed, enough)
+
+
+def _bought(
+    network: CutNetwork, best: frozenset[int], seconds: float, enough: float
+) -> frozenset[int]:
+    """Return what is chosen at the highest price that is in time, or the least that is enough."""
     low, high = 0.0, _DEAREST * seconds
     for _ in range(_HALVINGS):
         price = (low + high) / 2
         chosen = network.cut(price)
-        if network.seconds(chosen) <= seconds:
-            best, low = chosen, price
-        else:
+        left = network.error(chosen)
+        if network.seconds(chosen) > seconds:
             high = price
+            continue
+        if left <= max(enough, network.error(best)):
+            best = chosen
+        low, high = (low, price) if left <= enough else (price, high)
     return best
 
 
