@@ -87,8 +87,8 @@ def cost_of(values: Sequence[ir.Value], group: Group, scaled: Scaled, known: Net
         known: What the errors of the network depend on.
     """
     reads = []
-    for t in group.tensors:
-        scales = np.array([scaled.channel_scales[int(number)] for number in t.classes])
+    by_class = np.array([scaled.channel_scales[int(name)] for name in group.names])
+    for t, scales in zip(group.tensors, group.spread(by_class), strict=True):
         step, zero_point = scaled.steps[t.grid] * scales, scaled.zero_points[t.grid]
         error = t.errors(step, zero_point, group.qmax[t.grid])
         reads += [
