@@ -4,8 +4,12 @@ import numpy as np
 import pytest
 
 from small_networks import build, floats, whole
+from spiq.config import Config
 from spiq.io.read import read
+from spiq.passes.prepare import prepare
+from spiq.pipeline import quantize
 from spiq.stats.axes import channel_axes
+from spiq.stats.input_axis import channel_count
 
 IMAGE = "float[1,6,4,4] x"
 
@@ -82,3 +86,33 @@ def test_rows_of_an_embedding_are_tokens() -> None:
     table = np.zeros((9, 5), np.float32)
     graph = read(build("y = Gather<axis=0>(t, x)", inputs="int64[1,7] x", t=table)).graph
     assert channel_axes(graph)[graph.outputs[0]] == (2,)
+
+
+@pytest.mark.parametrize(
+    ("inputs", "body", "kernel"),
+    [
+        ("float[N,400] x", "u = Unsqueeze(x, one) y = Conv(u, w)", (8, 1, 5)),
+        ("float[N,T] x", "u = Unsqueeze(x, one) y = Conv(u, w)", (8, 1, 5)),
+        ("float[N,60,40] x", "u = Unsqueeze(x, one) y = Conv(u, w)", (8, 1, 3, 3)),
+        ("float[N,60,40] x", "m = Mul(x, two) u = Reshape(m, shape) y = Conv(u, w)", (8, 1, 3, 3)),
+    ],
+)
+def test_what_gets_its_axis_of_channels_in_the_network_has_none(
+    inputs: str, body: str, kernel: tuple[int, ...]
+) -> None:
+    """Samples and spectrograms: places were taken for channels, and the first layer in float."""
+    constants = {"one": np.array([1])} if "one" in body else {"two": np.array(2, np.float32)}
+    if "shape" in body:
+        constants["shape"] = np.array([-1, 1, 60, 40])
+    model = build(body, inputs=inputs, w=kernel, **constants)
+    graph = prepare(read(model)).model.graph
+    assert channel_count(graph.inputs[0]) == 1
+    assert channel_axes(graph)[graph.inputs[0]] == ()
+    assert quantize(model, Config(timing=False)).report.quantized_layers == 1
+
+
+def test_what_becomes_channels_in_the_network_has_them() -> None:
+    body = "u = Unsqueeze(x, two) y = Conv(u, w)"
+    model = build(body, inputs="float[N,12] x", w=(8, 12, 1), two=np.array([2]))
+    graph = prepare(read(model)).model.graph
+    assert channel_count(graph.inputs[0]) == 12

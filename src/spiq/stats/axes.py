@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 
 import onnx_ir as ir
 
+from spiq.graph.extents import is_one_picture
 from spiq.graph.query import constant, data_inputs, dims, ints, is_constant, rank
 from spiq.graph.runs import runs
 from spiq.stats.input_axis import channel_axis
@@ -57,7 +58,9 @@ def _of_input(value: ir.Value) -> Axes:
     whole = kind is not None and not kind.is_floating_point()
     if size == _OF_ROWS and (whole or (dims(value) or [])[1] is None):
         return ()
-    return (channel_axis(value) if size == _OF_TOKENS else 1,)
+    axis = channel_axis(value) if size in (_OF_ROWS, _OF_TOKENS) else 1
+    alike = axis == 0 and not is_one_picture(dims(value) or [])
+    return () if alike else (axis,)
 
 
 def _axes_of(node: ir.Node, known: list[Axes | None]) -> Axes | None:

@@ -25,6 +25,7 @@ from spiq.passes.cleanup import kernel_shape
 from spiq.passes.layer_weights import weight_and_bias
 from spiq.passes.prepare import Prepared
 from spiq.stats.channel import Array
+from spiq.stats.input_axis import channel_axis, channel_count
 from spiq.stats.input_views import View, mixed, through
 from spiq.stats.lost_norms import normalized_behind
 from spiq.stats.rules.linear import grouped
@@ -78,7 +79,8 @@ def first_layers(value: ir.Value, prepared: Prepared, axis: int = 1) -> list[Fir
     shape = dims(value)
     if shape is None or len(shape) < 2:
         return []
-    layout = [size or 1 if index == axis else 1 for index, size in enumerate(shape)]
+    channels = channel_count(value) if axis == channel_axis(value) else shape[axis] or 1
+    layout = [channels if index == axis else 1 for index in range(len(shape))]
     numbers = np.arange(layout[axis], dtype=float).reshape(layout)
     views = {value: View(np.ones(layout), np.zeros(layout), numbers)}
     layers, found = set(weight_nodes(prepared.model.graph)), list[FirstLayer]()

@@ -12,7 +12,8 @@ def channel_axis(value: ir.Value) -> int:
     That is the axis which Transposes in front of the first layers make the second one, behind
     Casts and arithmetic or not; the last one where layers on tokens read it; the third one where
     films, (N, T, C, H, W), become a batch of frames; and the second one where there is none, but
-    the first one of a picture without a batch.
+    the first one of a picture without a batch. Samples of sound and spectrograms, to which the
+    network gives the axis of channels itself, have none: it is that of the batch.
     """
     rank = len(dims(value) or [])
     if is_one_picture(dims(value) or []):
@@ -40,9 +41,26 @@ def channel_axis(value: ir.Value) -> int:
 
 def _taken(node: ir.Node, value: ir.Value, size: int) -> int:
     """Return the axis of ``value`` along which a node takes channels."""
+    if _gives_channels(node):
+        return 0
     if _takes_last(node, value):
         return -1
     return 2 if _takes_frames(node, value) else min(1, size - 1)
+
+
+def _gives_channels(node: ir.Node) -> bool:
+    """Return whether a node puts an axis of one channel behind the batch: (N, T) to (N, 1, T)."""
+    before, after = dims(node.inputs[0]) or [], dims(node.outputs[0]) or []
+    if len(after) != len(before) + 1 or after[1] != 1 or before[1] == 1:
+        return False
+    return node.op_type == "Unsqueeze" or (node.op_type == "Reshape" and after[2:] == before[1:])
+
+
+def channel_count(value: ir.Value) -> int:
+    """Return how many channels an input has; 1 where that is open, or where it has none."""
+    shape, axis = dims(value) or [], channel_axis(value)
+    alike = axis == 0 and not is_one_picture(shape)
+    return 1 if alike else shape[axis] or 1
 
 
 def _takes_frames(node: ir.Node, value: ir.Value) -> bool:

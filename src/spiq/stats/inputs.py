@@ -29,7 +29,7 @@ from spiq.stats.first_layers import FirstLayer, first_layers
 from spiq.stats.folded_input import BARE_TABLE, folded_input, with_biases
 from spiq.stats.fourth_channel import CHANNELS, fourth_of, spans, with_fourth
 from spiq.stats.given_input import Told, check_channels, given_range, pixel_stats
-from spiq.stats.input_axis import channel_axis
+from spiq.stats.input_axis import channel_axis, channel_count
 from spiq.stats.input_moments import channel_moments, moments
 from spiq.stats.input_notes import (
     HINT,
@@ -124,7 +124,7 @@ def input_stats(
             notes.append(f"input '{name}': range {span(low, high)}, since it holds {kind}")
         if not holds_floats(value):
             continue
-        channels = shape[channel_axis(value)] or 1
+        channels = channel_count(value)
         told = (shown or {}).get(name) or given_range(value, config, channels)
         told = told or _inferred(value, prepared, judged.get(name))
         if (planned := (known_ends or {}).get(name)) is not None:
@@ -244,7 +244,7 @@ def _inferred(value: ir.Value, prepared: Prepared, verdict: Verdict | None) -> T
 
 def _each(value: ir.Value, layers: Sequence[FirstLayer]) -> tuple[Array, Array] | None:
     """Return mean and deviation of each channel of an input that is no picture, if they tell."""
-    return channel_moments(layers, (dims(value) or [])[channel_axis(value)] or 1)
+    return channel_moments(layers, channel_count(value))
 
 
 def _of_features(value: ir.Value, prepared: Prepared) -> Told | None:
@@ -256,7 +256,8 @@ def _of_features(value: ir.Value, prepared: Prepared) -> Told | None:
         low, high = means - _REACH * stds, means + _REACH * stds
         said = f"{trained_on(low, high, mean, std)}; give --input-range if that is wrong"
         return stats(means, stds**2, low, high, "input"), said
-    return _of_biases(layers, pictures=len(dims(value) or []) > 2) if layers else None
+    signals = len(dims(value) or []) > 2 or channel_axis(value) == 0
+    return _of_biases(layers, pictures=signals) if layers else None
 
 
 def _of_biases(layers: Sequence[FirstLayer], *, pictures: bool) -> Told:
