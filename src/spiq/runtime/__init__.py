@@ -10,5 +10,5 @@ reference, verify, layerwise, kernels,    the check of a result
 scratch
 agreement, snr, exponentials              how far it is from float
 parts, parted_check                       large networks, a part at a time
-timing, peak                              how long networks and kernels take
+named, timing, peak                       how long networks and kernels take
 """
