@@ -110,8 +110,9 @@ def test_a_plan_keeps_the_size_that_was_said() -> None:
 
 def test_messages_show_shapes_as_the_network_states_them() -> None:
     words = r"the input was 'x' \[1, 3, 320, 320\], of \[N, 3, H, W\]: say what size .*--input-size"
+    for_7_by_9 = build(MADE_FOR_24, inputs="float[N,3,H,W] x", w1=(4, 3, 3, 3), w2=(5, 4 * 7 * 9))
     with pytest.raises(ModelError, match=words):
-        quantize(made_for_24())
+        quantize(for_7_by_9)
     model = build("[c1] c = Conv(x, w1) [c2] y = Conv(c, w2)", inputs="float[N,3,H,16] x",
                   w1=(4, 3, 1, 1), w2=(4, 9, 1, 1))  # fmt: skip
     with pytest.raises(ModelError, match=r"for an input of shape \[N, 4, \?, 16\]"):

@@ -473,7 +473,7 @@ def test_outputs_that_are_no_floats_or_whose_size_depends_on_what_is_found() -> 
 def test_network_that_takes_one_size_and_does_not_say_which() -> None:
     for norms, size in ((bn("c1", "n1"), 128), ("[n1] n1 = Identity(c1) ", 320)):
         body = "[c1] c1 = Conv(x, w1) " + norms + "[f] f = Flatten(n1) [o] y = Gemm(f, wg)"
-        constants = {"w1": (4, 3, 1, 1), "wg": (4 * 8 * 8, 5)}
+        constants = {"w1": (4, 3, 1, 1), "wg": (4 * 7 * 9, 5)}  # no square, and no usual size
         model = build(body, inputs="float[N,3,H,W] x", **constants, **norm("n1", 4))
         with pytest.raises(
             ModelError, match=rf"the float network: .* input was 'x' \[\d+, 3, {size},"
