@@ -126,7 +126,10 @@ def test_inputs_of_every_type(inputs, body):
 
 def test_shapes_fill_dynamic_dimensions():
     model = network("float[N,3,H,W] x", output="float[N,3,H,W] y")
-    with pytest.raises(ConfigError, match=r"model 1: input 'x' .* dimension 2 \(H\) is dynamic"):
+    with pytest.raises(
+        ConfigError,
+        match=r"model 1: input 'x' .* dimension 2 \(H\) is dynamic: .* --shape x=1,3,H,W",
+    ):
         latency.compare([model])
     assert latency.compare([model], rounds=1, shapes={"x": (1, 3, 4, 5)}).rounds == 1
 

@@ -240,8 +240,8 @@ def _shape(
     for axis, size in enumerate(sizes):
         if not isinstance(size, int):
             raise ConfigError(
-                f"{where}: dimension {axis} ({size}) is dynamic: give its size in shapes, "
-                f"{{{value.name!r}: [...]}}"
+                f"{where}: dimension {axis} ({size}) is dynamic: give all sizes, with --shape "
+                f"{value.name}={','.join(str(one) for one in sizes)} (shapes in Python)"
             )
     return tuple(sizes)
 
