@@ -40,7 +40,7 @@ def test_names_are_sorted_and_all_there_are() -> None:
         ({"weight_bits": 4.5}, "weight_bits is 4.5: it must be a whole number from 2 to 8"),
         ({"weight_bits": "8"}, "weight_bits is '8': it must be a whole number"),
         ({"input_size": "320"}, "input_size is '3': it must be a whole number"),
-        ({"input_mean": 0.5, "input_std": 0.5}, "input_mean 0.5: give a tuple of numbers"),
+        ({"input_mean": 0.5, "input_std": 0.5}, "input_mean 0.5: give a tuple of finite numbers"),
         ({"images": ["a.png"]}, r"images \['a.png'\]: give a folder, or an .npz file"),
     ],
 )

@@ -275,7 +275,7 @@ def _finite(name: str, numbers: Sequence[float] | None) -> None:
     if numbers is None:
         return
     if not (isinstance(numbers, Sequence) and numbers and all(abs(n) <= 3.4e38 for n in numbers)):
-        raise ConfigError(f"{name} {numbers}: give a tuple of numbers of float32")
+        raise ConfigError(f"{name} {numbers}: give a tuple of finite numbers of float32")
 
 
 def _one_of(name: str, value: str, allowed: Collection[str]) -> None:
