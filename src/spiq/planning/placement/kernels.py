@@ -16,6 +16,7 @@ These stay in float, behind a node that both passes stop at (see :mod:`spiq.emit
 import onnx_ir as ir
 
 from spiq.graph.query import ints, spatial
+from spiq.stats.rules.pooling import fills
 
 
 def _ends_exactly(node: ir.Node) -> bool:
@@ -44,4 +45,6 @@ def broken_form(node: ir.Node) -> str:
             return "ONNX Runtime cannot load a cubic Resize between integer layers"
         if "axes" in node.attributes:
             return "ONNX Runtime breaks a Resize with axes between integer layers"
+        if fills(node):
+            return "a Resize that crops fills with a number, which integers are not on the grid of"
     return ""

@@ -153,10 +153,16 @@ def max_pool(node: ir.Node, inputs: Inputs) -> list[ChannelStats] | None:
     return [stats(mean, var, x.low, x.high)]
 
 
+def fills(node: ir.Node) -> bool:
+    """Return whether a Resize crops, and fills what lies outside with a number of its own."""
+    mode = node.attributes.get_string("coordinate_transformation_mode", "half_pixel")
+    return node.op_type == "Resize" and mode == "tf_crop_and_resize"
+
+
 def resize(node: ir.Node, inputs: Inputs) -> list[ChannelStats] | None:
     """Resize over space: the same pixels, or means of them (cubic overshoots: no bounds)."""
     before, after = dims(node.inputs[0]), dims(node.outputs[0])
-    if inputs[0] is None or (before and after and before[1] != after[1]):
+    if inputs[0] is None or (before and after and before[1] != after[1]) or fills(node):
         return None
     x = over_space(inputs[0])
     if node.attributes.get_string("mode", "nearest") == "cubic":
