@@ -127,6 +127,24 @@ def test_unless_it_alone_may_be_slower_than_float() -> None:
     assert speed.is_better(Raced(times), 20.0, 30.0, limit=1.03)
 
 
+@pytest.mark.parametrize(
+    ("first", "other", "slack", "payable"),
+    [(8, 18, 0.03, 0.1), (8, 10, 0.03, 0.03), (21, 40, 0.03, 0.03), (8, 18, 0.0, 0.0),
+     (8, 18, 0.3, 0.3)],
+)  # fmt: skip
+def test_what_lacks_accuracy_may_cost_a_tenth(
+    first: float, other: float, slack: float, payable: float
+) -> None:
+    found = Machine(10.0, 5.0, 5.35).race(1 + payable)
+    assert speed._payable(first, other, slack) == payable
+    assert speed.is_better(found, first, other, limit=1 + payable) == (payable >= 0.1)
+
+
+def test_but_not_the_time_of_float() -> None:
+    found = Machine(5.2, 5.0, 5.35).race(1.1)
+    assert not speed.is_better(found, 8.0, 18.0, limit=1.1)
+
+
 def test_networks_that_take_no_time_are_not_timed(
     a_is_slow: list[Measured], monkeypatch: pytest.MonkeyPatch
 ) -> None:
