@@ -123,7 +123,7 @@ def test_where_it_cannot_be_told_the_more_exact_is_taken() -> None:
 def test_unless_it_alone_may_be_slower_than_float() -> None:
     times = np.array([[1.0, 0.9, 0.8], [1.0, 0.9, 1.2]] * 5)
     assert not speed.is_better(Raced(times), 20.0, 30.0, limit=1.03)
-    times[:, 1] = 1.01
+    times[:, 1] = 1.05
     assert speed.is_better(Raced(times), 20.0, 30.0, limit=1.03)
 
 
@@ -140,8 +140,15 @@ def test_what_lacks_accuracy_may_cost_a_tenth(
     assert speed.is_better(found, first, other, limit=1 + payable) == (payable >= 0.1)
 
 
+def test_it_is_told_beside_float_where_more_may_be_paid() -> None:
+    times = np.array([[1.0, 0.9, 0.9], [0.8, 0.9, 0.9], [1.2, 0.9, 0.9]] * 5)
+    assert speed.is_told(Raced(times), limit=1.1)
+    assert not speed.is_told(Raced(times), limit=1.1, beside_float=True)
+    assert speed.is_told(Raced(times * [1.2, 1, 1]), limit=1.1, beside_float=True)
+
+
 def test_but_not_the_time_of_float() -> None:
-    found = Machine(5.2, 5.0, 5.35).race(1.1)
+    found = Machine(5.1, 5.0, 5.35).race(1.1)
     assert not speed.is_better(found, 8.0, 18.0, limit=1.1)
 
 
@@ -166,25 +173,27 @@ def test_other_methods_are_timed_as_they_are(
 def test_time_that_integers_gain_pays_for_accuracy_that_lacks(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """By as much as lacks; what is fast is tried where that is slow, or no time is to be paid."""
+    """By all that lacks, or half; what is fast where that is slow, or nothing is to be paid."""
     asked: list[tuple[float, ...]] = []
 
     def answer(structure: Structure, measured: Measured, *paid: float) -> list[str]:
         asked.append(paid)
-        return ["a", "b"] if len(paid) == 2 else ["a"]
+        return {0.1: ["a", "b"], 10**-0.5: ["b"]}[paid[1]] if len(paid) == 2 else ["a"]
 
     monkeypatch.setattr(speed, "given_back", answer)
     monkeypatch.setattr(speed, "_worst", lambda made: speed.ENOUGH_DB - 10)
     for prefer, times, left in (
         ("balanced", (0.7,), {"a": speed.BOUGHT, "b": speed.BOUGHT}),
         ("balanced", (0.9, 0.6), {"a": speed.REASON}),
+        ("balanced", (0.9, 0.9, 0.7), {"b": speed.BOUGHT}),
         ("speed", (0.6,), {"a": speed.REASON}),
     ):
         answers = iter([raced(0.7), *(raced(0.7, time) for time in times)])
         monkeypatch.setattr(speed, "race", lambda *args, a=answers, **options: next(a))
         result = spiq.quantize(network(), Config(timing=True, prefer=prefer))
         assert result.plan.left_in_float == left
-    assert asked == [(0.03,), (0.03, 0.1), (0.03,), (0.03, 0.1), (0.0,)]
+    paid = [(0.03,), (0.03, 0.1), (0.03, pytest.approx(10**-0.5))]
+    assert asked == [*paid, *paid, *paid, (0.0,)]
 
 
 def test_operators_without_names_are_timed_as_well(
