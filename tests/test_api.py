@@ -73,22 +73,6 @@ def test_import_is_light(module: str) -> None:
     assert (done.stdout, done.stderr) == ("[]\n", "")
 
 
-SYMPY = """
-import sys, {first} spiq.pipeline
-from onnx_ir import SymbolicDim
-before, size = "sympy.core" in sys.modules, (SymbolicDim("N") * 4) // 2
-print(before, size, "sympy.core" in sys.modules, any("spiq" in str(f) for f in sys.meta_path))
-"""
-
-
-@pytest.mark.process
-@pytest.mark.parametrize(("first", "before"), [("", False), ("sympy,", True), ("onnx_ir,", True)])
-def test_sympy_comes_when_it_is_used(first: str, before: bool) -> None:
-    program = SYMPY.format(first=first)
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
-    assert (done.stdout.split(), done.stderr) == ([str(before), "2*N", "True", "False"], "")
-
-
 @pytest.mark.process
 def test_help_is_light() -> None:
     command = [sys.executable, "-X", "importtime", "-m", "spiq", "--help"]

@@ -21,7 +21,6 @@ PLANS = GRAPHS | {"stats", "planning.placement", "planning.plan"}
 CHOICES = PLANS | {"planning.errors", "planning.choose"}
 
 MAY_IMPORT: dict[str, set[str]] = {
-    "deferred": set(),
     "errors": set(),
     "targets": set(),
     "methods": set(),

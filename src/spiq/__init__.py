@@ -8,11 +8,7 @@
 Everything heavy is imported when it is first used.
 """
 
-from spiq.deferred import defer
-
 __version__ = "0.1.0"
-
-defer()
 
 TYPE_CHECKING = False
 """As typing has it, whose import takes longer than all else here."""
