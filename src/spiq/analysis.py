@@ -119,7 +119,7 @@ def analyse(
     mostly = len(prepared.stated) >= len(missing)
     doubts = _doubts(prepared, measured, inputs, config, stated=mostly)
     if missing:
-        notes.append(_observed(prepared, len(missing)))
+        notes.append(_observed(prepared, len(missing), yours=images is not None))
         prepared = observe(prepared, missing, told.ends, size=sizes.observe, images=images)
         measured = measure(prepared, inputs)
     notes += doubts
@@ -189,18 +189,18 @@ def _widened(network: ir.Model) -> list[str]:
     return [said] if kind else []
 
 
-def _observed(prepared: Prepared, missing: int) -> str:
-    """Say what was observed."""
-    stated = len(prepared.stated)
+def _observed(prepared: Prepared, missing: int, *, yours: bool) -> str:
+    """Say what was observed, and on what."""
+    stated, shown = len(prepared.stated), "synthetic images" + " and yours" * yours
     if stated:
         return (
             f"{missing} tensors of which no BatchNorm tells ({stated} are told) were observed on "
-            "synthetic images"
+            f"{shown}"
         )
     advice = "; export with BatchNorm kept for better ranges"
     return (
-        "the file holds no BatchNorm statistics to speak of: moments were observed on synthetic "
-        f"images instead{advice * may_have_had_batchnorm(prepared.model.graph)}"
+        "the file holds no BatchNorm statistics to speak of: moments were observed on "
+        f"{shown} instead{advice * may_have_had_batchnorm(prepared.model.graph)}"
     )
 
 

@@ -59,6 +59,8 @@ def test_images_help_where_synthetic_pictures_move_nothing(tmp_path: Path) -> No
     assert snr(model, with_few.model, others) > snr(model, without.model, others) + 5
     assert snr(model, with_few.model, others) > 28
     assert any("10 images of" in note for note in with_few.report.notes)
+    for made, said in ((without, False), (with_few, True)):
+        assert said == any("synthetic images and yours" in note for note in made.report.notes)
 
 
 @pytest.mark.parametrize("as_fed", [False, True])
