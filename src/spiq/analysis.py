@@ -109,8 +109,7 @@ def analyse(
 
     tell("measure")
     sizes = sizes_for(prepared.model, config.extent)
-    images = _images(prepared, config, sizes)
-    told = _inputs(prepared, config, known_ends, images, sizes)
+    told = inputs_of(prepared, config, sizes, known_ends)
     inputs, images = told.inputs, told.images
     notes = [*_widened(network), *told.notes, *restored]
 
@@ -132,7 +131,7 @@ def analyse(
 
 
 @dataclass(frozen=True)
-class _Inputs:
+class Inputs:
     """What is known of the inputs, by name.
 
     Attributes:
@@ -156,14 +155,24 @@ def _images(prepared: Prepared, config: Config, sizes: Sizes) -> Shown | None:
     return shown(found, graph, order=order, size=sizes.observe)
 
 
-def _inputs(
+def inputs_of(
     prepared: Prepared,
     config: Config,
-    known_ends: Mapping[str, Ends] | None,
-    images: Shown | None,
     sizes: Sizes,
-) -> _Inputs:
-    """Learn what the inputs are, from the options, the images or the network."""
+    known_ends: Mapping[str, Ends] | None = None,
+) -> Inputs:
+    """Learn what the inputs are, from the options, the images or the network.
+
+    Args:
+        prepared: The network.
+        config: The options.
+        sizes: What it can be shown.
+        known_ends: Ranges of inputs that a plan has decided, by name.
+
+    Raises:
+        ConfigError: The options do not fit the inputs, or the images cannot be read.
+    """
+    images = _images(prepared, config, sizes)
     told = [str(v.name) for v in prepared.model.graph.inputs if config.values_of(str(v.name)).given]
     shown_range = images.own_range() if images is not None else {}
     own = {name: known for name, known in shown_range.items() if name not in told}
@@ -179,7 +188,7 @@ def _inputs(
     wide = widened(pictured, verdicts, known_ends)
     ends = shown_ends(prepared, pictured, verdicts) | integer_ends(prepared.model.graph)
     images = None if images is None else replace(images, others=ends)
-    return _Inputs(wide, ends, notes, images)
+    return Inputs(wide, ends, notes, images)
 
 
 def _widened(network: ir.Model) -> list[str]:

@@ -14,7 +14,7 @@ import spiq
 from small_mobilenet import model_path
 from spiq.cli.render.json import render_json
 from spiq.cli.render.tables import quantization as tables
-from spiq.config import Config
+from spiq.config import Config, InputValues
 from spiq.errors import ConfigError, ModelError
 from spiq.inspection.compare import CompareResult, compare
 from spiq.inspection.tensor_sums import TensorComparison
@@ -55,6 +55,14 @@ def of_bytes() -> bytes:
     model = onnx.load_from_string(network("f = Cast <to = 1> (x) " + FRONT + TO_Y.format(name="h")))
     model.graph.node[1].input[0] = "f"
     model.graph.input[0].type.tensor_type.elem_type = onnx.TensorProto.UINT8
+    return model.SerializeToString()
+
+
+def with_open_size() -> bytes:
+    model = onnx.load_from_string(REFERENCE)
+    for value in (model.graph.input[0], model.graph.output[0]):
+        for axis, name in ((2, "h"), (3, "w")):
+            value.type.tensor_type.shape.dim[axis].dim_param = name
     return model.SerializeToString()
 
 
@@ -190,17 +198,32 @@ def test_range_that_is_said_goes_before_the_grid() -> None:
 
 def test_size_that_is_left_open() -> None:
     sizes: set[tuple[int, ...]] = set()
-    open_size = onnx.load_from_string(REFERENCE)
-    for value in (open_size.graph.input[0], open_size.graph.output[0]):
-        for axis, name in ((2, "h"), (3, "w")):
-            value.type.tensor_type.shape.dim[axis].dim_param = name
+    model = with_open_size()
     compare(
-        open_size.SerializeToString(),
-        open_size.SerializeToString(),
+        model,
+        model,
         watch=lambda _, array: sizes.add(array.shape[2:]),
         config=Config(input_size=(16, 24)),
     )
     assert sizes == {(16, 24)}
+
+
+def test_images_have_the_size_that_they_are_quantized_at(tmp_path: Path) -> None:
+    """They were 64 pixels square where the network leaves that open: hardly what users have."""
+    sizes: set[tuple[int, ...]] = set()
+    pixels = np.random.default_rng(0).integers(0, 256, (2, 400, 300, 3), np.uint8)
+    np.savez(tmp_path / "few.npz", images=pixels)
+    model = with_open_size()
+    config = Config(images=tmp_path / "few.npz", input_range=((0, 1),))
+    compare(model, model, config=config, watch=lambda _, array: sizes.add(array.shape[2:]))
+    assert sizes == {(320, 320)}
+
+
+def test_an_input_that_there_is_not() -> None:
+    body = "q = QuantizeLinear(x, s, z) d = DequantizeLinear(q, s, z) [one] c = Conv(d, w) "
+    other = network(body + "[act] h = Relu(c) [two] y = Conv(h, v)")
+    with pytest.raises(ConfigError, match="no input 'left'"):
+        compare(REFERENCE, other, config=Config(inputs={"left": InputValues(input_range=((0, 1),))}))
 
 
 def test_one_value_per_channel_is_not_fitted_to_perfection(demo: CompareResult) -> None:

@@ -6,27 +6,20 @@ unless the options say what the inputs are.
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from onnx import numpy_helper
 
+from spiq.analysis import Inputs, inputs_of
 from spiq.config import Config
 from spiq.errors import ModelError
-from spiq.graph.extents import Extent
-from spiq.graph.indices import integer_ends
 from spiq.inspection.counterparts import quantizer
 from spiq.inspection.exposed import Exposed
-from spiq.io.images import listed
 from spiq.io.read import read
-from spiq.passes.prepare import Prepared, prepare
-from spiq.runtime.images import Shown, shown
-from spiq.runtime.sizes import small_size
+from spiq.passes.prepare import prepare
+from spiq.runtime.sizes import sizes_for, small_size
 from spiq.runtime.synthetic import Span, Tensors, synthetic_inputs
-from spiq.runtime.trials import tried
-from spiq.stats.channel import ChannelStats
-from spiq.stats.inputs import input_stats, judge, shown_ends
 
 _COLOURS = frozenset((1, 3, 4))
 """Numbers of channels that pictures have."""
@@ -47,15 +40,17 @@ def feeds(first: Exposed, second: Exposed, images: int, config: Config) -> Itera
         ConfigError: The images cannot be read or do not fit.
     """
     strict = max(first, second, key=lambda network: _fixed_sizes(network.inputs))
-    size = config.extent or small_size(strict.session)
     stored = _stored(first, second, config)
-    if config.images is not None:
-        yield from _real(first, config, stored, size).feeds(strict.session)
+    told = None
+    if _says_something(config) or len(stored) < len(first.inputs):
+        told = _told(first, config)
+    ends = (told.ends if told is not None else {}) | stored
+    if told is not None and told.images is not None:
+        yield from replace(told.images, others=ends).feeds(strict.session)
         return
-
-    expected = {} if len(stored) == len(first.inputs) else _expected(first, config)
+    size = config.extent or small_size(strict.session)
     for seed in range(images):
-        yield synthetic_inputs(strict.session, expected | stored, seed=seed, size=size)
+        yield synthetic_inputs(strict.session, ends, seed=seed, size=size)
 
 
 def _fixed_sizes(inputs: Mapping[str, list[Any]]) -> int:
@@ -74,30 +69,19 @@ def _may_be_picture(shape: list[Any]) -> bool:
     return len(shape) == 4 and not _COLOURS.isdisjoint([shape[1], shape[3]])
 
 
-def _expected(network: Exposed, config: Config) -> dict[str, Span]:
-    """Return the range of inputs that the float network expects, or is said to."""
+def _says_something(config: Config) -> bool:
+    return config.images is not None or config.own.given or bool(config.inputs)
+
+
+def _told(network: Exposed, config: Config) -> Inputs | None:
+    """Return what the float network and the options say of the inputs; None where nothing can."""
     try:
         prepared = prepare(read(network.proto))
     except ModelError:  # such as a reference that is quantized itself
-        return {}
-    return _known(prepared, config)[1]
-
-
-def _known(prepared: Prepared, config: Config) -> tuple[dict[str, ChannelStats], dict[str, Span]]:
-    """Return what is known of the inputs, and the range that each is shown."""
-    verdicts = tried(prepared, judge(prepared))
-    known, _ = input_stats(prepared, config, verdicts=verdicts)
-    ends = shown_ends(prepared, known, verdicts)
-    return known, ends | integer_ends(prepared.model.graph)
-
-
-def _real(network: Exposed, config: Config, stored: dict[str, Span], size: Extent) -> Shown:
-    """Return the user's images, in the range that the float network expects of pixels."""
-    prepared = prepare(read(network.proto))
-    images = listed(Path(config.images or ""))
-    found = shown(images, prepared.model.graph, order=config.input_order, size=size)
-    known, ends = _known(prepared, config)
-    return replace(found.scaled(known), others=ends | stored)
+        if _says_something(config):
+            raise
+        return None
+    return inputs_of(prepared, config, sizes_for(prepared.model, config.extent))
 
 
 def _grid_range(name: str, network: Exposed) -> Span | None:
