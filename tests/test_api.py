@@ -41,6 +41,10 @@ def test_names_are_sorted_and_all_there_are() -> None:
         ({"weight_bits": "8"}, "weight_bits is '8': it must be a whole number"),
         ({"input_size": "320"}, "input_size is '3': it must be a whole number"),
         ({"input_mean": 0.5, "input_std": 0.5}, "input_mean 0.5: give a tuple of finite numbers"),
+        (
+            {"input_mean": ("a",), "input_std": (1.0,)},
+            r"input_mean \('a',\): give a tuple of finite",
+        ),
         ({"images": ["a.png"]}, r"images \['a.png'\]: give a folder, or an .npz file"),
     ],
 )

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from numbers import Real
 
 from spiq.errors import ConfigError
 from spiq.methods import METHODS
@@ -274,7 +275,8 @@ def _finite(name: str, numbers: Sequence[float] | None) -> None:
     """Refuse what float32, which networks take, does not hold."""
     if numbers is None:
         return
-    if not (isinstance(numbers, Sequence) and numbers and all(abs(n) <= 3.4e38 for n in numbers)):
+    some = isinstance(numbers, Sequence) and len(numbers) > 0
+    if not some or not all(isinstance(n, Real) and abs(float(n)) <= 3.4e38 for n in numbers):
         raise ConfigError(f"{name} {numbers}: give a tuple of finite numbers of float32")
 
 

@@ -223,7 +223,9 @@ def test_an_input_that_there_is_not() -> None:
     body = "q = QuantizeLinear(x, s, z) d = DequantizeLinear(q, s, z) [one] c = Conv(d, w) "
     other = network(body + "[act] h = Relu(c) [two] y = Conv(h, v)")
     with pytest.raises(ConfigError, match="no input 'left'"):
-        compare(REFERENCE, other, config=Config(inputs={"left": InputValues(input_range=((0, 1),))}))
+        compare(
+            REFERENCE, other, config=Config(inputs={"left": InputValues(input_range=((0, 1),))})
+        )
 
 
 def test_one_value_per_channel_is_not_fitted_to_perfection(demo: CompareResult) -> None:
