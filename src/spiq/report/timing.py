@@ -15,6 +15,7 @@ from spiq.passes.prepare import Prepared
 from spiq.planning.choose.structure import owners, structure_of
 from spiq.planning.placement.values import Placement
 from spiq.report.facts import OtherTime
+from spiq.runtime.named import name_all
 from spiq.runtime.timing import KernelTime
 
 _JOINED = 2
@@ -55,16 +56,9 @@ def other_times(before: Mapping[str, float], after: Mapping[str, float]) -> tupl
 
 
 def named(network: AsRun) -> str | bytes:
-    """Return a network whose nodes all have names, as reading gives them: after what they write.
-
-    The runtime numbers those without one as it pleases.
-    """
-    if all(node.name for node in network.proto.graph.node):
-        return network.source
+    """Return a network whose operators all have names: :mod:`spiq.runtime.named`."""
     changed = network.light()
-    for node in changed.graph.node:
-        node.name = node.name or node.output[0]
-    return network.whole(changed)
+    return network.whole(changed) if name_all(changed.graph) else network.source
 
 
 def _layers(graph: ir.Graph) -> dict[str, str]:

@@ -20,7 +20,12 @@ def named(network: bytes | str) -> bytes | str:
     beside = onnx.TensorProto.EXTERNAL
     if any(tensor.data_location == beside for tensor in proto.graph.initializer):
         return network
-    without = [node for node in proto.graph.node if not node.name]
+    return proto.SerializeToString() if name_all(proto.graph) else network
+
+
+def name_all(graph: onnx.GraphProto) -> bool:
+    """Call the operators that have no name after what they write; return whether there are any."""
+    without = [node for node in graph.node if not node.name]
     for node in without:
         node.name = node.output[0]
-    return proto.SerializeToString() if without else network
+    return bool(without)
