@@ -76,12 +76,16 @@ def test_what_leaves_a_choice_tells_nothing(
     assert dims(model.graph.inputs[0]) == [None] * 4
 
 
-@pytest.mark.parametrize("opset", [11, 17])
-def test_a_network_whose_channels_are_open_is_quantized(opset: int) -> None:
-    """Hugging Face's exporter names them num_channels; they were taken for a height."""
+@pytest.mark.parametrize(("opset", "channels"), [(11, 3), (17, 3), (17, 5)])
+def test_a_network_whose_channels_are_open_is_quantized(opset: int, channels: int) -> None:
+    """Hugging Face's exporter names them num_channels; they were taken for a height.
+
+    The runtime is to know what was told, too: without, it is shown three.
+    """
     body = f"{CONV}{bn('c', 'n')}[r] r = Relu(n) [d] y = Conv(r, v)"
-    constants = {"w": (8, 3, 3, 3), "v": (4, 8, 1, 1), **norm("n", 8)}
-    closed = trained(build(body, opset=opset, **constants))
+    constants = {"w": (8, channels, 3, 3), "v": (4, 8, 1, 1), **norm("n", 8)}
+    inputs = f"float[N,{channels},16,16] x"
+    closed = trained(build(body, inputs=inputs, opset=opset, **constants))
     model = onnx.ModelProto()
     model.CopyFrom(closed)
     for dim, name in zip(model.graph.input[0].type.tensor_type.shape.dim, "NCHW", strict=True):
