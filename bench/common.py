@@ -23,7 +23,7 @@ from pathlib import Path
 import numpy as np
 
 import networks
-from spiq import pipeline
+import spiq
 from spiq.config import Config, Range
 from spiq.errors import ModelError
 from spiq.evaluation.cards import read as cards
@@ -116,7 +116,7 @@ def quantize(network: Network, row: str, models: Path, *, timing: bool = True) -
     path = models / network.name / f"{row}.onnx"
     path.parent.mkdir(parents=True, exist_ok=True)
     config = Config(method=METHODS[row], input_range=network.input_range(), timing=timing)
-    pipeline.quantize(network.path, config).save(path)
+    spiq.quantize(network.path, config).save(path)
     return path
 
 
@@ -147,7 +147,7 @@ def version(name: str) -> str:
         return metadata.version(name)
     except metadata.PackageNotFoundError:
         # Beside its sources, spiq can be used without being installed.
-        return pipeline.__version__ if name == "spiq" else ""
+        return spiq.__version__ if name == "spiq" else ""
 
 
 def _commit() -> str:
