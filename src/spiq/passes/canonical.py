@@ -9,12 +9,10 @@ Sum of several tensors                         Add -> Add ...
 =============================================  ====================================
 """
 
-from functools import partial
-
-import numpy as np
 import onnx_ir as ir
 
 from spiq.graph.edit import bypass, initializer, named_after, replace, unique_name
+from spiq.graph.lazy import Weight
 from spiq.graph.lazy import changed as made_of
 from spiq.graph.query import (
     constant,
@@ -115,7 +113,7 @@ def dense_heads(model: ir.Model) -> int:
         flat = ir.Value(name=unique_name(graph, f"{source.name}_flat"), type=source.type)
         if source.shape is not None:
             flat.shape = ir.Shape(list(source.shape)[:2])
-        flat_rows = made_of(weight, partial(np.reshape, shape=size), size)
+        flat_rows = made_of(weight, _matrix, size)
         rows = initializer(graph, named_after(weight, "_2d"), flat_rows)
         inputs = [flat, rows, *([node.inputs[2]] if len(node.inputs) > 2 else [])]
         flatten = ir.node("Flatten", [source], {"axis": 1}, outputs=[flat], name=after.name)
@@ -124,6 +122,11 @@ def dense_heads(model: ir.Model) -> int:
         graph.remove(node, safe=True)
         changed += 1
     return changed
+
+
+def _matrix(kernel: Weight) -> Weight:
+    """Return a kernel of one place, (out, in, 1...), as (out, in)."""
+    return kernel.reshape(kernel.shape[:2])
 
 
 def _is_dense(node: ir.Node) -> bool:
