@@ -1,8 +1,8 @@
 """What spiq takes each network's pictures to be, by the file alone, with and without BatchNorm.
 
 For each network of the zoo, kept and folded: the convention of its card, the likeliest one, and
-the odds (natural logarithm) of the right one. The constants of spiq.stats.evidence are fitted
-anew on all *other* folded networks, so each line is a prediction.
+the odds (natural logarithm) of the right one. The constants of spiq.stats.inputs.evidence are
+fitted anew on all *other* folded networks, so each line is a prediction.
 
 Usage: python bench/conventions.py   (SPIQ_ZOO names the zoo)
 """
@@ -19,10 +19,10 @@ from common import ZOO
 from spiq.errors import ModelError
 from spiq.io.read import read
 from spiq.passes.prepare import Prepared, prepare
-from spiq.stats import evidence
-from spiq.stats.conventions import CONVENTIONS, Convention
-from spiq.stats.first_layers import FirstLayer, first_layers
 from spiq.stats.input_axis import channel_axis
+from spiq.stats.inputs import evidence
+from spiq.stats.inputs.conventions import CONVENTIONS, Convention
+from spiq.stats.inputs.first_layers import FirstLayer, first_layers
 
 Found = dict[str, tuple[Convention, list[FirstLayer]]]
 

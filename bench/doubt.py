@@ -20,7 +20,8 @@ from spiq.io.read import read
 from spiq.passes.prepare import prepare
 from spiq.runtime.observe import observe, unstated
 from spiq.stats.channel import Array
-from spiq.stats.inputs import input_stats, shown_ends
+from spiq.stats.inputs.ends import shown_ends
+from spiq.stats.inputs.known import input_stats
 from spiq.stats.propagate import measure
 
 LIVE = 1e-5

@@ -29,9 +29,12 @@ from spiq.runtime.sizes import sizes_for
 from spiq.runtime.synthetic import ANY, Sizes
 from spiq.runtime.trials import tried
 from spiq.stats.channel import Array, ChannelStats
-from spiq.stats.consistency import range_doubts, statistics_doubts
+from spiq.stats.consistency import statistics_doubts
 from spiq.stats.contradicted import said
-from spiq.stats.inputs import Ends, input_stats, judge, shown_ends, widened
+from spiq.stats.inputs.doubted import range_doubts
+from spiq.stats.inputs.ends import Ends, shown_ends, widened
+from spiq.stats.inputs.judge import judge
+from spiq.stats.inputs.known import input_stats
 from spiq.stats.lost_norms import may_have_had_batchnorm
 from spiq.stats.propagate import Measured, measure
 from spiq.stats.sidecar import Statistics, restore

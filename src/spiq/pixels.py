@@ -21,8 +21,8 @@ from spiq.graph.query import dims, is_float32
 from spiq.io.read import Source, read
 from spiq.passes.layer_weights import fold_into_readers
 from spiq.stats.channel import Array
-from spiq.stats.given_input import given_range
 from spiq.stats.input_axis import channel_axis
+from spiq.stats.inputs.given import given_range
 
 _LEVELS = 255
 

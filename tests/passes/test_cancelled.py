@@ -10,7 +10,7 @@ from spiq.passes.cancelled import drop_cancelled_biases
 from spiq.passes.prepare import prepare
 from spiq.runtime.session import session
 from spiq.runtime.trials import tried
-from spiq.stats.inputs import judge
+from spiq.stats.inputs.judge import judge
 
 NORM = "InstanceNormalization({0}, g, s)"
 ONES = {"g": np.ones(8, np.float32), "s": np.zeros(8, np.float32)}

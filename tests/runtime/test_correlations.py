@@ -9,7 +9,7 @@ from spiq.io.read import read
 from spiq.passes.prepare import prepare
 from spiq.runtime.correlations import observe_correlations
 from spiq.stats.correlation import Correlation
-from spiq.stats.inputs import input_stats
+from spiq.stats.inputs.known import input_stats
 from spiq.stats.propagate import measure
 
 

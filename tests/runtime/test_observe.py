@@ -11,7 +11,8 @@ from spiq.config import Config
 from spiq.io.read import read
 from spiq.passes.prepare import Prepared, prepare
 from spiq.runtime.observe import observe, unstated
-from spiq.stats.inputs import input_stats, shown_ends
+from spiq.stats.inputs.ends import shown_ends
+from spiq.stats.inputs.known import input_stats
 from spiq.stats.propagate import measure
 
 GIVEN = Config(input_mean=(78.0,), input_std=(96.0,))

@@ -13,8 +13,8 @@ from spiq.io.read import read
 from spiq.passes.prepare import prepare
 from spiq.runtime.synthetic import dead_leaves
 from spiq.runtime.trials import tried
-from spiq.stats.conventions import CONVENTIONS
-from spiq.stats.inputs import judge
+from spiq.stats.inputs.conventions import CONVENTIONS
+from spiq.stats.inputs.judge import judge
 
 DEEP = (
     "[c1] c1 = Conv<pads=[1,1,1,1]>(x, w1) [r1] r1 = Relu(c1) "

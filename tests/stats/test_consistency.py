@@ -13,9 +13,11 @@ from spiq.analysis import WARNING, analyse
 from spiq.config import Config
 from spiq.io.read import read
 from spiq.passes.prepare import Prepared, prepare
-from spiq.stats.consistency import Factor, factors, pooled, range_doubts, statistics_doubts
+from spiq.stats.consistency import Factor, factors, pooled, statistics_doubts
 from spiq.stats.implied import implied_means
-from spiq.stats.inputs import infer_moments, input_stats
+from spiq.stats.inputs.doubted import range_doubts
+from spiq.stats.inputs.known import input_stats
+from spiq.stats.inputs.moments import infer_moments
 from spiq.stats.propagate import Measured, measure
 
 SIZE = "float[N,3,24,24] x"

@@ -10,7 +10,7 @@ from small_networks import build
 from spiq import Config, quantize
 from spiq.io.read import read
 from spiq.passes.prepare import prepare
-from spiq.stats.first_layers import first_layers
+from spiq.stats.inputs.first_layers import first_layers
 from spiq.stats.lost_norms import has_norms, may_have_had_batchnorm
 from transformers import convnext, mixer, transformer, windows
 

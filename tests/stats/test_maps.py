@@ -15,7 +15,7 @@ from spiq.io.read import read
 from spiq.passes.prepare import prepare
 from spiq.planning.errors.importance import importance_of
 from spiq.stats import maps, routing
-from spiq.stats.inputs import input_stats
+from spiq.stats.inputs.known import input_stats
 from spiq.stats.maps import MOST, crowded, merge, without_copies
 from spiq.stats.movers import MOVERS
 from spiq.stats.propagate import Measured, measure

@@ -3,8 +3,8 @@
     InstanceNorm(W x + b) = InstanceNorm(W x),
 
 since the mean over positions holds b. Training moves no such bias, so it stays as it was drawn, and
-tells nothing of the network's input (:mod:`spiq.stats.evidence` asks biases for that): a 3-D U-Net
-was taken for one of pixels from 0 to 255 by them, and lost 19 dB.
+tells nothing of the network's input (:mod:`spiq.stats.inputs.evidence` asks biases for that): a 3-D
+U-Net was taken for one of pixels from 0 to 255 by them, and lost 19 dB.
 """
 
 import onnx_ir as ir

@@ -19,8 +19,8 @@ from spiq.io.images import Images, resized
 from spiq.runtime.opened import Opened
 from spiq.runtime.synthetic import Span, Tensors, synthetic_inputs
 from spiq.stats.channel import ChannelStats, stats
-from spiq.stats.given_input import Told
 from spiq.stats.input_axis import channel_axis
+from spiq.stats.inputs.given import Told
 from spiq.stats.observed import Expected, Seen
 from spiq.stats.sharpened import sharpened
 

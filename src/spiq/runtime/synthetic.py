@@ -14,7 +14,7 @@ import numpy.typing as npt
 from spiq.graph.extents import Extent, has_space, is_in_colour, is_one_picture, taken_for
 from spiq.runtime.opened import Opened, Port
 from spiq.runtime.pictures import KINDS, SOFT_KINDS, leaves, picture, soft_picture
-from spiq.stats.conventions import PIXEL_MEAN, PIXEL_STD
+from spiq.stats.inputs.conventions import PIXEL_MEAN, PIXEL_STD
 
 Images = npt.NDArray[np.float32]
 Tensors = dict[str, npt.NDArray[np.generic]]

@@ -41,10 +41,10 @@ from spiq.runtime.synthetic import DYNAMIC_SIZE, Images, synthetic_inputs
 from spiq.runtime.trial_pictures import pictures, scaled
 from spiq.runtime.weights import apart, opened_with
 from spiq.stats.channel import Array
-from spiq.stats.conventions import CONVENTIONS, Convention
-from spiq.stats.evidence import Verdict
-from spiq.stats.fourth_channel import spans
 from spiq.stats.input_axis import channel_axis
+from spiq.stats.inputs.conventions import CONVENTIONS, Convention
+from spiq.stats.inputs.evidence import Verdict
+from spiq.stats.inputs.fourth_channel import spans
 
 BEHIND_OFF = 0.4
 """Deviation of the distance of moments behind several layers: pictures are only like real ones."""

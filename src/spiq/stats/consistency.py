@@ -30,17 +30,15 @@ counts only if no theta from 0.7 to 1.1 explains it. Running variances say less 
 ones are off by the correlation of channels, a factor of 0.5 to 2.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from spiq.graph.query import where
 from spiq.passes.prepare import Prepared
-from spiq.stats.channel import Array, ChannelStats
-from spiq.stats.conventions import Convention
+from spiq.stats.channel import Array
 from spiq.stats.implied import Implied, implied_means
-from spiq.stats.inputs import infer_moments
 from spiq.stats.propagate import Measured
 
 _THETA, _THETA_BETWEEN_LAYERS, _THETAS = 0.92, 0.1, (0.7, 1.1)
@@ -60,12 +58,6 @@ _FAR, _ERRORS = 0.05, 2.5
 """Distance of s from 1 that is too far, and in its standard errors."""
 
 _SCATTERED = 0.15
-_OTHER_INPUT = 0.9
-"""Distance of the input's range from what the first layers were trained on: 0.02 to 0.34 for the
-right ones of 25 networks, 1.2 and more for other usual ones."""
-
-_UNLIKE = 4.0
-"""Width of one channel's range over another's, from which on one mean tells nothing of both."""
 
 
 @dataclass(frozen=True)
@@ -134,37 +126,6 @@ def _out_of_date(layers: Sequence[Factor], network: Factor) -> str:
         f"healthy network (worst: {worst.where}, {worst.scatter:.2f}): were weights changed "
         "without updating them? Run training data through it in training mode, and export it again"
     )
-
-
-def range_doubts(prepared: Prepared, given: Mapping[str, ChannelStats]) -> list[str]:
-    """Return a sentence per input whose range is not what the first layers were trained on.
-
-    Args:
-        prepared: The network.
-        given: The statistics that the user's options mean for inputs, by name.
-    """
-    doubts = []
-    for value in prepared.model.graph.inputs:
-        known = given.get(str(value.name))
-        trained = infer_moments(value, prepared) if known is not None else None
-        if known is None or trained is None or _has_ends_of_any_size(known):
-            continue
-        low, high = float(known.low.mean()), float(known.high.mean())
-        taken = Convention("the range given", low, high)
-        if taken.distance(*trained) > _OTHER_INPUT:
-            doubts.append(
-                f"input '{value.name}': the range given, {low:.4g} to {high:.4g}, means images of "
-                f"mean {taken.mean:.3g} and std {taken.std:.3g}, but the first layers were trained "
-                f"on mean {trained[0]:.3g} and std {trained[1]:.3g}: check --input-range or "
-                "--input-mean and --input-std, or leave them out"
-            )
-    return doubts
-
-
-def _has_ends_of_any_size(known: ChannelStats) -> bool:
-    """Return whether channels are given ranges so unlike that one mean says nothing of all."""
-    width = known.high - known.low
-    return float(width.max()) > _UNLIKE * float(width.min())
 
 
 def factors(implied: Sequence[Implied], theta: float = _THETA) -> list[Factor]:

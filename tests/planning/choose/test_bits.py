@@ -19,7 +19,7 @@ from spiq.planning.choose.bits import Weights, reasons, share_bits
 from spiq.planning.choose.mixed import bits_per_weight, packed_bytes
 from spiq.planning.errors.weight_error import errors_by_bits
 from spiq.runtime.snr import snr_db
-from spiq.stats.inputs import input_stats
+from spiq.stats.inputs.known import input_stats
 from spiq.stats.propagate import measure
 
 TRIED = range(2, 9)

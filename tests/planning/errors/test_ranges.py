@@ -8,7 +8,7 @@ from spiq.config import Config
 from spiq.io.read import read
 from spiq.passes.prepare import prepare
 from spiq.planning.errors.ranges import soft_ranges
-from spiq.stats.inputs import input_stats
+from spiq.stats.inputs.known import input_stats
 from spiq.stats.propagate import measure
 
 WIDTHS = np.array([3.0, 10.0])

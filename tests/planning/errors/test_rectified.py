@@ -12,7 +12,7 @@ from spiq.planning.errors.error_model import FREEDOM, SUM_FREEDOM, freedom_of
 from spiq.planning.errors.ranges import soft_ranges
 from spiq.planning.errors.rectified import unrectified
 from spiq.stats.channel import ChannelStats, stats
-from spiq.stats.inputs import input_stats
+from spiq.stats.inputs.known import input_stats
 from spiq.stats.propagate import measure
 
 CENTRE = np.array([-2.0, -1.0, 0.0, 0.4])

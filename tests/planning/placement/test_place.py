@@ -13,7 +13,7 @@ from spiq.passes.prepare import prepare
 from spiq.planning.choose.exclusion import excluded
 from spiq.planning.placement.place import place
 from spiq.planning.placement.values import Placement
-from spiq.stats.inputs import input_stats
+from spiq.stats.inputs.known import input_stats
 from spiq.stats.propagate import measure
 from spiq.targets import ONNXRUNTIME
 

@@ -2,8 +2,8 @@
 
 The task is what the folder and the outputs can both be; sizes are those of the input; how pictures
 get there is the custom of the task. Mean and std are the likeliest ones by the network's file
-(:mod:`spiq.stats.evidence`); those that it leaves in the running, with either order of channels,
-are tried on a few images, and the one with the best figures is taken
+(:mod:`spiq.stats.inputs.evidence`); those that it leaves in the running, with either order of
+channels, are tried on a few images, and the one with the best figures is taken
 (:mod:`spiq.evaluation.guess.trial`).
 """
 

@@ -16,8 +16,8 @@ from spiq.evaluation.guess.values import Network, Size
 from spiq.io.read import read
 from spiq.passes.prepare import prepare
 from spiq.runtime.session import call, session
-from spiq.stats.conventions import CONVENTIONS, Convention
-from spiq.stats.inputs import judge
+from spiq.stats.inputs.conventions import CONVENTIONS, Convention
+from spiq.stats.inputs.judge import judge
 
 _USUAL: tuple[Size, ...] = ((224, 224), (640, 640), (320, 320), (512, 512), (32, 32))
 """Tried where a network leaves the size of its input open."""

@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from spiq.evaluation.guess.values import Folder, Size
-from spiq.stats.conventions import Convention
+from spiq.stats.inputs.conventions import Convention
 
 _MEAN, _STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
 """ImageNet's, of pixels from 0 to 255."""

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from spiq.stats.conventions import Convention
+from spiq.stats.inputs.conventions import Convention
 
 Size = tuple[int, int]
 """Width and height."""

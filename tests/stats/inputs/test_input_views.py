@@ -7,8 +7,8 @@ import pytest
 from small_networks import bn, build, norm, trained
 from spiq.io.read import read
 from spiq.passes.prepare import prepare
-from spiq.stats.first_layers import first_layers
-from spiq.stats.inputs import judge
+from spiq.stats.inputs.first_layers import first_layers
+from spiq.stats.inputs.judge import judge
 
 YUV = np.array([[1, 0, 1.402], [1, -0.344, -0.714], [1, 1.772, 0]], np.float32)
 COLOURS = "[m] m = Conv(x, matrix, offset) [s] s = Mul(m, scale) "

@@ -1,10 +1,10 @@
 """Mean and deviation of an input of no usual convention whose normalization was folded away.
 
-The equations and the distribution of u_o = beta/gamma are those of :mod:`spiq.stats.evidence`.
-Where no convention says what m and s are, both are looked for: log s is expected where the first
-layer's outputs have a usual deviation (SIZE and its spread), mu = m/s around 0, and each pair
-weighs by the density of the biases under it. What is left is a mean, a deviation and the spread of
-its logarithm:
+The equations and the distribution of u_o = beta/gamma are those of
+:mod:`spiq.stats.inputs.evidence`. Where no convention says what m and s are, both are looked for:
+log s is expected where the first layer's outputs have a usual deviation (SIZE and its spread),
+mu = m/s around 0, and each pair weighs by the density of the biases under it. What is left is a
+mean, a deviation and the spread of its logarithm:
 
     p(s, mu)  ~  N(log s; log(SIZE / median response), SIZE_SPREAD) N(mu; 0, FAR) t(offset)
 
@@ -23,7 +23,7 @@ from math import exp, log, sqrt
 import numpy as np
 
 from spiq.stats.channel import Array
-from spiq.stats.evidence import (
+from spiq.stats.inputs.evidence import (
     ANY_TAU,
     SIZE,
     SIZE_SPREAD,
@@ -35,7 +35,7 @@ from spiq.stats.evidence import (
     live_parts,
     witness,
 )
-from spiq.stats.first_layers import FirstLayer
+from spiq.stats.inputs.first_layers import FirstLayer
 
 FAR = 2.0
 """Deviation of mu: pixels from 0 have 1.7."""

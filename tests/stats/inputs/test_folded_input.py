@@ -8,7 +8,9 @@ from small_networks import build
 from spiq.config import Config
 from spiq.io.read import read
 from spiq.passes.prepare import prepare
-from spiq.stats.inputs import input_stats, judge, shown_ends
+from spiq.stats.inputs.ends import shown_ends
+from spiq.stats.inputs.judge import judge
+from spiq.stats.inputs.known import input_stats
 
 
 def folded(shape: str, mean: float, std: float, *, taps: int = 9) -> onnx.ModelProto:

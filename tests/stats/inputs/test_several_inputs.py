@@ -14,7 +14,7 @@ from spiq.config import Config, InputValues
 from spiq.errors import ConfigError
 from spiq.io.read import read
 from spiq.passes.prepare import prepare
-from spiq.stats.inputs import input_stats
+from spiq.stats.inputs.known import input_stats
 
 BODY = "[a] a = Conv(left, w) [b] b = Conv(right, v) [s] s = Add(a, b) [r] y = Relu(s)"
 INPUTS = "float[N,3,8,8] left, float[N,1,8,8] right"

@@ -13,7 +13,7 @@ import numpy as np
 import onnx_ir as ir
 
 from spiq.graph.query import dims
-from spiq.stats.evidence import SURE, Verdict
+from spiq.stats.inputs.evidence import SURE, Verdict
 
 
 def together(graph: ir.Graph, verdicts: Mapping[str, Verdict]) -> dict[str, Verdict]:

@@ -12,12 +12,13 @@ from spiq.config import Config
 from spiq.io.read import read
 from spiq.passes.prepare import Prepared, prepare
 from spiq.stats.channel import ChannelStats
-from spiq.stats.conventions import CONVENTIONS, Convention
-from spiq.stats.evidence import SURE, Verdict, of_moments, weigh
-from spiq.stats.first_layers import first_layers
 from spiq.stats.input_axis import channel_axis
-from spiq.stats.input_moments import moments
-from spiq.stats.inputs import infer_moments, input_stats, judge
+from spiq.stats.inputs.conventions import CONVENTIONS, Convention
+from spiq.stats.inputs.evidence import SURE, Verdict, of_moments, weigh
+from spiq.stats.inputs.first_layers import first_layers
+from spiq.stats.inputs.judge import judge
+from spiq.stats.inputs.known import input_stats
+from spiq.stats.inputs.moments import infer_moments, moments
 
 CONV = "[c1] c1 = Conv<pads=[1,1,1,1], strides=[2,2]>(t, w1) " + bn("c1", "n1") + "y = Relu(n1)"
 SIZE = "float[N,3,48,48] x"

@@ -1,8 +1,9 @@
 """Which convention an input follows: log-likelihoods in one table, summed.
 
-A row of the table is one convention (:mod:`spiq.stats.conventions`), a column one of two histories:
-the network was *normalized* (its BatchNormalization is in the file, or was folded into the layers),
-or it is *bare*, and never had any. Evidence adds to the table, a softmax makes odds of it.
+A row of the table is one convention (:mod:`spiq.stats.inputs.conventions`), a column one of two
+histories: the network was *normalized* (its BatchNormalization is in the file, or was folded into
+the layers), or it is *bare*, and never had any. Evidence adds to the table, a softmax makes odds of
+it.
 
 - *Moments* that BatchNormalization states, of anything that is a x + b or W x + b of the input, are
   a mean and a deviation: a normal density in the distance from a convention's, both in deviations
@@ -31,9 +32,9 @@ from math import lgamma, log, pi
 import numpy as np
 
 from spiq.stats.channel import Array
-from spiq.stats.conventions import CONVENTIONS, Convention, Fourth
-from spiq.stats.first_layers import FirstLayer
-from spiq.stats.input_moments import moments
+from spiq.stats.inputs.conventions import CONVENTIONS, Convention, Fourth
+from spiq.stats.inputs.first_layers import FirstLayer
+from spiq.stats.inputs.moments import moments
 
 BARE = 0.05
 """Share of networks without normalization layers: a judgement."""

@@ -8,9 +8,9 @@ import spiq
 from small_networks import build
 from spiq.io.read import read
 from spiq.passes.prepare import Prepared, prepare
-from spiq.stats.evidence import Verdict
-from spiq.stats.fourth_channel import fourth_of
-from spiq.stats.inputs import judge
+from spiq.stats.inputs.evidence import Verdict
+from spiq.stats.inputs.fourth_channel import fourth_of
+from spiq.stats.inputs.judge import judge
 
 COLOURS = (0.45, 0.27)
 DEPTH = (10.0, 5.0)

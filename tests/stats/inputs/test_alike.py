@@ -12,10 +12,10 @@ from spiq.passes.prepare import prepare
 from spiq.runtime.session import session
 from spiq.runtime.synthetic import soft_pictures, synthetic_pictures
 from spiq.runtime.trials import tried
-from spiq.stats.alike import together
-from spiq.stats.conventions import CONVENTIONS, Fourth
-from spiq.stats.evidence import Verdict
-from spiq.stats.inputs import judge
+from spiq.stats.inputs.alike import together
+from spiq.stats.inputs.conventions import CONVENTIONS, Fourth
+from spiq.stats.inputs.evidence import Verdict
+from spiq.stats.inputs.judge import judge
 
 BRANCH = "[c{0}] c{0} = Conv(x{0}, w{0}, b{0}) [r{0}] r{0} = Relu(c{0}) "
 TAIL = (

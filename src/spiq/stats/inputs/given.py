@@ -6,8 +6,8 @@ import onnx_ir as ir
 from spiq.config import Config
 from spiq.errors import ConfigError
 from spiq.stats.channel import Array, ChannelStats, stats
-from spiq.stats.conventions import PIXEL_MEAN, PIXEL_STD
-from spiq.stats.input_notes import span
+from spiq.stats.inputs.conventions import PIXEL_MEAN, PIXEL_STD
+from spiq.stats.inputs.notes import span
 
 Told = tuple[ChannelStats, str]
 """What is known of an input, one number per channel or one for all, and where it comes from."""

@@ -10,7 +10,7 @@ from small_networks import build
 from spiq.config import Config
 from spiq.io.read import read
 from spiq.passes.prepare import prepare
-from spiq.stats.inputs import input_stats
+from spiq.stats.inputs.known import input_stats
 
 RNG = np.random.default_rng(3)
 SIZES, PLACES = np.array([1.0, 300, 0.5, 8]), np.array([0.0, 900, 2.5, -20])

@@ -5,10 +5,15 @@ from math import exp
 
 from spiq.errors import WARNING
 from spiq.stats.channel import Array
-from spiq.stats.conventions import Fourth
-from spiq.stats.evidence import Verdict
+from spiq.stats.inputs.conventions import Fourth
+from spiq.stats.inputs.evidence import Verdict
 
 HINT = "give --input-range or --input-mean and --input-std"
+
+
+def about(name: str, note: str) -> str:
+    """Name the input that a note is on, behind the word that marks a warning."""
+    return f"{WARNING * note.startswith(WARNING)}input '{name}': {note.removeprefix(WARNING)}"
 
 
 def said_of(verdict: Verdict) -> Iterator[str]:

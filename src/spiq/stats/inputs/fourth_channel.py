@@ -7,7 +7,7 @@ convention, and m_4 and s_4 those of the fourth channel, the first layer's biase
     u_o    =  (m sums_o + m_4 sums_o4 + offset_o) / v_o
     v_o^2  =  s^2 sum_c<4 powers_oc + s_4^2 powers_o4
 
-with u_o = beta/gamma and the median of v_o distributed as in :mod:`spiq.stats.evidence`. The
+with u_o = beta/gamma and the median of v_o distributed as in :mod:`spiq.stats.inputs.evidence`. The
 likelihood is summed over all m_4 and s_4,
 
     log s_4  ~  N(log s; 2.5),    m_4/s_4  ~  N(0; 2),
@@ -26,8 +26,8 @@ from math import log
 import numpy as np
 
 from spiq.stats.channel import Array
-from spiq.stats.conventions import CONVENTIONS, Convention, Fourth
-from spiq.stats.evidence import (
+from spiq.stats.inputs.conventions import CONVENTIONS, Convention, Fourth
+from spiq.stats.inputs.evidence import (
     SIZE,
     SIZE_SPREAD,
     SURE,
@@ -37,8 +37,8 @@ from spiq.stats.evidence import (
     density_of,
     witness,
 )
-from spiq.stats.first_layers import CORRELATED, NEIGHBOURS, FirstLayer
-from spiq.stats.folded_input import prior, weighed
+from spiq.stats.inputs.first_layers import CORRELATED, NEIGHBOURS, FirstLayer
+from spiq.stats.inputs.folded import prior, weighed
 
 CHANNELS = 4
 """Channels of the pictures that are meant."""

@@ -10,9 +10,12 @@ from spiq.errors import WARNING, ConfigError
 from spiq.io.read import read
 from spiq.passes.prepare import Prepared, prepare
 from spiq.stats.channel import ChannelStats
-from spiq.stats.conventions import CONVENTIONS, Convention
 from spiq.stats.input_axis import channel_axis
-from spiq.stats.inputs import infer_moments, input_stats, judge, shown_ends, widened
+from spiq.stats.inputs.conventions import CONVENTIONS, Convention
+from spiq.stats.inputs.ends import shown_ends, widened
+from spiq.stats.inputs.judge import judge
+from spiq.stats.inputs.known import input_stats
+from spiq.stats.inputs.moments import infer_moments
 
 BODY = "[c1] c1 = Conv<pads=[1,1,1,1], strides=[2,2]>(x, w1) " + bn("c1", "n1") + "[r] y = Relu(n1)"
 TURNED = "[t] t = Transpose<perm=[0,3,1,2]>(x) " + BODY.replace("(x, w1)", "(t, w1)")

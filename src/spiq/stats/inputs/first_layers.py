@@ -10,7 +10,7 @@ for an input of mean m and deviation s in all channels; R are the correlations o
 0.95 from pixel to pixel and 0.9 from colour to colour. Where a BatchNormalization states the
 moments of y_o, these are equations for m and s. One that reads x, or a x + b, is a layer too.
 
-What is followed, see :mod:`spiq.stats.input_views`.
+What is followed, see :mod:`spiq.stats.inputs.views`.
 """
 
 from collections.abc import Iterator
@@ -26,7 +26,7 @@ from spiq.passes.layer_weights import weight_and_bias
 from spiq.passes.prepare import Prepared
 from spiq.stats.channel import Array
 from spiq.stats.input_axis import channel_axis, channel_count
-from spiq.stats.input_views import View, mixed, through
+from spiq.stats.inputs.views import View, mixed, through
 from spiq.stats.lost_norms import normalized_behind
 from spiq.stats.rules.linear import grouped
 

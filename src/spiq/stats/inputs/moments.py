@@ -1,7 +1,8 @@
 """Mean and deviation of the network's input, solved from the equations of its first layers.
 
-What BatchNormalization states of the outputs o of a first layer (:mod:`spiq.stats.first_layers`)
-are equations for the input. For a picture, whose channels are alike, two numbers are looked for,
+What BatchNormalization states of the outputs o of a first layer
+(:mod:`spiq.stats.inputs.first_layers`) are equations for the input. For a picture, whose channels
+are alike, two numbers are looked for,
 
     E[y_o] = m sums_o + offset_o,    Var[y_o] = s^2 response_o^2.
 
@@ -22,9 +23,12 @@ deviations at most, but for one of 0.9; deviations by a factor of 0.5 to 2 where
 from collections.abc import Sequence
 
 import numpy as np
+import onnx_ir as ir
 
+from spiq.passes.prepare import Prepared
 from spiq.stats.channel import Array
-from spiq.stats.first_layers import FirstLayer
+from spiq.stats.input_axis import channel_axis
+from spiq.stats.inputs.first_layers import FirstLayer, first_layers
 
 _LEAST_TOLD = 1e-4
 """Share of their size that kernels have to keep when summed, to tell the input's mean."""
@@ -73,6 +77,20 @@ def moments(
     if weight < _LEAST_TOLD * float((trust * size[live] ** 2).sum()):
         return None, std
     return float((trust * sums[live] * wanted[live]).sum() / weight), std
+
+
+def infer_moments(value: ir.Value, prepared: Prepared) -> tuple[float, float] | None:
+    """Return the mean and deviation of a picture input that its first layers were trained on.
+
+    None where nothing in reach states moments, or where kernels that sum to 0 (a high-pass stem)
+    say nothing of the mean.
+
+    Args:
+        value: The input.
+        prepared: The network.
+    """
+    mean, std = moments(first_layers(value, prepared, channel_axis(value))) or (None, 0.0)
+    return None if mean is None else (mean, std)
 
 
 def _fitting(layers: Sequence[FirstLayer], var: Array, *, pictures: bool) -> Array:
