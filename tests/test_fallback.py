@@ -8,7 +8,7 @@ import pytest
 
 from small_networks import build, floats, run
 from spiq import Config, Plan, apply, plan, quantize
-from spiq import halves as module
+from spiq import realize as module
 from spiq.errors import ModelError, PlanError, UnsupportedError, VerificationError
 from spiq.runtime.snr import snr_db
 

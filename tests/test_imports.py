@@ -43,18 +43,20 @@ MAY_IMPORT: dict[str, set[str]] = {
     "inspection": CHOICES | {"io", "runtime", "analysis"},
     "emulation": {"errors"},
     "quantized": CHOICES | {"io", "runtime", "inspection", "emulation"},
-    "rewrite": CHOICES | {"io", "rewriting", "emit", "runtime", "analysis"},
+    "decision": CHOICES | {"analysis", "run"},
+    "lower": CHOICES | {"io", "rewriting", "emit", "runtime", "analysis"},
     "speed": {"errors", "planning.choose", "runtime", "quantized"},
-    "reconstruct": CHOICES | {"io", "rewriting", "runtime", "analysis", "emulation", "rewrite"},
-    "halves": CHOICES
-    | {"io", "rewriting", "runtime", "analysis", "run", "inspection", "quantized"}
-    | {"rewrite", "reconstruct", "speed"},
-    "stronger": {"config", "run", "quantized", "halves", "speed"},
+    "reconstruct": CHOICES | {"io", "rewriting", "runtime", "analysis", "emulation", "lower"},
+    "realize": CHOICES
+    | {"io", "rewriting", "runtime", "run", "inspection", "quantized", "decision", "lower"}
+    | {"reconstruct", "speed"},
+    "effort": {"errors", "config", "run", "quantized", "decision", "realize", "speed"},
+    "follow": {"config", "planning.plan", "analysis", "run", "effort"},
     "pipeline": CHOICES
-    | {"rewriting", "analysis", "run", "quantized", "halves", "speed"}
-    | {"stronger"},
+    | {"rewriting", "analysis", "run", "quantized", "decision", "realize", "speed"}
+    | {"effort", "follow"},
     "convert": CHOICES
-    | {"rewriting", "analysis", "run", "quantized", "halves", "stronger"}
+    | {"rewriting", "analysis", "run", "quantized", "decision", "realize", "effort", "follow"}
     | {"pipeline"},
     "torch": CHOICES | {"io", "analysis", "quantized", "pipeline"},
     "report": CHOICES

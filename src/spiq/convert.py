@@ -6,24 +6,23 @@ from typing import TYPE_CHECKING
 
 from spiq.analysis import Progress, silent
 from spiq.config import Config
+from spiq.decision import decide, placed_by
+from spiq.effort import with_effort
 from spiq.errors import PlanError
-from spiq.halves import carry_out, decide, known_for
-from spiq.methods import METHODS
+from spiq.follow import known_for
 from spiq.planning.choose.convert import (
     bits_by_hand,
     converted_options,
     left_by_choice,
     with_layers_of,
 )
-from spiq.planning.choose.decide import placed
 from spiq.planning.plan.validate import check_settings
 from spiq.planning.plan.values import Plan
 from spiq.quantized import Quantized
+from spiq.realize import realize
 from spiq.rewriting.rounding import ROUNDINGS
 from spiq.run import begun
 from spiq.stats.sidecar import Statistics
-from spiq.stronger import strengthened
-from spiq.targets import TARGETS
 
 if TYPE_CHECKING:
     from spiq.pipeline import Source
@@ -76,12 +75,10 @@ def convert(
     check_settings(plan, ROUNDINGS)
     with begun(model, progress or silent, statistics) as run:
         analysis = known_for(plan, run, config)
-        able = placed(
-            analysis.graph, analysis.measured, TARGETS[plan.target], METHODS[plan.method], {}
-        )
+        able = placed_by(replace(plan, left_in_float={}), analysis)
         left = left_by_choice(plan, able)
         decided = decide(run, config, plan.model_hash, analysis, left)
         made = with_layers_of(decided.plan, plan)
         decided = replace(decided, plan=made)
-        result = carry_out(decided, run, config).quantized
-        return strengthened(decided, result, run, config) if config.strong else result
+        result = realize(decided, run, config).quantized
+        return with_effort(decided, result, run, config) if config.strong else result

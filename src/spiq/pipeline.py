@@ -4,12 +4,14 @@
 
 :func:`plan` is the first half, :func:`apply` the second, :func:`quantize` both.
 
-analysis    read, prepare and measure
-halves      each half in order, once: decide, and carry out
-rewrite     within the second, rewrite and emit
-speed       time, and which layers are quantized again in float
-stronger    learn from what was decided, where minutes may be taken
 run         what a call knows for as long as it takes, so that nothing is done twice
+analysis    read, prepare and measure
+decision    place and plan, once
+lower       rewrite and emit
+realize     lower what was decided, once, and verify it
+speed       time, and which layers are quantized again in float
+effort      learn from what was decided, where minutes may be taken
+follow      what a plan that is followed takes the place of
 """
 
 import os
@@ -21,19 +23,19 @@ from typing import TYPE_CHECKING
 
 from spiq.analysis import Analysis, Progress, silent
 from spiq.config import SECONDS, Config
+from spiq.decision import Decided, decide, placed_by
+from spiq.effort import check_effort, with_effort
 from spiq.errors import ConfigError, VerificationError
-from spiq.halves import Decided, carry_out, check_strong, decide, following, known_for
-from spiq.methods import METHODS
-from spiq.planning.choose.decide import placed
+from spiq.follow import following, known_for
 from spiq.planning.plan.validate import check_fits, check_settings
 from spiq.planning.plan.values import Plan
 from spiq.quantized import Quantized
+from spiq.realize import realize
 from spiq.rewriting.rounding import ROUNDINGS
 from spiq.run import Run, begun
 from spiq.speed import SLACK, Made, ParetoResult, no_slower
 from spiq.speed import pareto as costs_of_accuracy
 from spiq.stats.sidecar import Statistics
-from spiq.stronger import strengthened
 from spiq.targets import TARGETS
 
 if TYPE_CHECKING:
@@ -107,11 +109,11 @@ def explained(
 
 def _made(run: Run, config: Config) -> Quantized:
     if config.strong:
-        check_strong(run, config)
+        check_effort(run, config)
     run.again = run.again or config.strong
     timed = config.timing and TARGETS[config.target].is_here and not run.is_large
     made = (_timed(run, config) if timed else None) or _quantized(run, config, {}).quantized
-    return _strengthened(run, config, made) if config.strong else made
+    return _with_effort(run, config, made) if config.strong else made
 
 
 def _timed(run: Run, config: Config) -> Quantized | None:
@@ -124,13 +126,11 @@ def _timed(run: Run, config: Config) -> Quantized | None:
     return no_slower(run.original, made, again, SLACK[config.prefer])
 
 
-def _strengthened(run: Run, config: Config, made: Quantized) -> Quantized:
+def _with_effort(run: Run, config: Config, made: Quantized) -> Quantized:
     """Learn from what was decided in seconds."""
     _, analysis = run.learn(config)
-    target, method = TARGETS[made.plan.target], METHODS[made.plan.method]
-    left = made.plan.left_in_float
-    placement = placed(analysis.graph, analysis.measured, target, method, left)
-    return strengthened(Decided(made.plan, placement, analysis), made, run, config)
+    decided = Decided(made.plan, placed_by(made.plan, analysis), analysis)
+    return with_effort(decided, made, run, config)
 
 
 def _quantized(
@@ -152,7 +152,7 @@ def _tried(run: Run, config: Config, in_float: Mapping[str, str], relieve: bool)
     model_hash, analysis = run.learn(config)
     run.compare(analysis)
     decided = decide(run, config, model_hash, analysis, in_float, relieve=relieve)
-    return carry_out(decided, run, config)
+    return realize(decided, run, config)
 
 
 _TRIES = 4
@@ -252,12 +252,11 @@ def apply(
     )
     with begun(model, progress or silent, statistics) as run:
         analysis = known_for(plan, run, config)
-        target, method = TARGETS[plan.target], METHODS[plan.method]
-        placement = placed(analysis.graph, analysis.measured, target, method, plan.left_in_float)
+        placement = placed_by(plan, analysis)
         followed = check_fits(analysis.graph, plan, placement)
         decided = Decided(replace(followed, effort=SECONDS), placement, analysis)
-        made = carry_out(decided, run, config).quantized
-        return strengthened(decided, made, run, config) if config.strong else made
+        made = realize(decided, run, config).quantized
+        return with_effort(decided, made, run, config) if config.strong else made
 
 
 def pareto(

@@ -49,7 +49,7 @@ def test_nothing_lies_within_a_shuffle(model: onnx.ModelProto) -> None:
 def test_the_numbers_are_the_same(model: onnx.ModelProto, monkeypatch: pytest.MonkeyPatch) -> None:
     config = Config(target="openvino", timing=False)
     short = quantize(model, config)
-    monkeypatch.setattr("spiq.rewrite.carry_grids", lambda *_: None)
+    monkeypatch.setattr("spiq.lower.carry_grids", lambda *_: None)
     long = quantize(model, config)
     feed = images_for(model, 2)
     found = [run(made.model, feed)["y"] for made in (short, long)]

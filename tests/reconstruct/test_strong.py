@@ -18,7 +18,7 @@ import spiq
 import transformers
 from small_modules import torch
 from small_networks import build, images_for, run
-from spiq import Config, Plan, Quantized, stronger
+from spiq import Config, Plan, Quantized, effort
 from spiq.convert import convert
 from spiq.errors import ConfigError, OutputError, PlanError, UnsupportedError
 from spiq.quantized import QuantizeResult
@@ -138,7 +138,7 @@ def test_what_is_learned_is_what_ships(
         self.learned.bound(self.learned.shared)
 
     monkeypatch.setattr(learning.Learner, "learn", seen)
-    monkeypatch.setattr(stronger, "_UNSURE_DB", np.inf)
+    monkeypatch.setattr(effort, "_UNSURE_DB", np.inf)
     monkeypatch.setattr(outcome.Outcome, "better", True)
     made = spiq.quantize(model, STRONG)
     feed, (learner,) = images_for(model), held
@@ -316,7 +316,7 @@ def test_a_network_of_half_precision_is_learned() -> None:
 
 
 def test_windows_of_pictures_are_learned(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stronger, "_UNSURE_DB", np.inf)  # so little leaves it open
+    monkeypatch.setattr(effort, "_UNSURE_DB", np.inf)  # so little leaves it open
     made = spiq.quantize(transformers.windows(), STRONG)
     assert any("layers were learned anew" in note for note in made.report.notes)
 
@@ -324,7 +324,7 @@ def test_windows_of_pictures_are_learned(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_a_result_that_is_worse_is_not_taken(
     model: onnx.ModelProto, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stronger, "_UNSURE_DB", -100.0)
+    monkeypatch.setattr(effort, "_UNSURE_DB", -100.0)
     kept = spiq.quantize(model, STRONG)
     assert kept.plan.effort == "seconds"
     assert weights(kept) == weights(spiq.quantize(model, replace(STRONG, effort="seconds")))
@@ -384,7 +384,7 @@ def result(snr_db: dict[str, float]) -> QuantizeResult:
 def test_a_result_is_compared_output_by_output(
     learned: dict[str, float], before: dict[str, float], is_no_worse: bool
 ) -> None:
-    assert stronger._is_no_worse(result(learned), result(before)) is is_no_worse
+    assert effort._is_no_worse(result(learned), result(before)) is is_no_worse
 
 
 def test_a_result_without_any_snr_is_said(

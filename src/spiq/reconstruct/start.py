@@ -10,6 +10,7 @@ import torch
 from spiq.analysis import Analysis
 from spiq.errors import UnsupportedError
 from spiq.graph.query import holds_floats
+from spiq.lower import what_layers_read
 from spiq.passes.layer_weights import weight_and_bias
 from spiq.planning.placement.values import Placement
 from spiq.planning.plan.derive import least_step
@@ -18,7 +19,6 @@ from spiq.planning.plan.resolve import Resolved, StoredTensor, zero_point
 from spiq.planning.plan.values import Plan
 from spiq.reconstruct.form import Learned, Stored, Weight
 from spiq.reconstruct.program import Program
-from spiq.rewrite import what_layers_read
 from spiq.rewriting.fold_scales import folding, scales_beside
 from spiq.rewriting.round_layers import round_stored
 from spiq.rewriting.round_weights import LearnedLayer, RoundedLayer

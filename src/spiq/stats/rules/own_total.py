@@ -43,11 +43,12 @@ def lengths(node: ir.Node) -> tuple[int, ...] | None:
         return None
     if before.op_type == "ReduceSumSquare" and before.inputs[0] is value:
         return reduced_axes(before)
-    squared = before.op_type == "ReduceSum" and _is_square(before.inputs[0], value)
+    squared = before.op_type == "ReduceSum" and _is_square_of(before.inputs[0], value)
     return reduced_axes(before) if squared else None
 
 
-def _is_square(square: ir.Value | None, value: ir.Value) -> bool:
+def _is_square_of(square: ir.Value | None, value: ir.Value) -> bool:
+    """Return whether a tensor is another one times itself, or to the power of 2."""
     node = square.producer() if square is not None else None
     if node is None or node.inputs[0] is not value:
         return False

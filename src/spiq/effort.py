@@ -1,4 +1,4 @@
-"""More than seconds: learn from a plan on, and take what comes of it unless it is worse.
+"""Efforts of minutes and hours: learn from a plan on, and take what comes of it unless worse.
 
 Blocks got better on pictures that they did not learn from, and so did the network, or nothing comes
 of it; whether it did on others, too, is seen where results are compared
@@ -9,8 +9,10 @@ import time
 from dataclasses import replace
 
 from spiq.config import SECONDS, Config
-from spiq.halves import Decided, carry_out
+from spiq.decision import Decided
+from spiq.errors import ConfigError, UnsupportedError
 from spiq.quantized import Quantized, QuantizeResult
+from spiq.realize import realize
 from spiq.run import Run
 from spiq.speed import no_slower
 
@@ -20,7 +22,29 @@ block got better on pictures nearer to real ones. (ResNet-8 at W4A4: 9.8 dB wher
 and 75.4 % on real images where these have 73.6.)"""
 
 
-def strengthened(decided: Decided, made: Quantized, run: Run, config: Config) -> Quantized:
+def check_effort(run: Run, config: Config) -> None:
+    """Check that more than seconds can be spent on a network, before any are.
+
+    Raises:
+        ConfigError: PyTorch is not installed, or has no such device.
+        UnsupportedError: The network is worked on in parts.
+    """
+    try:
+        import torch
+    except ImportError as error:
+        raise ConfigError(
+            f"effort {config.effort} needs PyTorch: pip install 'spiq[torch]'"
+        ) from error
+    if config.device == "cuda" and not torch.cuda.is_available():
+        raise ConfigError("device is cuda, and PyTorch finds none: choose cpu, or auto")
+    if run.is_large:
+        raise UnsupportedError(
+            f"effort {config.effort}: the network is so large that it is worked on in parts, and "
+            "blocks are learned in memory: use effort seconds"
+        )
+
+
+def with_effort(decided: Decided, made: Quantized, run: Run, config: Config) -> Quantized:
     """Learn what rounding in one go left to be found; keep what that made if learning is worse.
 
     Args:
@@ -30,7 +54,7 @@ def strengthened(decided: Decided, made: Quantized, run: Run, config: Config) ->
         config: Says how much is done, and where.
     """
     plan = replace(decided.plan, effort=config.effort)
-    strong = carry_out(replace(decided, plan=plan), run, config)
+    strong = realize(replace(decided, plan=plan), run, config)
     report = strong.quantized.report
     why = _why_not(strong.quantized, made.report)
     if why is not None:

@@ -1,4 +1,4 @@
-"""The second half of the way, up to the file: fold, round and write integers."""
+"""From a plan to integers: scales are folded, weights rounded, and the network written anew."""
 
 import hashlib
 import json
@@ -34,7 +34,7 @@ from spiq.runtime.correlations import observe_correlations
 from spiq.targets import TARGETS, Target
 
 
-def rewrite(
+def lower(
     model: ir.Model,
     analysis: Analysis,
     plan: Plan,
@@ -87,7 +87,7 @@ def rewrite(
     _sign(model, plan)
 
 
-def typed(model: ir.Model, target: Target) -> ir.Model:
+def for_target(model: ir.Model, target: Target) -> ir.Model:
     """Return a rewritten network with the operators and the types that a target wants.
 
     Raises:
