@@ -27,8 +27,8 @@ import onnx
 import onnxruntime as ort
 from onnxruntime import quantization
 
-from spiq.config import InputValues
 from spiq.errors import ConfigError
+from spiq.input_values import InputValues
 from spiq.runtime.snr import LIMIT_DB, decibels
 
 DRAWS = 4

@@ -24,11 +24,12 @@ import numpy as np
 
 import networks
 import spiq
-from spiq.config import Config, Range
+from spiq.config import Config
 from spiq.errors import ModelError
 from spiq.evaluation.cards import read as cards
 from spiq.evaluation.data import datasets
 from spiq.evaluation.data.preprocess import input_range, to_input
+from spiq.input_values import Range
 from spiq.runtime.session import session
 
 ROOT = Path(__file__).resolve().parents[1]

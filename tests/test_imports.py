@@ -15,7 +15,7 @@ SOURCE = Path(spiq.__file__).parent
 FACADE = {"__init__", "__main__", "planning"}
 """The front door, which hands out names of every room, and a room that only holds rooms."""
 
-BASE = {"errors", "targets", "methods", "config"}
+BASE = {"errors", "targets", "methods", "value_checks", "input_values", "config"}
 GRAPHS = BASE | {"graph", "passes"}
 PLANS = GRAPHS | {"stats", "planning.placement", "planning.plan"}
 CHOICES = PLANS | {"planning.errors", "planning.choose"}
@@ -24,7 +24,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
     "targets": set(),
     "methods": set(),
-    "config": {"errors", "targets", "methods"},
+    "value_checks": {"errors"},
+    "input_values": {"errors", "value_checks"},
+    "config": BASE - {"config"},
     "graph": {"errors"},
     "io": {"errors", "graph"},
     "passes": BASE | {"graph"},
@@ -61,7 +63,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "torch": CHOICES | {"io", "analysis", "quantized", "pipeline"},
     "report": CHOICES
     | {"io", "runtime", "analysis", "inspection", "quantized", "speed", "pipeline"},
-    "engine": {"errors", "config"},
+    "engine": {"errors", "value_checks"},
     "evaluation": BASE | {"io", "passes", "stats.inputs", "runtime", "engine"},
     "sweep": BASE | {"io", "runtime", "pipeline", "engine", "evaluation"},
     "gate": BASE | {"evaluation"},

@@ -14,9 +14,10 @@ TYPE_CHECKING = False
 """As typing has it, whose import takes longer than all else here."""
 
 if TYPE_CHECKING:
-    from spiq.config import Config, InputValues
+    from spiq.config import Config
     from spiq.errors import SpiqError
     from spiq.evaluation import evaluate
+    from spiq.input_values import InputValues
     from spiq.inspection.compare import compare
     from spiq.inspection.inspect import inspect
     from spiq.pipeline import apply, pareto, plan, quantize
@@ -43,7 +44,7 @@ __all__ = [
 
 _HOMES = {
     "Config": "spiq.config",
-    "InputValues": "spiq.config",
+    "InputValues": "spiq.input_values",
     "Plan": "spiq.planning.plan.values",
     "Quantized": "spiq.quantized",
     "SpiqError": "spiq.errors",

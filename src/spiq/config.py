@@ -1,63 +1,18 @@
 """The options of a quantization, as one value."""
 
 import os
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from numbers import Real
 
 from spiq.errors import ConfigError
+from spiq.input_values import InputValues, Range
 from spiq.methods import METHODS
 from spiq.targets import AUTO, TARGETS, bits_text, of_this_machine
-
-Range = tuple[float, float]
+from spiq.value_checks import between, one_of
 
 SECONDS = "seconds"
 EFFORTS = (SECONDS, "minutes", "hours")
 """How long it may take: beyond seconds, roundings are learned."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class InputValues:
-    """What the numbers of an input are.
-
-    >>> import spiq
-    >>> left = spiq.InputValues(input_range=((-1, 1),))
-    >>> spiq.Config(inputs={"left": left}).values_of("left").given
-    True
-
-    Attributes:
-        input_range: ``((low, high),)`` for the whole input, or one pair per channel.
-        input_mean: Mean per channel of the usual preprocessing, ``(pixel - mean) / std``.
-        input_std: Standard deviation per channel of the same.
-
-    Raises:
-        ConfigError: A value is out of range, or two of them contradict each other.
-    """
-
-    input_range: tuple[Range, ...] | None = None
-    input_mean: tuple[float, ...] | None = None
-    input_std: tuple[float, ...] | None = None
-
-    def __post_init__(self) -> None:
-        if self.input_range is not None:
-            _pairs(self.input_range)
-            _finite("input_range", [end for pair in self.input_range for end in pair])
-        _finite("input_mean", self.input_mean)
-        _finite("input_std", self.input_std)
-        if (self.input_mean is None) != (self.input_std is None):
-            raise ConfigError("input_mean and input_std belong together: give both or neither")
-        if self.input_range is not None and self.input_mean is not None:
-            raise ConfigError("give either input_range or input_mean and input_std, not both")
-        if self.input_std is not None and min(self.input_std) < 1e-30:
-            raise ConfigError(f"input_std {self.input_std}: it must be positive, 1e-30 at least")
-        for low, high in self.input_range or ():
-            if not low < high:
-                raise ConfigError(f"input_range {low},{high}: the low end must be the lesser one")
-
-    @property
-    def given(self) -> bool:
-        """Whether anything is said."""
-        return self.input_range is not None or self.input_mean is not None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,7 +54,6 @@ class Config:
         input_order: ``RGB`` or ``BGR``, the order of the input's colours; it matters to ``images``.
         images: A few images without labels, if there are any: a folder of image files, or an
             ``.npz`` file with an array ``images`` (see :mod:`spiq.io.images`).
-
         timing: Whether to time the result beside the float network, about a second, and (at 8
             bits) to give back to float what is faster there. What is given back depends on the
             machine; without, the same options give the same bytes everywhere.
@@ -141,15 +95,15 @@ class Config:
     keep_pictures: str | os.PathLike[str] | None = None
 
     def __post_init__(self) -> None:
-        _one_of("method", self.method, METHODS)
+        one_of("method", self.method, METHODS)
         if self.target == AUTO:
             object.__setattr__(self, "target", of_this_machine())
-        _one_of("target", self.target, TARGETS)
-        _one_of("prefer", self.prefer, ("speed", "balanced", "accuracy"))
-        _between("weight_bits", self.weight_bits, 2, 8)
+        one_of("target", self.target, TARGETS)
+        one_of("prefer", self.prefer, ("speed", "balanced", "accuracy"))
+        between("weight_bits", self.weight_bits, 2, 8)
         self._check_activation_bits()
         if self.first_last_bits is not None:
-            _between("first_last_bits", self.first_last_bits, 3, 8)
+            between("first_last_bits", self.first_last_bits, 3, 8)
         self._check_mixed()
         self._check_dynamic()
         self._check_effort()
@@ -158,26 +112,32 @@ class Config:
                 f"prefer is {self.prefer}, which is weighed against time: it needs timing, method "
                 "spiq, 8 bits and a target that runs on this machine"
             )
+        self._check_excluded()
+        self._check_inputs()
+
+    def _check_excluded(self) -> None:
         for name in ("exclude", "exclude_type"):
             if isinstance(given := getattr(self, name), str):
                 raise ConfigError(f"{name} {given!r} is text: give a tuple, ({given!r},)")
         if not all(_is_pair(pair) for pair in self.exclude_between):
             raise ConfigError(f"exclude_between {self.exclude_between}: give pairs of names")
+
+    def _check_inputs(self) -> None:
         _ = self.own  # is checked as it is made
         if not isinstance(self.inputs, Mapping) or not all(
             isinstance(values, InputValues) for values in self.inputs.values()
         ):
             raise ConfigError("inputs: give a mapping of names of inputs to InputValues")
         for side in self.extent or ():
-            _between("input_size", side, 8, 4096)
+            between("input_size", side, 8, 4096)
         if not isinstance(self.images, str | os.PathLike | None):
             raise ConfigError(f"images {self.images!r}: give a folder, or an .npz file")
-        _one_of("input_order", self.input_order, ("RGB", "BGR"))
+        one_of("input_order", self.input_order, ("RGB", "BGR"))
 
     def _check_activation_bits(self) -> None:
         taken = TARGETS[self.target].grids.bits
         if self.activation_bits != 16:
-            _between("activation_bits", self.activation_bits, 3, 8)
+            between("activation_bits", self.activation_bits, 3, 8)
         for name in ("activation_bits", "first_last_bits"):
             bits = getattr(self, name)
             if bits is not None and bits not in taken:
@@ -195,8 +155,8 @@ class Config:
             )
 
     def _check_effort(self) -> None:
-        _one_of("effort", self.effort, EFFORTS)
-        _one_of("device", self.device, ("auto", "cpu", "cuda"))
+        one_of("effort", self.effort, EFFORTS)
+        one_of("device", self.device, ("auto", "cpu", "cuda"))
         if not self.strong:
             if self.keep_pictures is not None:
                 raise ConfigError("keep_pictures: effort seconds makes none: choose effort minutes")
@@ -224,13 +184,13 @@ class Config:
             )
 
     @property
-    def own(self) -> "InputValues":
+    def own(self) -> InputValues:
         """What is said of all inputs that ``inputs`` does not name."""
         return InputValues(
             input_range=self.input_range, input_mean=self.input_mean, input_std=self.input_std
         )
 
-    def values_of(self, name: str) -> "InputValues":
+    def values_of(self, name: str) -> InputValues:
         """What is said of the input of this name."""
         return self.inputs.get(name, self.own)
 
@@ -264,38 +224,3 @@ class Config:
 
 def _is_pair(pair: object) -> bool:
     return isinstance(pair, tuple | list) and len(pair) == 2 and isinstance(pair[0], str)
-
-
-def _pairs(spans: Sequence[Sequence[float]]) -> None:
-    if not all(isinstance(span, Sequence) and len(span) == 2 for span in spans):
-        raise ConfigError(f"input_range {spans}: give pairs of low and high ends, ((0, 1),)")
-
-
-def _finite(name: str, numbers: Sequence[float] | None) -> None:
-    """Refuse what float32, which networks take, does not hold."""
-    if numbers is None:
-        return
-    some = isinstance(numbers, Sequence) and len(numbers) > 0
-    if not some or not all(isinstance(n, Real) and abs(float(n)) <= 3.4e38 for n in numbers):
-        raise ConfigError(f"{name} {numbers}: give a tuple of finite numbers of float32")
-
-
-def _one_of(name: str, value: str, allowed: Collection[str]) -> None:
-    if value not in allowed:
-        raise ConfigError(f"unknown {name} {value!r}: choose one of {', '.join(allowed)}")
-
-
-def _between(name: str, value: int, low: int, high: int) -> None:
-    if not isinstance(value, int) or not low <= value <= high:
-        raise ConfigError(f"{name} is {value!r}: it must be a whole number from {low} to {high}")
-
-
-def at_least_one(**given: int | None) -> None:
-    """Refuse a number of things below 1; None is none given.
-
-    Raises:
-        ConfigError: One of them is.
-    """
-    for name, value in given.items():
-        if value is not None and value < 1:
-            raise ConfigError(f"{name} is {value}: it must be at least 1")

@@ -14,8 +14,9 @@ import spiq
 from small_mobilenet import model_path
 from spiq.cli.render.json import render_json
 from spiq.cli.render.tables import quantization as tables
-from spiq.config import Config, InputValues
+from spiq.config import Config
 from spiq.errors import ConfigError, ModelError
+from spiq.input_values import InputValues
 from spiq.inspection.compare import CompareResult, compare
 from spiq.inspection.tensor_sums import TensorComparison
 

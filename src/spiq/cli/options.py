@@ -14,7 +14,8 @@ from spiq.methods import METHODS
 from spiq.targets import TARGETS
 
 if TYPE_CHECKING:
-    from spiq.config import Config, InputValues
+    from spiq.config import Config
+    from spiq.input_values import InputValues
 
 Model = Annotated[
     Path, typer.Argument(metavar="MODEL.onnx", help="- reads it from stdin.", show_default=False)
@@ -245,7 +246,7 @@ def preprocessing(context: typer.Context) -> "Config":
 
 def _values(options: dict[str, Any]) -> "dict[str, InputValues]":
     """Return what the options say of each input, by name; "": of all others."""
-    from spiq.config import InputValues
+    from spiq.input_values import InputValues
 
     by_name: dict[str, dict[str, list[str]]] = {}
     for key in ("input_range", "input_mean", "input_std"):

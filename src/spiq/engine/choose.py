@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
-from spiq.config import at_least_one
 from spiq.engine.job import Engine
 from spiq.errors import ConfigError
+from spiq.value_checks import at_least_one
 
 if TYPE_CHECKING:
     from spiq.engine.local import Local

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from spiq.config import at_least_one
 from spiq.errors import CardError, ConfigError, ModelError
 from spiq.evaluation.cards.read import Card
 from spiq.evaluation.cards.sections import Input
@@ -17,6 +16,7 @@ from spiq.evaluation.data.preprocess import to_pixels
 from spiq.runtime.engines import ONNXRUNTIME, Model, named_in, opened_in
 from spiq.runtime.opened import Opened, Port
 from spiq.runtime.session import call
+from spiq.value_checks import at_least_one
 
 Floats = npt.NDArray[np.float32]
 

@@ -12,7 +12,6 @@ from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 
-from spiq.config import at_least_one
 from spiq.engine.choose import opened
 from spiq.engine.job import Ended, Engine, Job, Tell
 from spiq.errors import ConfigError, SpiqError
@@ -22,6 +21,7 @@ from spiq.evaluation.gathering import Gathered, Part
 from spiq.evaluation.runners import open_all
 from spiq.evaluation.task import task_of
 from spiq.runtime.engines import Model
+from spiq.value_checks import at_least_one
 
 _TRIES = {"died": 2, "lost": 5}
 """How often a shard is begun until the evaluation has failed, by what ended it."""

@@ -13,12 +13,13 @@ from pathlib import Path
 import onnx
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
-from spiq.config import Config, at_least_one
+from spiq.config import Config
 from spiq.engine.code import code_hash, file_hash, text_hash
 from spiq.errors import ConfigError, ModelError
 from spiq.evaluation import Card, read
 from spiq.evaluation.data.preprocess import input_range
 from spiq.methods import METHODS
+from spiq.value_checks import at_least_one
 
 MODEL = "model.onnx"
 """The network of a card that is given without one: the file of this name beside it."""

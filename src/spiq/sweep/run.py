@@ -21,7 +21,6 @@ from typing import Any
 import onnxruntime as ort
 
 import spiq
-from spiq.config import at_least_one
 from spiq.engine.choose import LOCAL, opened
 from spiq.engine.job import Ended, Engine, Job
 from spiq.sweep.cells import Bits, Cell, Subject, cells
@@ -31,6 +30,7 @@ from spiq.sweep.places import place
 from spiq.sweep.store import Store
 from spiq.sweep.summary import SweepResult, marked, network
 from spiq.sweep.worker import measure, time_all
+from spiq.value_checks import at_least_one
 
 SHARE = 8
 """Cells of a share, at most: networks in memory at a time, and what an interruption may lose."""

@@ -10,8 +10,9 @@ import pytest
 import spiq
 from small_networks import build
 from spiq.cli import main
-from spiq.config import Config, InputValues
+from spiq.config import Config
 from spiq.errors import ConfigError
+from spiq.input_values import InputValues
 from spiq.io.read import read
 from spiq.passes.prepare import prepare
 from spiq.stats.inputs.known import input_stats

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from spiq.config import at_least_one
 from spiq.errors import CardError
 from spiq.evaluation.cards.read import Card
 from spiq.evaluation.data import folders, npz, pictures
 from spiq.evaluation.data.npz import parts
 from spiq.io.images import DecodingError
+from spiq.value_checks import at_least_one
 
 __all__ = ["Images", "Labels", "Sample", "count", "counted", "files", "parts", "samples"]
 

@@ -7,7 +7,6 @@ picture: exact scales both sides on their own, letterbox keeps the aspect and le
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from spiq.config import at_least_one
 from spiq.errors import CardError
 from spiq.evaluation.cards.read import CHANNELS
 from spiq.evaluation.cards.sections import Card
@@ -17,6 +16,7 @@ from spiq.evaluation.tasks.detection import truth
 from spiq.evaluation.tasks.detection.boxes import Pair
 from spiq.evaluation.tasks.detection.labelled import SHARES, Truth
 from spiq.io.images import DecodingError, open_picture, pillow
+from spiq.value_checks import at_least_one
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
