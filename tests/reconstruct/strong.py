@@ -8,7 +8,7 @@ import onnx_ir as ir
 from small_modules import torch
 from spiq import Config, Plan, pipeline
 from spiq.analysis import Analysis
-from spiq.planning.choose.decide import placed
+from spiq.decision import placed_by
 from spiq.planning.placement.values import Placement
 from spiq.planning.plan.resolve import Resolved, resolve
 from spiq.reconstruct.efforts import Effort
@@ -40,9 +40,7 @@ def begin(model: onnx.ModelProto, weight_bits: int = 4, activation_bits: int = 8
     made = pipeline.quantize(model, config)
     with begun(model, lambda step: None) as run:
         _, analysis = run.learn(config)
-        target, method = pipeline.TARGETS[config.target], pipeline.METHODS[config.method]
-        left = made.plan.left_in_float
-        placement = placed(analysis.graph, analysis.measured, target, method, left)
+        placement = placed_by(made.plan, analysis)
         resolved = resolve(made.plan, placement)
         changed: ir.Model = analysis.prepared.model.clone(deep_copy=True)
         norms_as_convolutions(changed.graph, resolved)
