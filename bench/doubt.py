@@ -18,7 +18,8 @@ import numpy as np
 from spiq.config import Config
 from spiq.io.read import read
 from spiq.passes.prepare import prepare
-from spiq.runtime.observe import observe, unstated
+from spiq.runtime.observe import observe
+from spiq.runtime.unstated import unstated
 from spiq.stats.channel import Array
 from spiq.stats.inputs.ends import shown_ends
 from spiq.stats.inputs.known import input_stats

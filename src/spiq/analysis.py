@@ -24,10 +24,11 @@ from spiq.passes.equalize import equalize
 from spiq.passes.prepare import Prepared, prepare
 from spiq.planning.errors.importance import importance_of
 from spiq.runtime.images import Shown, shown
-from spiq.runtime.observe import observe, unstated
+from spiq.runtime.observe import observe
+from spiq.runtime.ports import ANY, Sizes
 from spiq.runtime.sizes import sizes_for
-from spiq.runtime.synthetic import ANY, Sizes
 from spiq.runtime.trials import tried
+from spiq.runtime.unstated import unstated
 from spiq.stats.channel import Array, ChannelStats
 from spiq.stats.consistency import statistics_doubts
 from spiq.stats.contradicted import said

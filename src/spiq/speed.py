@@ -19,8 +19,10 @@ from spiq.planning.choose.give_back import Point, front, given_back
 from spiq.planning.choose.structure import Structure, owners
 from spiq.quantized import Quantized
 from spiq.runtime.named import named
+from spiq.runtime.opened import Tensors
+from spiq.runtime.ports import Sizes
 from spiq.runtime.session import session
-from spiq.runtime.synthetic import Sizes, Tensors, synthetic_inputs
+from spiq.runtime.synthetic import synthetic_inputs
 from spiq.runtime.timing import KernelTime, Raced, kernel_times_in_turn, race
 
 REASON = "faster in float on this machine"

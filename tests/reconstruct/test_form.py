@@ -6,7 +6,9 @@ import pytest
 from small_modules import torch
 from spiq.planning.plan.grid import Grid
 from spiq.planning.plan.resolve import StoredTensor
-from spiq.reconstruct.form import Coins, Step, Stored, Weight, Zero
+from spiq.reconstruct.form import Coins
+from spiq.reconstruct.grids import Step, Stored, Zero
+from spiq.reconstruct.weights import Weight
 
 
 def stored(bits: int = 3, zero: int = 2, scale: tuple[float, ...] = (1.0, 0.5)) -> Stored:

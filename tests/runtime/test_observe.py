@@ -10,7 +10,8 @@ from small_networks import bn, build, norm
 from spiq.config import Config
 from spiq.io.read import read
 from spiq.passes.prepare import Prepared, prepare
-from spiq.runtime.observe import observe, unstated
+from spiq.runtime.observe import observe
+from spiq.runtime.unstated import unstated
 from spiq.stats.inputs.ends import shown_ends
 from spiq.stats.inputs.known import input_stats
 from spiq.stats.propagate import measure

@@ -14,9 +14,10 @@ from spiq.inspection.compare import compare
 from spiq.io.read import read
 from spiq.pipeline import quantize
 from spiq.runtime.pictures import KINDS, SOFT_KINDS, picture, soft_picture
+from spiq.runtime.ports import ANY, Sizes
 from spiq.runtime.session import session
 from spiq.runtime.sizes import sizes_for
-from spiq.runtime.synthetic import ANY, Sizes, soft_pictures, synthetic_inputs
+from spiq.runtime.synthetic import soft_pictures, synthetic_inputs
 
 ENLARGED = "[c1] c = Conv(x, w1) [t] t = ConvTranspose<strides=[{0},{0}]>(c, wt) "
 

@@ -23,8 +23,9 @@ import onnx
 
 from spiq.errors import ConfigError
 from spiq.io.checks import is_integer
+from spiq.runtime.opened import Tensors
 from spiq.runtime.session import session
-from spiq.runtime.synthetic import Tensors, synthetic_inputs
+from spiq.runtime.synthetic import synthetic_inputs
 
 IMAGES = 4
 """Pictures to calibrate on."""

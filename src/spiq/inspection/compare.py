@@ -19,8 +19,8 @@ from spiq.inspection.exposed import Exposed, exposed
 from spiq.inspection.feeds import feeds
 from spiq.inspection.in_single import AsRun, in_single
 from spiq.inspection.tensor_sums import Sums, TensorComparison
+from spiq.runtime.opened import Tensors
 from spiq.runtime.session import call
-from spiq.runtime.synthetic import Tensors
 
 IMAGES = 4
 

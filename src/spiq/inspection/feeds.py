@@ -18,8 +18,9 @@ from spiq.inspection.counterparts import quantizer
 from spiq.inspection.exposed import Exposed
 from spiq.io.read import read
 from spiq.passes.prepare import prepare
+from spiq.runtime.opened import Tensors
 from spiq.runtime.sizes import sizes_for, small_size
-from spiq.runtime.synthetic import Span, Tensors, synthetic_inputs
+from spiq.runtime.synthetic import Span, synthetic_inputs
 
 _COLOURS = frozenset((1, 3, 4))
 """Numbers of channels that pictures have."""

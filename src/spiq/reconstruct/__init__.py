@@ -8,7 +8,8 @@ run, efforts, clock       all of it, how much of it, and how long it may still t
 start, program            the rounding in one go, and the network in PyTorch
 pictures                  pictures with the moments that are stated
 blocks, batches, shelf    the network in blocks, and what each reads of all pictures
-learning, form            what is learned, and what learned numbers look like
+learning, form            how it is learned, and the quantized form that is learned
+grids, weights            steps, zero points, integers and biases of that form
 outcome, whole            whether a block, and whether the network, got better by it
 cache, kept               what is kept from call to call
 """

@@ -16,10 +16,11 @@ import torch
 
 from spiq.reconstruct.blocks import Block
 from spiq.reconstruct.efforts import Effort
-from spiq.reconstruct.form import Coins, Learned, Weight
+from spiq.reconstruct.form import Coins, Learned
 from spiq.reconstruct.outcome import Outcome, missed, outcome_of, scale
 from spiq.reconstruct.program import Program, Values, kept
 from spiq.reconstruct.shelf import room
+from spiq.reconstruct.weights import Weight
 
 _RATE, _STEP_RATE, _BIAS_RATE = 0.02, 1e-3, 1e-3
 """Of Adam: for decisions; for the logarithms of steps, and zero points in shares of their grid; for

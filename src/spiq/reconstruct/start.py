@@ -17,8 +17,10 @@ from spiq.planning.plan.derive import least_step
 from spiq.planning.plan.entries import TensorPlan
 from spiq.planning.plan.resolve import Resolved, StoredTensor, zero_point
 from spiq.planning.plan.values import Plan
-from spiq.reconstruct.form import Learned, Stored, Weight
+from spiq.reconstruct.form import Learned
+from spiq.reconstruct.grids import Stored
 from spiq.reconstruct.program import Program
+from spiq.reconstruct.weights import Weight
 from spiq.rewriting.fold_scales import folding, scales_beside
 from spiq.rewriting.round_layers import round_stored
 from spiq.rewriting.round_weights import LearnedLayer, RoundedLayer

@@ -1,10 +1,11 @@
 """What opens a runtime: sessions, observation, verification.
 
 session, opened, engines, probe           ONNX Runtime and other runtimes, opened
+ports                                     what inputs take: pictures or numbers, of what shape
 weights                                   arrays that it is handed beside a graph
 synthetic, pictures, images, sizes        what a network is shown: synthetic pictures or real ones,
                                           of what size
-observe, correlations, expose             what is seen of its tensors
+unstated, observe, correlations, expose   which of its tensors are looked at, and what is seen
 trials, trial_pictures                    which convention an input follows, by trying
 reference, verify, layerwise, kernels,    the check of a result
 scratch

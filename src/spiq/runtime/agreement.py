@@ -32,8 +32,8 @@ from types import MappingProxyType
 import numpy as np
 
 from spiq.runtime.exponentials import Made, at_most
+from spiq.runtime.opened import Tensors
 from spiq.runtime.snr import LIMIT_DB, Energy
-from spiq.runtime.synthetic import Tensors
 from spiq.stats.channel import Array
 
 BATCHES = 4

@@ -20,7 +20,8 @@ from spiq.passes.cleanup import kernel_shape
 from spiq.passes.layer_weights import weight_and_bias
 from spiq.runtime.expose import expose
 from spiq.runtime.images import Shown
-from spiq.runtime.synthetic import DYNAMIC_SIZE, synthetic_inputs
+from spiq.runtime.ports import DYNAMIC_SIZE
+from spiq.runtime.synthetic import synthetic_inputs
 from spiq.stats.channel import ChannelStats
 from spiq.stats.correlation import Correlation, Samples, assumed, no_samples
 from spiq.stats.rules.linear import grouped

@@ -10,10 +10,9 @@ from dataclasses import dataclass
 import onnx
 import onnx_ir as ir
 
-from spiq.runtime.opened import Opened
+from spiq.runtime.opened import Opened, Tensors
 from spiq.runtime.parts import Parted, is_parted, parted
 from spiq.runtime.session import call
-from spiq.runtime.synthetic import Tensors
 from spiq.runtime.weights import apart, opened_with
 
 

@@ -16,8 +16,8 @@ from spiq.errors import ConfigError
 from spiq.graph.extents import Extent
 from spiq.graph.query import dims, holds_floats
 from spiq.io.images import Images, resized
-from spiq.runtime.opened import Opened
-from spiq.runtime.synthetic import Span, Tensors, synthetic_inputs
+from spiq.runtime.opened import Opened, Tensors
+from spiq.runtime.synthetic import Span, synthetic_inputs
 from spiq.stats.channel import ChannelStats, stats
 from spiq.stats.input_axis import channel_axis
 from spiq.stats.inputs.given import Told

@@ -12,8 +12,8 @@ import onnx
 
 from spiq.errors import VerificationError
 from spiq.runtime.expose import add_outputs
+from spiq.runtime.opened import Tensors
 from spiq.runtime.session import Opening, call, session
-from spiq.runtime.synthetic import Tensors
 from spiq.runtime.weights import taken
 
 STEPS_APART = 2

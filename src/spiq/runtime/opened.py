@@ -7,6 +7,8 @@ import numpy as np
 import numpy.typing as npt
 
 Arrays = Mapping[str, npt.NDArray[np.generic]]
+Tensors = dict[str, npt.NDArray[np.generic]]
+"""Arrays by name: to read, and of one's own."""
 
 
 class Port(Protocol):

@@ -14,11 +14,11 @@ from spiq.planning.plan.resolve import Resolved
 from spiq.runtime import parts
 from spiq.runtime.kernels import check_kernels
 from spiq.runtime.layerwise import QUANTIZED, check_layers
+from spiq.runtime.opened import Tensors
 from spiq.runtime.parts import Part, Parted, drop, parted
 from spiq.runtime.reference import results
 from spiq.runtime.scratch import scratch_file
 from spiq.runtime.session import Opening, session
-from spiq.runtime.synthetic import Tensors
 
 _COPIES = 2
 """How much smaller the parts are: the runtime and the check hold several copies of each."""

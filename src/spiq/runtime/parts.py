@@ -23,9 +23,8 @@ import onnx_ir as ir
 
 from spiq.graph.lazy import forget, is_lazy
 from spiq.graph.skeleton import skeleton
-from spiq.runtime.opened import Arrays, Port
+from spiq.runtime.opened import Arrays, Port, Tensors
 from spiq.runtime.session import call, session
-from spiq.runtime.synthetic import Tensors
 
 PART = 1 << 27
 """Bytes of weights to a part."""

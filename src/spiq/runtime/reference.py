@@ -16,10 +16,11 @@ from spiq.errors import ModelError
 from spiq.graph.query import dims
 from spiq.runtime.agreement import BATCHES
 from spiq.runtime.exponentials import Made
-from spiq.runtime.opened import Opened
+from spiq.runtime.opened import Opened, Tensors
 from spiq.runtime.parts import Parted
+from spiq.runtime.ports import ANY, SOFT_SIZE, Sizes
 from spiq.runtime.session import call, session
-from spiq.runtime.synthetic import ANY, SOFT_SIZE, Sizes, Span, Tensors, soft_pictures
+from spiq.runtime.synthetic import Span, soft_pictures
 
 _LARGE = 1 << 20
 """Pixels of an image for which memory counts for more than time."""

@@ -16,15 +16,9 @@ from spiq.errors import ModelError
 from spiq.graph.extents import Extent, has_open_sizes, largest
 from spiq.runtime.expose import expose
 from spiq.runtime.opened import Opened
+from spiq.runtime.ports import DYNAMIC_SIZE, PICTURE_SIZE, SOFT_SIZE, Sizes, is_pictured
 from spiq.runtime.session import call
-from spiq.runtime.synthetic import (
-    DYNAMIC_SIZE,
-    PICTURE_SIZE,
-    SOFT_SIZE,
-    Sizes,
-    is_pictured,
-    synthetic_inputs,
-)
+from spiq.runtime.synthetic import synthetic_inputs
 
 _SMALLER = (160, 64, 32, 16, 8)
 """Tried where pictures of the usual sizes make tensors too large."""

@@ -27,8 +27,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from spiq.runtime.opened import Tensors
 from spiq.runtime.session import call, session
-from spiq.runtime.synthetic import Tensors
 
 SAMPLE_SECONDS = 0.002
 WARM_UP_CALLS = 5

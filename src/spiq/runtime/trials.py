@@ -36,8 +36,9 @@ from spiq.passes.layer_weights import bias_of
 from spiq.passes.prepare import Prepared
 from spiq.runtime.opened import Opened
 from spiq.runtime.parts import is_parted, leading_to, parted, reads_of
+from spiq.runtime.ports import DYNAMIC_SIZE
 from spiq.runtime.session import call
-from spiq.runtime.synthetic import DYNAMIC_SIZE, Images, synthetic_inputs
+from spiq.runtime.synthetic import Images, synthetic_inputs
 from spiq.runtime.trial_pictures import pictures, scaled
 from spiq.runtime.weights import apart, opened_with
 from spiq.stats.channel import Array

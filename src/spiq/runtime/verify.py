@@ -29,11 +29,11 @@ from spiq.planning.plan.resolve import Resolved
 from spiq.runtime.agreement import Agreement, agreements, doubtful
 from spiq.runtime.kernels import check_kernels
 from spiq.runtime.layerwise import QUANTIZED, check_layers
+from spiq.runtime.opened import Tensors
 from spiq.runtime.parted_check import checked_in_parts
 from spiq.runtime.reference import Reference, is_finite, results
 from spiq.runtime.scratch import scratch_file
 from spiq.runtime.session import Opening, session
-from spiq.runtime.synthetic import Tensors
 from spiq.targets import ONNXRUNTIME, Target
 
 _SIZED_BY_DATA = frozenset({"Compress", "If", "Loop", "NonMaxSuppression", "NonZero", "Range",

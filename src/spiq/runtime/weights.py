@@ -14,8 +14,8 @@ import onnxruntime as ort
 
 from spiq.graph.skeleton import swapped
 from spiq.io.write import message
+from spiq.runtime.opened import Tensors
 from spiq.runtime.session import session
-from spiq.runtime.synthetic import Tensors
 
 _SMALL = 1024
 """Bytes up to which a weight stays in the message: it may hold a shape, axes or sizes."""
