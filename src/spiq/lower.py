@@ -56,7 +56,6 @@ def lower(
 
     tell("rewrite")
     inputs = what_layers_read(analysis, resolved, but=learned)
-
     if METHODS[plan.method].dynamic:
         unstored = round_unstored(model.graph, resolved, inputs, target.dense_groups)
         tell("emit")
@@ -69,15 +68,7 @@ def lower(
         )
         tell("emit")
         emit(model.graph, gates.resolved, stored | gates.rounded, guards=target.fuses_here)
-        gates_as_sums(model.graph, resolved)
-        scales_into_products(model.graph, resolved)
-        fold_factors(model.graph)
-        sink_scales(model.graph)
-        pad_channels(model.graph, target.channel_multiple)
-        if target.whole:
-            store_constants(model.graph)
-        carry_grids(model.graph, target.carried)
-        keep_bytes(model.graph)
+        _tidy(model.graph, resolved, target)
 
     if target.slow_prelu:
         prelu_as_max(model.graph)
@@ -85,6 +76,19 @@ def lower(
         fix_sizes(model.graph, plan)
     remove_unused(model.graph)
     _sign(model, plan)
+
+
+def _tidy(graph: ir.Graph, resolved: Resolved, target: Target) -> None:
+    """Spell what was emitted as the target runs it fastest; nothing is computed otherwise."""
+    gates_as_sums(graph, resolved)
+    scales_into_products(graph, resolved)
+    fold_factors(graph)
+    sink_scales(graph)
+    pad_channels(graph, target.channel_multiple)
+    if target.whole:
+        store_constants(graph)
+    carry_grids(graph, target.carried)
+    keep_bytes(graph)
 
 
 def for_target(model: ir.Model, target: Target) -> ir.Model:

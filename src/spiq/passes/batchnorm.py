@@ -113,13 +113,10 @@ def fold_batchnorm(model: ir.Model, record: Record) -> list[Norm]:
         source, result = _data_input(node), node.outputs[0]
         before = source.producer()
         inward = can_take_rows(before) and sole_consumer(source) is node
-        readers = result.consumers()
         if node.op_type == "BatchNormalization":
-            stated_in, stated_out = batchnorm_moments(node)
-            noted[source if inward else result] = stated_out
-            norms.setdefault(source, []).append(Norm(str(node.name), source, stated_in))
-            if not inward:
-                noted[source] = stated_in
+            norm, stated = _stated(node, source, inward=inward)
+            noted |= stated
+            norms.setdefault(source, []).append(norm)
         elif inward and source in noted:
             noted[source] = noted[source].through(*affine)
         if inward:
@@ -128,7 +125,7 @@ def fold_batchnorm(model: ir.Model, record: Record) -> list[Norm]:
             if source in norms:
                 norms[source] = [norm.then(*affine) for norm in norms[source]]
         elif node.op_type == "BatchNormalization" and all_take_columns(result):
-            for reader in readers:
+            for reader in result.consumers():
                 take_columns(reader, *affine)
         else:
             continue
@@ -136,6 +133,15 @@ def fold_batchnorm(model: ir.Model, record: Record) -> list[Norm]:
     for value, moments in noted.items():
         record(value, moments)
     return [norm for found in norms.values() for norm in found]
+
+
+def _stated(
+    node: ir.Node, source: ir.Value, *, inward: bool
+) -> tuple[Norm, dict[ir.Value, Moments]]:
+    """Return what a BatchNormalization states; folded inward, its input becomes its output."""
+    stated_in, stated_out = batchnorm_moments(node)
+    moments = {source: stated_out} if inward else {node.outputs[0]: stated_out, source: stated_in}
+    return Norm(str(node.name), source, stated_in), moments
 
 
 def _data_input(node: ir.Node) -> ir.Value:

@@ -78,13 +78,14 @@ def _bounded(span: Range, known: ChannelStats) -> Range:
 def _carried(
     node: ir.Node, index: int, ranges: Mapping[ir.Value, Range], measured: Measured, count: int
 ) -> Range | None:
+    """Return the range that a node makes of those that it reads; None where that is not known."""
     inputs = data_inputs(node)
     if node.op_type in MOVERS and node.domain == "":
         span = _moved(node, index, ranges, measured, count)
         return _filled(node, span, measured) if node.op_type == "Pad" and span else span
-    if any(value not in ranges for value in inputs) or not inputs:
+    if not inputs or any(value not in ranges for value in inputs):
         return None
-    first = ranges[inputs[0]]
+    first, known = ranges[inputs[0]], [measured.stats[value] for value in inputs]
     if node.op_type in _KEEPS:
         own = measured.stats[node.outputs[0]].layout  # a pool along channels mixes them
         return first if first[0].shape[:-1] == own else None
@@ -92,22 +93,30 @@ def _carried(
     if joined is not None and joined[0] in ranges:
         return over(joined[1], *ranges[joined[0]])
     if node.op_type in _STEPS and len(inputs) == 1 and len(node.inputs) == 2:
-        known = measured.stats[inputs[0]]
-        if node.op_type == "Add" and any(masking(node, at, known) is not None for at in (0, 1)):
-            return None
-        return _stepped(node, first, inputs[0])
+        return None if _adds_mask(node, known[0]) else _stepped(node, first, inputs[0])
     if node.op_type in ("Add", "Sub") and len(inputs) == 2:
-        layouts = [measured.stats[value].layout for value in (*inputs, node.outputs[0])]
-        if np.broadcast_shapes(*layouts) != layouts[2]:  # it is merged
-            return None
-        return _summed(node, [measured.stats[value] for value in inputs], ranges)
+        is_merged = _is_merged(known, measured.stats[node.outputs[0]])
+        return None if is_merged else _summed(node, known, ranges)
+    return _of_function(node, inputs[0], ranges)
 
-    # a function of one tensor: that of both ends, and of its least point where it has one inside
+
+def _adds_mask(node: ir.Node, known: ChannelStats) -> bool:
+    return node.op_type == "Add" and any(masking(node, at, known) is not None for at in (0, 1))
+
+
+def _is_merged(terms: list[ChannelStats], result: ChannelStats) -> bool:
+    """Return whether of a sum less is kept apart than of its terms."""
+    layouts = [one.layout for one in (*terms, result)]
+    return np.broadcast_shapes(*layouts) != result.layout
+
+
+def _of_function(node: ir.Node, first: ir.Value, ranges: Mapping[ir.Value, Range]) -> Range | None:
+    """Carry both ends through a function of one tensor, and its least point if that is between."""
     gate = gated(node)
     function, source, dip = (
         (gate[1], gate[0], gate[2])
         if gate is not None
-        else (function_of(node), inputs[0], DIPS.get(node.op_type))
+        else (function_of(node), first, DIPS.get(node.op_type))
     )
     if function is None or source not in ranges:
         return None

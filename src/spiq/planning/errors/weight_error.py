@@ -24,7 +24,7 @@ from spiq.passes.layer_weights import bias_of
 from spiq.planning.errors.error_model import weight_rounding
 from spiq.planning.placement.values import Placement
 from spiq.planning.plan.derive import next_power
-from spiq.stats.channel import Array
+from spiq.stats.channel import Array, ChannelStats
 from spiq.stats.propagate import Measured
 from spiq.stats.rules.linear import grouped, in_the_cache
 from spiq.stats.rules.types import channels
@@ -165,19 +165,9 @@ def errors_by_bits(
     """
     weight, source = constant(node.inputs[1]), node.inputs[0]
     assert weight is not None and source is not None
-    split = grouped(node, weight).astype(np.float32)
-    groups, outputs, inputs, taps = split.shape
-
-    # the variance that it meets, with channel scales folded in
     known = measured.stats.get(source)
-    var = np.ones(groups * inputs)
-    if known is not None:
-        var = np.broadcast_to(channels(known.var), groups * inputs)
-    if sigma is not None:
-        sigma = np.broadcast_to(sigma, groups * inputs)
-        split = split * sigma.reshape(groups, 1, inputs, 1).astype(np.float32)
-        var = var / sigma**2
-    by_input = var.reshape(groups, inputs)
+    split, by_input = _folded(grouped(node, weight).astype(np.float32), known, sigma)
+    groups, outputs = split.shape[:2]
 
     # what the error of each output counts
     rows = importance.get(node.outputs[0])
@@ -191,7 +181,22 @@ def errors_by_bits(
     errors = {}
     for count in bits:
         step = np.where(peak > 0, peak / (2 ** (count - 1) - 1), 1)
-        error = (split - np.rint(split / step) * step).reshape(groups, outputs, inputs, taps)
+        error = split - np.rint(split / step) * step
         power = np.square(error, out=error).sum(axis=3, dtype=np.float64)
         errors[count] = float(np.einsum("goc,gc,go->", power, by_input, by_output))
     return errors
+
+
+def _folded(
+    split: np.ndarray, known: ChannelStats | None, sigma: Array | None
+) -> tuple[np.ndarray, Array]:
+    """Fold channel scales into a weight (g, O/g, C/g, K), and the variance that it meets."""
+    groups, _, inputs, _ = split.shape
+    var = np.ones(groups * inputs)
+    if known is not None:
+        var = np.broadcast_to(channels(known.var), groups * inputs)
+    if sigma is not None:
+        sigma = np.broadcast_to(sigma, groups * inputs)
+        split = split * sigma.reshape(groups, 1, inputs, 1).astype(np.float32)
+        var = var / sigma**2
+    return split, var.reshape(groups, inputs)

@@ -55,11 +55,8 @@ def place(
         between = node in needed and node not in placement.reasons
         if between:
             stored.update(dict.fromkeys(_beside_stored(node, stored, measured, target)))
-        if (
-            node in layers
-            or node in products
-            or (between and _runs_on_integers(node, stored, measured, target))
-        ):
+        is_layer = node in layers or node in products
+        if is_layer or (between and _runs_on_integers(node, stored, measured, target)):
             placement.integer[node] = None
             ends_in_float = node.op_type in target.float_output and not _is_fused(node)
             if not ends_in_float or _is_demanded(node, demanded):

@@ -82,37 +82,31 @@ def check_fits(graph: ir.Graph, plan: Plan, placement: Placement) -> Plan:
         PlanError: It names what the network does not have, leaves out what a layer needs, or
             contradicts itself.
     """
-    nodes = {str(node.name): node for node in graph}
-    _check_layers(nodes, plan, placement)
-
-    values = {str(value.name) for node in graph for value in node.outputs}
-    values.update(str(value.name) for value in graph.inputs)
-    for name in plan.inputs:
-        if name not in {value.name for value in graph.inputs}:
-            _refuse(f"the network has no input '{name}'")
-    for name, entry in plan.tensors.items():
-        for other in (name, entry.step_of):
-            if other is not None and other not in values:
-                _refuse(f"the network has no tensor '{other}'")
-
+    _check_layers({str(node.name): node for node in graph}, plan, placement)
+    _check_names(graph, plan)
     for value, classes in placement.classes.items():
-        if value.name not in plan.tensors:
-            _refuse(
-                f"tensor '{value.name}', which runs on integers now, is not among tensors: a layer "
-                "that was in float when the plan was made cannot be put on integers by hand"
-            )
-        _check_tensor(str(value.name), plan.tensors[str(value.name)], classes.shape)
-        if problem := form_problem(plan.tensors[str(value.name)], plan.target):
-            _refuse(f"tensor '{value.name}'{problem}")
+        _check_tensor(str(value.name), plan, classes.shape)
         if value.is_graph_input():
             _check_input(str(value.name), plan)
-
     if placement.grids:
         for group in groups(placement):
             _check_grids(group, plan, placement)
             _check_scales(group, plan, placement)
         _check_ends(plan, placement)
     return _in_effect(plan, placement)
+
+
+def _check_names(graph: ir.Graph, plan: Plan) -> None:
+    """Check that the network has the inputs and tensors that a plan names."""
+    inputs = {str(value.name) for value in graph.inputs}
+    values = inputs | {str(value.name) for node in graph for value in node.outputs}
+    for name in plan.inputs:
+        if name not in inputs:
+            _refuse(f"the network has no input '{name}'")
+    for name, entry in plan.tensors.items():
+        for other in (name, entry.step_of):
+            if other is not None and other not in values:
+                _refuse(f"the network has no tensor '{other}'")
 
 
 def _in_effect(plan: Plan, placement: Placement) -> Plan:
@@ -173,7 +167,23 @@ def _check_input_bits(node: ir.Node, layer: LayerPlan, placement: Placement) -> 
         _refuse(f"layer '{node.name}' has input_bits {layer.input_bits}, not 2 to 8")
 
 
-def _check_tensor(name: str, tensor: TensorPlan, layout: tuple[int, ...]) -> None:
+def _check_tensor(name: str, plan: Plan, layout: tuple[int, ...]) -> None:
+    """Check what a plan says of a tensor by itself, of channels laid out as ``layout``."""
+    if name not in plan.tensors:
+        _refuse(
+            f"tensor '{name}', which runs on integers now, is not among tensors: a layer that was "
+            "in float when the plan was made cannot be put on integers by hand"
+        )
+    tensor = plan.tensors[name]
+    _check_numbers(name, tensor, layout)
+    _check_zero(name, tensor)
+    _check_own_scales(name, tensor)
+    if problem := form_problem(tensor, plan.target):
+        _refuse(f"tensor '{name}'{problem}")
+
+
+def _check_numbers(name: str, tensor: TensorPlan, layout: tuple[int, ...]) -> None:
+    """Check that there are as many ends of ranges, and channel scales, as channels."""
     if tensor.layout != layout:
         _refuse(f"tensor '{name}' has the layout {list(tensor.layout)}, not {list(layout)}")
     count = int(np.prod(layout))
@@ -185,6 +195,9 @@ def _check_tensor(name: str, tensor: TensorPlan, layout: tuple[int, ...]) -> Non
                 f"{count}, one for each"
             )
 
+
+def _check_zero(name: str, tensor: TensorPlan) -> None:
+    """Check that 0 is in every range, and the grid has room on both sides of its zero point."""
     if not 0 <= tensor.zero <= 1:
         _refuse(
             f"tensor '{name}': zero is {tensor.zero}, a share of the grid from 0 to 1; leave it "
@@ -200,6 +213,8 @@ def _check_tensor(name: str, tensor: TensorPlan, layout: tuple[int, ...]) -> Non
             "leave it out to put it where the range says"
         )
 
+
+def _check_own_scales(name: str, tensor: TensorPlan) -> None:
     if tensor.alpha is not None and tensor.channel_scale is not None:
         _refuse(f"tensor '{name}' has alpha and channel_scale: give either")
     if tensor.alpha is not None and not 0 <= tensor.alpha <= 1:
@@ -233,6 +248,7 @@ def _check_grids(group: Sequence[ir.Value], plan: Plan, placement: Placement) ->
 
 
 def _check_scales(group: Sequence[ir.Value], plan: Plan, placement: Placement) -> None:
+    """Check that what shares channels has the same alpha, or the same scales by hand."""
     first, names = str(group[0].name), [str(value.name) for value in group]
     alphas = {name: plan.tensors[name].alpha for name in names}
     other = next((name for name in names if alphas[name] != alphas[first]), None)
@@ -240,10 +256,12 @@ def _check_scales(group: Sequence[ir.Value], plan: Plan, placement: Placement) -
         if None in (alphas[first], alphas[other]):
             _refuse(f"'{first}' and '{other}' share channels: give both alpha or channel_scale")
         _refuse(f"tensors '{first}' and '{other}' share channels: give both the same alpha")
+    if alphas[first] is None:
+        _check_given_scales(group, plan, placement)
 
-    # scales by hand: what shares a channel gives it the same, and each is given somewhere
-    if alphas[first] is not None:
-        return
+
+def _check_given_scales(group: Sequence[ir.Value], plan: Plan, placement: Placement) -> None:
+    """Check scales by hand: what shares a channel gives it the same, and each is given."""
     given: dict[int, tuple[float, str]] = {}
     for value in group:
         classes = placement.classes[value].reshape(-1).tolist()
