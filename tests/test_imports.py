@@ -62,7 +62,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     | {"pipeline"},
     "torch": CHOICES | {"io", "analysis", "quantized", "pipeline"},
     "report": CHOICES
-    | {"io", "runtime", "analysis", "inspection", "quantized", "speed", "pipeline"},
+    | {"io", "runtime", "analysis", "inspection", "quantized", "decision", "speed", "pipeline"},
     "engine": {"errors", "value_checks"},
     "evaluation": BASE | {"io", "passes", "stats.inputs", "runtime", "engine"},
     "sweep": BASE | {"io", "runtime", "pipeline", "engine", "evaluation"},

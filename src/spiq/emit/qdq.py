@@ -151,6 +151,7 @@ def _ones(node: ir.Node) -> Array:
 
 
 def _emit_tensor(emitter: _Emitter, value: ir.Value, tensor: StoredTensor) -> None:
+    """Store a tensor, and hand each of its readers its integers, or the numbers they stand for."""
     readers = [(use.node, use.idx) for use in value.uses()]
     is_output = value.is_graph_output()
     producer, name = value.producer(), str(value.name)
@@ -177,10 +178,16 @@ def _emit_tensor(emitter: _Emitter, value: ir.Value, tensor: StoredTensor) -> No
         result = _restore(emitter, stored, tensor, f"{name}_real")
         _redirect(in_float, result)
     if is_output:
-        outputs = [result if output is value else output for output in emitter.graph.outputs]
-        emitter.graph.outputs.clear()
-        value.name, result.name = unique_name(emitter.graph, f"{name}_folded"), name
-        emitter.graph.outputs.extend(outputs)
+        _take_over(emitter, value, result)
+
+
+def _take_over(emitter: _Emitter, value: ir.Value, result: ir.Value) -> None:
+    """Make a tensor the network's output in place of another one, under its name."""
+    name = str(value.name)
+    outputs = [result if output is value else output for output in emitter.graph.outputs]
+    emitter.graph.outputs.clear()
+    value.name, result.name = unique_name(emitter.graph, f"{name}_folded"), name
+    emitter.graph.outputs.extend(outputs)
 
 
 def _emit_quantizer(emitter: _Emitter, value: ir.Value, tensor: StoredTensor) -> ir.Value:

@@ -116,11 +116,7 @@ def compare(
         ModelError: A network cannot be loaded or run.
         ConfigError: A dynamic dimension has no size, or an option makes no sense.
     """
-    if not models or batch < 1 or rounds < 1 or not 0 < seconds < math.inf:
-        raise ConfigError(
-            f"{len(models)} models, batch {batch}, rounds {rounds}, seconds {seconds}: "
-            "each must be above 0, and finite"
-        )
+    _check_counts(models, batch, rounds, seconds)
     begin, all_of_them = time.perf_counter(), named_in(runtimes, names(models))
     called = [name for _, _, name in all_of_them]
     opened = [
@@ -156,6 +152,14 @@ def compare(
         ),
         peak_gmacs=None if most is None else most / 1e9,
     )
+
+
+def _check_counts(models: Sequence[Model], batch: int, rounds: int, seconds: float) -> None:
+    if not models or batch < 1 or rounds < 1 or not 0 < seconds < math.inf:
+        raise ConfigError(
+            f"{len(models)} models, batch {batch}, rounds {rounds}, seconds {seconds}: "
+            "each must be above 0, and finite"
+        )
 
 
 def _chain_runner(chain: Chain, threads: int, batch: int) -> Run:

@@ -92,7 +92,7 @@ def evaluate(
     runners = open_all(models, card, gives=task.gives, threads=threads, runtimes=runtimes)
     size = batch_size(runners, min(batch, task.most))
     total, images = task.samples(limit)
-    run, tell = Gathered.nothing(task, runners), progress or (lambda done, total: None)
+    run, tell = Gathered.nothing(task, runners), progress or _silent
     if division is None:
         for done in run.gather(batches(images, card.input, size=size)):
             tell(done, total)
@@ -107,10 +107,7 @@ def evaluate(
         raise CardError(f"{card.path}: none of {total} images can be decoded; {run.skipped[0]}")
 
     scores = task.scores(run.ran)
-    if card.dataset.layout == "pictures":
-        run.doubts.append(_UNLABELLED)
-    elif doubt := task.hindsight(run.ran):
-        run.doubts.append(doubt)
+    hindsight = _UNLABELLED if card.dataset.layout == "pictures" else task.hindsight(run.ran)
     return Result(
         card=card.name,
         task=card.task,
@@ -122,5 +119,9 @@ def evaluate(
         runtime_share=min(1.0, sum(runner.seconds for runner in runners) / took),
         models=scores,
         skipped=tuple(run.skipped),
-        warnings=tuple(run.doubts),
+        warnings=(*run.doubts, *([hindsight] if hindsight else [])),
     )
+
+
+def _silent(done: int, total: int) -> None:
+    """Report no progress."""

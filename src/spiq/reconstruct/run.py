@@ -113,24 +113,16 @@ def reconstructed(
     """
     if config.keep_pictures is not None:
         check_output(config.keep_pictures)
-    device = config.device
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    resolved = resolve(plan, placement)
+    resolved, device = resolve(plan, placement), _device(config)
     model = analysis.prepared.model.clone(deep_copy=True)
     norms_as_convolutions(model.graph, resolved)
     program = program_of(model, resolved, device)
 
-    with exact(device):
-        declared = declared_batch(analysis.graph, program)
-        few = first_pictures(original, analysis, program, tried(declared))
-        few = few.to(device)
-        batch = batch_of(program, few, declared)
-        rows = rows_of(program, few, batch)
-    effort = in_batches(EFFORTS[plan.effort], batch)
-    work = _Work(analysis, original, program, effort, batch, device, config.seed, tell)
     forget()
     with exact(device):
+        batch, rows = _batches(analysis, original, program, device)
+        effort = in_batches(EFFORTS[plan.effort], batch)
+        work = _Work(analysis, original, program, effort, batch, device, config.seed, tell)
         made = _pictures(work, plan)
     if config.keep_pictures is not None:
         write(_archive(images=made.cpu().numpy()), config.keep_pictures)
@@ -144,14 +136,29 @@ def reconstructed(
         bounds(placement),
         device,
     )
-    blocks = blocks_of(program, learned.weights, rows)
-    real = _images(work)
+    blocks, real = blocks_of(program, learned.weights, rows), _images(work)
     with exact(device):
         outcomes, whole = _learn(work, learned, blocks, torch.cat([made, *real]), plan)
     if not any(outcome.better for outcome in outcomes) or not whole.better:
         return Reconstructed(replace(plan, effort=SECONDS), {}, ())
     notes = _said(learned, outcomes, len(made), len(real))
     return Reconstructed(with_grids(plan, learned), layers.found(learned.weights), notes)
+
+
+def _device(config: Config) -> str:
+    if config.device != "auto":
+        return config.device
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def _batches(
+    analysis: Analysis, original: bytes | str, program: Program, device: str
+) -> tuple[int | None, frozenset[str]]:
+    """Return how many pictures the network takes at once, and which tensors have a row of each."""
+    declared = declared_batch(analysis.graph, program)
+    few = first_pictures(original, analysis, program, tried(declared)).to(device)
+    batch = batch_of(program, few, declared)
+    return batch, rows_of(program, few, batch)
 
 
 def _said(learned: Learned, outcomes: Sequence[Outcome], made: int, real: int) -> tuple[str, ...]:

@@ -9,12 +9,11 @@ import onnx_ir as ir
 import onnxruntime as ort
 
 from spiq.analysis import Analysis
+from spiq.decision import placed_by
 from spiq.graph.query import data_inputs, layer_nodes, sole_consumer
 from spiq.inspection.compare import compared
 from spiq.inspection.in_single import AsRun
 from spiq.inspection.layers import LayerResult, layer_results
-from spiq.methods import METHODS
-from spiq.planning.choose.decide import placed
 from spiq.planning.errors.expected import Expected, ExpectedError, expected_losses
 from spiq.planning.errors.network_errors import Importance
 from spiq.planning.placement.values import ROUNDS, Placement
@@ -27,7 +26,6 @@ from spiq.report.injected import costs, factors, injectable, ranked
 from spiq.report.products import and_before, charged, operands
 from spiq.report.seen import WIDER, Seen, Watcher
 from spiq.stats.channel import Array, ChannelStats
-from spiq.targets import TARGETS
 
 
 def layer_facts(
@@ -46,9 +44,7 @@ def layer_facts(
         ConfigError: The networks are no two forms of the same one.
     """
     graph, measured = known.graph, known.measured
-    placement = placed(
-        graph, measured, TARGETS[plan.target], METHODS[plan.method], plan.left_in_float
-    )
+    placement = placed_by(plan, known)
     followed = check_fits(graph, plan, placement)
     resolved = resolve(followed, placement)
     rounded = _rounded(placement)

@@ -62,6 +62,30 @@ def measure(prepared: Prepared, inputs: Mapping[str, ChannelStats]) -> Measured:
     """
     graph = prepared.model.graph
     stated = handed_back(graph, prepared.stated)
+    known = _of_inputs(graph, inputs, stated)
+    unknown, contradicted = list[str](), list[Contradiction]()
+    for node in graph:
+        results = _apply_rule(node, known, stated) or []
+        for index, value in enumerate(node.outputs):
+            ruled = results[index] if index < len(results) else None
+            moments = stated.get(value.name or "")
+            if moments is not None:
+                moments = _credible(moments, node, index, known, contradicted)
+                found = _with_moments(moments, ruled or _of_anything(node), value)
+                known[value] = merged(found, crowded(found.layout))
+            elif ruled is not None:
+                summed = corrected(value, ruled, stated) if node.op_type == "Add" else ruled
+                found = merged(summed, crowded(summed.layout))
+                known[value] = with_doubt(node, index, found, known)
+        if _ends_at(node, known):
+            unknown.append(where(node))
+    return Measured(known, tuple(unknown), tuple(contradicted))
+
+
+def _of_inputs(
+    graph: ir.Graph, inputs: Mapping[str, ChannelStats], stated: Mapping[str, Moments]
+) -> dict[ir.Value, ChannelStats]:
+    """Return the statistics of the network's inputs: as given, with the moments stated of them."""
     known: dict[ir.Value, ChannelStats] = {}
     for value in graph.inputs:
         given, moments = inputs.get(value.name or ""), stated.get(value.name or "")
@@ -69,28 +93,14 @@ def measure(prepared: Prepared, inputs: Mapping[str, ChannelStats]) -> Measured:
             given = _with_moments(moments, given, value)
         if given is not None:
             known[value] = given
-    unknown, contradicted = list[str](), list[Contradiction]()
-    for node in graph:
-        results = _apply_rule(node, known, stated)
-        for index, value in enumerate(node.outputs):
-            result = results[index] if results is not None and index < len(results) else None
-            moments = stated.get(value.name or "")
-            if moments is not None:
-                moments = _credible(moments, node, index, known, contradicted)
-                result = _with_moments(moments, result or _of_anything(node), value)
-            elif result is not None and node.op_type == "Add":
-                result = corrected(value, result, stated)
-            if result is not None:
-                result = merged(result, crowded(result.layout))
-            if result is not None and moments is None:
-                result = with_doubt(node, index, result, known)
-            if result is not None:
-                known[value] = result
-        sources = data_inputs(node)
-        ends = is_float(node.outputs[0]) and node.outputs[0] not in known
-        if ends and sources and all(value in known for value in sources):
-            unknown.append(where(node))
-    return Measured(known, tuple(unknown), tuple(contradicted))
+    return known
+
+
+def _ends_at(node: ir.Node, known: Mapping[ir.Value, ChannelStats]) -> bool:
+    """Return whether all that a node reads is known, and not what it writes."""
+    sources = data_inputs(node)
+    is_open = is_float(node.outputs[0]) and node.outputs[0] not in known
+    return is_open and bool(sources) and all(value in known for value in sources)
 
 
 def _credible(

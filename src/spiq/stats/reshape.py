@@ -8,7 +8,7 @@ where rows become an image that a convolution reads, which has a factor per chan
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -58,22 +58,7 @@ def _spread(node: ir.Node, entry: Map) -> _Spread | None:
     groups = runs(before, after) if before is not None and after is not None else None
     if groups is None or before is None or len(before) != entry.ndim:
         return None
-    spread: list[int] = []
-    shape: list[int] = []
-    lost: list[int] = []
-    pixels: list[int] = []
-    for old, new in groups:
-        own = list(entry.shape[len(spread) : len(spread) + len(old)])
-        if all(size == 1 for size in own):
-            shape += [1] * len(new)
-        elif None in old or None in new:
-            lost += range(len(spread), len(spread) + len(old))
-            shape += [1] * len(new)
-        else:
-            pixels += range(len(shape), len(shape) + len(new)) if own != old else ()
-            shape += [size for size in new if size is not None]
-            own = [size for size in old if size is not None]
-        spread += own
+    spread, shape, lost, pixels = _sizes(entry.shape, groups)
     front = [spread[axis] for axis in lost]
     if math.prod(spread) > _MOST or math.prod(spread) != math.prod(front + shape):
         return None  # too large, or an unknown size is not what it was taken for
@@ -82,13 +67,47 @@ def _spread(node: ir.Node, entry: Map) -> _Spread | None:
     for axis in pixels:
         first = made.take([0], axis + len(lost))
         made = first if (made == first).all() else made
-    varied = [axis for axis in pixels if axis > 1 and made.shape[axis + len(lost)] > 1]
-    to_rows = node.op_type == "Reshape" and len(after or ()) == 2 < len(before)
-    if to_rows and made.shape[len(lost)] > 1:
-        varied = [0, *varied]  # rows of a matrix, and its columns are channels
-    if len(before) == 2 < len(after or ()) and _feeds_convolution(node.outputs[0]):
-        varied = [axis for axis in range(2, len(shape)) if made.shape[axis + len(lost)] > 1]
-    return _Spread(made, len(lost), [*range(len(lost)), *(axis + len(lost) for axis in varied)])
+    mixed = _mixed(node, made.shape[len(lost) :], pixels)
+    return _Spread(made, len(lost), [*range(len(lost)), *(axis + len(lost) for axis in mixed)])
+
+
+def _sizes(
+    layout: tuple[int, ...], groups: Iterable[tuple[Sequence[int | None], Sequence[int | None]]]
+) -> tuple[list[int], list[int], list[int], list[int]]:
+    """Return how runs of axes are spread out.
+
+    Returns:
+        The sizes that entries are spread out to, those of the result, the axes in front that have
+        no place in it, and its axes along which entries were alike and may no longer be.
+    """
+    spread: list[int] = []
+    shape: list[int] = []
+    lost: list[int] = []
+    pixels: list[int] = []
+    for old, new in groups:
+        own = list(layout[len(spread) : len(spread) + len(old)])
+        if all(size == 1 for size in own):
+            shape += [1] * len(new)
+        elif None in old or None in new:
+            lost += range(len(spread), len(spread) + len(old))
+            shape += [1] * len(new)
+        else:
+            pixels += range(len(shape), len(shape) + len(new)) if own != list(old) else ()
+            shape += [size for size in new if size is not None]
+            own = [size for size in old if size is not None]
+        spread += own
+    return spread, shape, lost, pixels
+
+
+def _mixed(node: ir.Node, sizes: Sequence[int], pixels: Sequence[int]) -> list[int]:
+    """Return the axes of the result, of such sizes, along which entries are to be mixed."""
+    before, after = (len(dims(value) or ()) for value in (node.inputs[0], node.outputs[0]))
+    if before == 2 < after and _feeds_convolution(node.outputs[0]):
+        return [axis for axis in range(2, len(sizes)) if sizes[axis] > 1]
+    varied = [axis for axis in pixels if axis > 1 and sizes[axis] > 1]
+    to_rows = node.op_type == "Reshape" and after == 2 < before
+    # rows of a matrix, and its columns are channels
+    return [0, *varied] if to_rows and sizes[0] > 1 else varied
 
 
 _STEPS = 3
