@@ -278,7 +278,9 @@ def pareto(
     """
     config = config or Config()
     if config.strong:
-        raise ConfigError(f"pareto weighs what effort seconds gives: leave out {config.effort}")
+        raise ConfigError(
+            f"pareto weighs what effort seconds gives, not {config.effort}: leave it out"
+        )
     if not config.gives_back:
         raise ConfigError("pareto needs method spiq, 8 bits and a target that runs on this machine")
     with begun(model, progress or silent, statistics) as run:

@@ -39,12 +39,12 @@ def between(name: str, value: int, low: int, high: int) -> None:
         raise ConfigError(f"{name} is {value!r}: it must be a whole number from {low} to {high}")
 
 
-def at_least_one(**given: int | None) -> None:
-    """Refuse a number of things below 1; None is none given.
+def at_least(least: int, **given: int | None) -> None:
+    """Refuse numbers below one, each by its name; None is none given.
 
     Raises:
         ConfigError: One of them is.
     """
     for name, value in given.items():
-        if value is not None and value < 1:
-            raise ConfigError(f"{name} is {value}: it must be at least 1")
+        if value is not None and value < least:
+            raise ConfigError(f"{name} is {value}: it must be at least {least}")

@@ -71,7 +71,7 @@ def test_cards_by_option_with_networks(model: Path, capsys: Capture) -> None:
         ([], "no card is given"),
         (["nope.toml"], "cannot read the card"),
         ([f"{CARD}=nope.onnx"], "there is no network 'nope.onnx'"),
-        ([CARD, "--methods=spiq,magic"], "unknown method 'magic': choose from spiq"),
+        ([CARD, "--methods=spiq,magic"], "unknown method 'magic': choose one of spiq"),
         ([CARD, "--bits=8"], "write them like W8A8"),
         ([CARD, "--bits=W8A8,W1A8"], "bits 'W1A8': weight_bits is 1"),
         ([CARD, "--limit=0"], "limit is 0"),

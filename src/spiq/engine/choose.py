@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from spiq.engine.job import Engine
 from spiq.errors import ConfigError
-from spiq.value_checks import at_least_one
+from spiq.value_checks import at_least
 
 if TYPE_CHECKING:
     from spiq.engine.local import Local
@@ -39,7 +39,7 @@ def opened(
     Raises:
         ConfigError: There is no such cluster, Ray is not installed, or a number makes no sense.
     """
-    at_least_one(jobs=jobs, threads=threads, memory=memory)
+    at_least(1, jobs=jobs, threads=threads, memory=memory)
     if on not in (LOCAL, AUTO) and not on.startswith(RAY):
         raise ConfigError(f"there is no engine {on!r}: choose local, auto or ray://HOST:10001")
     with ExitStack() as connection:

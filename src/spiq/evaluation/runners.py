@@ -16,7 +16,7 @@ from spiq.evaluation.data.preprocess import to_pixels
 from spiq.runtime.engines import ONNXRUNTIME, Model, named_in, opened_in
 from spiq.runtime.opened import Opened, Port
 from spiq.runtime.session import call
-from spiq.value_checks import at_least_one
+from spiq.value_checks import at_least
 
 Floats = npt.NDArray[np.float32]
 
@@ -116,7 +116,7 @@ def batch_size(runners: Sequence[Runner], batch: int) -> int:
     Raises:
         ConfigError: Networks fix different ones, or ``batch`` is below 1.
     """
-    at_least_one(batch=batch)
+    at_least(1, batch=batch)
     fixed = {runner.batch: runner.name for runner in runners if runner.batch is not None}
     if len(fixed) > 1:
         sizes = ", ".join(f"{name}: {size}" for size, name in fixed.items())

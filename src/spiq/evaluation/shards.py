@@ -21,7 +21,7 @@ from spiq.evaluation.gathering import Gathered, Part
 from spiq.evaluation.runners import open_all
 from spiq.evaluation.task import task_of
 from spiq.runtime.engines import Model
-from spiq.value_checks import at_least_one
+from spiq.value_checks import at_least
 
 _TRIES = {"died": 2, "lost": 5}
 """How often a shard is begun until the evaluation has failed, by what ended it."""
@@ -67,7 +67,7 @@ def gather_divided(
             over again.
         SpiqError: Whatever a shard raises.
     """
-    at_least_one(shards=division.shards)
+    at_least(1, shards=division.shards)
     with opened(division.on, threads=whole.threads or None, memory=division.memory) as engine:
         jobs = _divided(replace(whole, threads=engine.threads), division.shards or engine.jobs)
         found = _Found(progress, whole.end)

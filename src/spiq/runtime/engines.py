@@ -19,6 +19,7 @@ from spiq.errors import ConfigError, ModelError
 from spiq.runtime.opened import Arrays, Opened, Port
 from spiq.runtime.probe import Work, compiled, why_not
 from spiq.runtime.session import session
+from spiq.value_checks import one_of
 
 ONNXRUNTIME, OPENVINO = "onnxruntime", "openvino"
 RUNTIMES = (ONNXRUNTIME, OPENVINO)
@@ -45,8 +46,7 @@ def opened_in(runtime: str, model: Model, *, threads: int = 0, name: str = "the 
     if runtime == ONNXRUNTIME:
         opened: Opened = session(model, threads=threads, name=name)
         return opened
-    if runtime != OPENVINO:
-        raise ConfigError(f"unknown runtime {runtime!r}: choose one of {', '.join(RUNTIMES)}")
+    one_of("runtime", runtime, RUNTIMES)
     return _open_in_openvino(model, threads, name)
 
 

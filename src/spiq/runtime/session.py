@@ -11,9 +11,10 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime as ort
 
-from spiq.errors import ConfigError, ModelError
+from spiq.errors import ModelError
 from spiq.graph.query import shape_text
 from spiq.runtime.opened import Opened
+from spiq.value_checks import at_least
 
 _threads = 0
 
@@ -28,8 +29,7 @@ def threads_of_all(count: int) -> Iterator[None]:
         ConfigError: There cannot be so few threads.
     """
     global _threads
-    if count < 0:
-        raise ConfigError(f"threads is {count}: it must be 0 or more")
+    at_least(0, threads=count)
     before, _threads = _threads, count
     try:
         yield
@@ -91,8 +91,7 @@ def session(
         ModelError: The runtime refuses the model; the message carries the runtime's reason.
         ConfigError: There cannot be so few threads.
     """
-    if threads < 0:
-        raise ConfigError(f"threads is {threads}: it must be 0 or more")
+    at_least(0, threads=threads)
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads or _threads
     options.inter_op_num_threads = 1

@@ -19,7 +19,7 @@ from spiq.errors import ConfigError, ModelError
 from spiq.evaluation import Card, read
 from spiq.evaluation.data.preprocess import input_range
 from spiq.methods import METHODS
-from spiq.value_checks import at_least_one
+from spiq.value_checks import at_least, one_of
 
 MODEL = "model.onnx"
 """The network of a card that is given without one: the file of this name beside it."""
@@ -95,10 +95,9 @@ def methods(text: str | None) -> tuple[str, ...]:
         return tuple(METHODS)
     names = _parts(text)
     for name in names:
-        if name not in METHODS:
-            raise ConfigError(f"unknown method {name!r}: choose from {', '.join(METHODS)}")
+        one_of("method", name, METHODS)
     if not names:
-        raise ConfigError(f"no method is named: choose from {', '.join(METHODS)}")
+        raise ConfigError(f"no method is named: choose one of {', '.join(METHODS)}")
     return names
 
 
@@ -130,7 +129,7 @@ def subjects(texts: Sequence[str], *, limit: int | None = None) -> tuple[Subject
     """
     if not texts:
         raise ConfigError("no card is given: name at least one")
-    at_least_one(limit=limit)
+    at_least(1, limit=limit)
     made: dict[str, Subject] = {}
     for text in dict.fromkeys(texts):
         subject = _subject(*_located(text), limit)

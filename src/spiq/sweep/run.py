@@ -30,7 +30,7 @@ from spiq.sweep.places import place
 from spiq.sweep.store import Store
 from spiq.sweep.summary import SweepResult, marked, network
 from spiq.sweep.worker import measure, time_all
-from spiq.value_checks import at_least_one
+from spiq.value_checks import at_least
 
 SHARE = 8
 """Cells of a share, at most: networks in memory at a time, and what an interruption may lose."""
@@ -96,7 +96,7 @@ def run(
         OutputError: The folder cannot be written to.
     """
     begin, tell = time.perf_counter(), progress or (lambda _: None)
-    at_least_one(jobs=jobs, threads=threads, memory=memory)
+    at_least(1, jobs=jobs, threads=threads, memory=memory)
     store, wanted = Store(place(folder)), cells(networks, methods, bits)
     found = {} if force else store.load(wanted)
     known = {cell: result for cell, result in found.items() if result.state != "failed"}

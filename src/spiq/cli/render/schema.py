@@ -15,7 +15,7 @@ from dataclasses import dataclass, fields, is_dataclass
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from spiq.errors import ConfigError
+from spiq.value_checks import one_of
 
 Schema = dict[str, Any]
 
@@ -70,8 +70,7 @@ def schema(name: str) -> Schema:
     Raises:
         ConfigError: There is no such form.
     """
-    if name not in FORMS:
-        raise ConfigError(f"unknown form {name!r}: choose one of {', '.join(FORMS)}")
+    one_of("form", name, FORMS)
     form = FORMS[name]
     found = _of(getattr(importlib.import_module(form.module), form.result))
     text = {"type": "string"}

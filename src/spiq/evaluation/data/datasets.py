@@ -14,7 +14,7 @@ from spiq.evaluation.cards.read import Card
 from spiq.evaluation.data import folders, npz, pictures
 from spiq.evaluation.data.npz import parts
 from spiq.io.images import DecodingError
-from spiq.value_checks import at_least_one
+from spiq.value_checks import at_least
 
 __all__ = ["Images", "Labels", "Sample", "count", "counted", "files", "parts", "samples"]
 
@@ -42,7 +42,7 @@ def count(card: Card, *, limit: int | None = None) -> int:
         CardError: A file cannot be read, or there are fewer images than the card's ``n``.
         ConfigError: ``limit`` is below 1.
     """
-    at_least_one(limit=limit)
+    at_least(1, limit=limit)
     stored = card.dataset.layout == "npz"
     available = npz.count(card) if stored else len(folders.entries(card))
     expected = available if card.dataset.n is None else card.dataset.n

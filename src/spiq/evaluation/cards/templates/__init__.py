@@ -2,8 +2,8 @@
 
 from importlib.resources import files
 
-from spiq.errors import ConfigError
 from spiq.evaluation.cards.read import TASKS
+from spiq.value_checks import one_of
 
 
 def template(task: str) -> str:
@@ -12,6 +12,5 @@ def template(task: str) -> str:
     Raises:
         ConfigError: There is no such task.
     """
-    if task not in TASKS:
-        raise ConfigError(f"unknown task {task!r}: choose one of {', '.join(TASKS)}")
+    one_of("task", task, TASKS)
     return (files(__name__) / f"{task}.toml").read_text(encoding="utf-8")

@@ -16,7 +16,7 @@ from spiq.evaluation.tasks.detection import truth
 from spiq.evaluation.tasks.detection.boxes import Pair
 from spiq.evaluation.tasks.detection.labelled import SHARES, Truth
 from spiq.io.images import DecodingError, open_picture, pillow
-from spiq.value_checks import at_least_one
+from spiq.value_checks import at_least
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -38,7 +38,7 @@ def samples(
             part cannot be read, or where there are fewer images than annotations.
         ConfigError: ``limit`` is below 1, or there are image files and Pillow is not installed.
     """
-    at_least_one(limit=limit)
+    at_least(1, limit=limit)
     described = truth.read(card, limit=limit)
     if card.dataset.layout == "npz":
         npz.parts(card)
