@@ -20,9 +20,12 @@ import numpy as np
 
 from spiq.errors import CardError
 from spiq.evaluation.cards.sections import Card
-from spiq.evaluation.tasks.detection.boxes import Candidates, Floats, corners
+from spiq.evaluation.tasks.detection.boxes import Candidates, Floats, Ints, corners
 from spiq.evaluation.tasks.detection.scores import labelled, sigmoid
 from spiq.evaluation.tasks.detection.settings import Settings, matching_outputs, needed, shapes_of
+
+_Cells = tuple[Ints, Ints, Floats]
+"""Cells with a box, their labels and scores, each (k,)."""
 
 _OBJECT, _CLASS = np.float32(0.6), np.float32(0.4)
 
@@ -34,22 +37,9 @@ def fastestdet(outputs: Sequence[Floats], settings: Settings) -> list[Candidates
     rows, columns = card.input.height // stride, card.input.width // stride
     shapes = [(channels, rows, columns) for channels in (1, 4, classes)]
     obj, reg, cls = matching_outputs(outputs, shapes, card)
-    obj = sigmoid(obj.reshape(-1)) ** _OBJECT
-    if settings.multi_label:
-        powers = np.exp(cls - cls.max(axis=1, keepdims=True))
-        share = (powers / powers.sum(axis=1, keepdims=True)) ** _CLASS
-        cell, label, score = labelled(
-            obj[:, None] * share.transpose(0, 2, 3, 1).reshape(-1, classes),
-            threshold=settings.threshold,
-            multi_label=True,
-        )
-    else:
-        # Only the largest probability is needed: exp(0) over the sum.
-        total = np.exp(cls - cls.max(axis=1, keepdims=True)).sum(axis=1)
-        every: Floats = obj * total.reshape(-1) ** -_CLASS
-        cell = np.flatnonzero(every > settings.threshold)
-        score = every[cell]
-        label = cls.transpose(0, 2, 3, 1).reshape(-1, classes)[cell].argmax(axis=1)
+    scored = _labelled_cells if settings.multi_label else _likeliest_cells
+    cell, label, score = scored(sigmoid(obj.reshape(-1)) ** _OBJECT, cls, settings.threshold)
+
     image, place = np.divmod(cell, rows * columns)
     y, x = (axis.astype(np.float32) for axis in np.divmod(place, columns))
     raw = reg.reshape(len(reg), 4, -1)[image, :, place]
@@ -61,6 +51,24 @@ def fastestdet(outputs: Sequence[Floats], settings: Settings) -> list[Candidates
         size[:, 1],
     )
     return [Candidates(image=image, boxes=boxes, scores=score, labels=label)]
+
+
+def _labelled_cells(obj: Floats, cls: Floats, threshold: float) -> _Cells:
+    """Return the cells with every label above the threshold."""
+    powers = np.exp(cls - cls.max(axis=1, keepdims=True))
+    share = (powers / powers.sum(axis=1, keepdims=True)) ** _CLASS
+    scores = obj[:, None] * share.transpose(0, 2, 3, 1).reshape(-1, cls.shape[1])
+    return labelled(scores, threshold=threshold, multi_label=True)
+
+
+def _likeliest_cells(obj: Floats, cls: Floats, threshold: float) -> _Cells:
+    """Return the cells above the threshold by their likeliest label."""
+    # only the largest probability is needed: exp(0) over the sum
+    total = np.exp(cls - cls.max(axis=1, keepdims=True)).sum(axis=1)
+    every: Floats = obj * total.reshape(-1) ** -_CLASS
+    cell = np.flatnonzero(every > threshold)
+    label = cls.transpose(0, 2, 3, 1).reshape(-1, cls.shape[1])[cell].argmax(axis=1)
+    return cell, label, every[cell]
 
 
 def check_fastestdet(card: Card) -> None:

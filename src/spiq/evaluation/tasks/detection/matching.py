@@ -99,7 +99,6 @@ def _run(
     truths: Sequence[Truth], rows: npt.NDArray[np.float64], max_detections: int
 ) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
     """Match rows of image, x1, y1, x2, y2, score and class with pycocotools."""
-    COCO, COCOeval = cocotools()
     classes = 1 + max(int(truth.labels.max(initial=0)) for truth in truths)
     rows[:, 3:5] -= rows[:, 1:3]
     rows[:, 0] = rows[:, 0] * classes + rows[:, 6]
@@ -109,6 +108,21 @@ def _run(
     ]
     for index, annotation in enumerate(annotations):
         annotation["id"] = index + 1  # 0 stands for "no match"
+
+    right = np.zeros((len(THRESHOLDS), len(rows)), np.bool_)
+    ignored = np.zeros_like(right)
+    for entry in filter(None, _evaluated(annotations, rows, max_detections)):
+        columns = np.array(entry["dtIds"], np.intp) - 1  # numbered from 1 in the order of rows
+        ignored[:, columns] = entry["dtIgnore"]
+        right[:, columns] = (entry["dtMatches"] > 0) & ~ignored[:, columns]
+    return right, ignored
+
+
+def _evaluated(
+    annotations: list[dict[str, Any]], rows: npt.NDArray[np.float64], max_detections: int
+) -> list[dict[str, Any] | None]:
+    """Return what pycocotools finds of each image: those of a data set of one category."""
+    COCO, COCOeval = cocotools()
     known = COCO()
     known.dataset = {
         "info": {},
@@ -116,8 +130,6 @@ def _run(
         "categories": [{"id": 0}],
         "annotations": annotations,
     }
-    right = np.zeros((len(THRESHOLDS), len(rows)), np.bool_)
-    ignored = np.zeros_like(right)
     with contextlib.redirect_stdout(io.StringIO()):  # it prints its progress
         known.createIndex()
         evaluation = COCOeval(known, known.loadRes(rows), "bbox")
@@ -125,11 +137,8 @@ def _run(
         evaluation.params.areaRng, evaluation.params.areaRngLbl = [list(_RANGE)], ["all"]
         evaluation.params.maxDets = [max_detections]
         evaluation.evaluate()
-    for entry in filter(None, evaluation.evalImgs):
-        columns = np.array(entry["dtIds"], np.intp) - 1  # numbered from 1 in the order of rows
-        ignored[:, columns] = entry["dtIgnore"]
-        right[:, columns] = (entry["dtMatches"] > 0) & ~ignored[:, columns]
-    return right, ignored
+    found: list[dict[str, Any] | None] = evaluation.evalImgs
+    return found
 
 
 def _annotations(first: int, truth: Truth) -> list[dict[str, Any]]:

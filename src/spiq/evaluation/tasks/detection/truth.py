@@ -28,6 +28,9 @@ from spiq.evaluation.tasks.detection.labelled import Box, Truth, gathered
 from spiq.evaluation.tasks.detection.settings import class_count
 from spiq.io.video import Frame
 
+_Entry = Mapping[str, Any]
+"""An image, a box or a category, as COCO's files have it."""
+
 
 def read(card: Card, *, limit: int | None = None) -> list[Truth]:
     """Read the boxes of the first ``limit`` (None: all) images; opens no image.
@@ -50,20 +53,9 @@ def _coco(card: Card) -> list[Callable[[], Truth]]:
         raise CardError(f"{card.path}: [dataset] lacks 'annotations', a file in COCO's format")
     path = card.dataset.dir / card.dataset.annotations
     folder = card.dataset.dir / card.dataset.images if card.dataset.layout == "coco" else None
-    try:
-        stored = json.loads(content(path, "the annotations"))
-        labels = _coco_labels(stored["categories"], card)
-        boxes: dict[Any, list[Mapping[str, Any]]] = {image["id"]: [] for image in stored["images"]}
-        for box in stored["annotations"]:
-            if box["image_id"] in boxes:
-                boxes[box["image_id"]].append(box)
-        images = sorted(stored["images"], key=lambda image: int(image["id"]))
-    except KeyError as error:
-        raise CardError(f"{path}: not COCO annotations: they lack {error}") from error
-    except (ValueError, TypeError, AttributeError, RecursionError) as error:
-        raise CardError(f"{path}: not COCO annotations: {error}") from error
+    images, boxes, labels = _coco_stored(path, card)
 
-    def describe(image: Mapping[str, Any]) -> Truth:
+    def describe(image: _Entry) -> Truth:
         name = str(image.get("file_name", image["id"]))
         try:
             found = [_coco_box(box, labels) for box in boxes[image["id"]]]
@@ -81,7 +73,26 @@ def _coco(card: Card) -> list[Callable[[], Truth]]:
     return [lambda image=image: describe(image) for image in images]  # type: ignore[misc]
 
 
-def _coco_labels(categories: Sequence[Mapping[str, Any]], card: Card) -> dict[int, int]:
+def _coco_stored(
+    path: Path, card: Card
+) -> tuple[list[_Entry], dict[Any, list[_Entry]], dict[int, int]]:
+    """Return the images of a file, the boxes of each by its number, and the label of a category."""
+    try:
+        stored = json.loads(content(path, "the annotations"))
+        labels = _coco_labels(stored["categories"], card)
+        boxes: dict[Any, list[_Entry]] = {image["id"]: [] for image in stored["images"]}
+        for box in stored["annotations"]:
+            if box["image_id"] in boxes:
+                boxes[box["image_id"]].append(box)
+        images = sorted(stored["images"], key=lambda image: int(image["id"]))
+    except KeyError as error:
+        raise CardError(f"{path}: not COCO annotations: they lack {error}") from error
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
+        raise CardError(f"{path}: not COCO annotations: {error}") from error
+    return images, boxes, labels
+
+
+def _coco_labels(categories: Sequence[_Entry], card: Card) -> dict[int, int]:
     names = card.decode.class_names
     ordered = sorted(categories, key=lambda category: int(category["id"]))
     if names:
@@ -99,7 +110,7 @@ def _coco_labels(categories: Sequence[Mapping[str, Any]], card: Card) -> dict[in
     return {category["id"]: index for index, category in enumerate(ordered)}
 
 
-def _coco_box(box: Mapping[str, Any], labels: Mapping[int, int]) -> Box:
+def _coco_box(box: _Entry, labels: Mapping[int, int]) -> Box:
     x, y, width, height = map(float, box["bbox"])
     label = labels.get(box["category_id"])
     if label is None:
