@@ -126,11 +126,12 @@ def compare(
     feeds = [
         _feeds(name, each, batch, shapes or {}) for name, each in zip(called, opened, strict=True)
     ]
-    runs = [_runner(*given) for given in zip(called, opened, feeds, strict=True)]
     suited = chains() if peak else []
+    runs = [_runner(*given) for given in zip(called, opened, feeds, strict=True)]
     runs += [_chain_runner(one, threads, batch) for one in suited]
     calls, rounds = plan(runs, rounds=rounds, seconds=seconds)
     times = measure(runs, calls=calls, rounds=rounds, progress=progress)
+
     most = _most(times[:, len(called) :], suited, batch)
     macs = work(models[0]) if peak else None
     slowest = [

@@ -66,21 +66,26 @@ def inspect(model: "Source", config: Config | None = None) -> InspectResult:
     """
     config = config or Config()
     known = analyse(read(model), config)
-    chosen = choose(
-        known.graph,
-        known.measured,
-        known.importance,
-        config,
-        next_names=known.prepared.next_names,
+    next_names = known.prepared.next_names
+    chosen = choose(known.graph, known.measured, known.importance, config, next_names=next_names)
+    return InspectResult(
+        model=os.fspath(model) if isinstance(model, str | os.PathLike) else str(known.graph.name),
+        layers=_layers(known, config, chosen),
+        unknown_operators=known.measured.unknown,
+        notes=known.notes,
     )
+
+
+def _layers(known: Analysis, config: Config, chosen: Choices) -> tuple[InspectedLayer, ...]:
+    """Describe the layers by what was decided of them."""
     described = layer_results(known.graph, known.measured)
     reasons = {str(node.name): reason for node, reason in chosen.placement.reasons.items()}
     reasons |= {layer.name: layer.reason for layer in described if layer.reason}
     for node in chosen.placement.integer:  # a product of two tensors, too
         reasons.pop(str(node.name), None)
-    errors = _expected(known, config, chosen)
 
-    layers = (
+    errors = _expected(known, config, chosen)
+    return tuple(
         InspectedLayer(
             **vars(layer)
             | {"quantized": layer.name not in reasons, "reason": reasons.get(layer.name, "")},
@@ -88,12 +93,6 @@ def inspect(model: "Source", config: Config | None = None) -> InspectResult:
             expected_error=errors[layer.name].total if layer.name in errors else None,
         )
         for layer in described
-    )
-    return InspectResult(
-        model=os.fspath(model) if isinstance(model, str | os.PathLike) else str(known.graph.name),
-        layers=tuple(layers),
-        unknown_operators=known.measured.unknown,
-        notes=known.notes,
     )
 
 

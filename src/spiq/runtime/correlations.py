@@ -6,7 +6,7 @@ docs/experiments.md); what the network itself shows on dead leaves does not. Onl
 taken from there, moments come from the statistics as ever.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain, islice
 from math import prod
 
@@ -20,8 +20,9 @@ from spiq.passes.cleanup import kernel_shape
 from spiq.passes.layer_weights import weight_and_bias
 from spiq.runtime.expose import expose
 from spiq.runtime.images import Shown
+from spiq.runtime.opened import Opened, Tensors
 from spiq.runtime.ports import DYNAMIC_SIZE
-from spiq.runtime.synthetic import synthetic_inputs
+from spiq.runtime.synthetic import Span, synthetic_inputs
 from spiq.stats.channel import ChannelStats
 from spiq.stats.correlation import Correlation, Samples, assumed, no_samples
 from spiq.stats.rules.linear import grouped
@@ -65,19 +66,14 @@ def observe_correlations(
         return {}
     sums = {str(node.name): _empty(node) for node in watched}
     exposed = expose(model, [node.inputs[0] for node in watched if node.inputs[0] is not None])
+    weights = sum(prod(stored_shape(node.inputs[1])) for node in watched)
+    most = _FEWER if weights > _LARGE else IMAGES
     ends = {
         str(value.name): (known.low, known.high)
         for value in model.graph.inputs
         if (known := stats.get(value)) is not None
     }
-    weights = sum(prod(stored_shape(node.inputs[1])) for node in watched)
-    most = _FEWER if weights > _LARGE else IMAGES
-    real = images.feeds(exposed.session, most) if images is not None else ()
-    drawn = (
-        synthetic_inputs(exposed.session, ends, images=1, seed=seed, size=size)
-        for seed in range(most)
-    )
-    for given in islice(chain(real, drawn), most):
+    for given in _feeds(exposed.session, ends, images, most, size):
         arrays = exposed.run(given)
         for node in watched:
             value = node.inputs[0]
@@ -88,6 +84,15 @@ def observe_correlations(
         for node in watched
         if (samples := sums[str(node.name)]).count and np.isfinite(samples.channels).all()
     }
+
+
+def _feeds(
+    opened: Opened, ends: Mapping[str, Span], images: Shown | None, most: int, size: Extent
+) -> Iterator[Tensors]:
+    """Yield so many inputs: real images first, then dead leaves."""
+    real = images.feeds(opened, most) if images is not None else ()
+    drawn = (synthetic_inputs(opened, ends, images=1, seed=seed, size=size) for seed in range(most))
+    yield from islice(chain(real, drawn), most)
 
 
 def _is_watched(node: ir.Node, stats: Mapping[ir.Value, ChannelStats]) -> bool:

@@ -52,34 +52,40 @@ def choose_bits(graph: ir.Graph, placement: Placement, config: Config) -> Bits:
     A first layer reads an input of the network; from a last one no other layer is reached. With
     ``first_last_bits`` their weights and what they read have so many bits.
     """
-    layers = weighted(placement)
+    layers, grids, own = weighted(placement), placement.grids, config.activation_bits
     most = TARGETS[config.target].weights.bits
+    read = _read_grids(layers, placement)
+    found = Bits(
+        tensors={value: own if grid in read else max(own, 8) for value, grid in grids.items()},
+        layers=dict.fromkeys(layers, min(config.weight_bits, most)),
+        inputs={node: own for node in layers if data_inputs(node)[0] not in grids},
+    )
+    if config.first_last_bits is not None:
+        for node in first_and_last(graph, layers):
+            found.layers[node] = min(config.first_last_bits, most)
+            _narrow_input(node, found, placement, config.first_last_bits)
+    return found
+
+
+def _read_grids(layers: list[ir.Node], placement: Placement) -> set[int]:
+    """Return the grids of what layers and products read, but for the network's input."""
     products = [node for node in placement.integer if is_product(node)]
-    sources = [n.inputs[0] for n in layers] + [v for n in products for v in data_inputs(n)]
-    read = {
+    sources = [node.inputs[0] for node in layers]
+    sources += [value for node in products for value in data_inputs(node)]
+    return {
         placement.grids[source]
         for source in sources
         if source in placement.grids and not source.is_graph_input()
     }
-    found = Bits(
-        {
-            v: config.activation_bits if g in read else max(config.activation_bits, 8)
-            for v, g in placement.grids.items()
-        },
-        dict.fromkeys(layers, min(config.weight_bits, most)),
-        {n: config.activation_bits for n in layers if data_inputs(n)[0] not in placement.grids},
-    )
 
-    if config.first_last_bits is not None:
-        for node in first_and_last(graph, layers):
-            found.layers[node] = min(config.first_last_bits, most)
-            if node in found.inputs:
-                found.inputs[node] = config.first_last_bits
-                continue
-            for value in placement.grids:
-                if placement.grids[value] == placement.grids[data_inputs(node)[0]]:
-                    found.tensors[value] = config.first_last_bits
-    return found
+
+def _narrow_input(node: ir.Node, found: Bits, placement: Placement, bits: int) -> None:
+    """Give what a layer reads so many bits, and all that shares its grid."""
+    if node in found.inputs:
+        found.inputs[node] = bits
+        return
+    grid = placement.grids[data_inputs(node)[0]]
+    found.tensors.update({value: bits for value, own in placement.grids.items() if own == grid})
 
 
 def weighted(placement: Placement) -> list[ir.Node]:

@@ -87,8 +87,7 @@ def first_layers(value: ir.Value, prepared: Prepared, axis: int = 1) -> list[Fir
     mixers, is_read = list[FirstLayer](), False
     found += _stated_of_view(value, views[value], layout[axis], prepared)
     for node in prepared.model.graph:
-        source = node.inputs[0] if node.inputs else None
-        view = views.get(source) if source is not None else None
+        view = views.get(node.inputs[0]) if node.inputs and node.inputs[0] is not None else None
         if node in layers and view is not None:
             equations = _layer(node, view, layout[axis], prepared)
             mix = mixed(node, view, layout[axis], prepared)
@@ -108,11 +107,10 @@ def first_layers(value: ir.Value, prepared: Prepared, axis: int = 1) -> list[Fir
 def _stated_of_view(
     value: ir.Value, view: View, channels: int, prepared: Prepared
 ) -> Iterator[FirstLayer]:
+    """Yield the equations of a BatchNormalization on a x + b, which is a layer, too."""
     stated = prepared.stated.get(str(value.name))
     a, b, c = (part.reshape(-1) for part in (view.a, view.b, view.c))
-    if view.mix is not None:
-        return
-    if stated is not None and len(stated.mean) % len(a) == 0:
+    if view.mix is None and stated is not None and len(stated.mean) % len(a) == 0:
         a, b, c = (np.resize(part, len(stated.mean)) for part in (a, b, c))
         size, told = np.abs(a), channels <= min(len(a), _TOLD_APART)
         reads = a[:, None] * np.equal.outer(c, np.arange(channels)) if told else a[:, None]
