@@ -13,6 +13,11 @@ from spiq.run import Run
 def known_for(plan: Plan, run: Run, config: Config) -> Analysis:
     """Read the network that a plan was made for, and learn what its tensors look like.
 
+    Args:
+        plan: The plan.
+        run: The call.
+        config: The options, of :func:`following` or of another target.
+
     Raises:
         PlanError: The plan was made for another model.
         ConfigError: What is wanted beyond seconds is not there.
@@ -38,6 +43,14 @@ def following(
     input_order: str = Config.input_order,
 ) -> Config:
     """Return the options by which a plan is followed.
+
+    Args:
+        plan: The plan.
+        device: As in :class:`spiq.Config`; a plan does not say it, nor what follows.
+        seed: The same.
+        keep_pictures: The same.
+        images: The same.
+        input_order: The same.
 
     Raises:
         ConfigError: Its target or method does not take its effort, or it has none to learn by.

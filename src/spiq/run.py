@@ -167,6 +167,12 @@ class Run:
 
 @contextmanager
 def begun(source: "Source", tell: Progress, statistics: Statistics | None = None) -> Iterator[Run]:
-    """Begin a call; its thread ends with it."""
+    """Begin a call; its thread ends with it.
+
+    Args:
+        source: The network as it is given.
+        tell: Told the name of each step as it begins.
+        statistics: Statistics that are kept beside the network, if there are any.
+    """
     with ThreadPoolExecutor(1, thread_name_prefix="spiq") as beside:
         yield Run(source, tell, beside, statistics)

@@ -193,6 +193,12 @@ def first_pictures(
 ) -> torch.Tensor:
     """Return synthetic pictures to begin with, as the network takes them, in single precision.
 
+    Args:
+        original: The float network, for the runtime.
+        analysis: What is known of it.
+        program: The same network in PyTorch.
+        count: How many.
+
     Raises:
         UnsupportedError: The network takes no pictures, or more than one input.
     """

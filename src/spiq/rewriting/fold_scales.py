@@ -88,7 +88,13 @@ def scales_beside(node: ir.Node, resolved: Resolved) -> tuple[Array | None, Arra
 
 
 def folding(node: ir.Node, sigma_in: Array | None, sigma_out: Array | None) -> Change:
-    """Return what multiplies a layer's weight where these scales are beside it."""
+    """Return what multiplies a layer's weight where these scales are beside it.
+
+    Args:
+        node: The layer.
+        sigma_in: Channel scale of its input, shape (C,); None where it is 1.
+        sigma_out: Channel scale of its output, shape (O,); None where it is 1.
+    """
     matrix, groups = node.op_type == "MatMul", node.attributes.get_int("group", 1)
 
     def folded(weight: np.ndarray) -> np.ndarray:

@@ -36,7 +36,14 @@ def layer_inputs(
     stats: Mapping[ir.Value, ChannelStats],
     correlations: Mapping[str, Correlation],
 ) -> LayerInputs:
-    """Note what is known of layers' inputs, before rewriting changes them."""
+    """Note what is known of layers' inputs, before rewriting changes them.
+
+    Args:
+        graph: The prepared network.
+        resolved: What is to be done to it.
+        stats: Statistics of its tensors.
+        correlations: What was observed of layers' inputs, by name of the layer.
+    """
     layers = [node for node in graph if node.name in resolved.layers]
     sources = {str(node.name): node.inputs[0] for node in layers}
     known = {

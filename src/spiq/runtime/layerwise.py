@@ -76,6 +76,13 @@ def stored_tensors(
     """Return the stored tensors as the runtime's own kernels make them, by name.
 
     ``weights`` are those that were taken out of the network.
+
+    Args:
+        proto: The quantized network, the tensors among its outputs.
+        names: Of the tensors.
+        inputs: Arrays by name.
+        how: With which options it is opened.
+        weights: Those that were taken out of the network, by name.
     """
     opened = session(proto.SerializeToString(), **how, weights=weights or {})
     return dict(zip(names, call(opened, names, inputs, where=QUANTIZED), strict=True))

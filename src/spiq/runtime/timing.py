@@ -69,7 +69,16 @@ def plan(
     warm_up: int = WARM_UP_CALLS,
     clock: Clock = time.perf_counter,
 ) -> tuple[tuple[int, ...], int]:
-    """Warm up; return the calls per round of each network, and the number of rounds."""
+    """Warm up; return the calls per round of each network, and the number of rounds.
+
+    Args:
+        runs: A call of each network.
+        rounds: At most that many.
+        seconds: As many as fit, about.
+        least: But at least that many, or ``rounds`` where that is less.
+        warm_up: Calls of each that are not timed.
+        clock: Says the time in seconds.
+    """
     calls, round_seconds = [], 0.0
     for run in runs:
         run()
@@ -88,7 +97,15 @@ def measure(
     progress: Progress | None = None,
     clock: Clock = time.perf_counter,
 ) -> Times:
-    """Return seconds per call, (rounds, networks)."""
+    """Return seconds per call, (rounds, networks).
+
+    Args:
+        runs: A call of each network.
+        calls: Calls per round of each.
+        rounds: How many there are.
+        progress: Called with rounds done and rounds in all.
+        clock: Says the time in seconds.
+    """
     times = np.empty((rounds, len(runs)))
     for r in range(rounds):
         for position in range(len(runs)):

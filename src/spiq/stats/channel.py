@@ -71,7 +71,16 @@ def stats(
     source: str = "propagated",
     doubt: npt.ArrayLike = 0.0,
 ) -> ChannelStats:
-    """Build ChannelStats from anything that broadcasts; var is kept from going below zero."""
+    """Build ChannelStats from anything that broadcasts; var is kept from going below zero.
+
+    Args:
+        mean: As of :class:`ChannelStats`; all are of shapes that broadcast.
+        var: The same.
+        low: The same.
+        high: The same.
+        source: Where they come from.
+        doubt: As of :class:`ChannelStats`.
+    """
     arrays = np.broadcast_arrays(
         *(np.asarray(array, np.float64) for array in (mean, var, low, high))
     )

@@ -23,7 +23,14 @@ from spiq.stats.routing import gather, route
 def with_doubt(
     node: ir.Node, index: int, result: ChannelStats, known: Mapping[ir.Value, ChannelStats]
 ) -> ChannelStats:
-    """Return what a rule found of output ``index`` with the doubt that its inputs hand on."""
+    """Return what a rule found of output ``index`` with the doubt that its inputs hand on.
+
+    Args:
+        node: The operator.
+        index: Which of its outputs.
+        result: What the rule found.
+        known: Statistics of the network's tensors.
+    """
     inputs = [known[value] for value in data_inputs(node) if value in known]
     if result.doubt.any():
         return result

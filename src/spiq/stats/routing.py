@@ -115,13 +115,28 @@ def _routed(node: ir.Node, inputs: list[Map]) -> list[Map] | None:
 
 
 def gather(entry: Map, arrays: Sequence[Array], zero: float = 0.0) -> Array:
-    """Read ``arrays`` (one per data input, in their layouts) through a map."""
+    """Read ``arrays`` (one per data input, in their layouts) through a map.
+
+    Args:
+        entry: The map, in the output's layout.
+        arrays: One per data input, in their layouts.
+        zero: What is read where the map has :data:`spiq.stats.maps.ZERO`.
+    """
     flat = np.concatenate([*(array.reshape(-1) for array in arrays), [zero]])
     return flat[entry]
 
 
 def scatter(entry: Map, values: Array, layouts: Sequence[Layout]) -> list[Array]:
-    """Add ``values`` (in the output's layout) up where a map reads them: gather's transpose."""
+    """Add ``values`` (in the output's layout) up where a map reads them: gather's transpose.
+
+    Args:
+        entry: The map.
+        values: In the output's layout.
+        layouts: Those of the data inputs.
+
+    Returns:
+        An array per data input, in its layout.
+    """
     sizes = [int(np.prod(layout)) for layout in layouts]
     total = np.zeros(sum(sizes) + 1)
     np.add.at(total, entry, values)

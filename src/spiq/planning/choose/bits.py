@@ -51,6 +51,11 @@ def choose_bits(graph: ir.Graph, placement: Placement, config: Config) -> Bits:
 
     A first layer reads an input of the network; from a last one no other layer is reached. With
     ``first_last_bits`` their weights and what they read have so many bits.
+
+    Args:
+        graph: The prepared network.
+        placement: What runs on integers.
+        config: The options.
     """
     layers, grids, own = weighted(placement), placement.grids, config.activation_bits
     most = TARGETS[config.target].weights.bits

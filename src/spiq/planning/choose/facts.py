@@ -14,6 +14,11 @@ def facts(values: Sequence[ir.Value], placement: Placement, bits: Bits) -> Hasha
     """Return all that the decision on a group of tensors depends on and placements differ in.
 
     Grids and classes count from 0 in each group: their numbers differ from placement to placement.
+
+    Args:
+        values: The group.
+        placement: What runs on integers.
+        bits: Of the tensors, and of the layers that read them.
     """
     classes = np.concatenate([placement.classes[value].reshape(-1) for value in values])
     grids = [placement.grids[value] for value in values]

@@ -93,6 +93,11 @@ def multiplied(values: Sequence[ir.Value], placement: Placement, target: Target)
 
     Only around operators that have no integer kernel: what is in float since a layer there is
     spared has more to lose than is expected.
+
+    Args:
+        values: The group.
+        placement: What runs on integers.
+        target: The runtime.
     """
     times = (
         (_is_folded(v, placement, target) + _is_restored(v, placement, target), v) for v in values

@@ -36,6 +36,14 @@ def uniform(graph: ir.Graph, placement: Placement, config: Config) -> Config:
     """Return the options with the same bits for all layers in place of mixed ones, about as many.
 
     Channel scales are chosen for these: where weights are coarse, other scales do best.
+
+    Args:
+        graph: The prepared network.
+        placement: What runs on integers.
+        config: The options.
+
+    Raises:
+        ConfigError: Even the fewest bits are too many.
     """
     if not config.mixed:
         return config

@@ -9,7 +9,16 @@ from spiq.planning.plan.entries import TensorPlan
 
 
 def planned_tensors(group: Group, scaled: Scaled, placement: Placement) -> dict[str, TensorPlan]:
-    """Write down what was decided of each tensor of a group."""
+    """Write down what was decided of each tensor of a group.
+
+    Args:
+        group: The group.
+        scaled: What was decided of it.
+        placement: What runs on integers.
+
+    Returns:
+        What the plan says of each tensor, by name; what some have in common stands with the first.
+    """
     # what a grid or a class has in common stands with the first tensor
     names = [str(t.value.name) for t in group.tensors]
     first = {t.grid: str(t.value.name) for t in reversed(group.tensors)}

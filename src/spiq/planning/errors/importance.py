@@ -184,7 +184,15 @@ def _unmixed(entry: Map, array: Array, layouts: list[Layout]) -> list[Array]:
 
 
 def through_layer(node: ir.Node, out: Array, measured: Measured, likeness: float = 1.0) -> Array:
-    """Return what a layer's input gets from the importance of its output, in the input's layout."""
+    """Return what a layer's input gets from the importance of its output, in the input's layout.
+
+    Args:
+        node: The layer.
+        out: Importance of its output, in the output's layout.
+        measured: Statistics of the network's tensors.
+        likeness: Exponent of the amplification: 1 passes errors as the signal is passed, 0 as
+            white noise.
+    """
     assert node.inputs[0] is not None
     passed = _through_weight(node, out, measured.stats[node.inputs[0]].layout)
     amplified: Array = passed * _amplification(node, passed, out, measured) ** likeness

@@ -97,7 +97,16 @@ def weight_error(
     node: ir.Node, placement: Placement, measured: Measured, importance: Mapping[ir.Value, Array],
     bits: int, form: Weights,
 ) -> WeightError:  # fmt: skip
-    """Summarize the weight of a layer at so many bits; ``form`` is what the target wants."""
+    """Summarize the weight of a layer at so many bits; ``form`` is what the target wants.
+
+    Args:
+        node: The layer.
+        placement: What runs on integers.
+        measured: Statistics of the network's tensors.
+        importance: That of the network's tensors.
+        bits: Of the weight.
+        form: What the target wants of weights.
+    """
     weight, source = constant(node.inputs[1]), node.inputs[0]
     assert weight is not None and source is not None
     split = grouped(node, weight)

@@ -31,7 +31,15 @@ def demanded_by(
     measured: Measured,
     target: Target,
 ) -> tuple[set[ir.Value], dict[ir.Node, None]]:
-    """Return what has to be stored, and what in float reads it as it is stored, not as it was."""
+    """Return what has to be stored, and what in float reads it as it is stored, not as it was.
+
+    Args:
+        graph: The prepared network.
+        layers: Those that run on integers.
+        products: Products of two tensors that do.
+        measured: Statistics of the network's tensors.
+        target: The runtime.
+    """
     demanded = {node.inputs[0] for node in layers if node.inputs[0] is not None}
     demanded |= {value for node in products for value in data_inputs(node)}
     demanded |= {source for value in demanded if (source := _carried_up(value, measured, target))}

@@ -53,7 +53,14 @@ def unfit(node: ir.Node, target: Target, exclude: Mapping[str, str]) -> str:
 
 
 def why_float(node: ir.Node, measured: Measured, target: Target, exclude: Mapping[str, str]) -> str:
-    """Return why a layer stays in float, its input looked at; empty if it runs on integers."""
+    """Return why a layer stays in float, its input looked at; empty if it runs on integers.
+
+    Args:
+        node: The layer.
+        measured: Statistics of the network's tensors.
+        target: The runtime.
+        exclude: Names of layers to leave in float, and why.
+    """
     reason = unfit(node, target, exclude)
     if reason:
         return reason

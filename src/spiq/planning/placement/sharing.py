@@ -38,7 +38,13 @@ _NO_IDS: Ids = np.zeros(0, np.int64)
 def shared_grids(
     placement: Placement, stored: dict[ir.Value, None], measured: Measured
 ) -> dict[ir.Value, int]:
-    """Return the number of each stored tensor's grid; equal numbers, one grid."""
+    """Return the number of each stored tensor's grid; equal numbers, one grid.
+
+    Args:
+        placement: What runs on integers.
+        stored: The stored tensors, in order.
+        measured: Statistics of the network's tensors.
+    """
     number = {value: np.array(index) for index, value in enumerate(stored)}
 
     # what moves a tensor keeps its grid
@@ -78,7 +84,17 @@ def _may_share(values: Sequence[ir.Value], placement: Placement, measured: Measu
 def shared_scales(
     placement: Placement, stored: dict[ir.Value, None], measured: Measured
 ) -> tuple[dict[ir.Value, Ids], frozenset[int]]:
-    """Return the class of each channel of each stored tensor, and the classes held at scale 1."""
+    """Return the class of each channel of each stored tensor, and the classes held at scale 1.
+
+    Args:
+        placement: What runs on integers.
+        stored: The stored tensors, in order.
+        measured: Statistics of the network's tensors.
+
+    Returns:
+        For each tensor the number of each channel's class, in the tensor's layout; and the classes
+        that are held.
+    """
     # every channel of every tensor has a number
     start, ids = 0, {}
     for value in stored:

@@ -34,7 +34,14 @@ _NEARLY = 1e-5
 
 
 def least_step(low: Array, high: Array, zero_point: Array | int, qmax: int) -> Array:
-    """Return the least step at which [low, high] fits on the grid; ``zero_point`` broadcasts."""
+    """Return the least step at which [low, high] fits on the grid; ``zero_point`` broadcasts.
+
+    Args:
+        low: Low end of the range, at most 0, of any shape.
+        high: High end, at least 0, of the same shape.
+        zero_point: The integer that stands for 0; it broadcasts.
+        qmax: The greatest integer; the least is 0.
+    """
     up = high / np.maximum(qmax - zero_point, 1e-9)
     return np.maximum(up, -low / np.maximum(zero_point, 1e-9))
 
@@ -71,7 +78,14 @@ def channel_scales(
 
 
 def unit(needs: Sequence[Array], grids: Sequence[int], index: Sequence[Ids], sigma: Array) -> Array:
-    """Return what to multiply scales by for steps that are nearly powers of two, shape (...)."""
+    """Return what to multiply scales by for steps that are nearly powers of two, shape (...).
+
+    Args:
+        needs: Least step of each channel, for each tensor, shape (C, ...).
+        grids: Number of each tensor's grid.
+        index: Class of each channel, for each tensor, shape (C,).
+        sigma: Channel scale of each class, shape (classes, ...).
+    """
     steps = grid_steps(needs, [sigma[place] for place in index], grids).values()
     sizes = np.log2(np.maximum(np.array(list(steps)), 1e-30))
     units = sizes - np.ceil(sizes)  # of which each makes one step a power

@@ -14,7 +14,16 @@ Told = tuple[ChannelStats, str]
 
 
 def given_range(value: ir.Value, config: Config, channels: int) -> Told | None:
-    """Return what the options say of an input, and how they say it; None where they do not."""
+    """Return what the options say of an input, and how they say it; None where they do not.
+
+    Args:
+        value: The input.
+        config: The options.
+        channels: How many channels it has.
+
+    Raises:
+        ConfigError: They say it of another number of channels.
+    """
     said = config.values_of(str(value.name))
     if said.input_range is not None:
         low, high = np.array(said.input_range, float).T
@@ -32,7 +41,17 @@ def given_range(value: ir.Value, config: Config, channels: int) -> Told | None:
 
 
 def check_channels(option: str, array: Array, channels: int, value: ir.Value) -> None:
-    """Raise a ``ConfigError`` unless an array has one number, or one per channel."""
+    """Raise a ``ConfigError`` unless an array has one number, or one per channel.
+
+    Args:
+        option: What messages call the array.
+        array: Shape (C,) or (1,).
+        channels: How many channels the input has.
+        value: The input.
+
+    Raises:
+        ConfigError: It has another length.
+    """
     if len(array) not in (1, channels):
         raise ConfigError(
             f"{option} has {len(array)} entries, but input '{value.name}' has {channels} channels: "

@@ -46,7 +46,13 @@ class View:
 
 
 def through(node: ir.Node, views: Mapping[ir.Value, View], channels: int) -> dict[ir.Value, View]:
-    """Return the outputs of a node that still are a x + b, of an input of so many channels."""
+    """Return the outputs of a node that still are a x + b, of an input of so many channels.
+
+    Args:
+        node: The operator.
+        views: Tensors that are a x + b, so far.
+        channels: Of the input.
+    """
     sources = [value for value in node.inputs if value is not None and not is_constant(value)]
     known = [views[value] for value in sources if value in views]
     if node.domain != "" or not known or len(known) < len(sources):
@@ -123,7 +129,17 @@ def _in_layout(array: np.ndarray, rank: int, layout: tuple[int, ...]) -> Array |
 
 
 def mixed(node: ir.Node, view: View, channels: int, prepared: Prepared) -> View | None:
-    """Return what a layer mixes an input's channels to, if no normalization says what it is."""
+    """Return what a layer mixes an input's channels to, if no normalization says what it is.
+
+    Args:
+        node: The layer.
+        view: What it reads.
+        channels: Of the input.
+        prepared: The network.
+
+    Returns:
+        None where the layer does more than to mix, or its outputs are stated.
+    """
     told = prepared.stated.get(str(node.outputs[0].name)) is not None
     if told or view.mix is not None:
         return None
