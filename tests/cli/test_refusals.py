@@ -12,7 +12,7 @@ from onnx import numpy_helper
 from running import CARD, Capture, content, done, refused
 
 from small_mobilenet import model_path
-from spiq import pipeline, rewrite
+from spiq import lower, pipeline
 from spiq.cli import main
 from spiq.io.atomic import Pending
 
@@ -213,7 +213,7 @@ def test_interruption_leaves_nothing(
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(rewrite, "emit", interrupted)
+    monkeypatch.setattr(lower, "emit", interrupted)
     before = content()
     assert main(["quantize", str(model)]) == 130
     assert content() == before
