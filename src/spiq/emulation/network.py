@@ -18,10 +18,11 @@ from spiq.emulation.fused import FUSED, fuse, integer_layer
 from spiq.emulation.kernels import KERNELS
 from spiq.emulation.operators import OPERATORS
 from spiq.emulation.operators.integers import straight_through
+from spiq.emulation.ordered import ORDERED, in_order
 from spiq.emulation.step import Step, step_of, tensor_of
 from spiq.errors import ConfigError, UnsupportedError
 
-_COMPUTED = {**OPERATORS, **KERNELS, FUSED: integer_layer}
+_COMPUTED = {**OPERATORS, **KERNELS, **ORDERED, FUSED: integer_layer}
 _AUTOCAST = ("cpu", "cuda")
 _INNER = (ir.AttributeType.GRAPH, ir.AttributeType.GRAPHS)
 _LISTED = 5
@@ -65,7 +66,8 @@ class Network(nn.Module):  # type: ignore[misc]
             if value.const_value is not None
         }
         steps = [step_of(node, rounded) for node in graph]
-        self._steps = fuse(steps, constants, self.output_names)
+        fused = fuse(steps, constants, self.output_names)
+        self._steps = in_order(fused, constants, _channels(graph), self.output_names)
         self._last = _last_uses(self._steps, self.output_names)
         self._sizes: dict[str, torch.Tensor] = {}
         self._places: dict[str, str] = {}
@@ -168,6 +170,18 @@ def _is_shape(constant: ir.TensorProtocol) -> bool:
 def _is_asked(value: ir.Value) -> bool:
     uses = [place in _ASKED.get(node.op_type, ()) for node, place in value.uses()]
     return bool(uses) and all(uses) and not value.is_graph_output()
+
+
+def _channels(graph: ir.Graph) -> dict[str, int]:
+    """Return the second size of each value of four axes that the file states."""
+    values = [value for node in graph for value in node.outputs]
+    return {
+        str(value.name): size
+        for value in (*graph.inputs, *values)
+        if value.shape is not None
+        and len(value.shape) == 4
+        and isinstance(size := value.shape[1], int)
+    }
 
 
 def _last_uses(steps: tuple[Step, ...], kept: Iterable[str]) -> tuple[tuple[str, ...], ...]:

@@ -4,7 +4,7 @@ Pads are written out, each side by itself, as ONNX has them: PyTorch's layers pa
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -38,7 +38,8 @@ def same_pads(mode: str, sizes: Sequence[int], step: Step, kernel: Sequence[int]
     return small + large if mode == "SAME_UPPER" else large + small
 
 
-def _pads(step: Step, x: torch.Tensor, kernel: Sequence[int]) -> list[int]:
+def pads_of(step: Step, x: torch.Tensor, kernel: Sequence[int]) -> list[int]:
+    """Return a layer's pads, begins first."""
     mode = step.get("auto_pad", "NOTSET")
     if mode == "NOTSET":
         return list(step.get("pads", [0] * (2 * len(kernel))))
@@ -51,7 +52,7 @@ def conv(step: Step, given: Given) -> torch.Tensor:
     kernel = weight.shape[2:]
     ones = [1] * len(kernel)
     return _CONVS[len(kernel)](
-        padded(x, _pads(step, x, kernel)),
+        padded(x, pads_of(step, x, kernel)),
         weight,
         optional(given, 2),
         stride=step.get("strides", ones),
@@ -107,7 +108,7 @@ def _windows(step: Step, x: torch.Tensor) -> tuple[list[int], list[int], list[in
     kernel = list(step.get("kernel_shape", x.shape[2:]))
     count = len(kernel)
     strides, dilations = step.get("strides", [1] * count), step.get("dilations", [1] * count)
-    pads = _pads(step, x, kernel)
+    pads = pads_of(step, x, kernel)
     if step.get("ceil_mode", 0):
         for axis, (size, stride) in enumerate(zip(x.shape[2:], strides, strict=True)):
             span = (kernel[axis] - 1) * dilations[axis] + 1
@@ -125,29 +126,33 @@ def max_pool(step: Step, given: Given) -> torch.Tensor:
     return _MAXIMA[len(kernel)](x, kernel, strides, dilation=dilations)
 
 
-def average_pool(step: Step, given: Given) -> torch.Tensor:
+Windows = Callable[[torch.Tensor, Sequence[int], Sequence[int]], torch.Tensor]
+"""Sums of windows of a tensor, by their sizes and strides."""
+
+
+def average_pool(step: Step, given: Given, *, sums: Windows | None = None) -> torch.Tensor:
     """AveragePool: the mean of what lies in the image, or of the window with its pads."""
     x = given[0]
     kernel, strides, dilations, pads = _windows(step, x)
     if any(dilation != 1 for dilation in dilations):
         raise step.refuse("it has dilations")
-    total = _sums(padded(x, pads), kernel, strides)
+    total = (sums or window_sums)(padded(x, pads), kernel, strides)
     if not any(pads):
         return total / math.prod(kernel)
     inside = torch.ones_like(x[:1, :1])
-    stated = _pads(step, x, kernel)
+    stated = pads_of(step, x, kernel)
     if step.get("count_include_pad", 0):
         inside = padded(inside, stated, 1.0)
         pads = [all_ - own for all_, own in zip(pads, stated, strict=True)]
-    return total / _sums(padded(inside, pads), kernel, strides)
+    return total / window_sums(padded(inside, pads), kernel, strides)
 
 
-def _sums(x: torch.Tensor, kernel: list[int], strides: list[int]) -> torch.Tensor:
+def window_sums(x: torch.Tensor, kernel: Sequence[int], strides: Sequence[int]) -> torch.Tensor:
     """Return the sum of each window: PyTorch divides means where kernels divide sums."""
     if len(kernel) == 3:
-        return F.avg_pool3d(x, kernel, strides, divisor_override=1)
+        return F.avg_pool3d(x, list(kernel), list(strides), divisor_override=1)
     if len(kernel) == 2:
-        return F.avg_pool2d(x, kernel, strides, divisor_override=1)
+        return F.avg_pool2d(x, list(kernel), list(strides), divisor_override=1)
     return F.avg_pool2d(x[:, :, None], [1, *kernel], [1, *strides], divisor_override=1)[:, :, 0]
 
 
@@ -160,8 +165,11 @@ def batch_norm(step: Step, given: Given) -> torch.Tensor:
     """BatchNormalization in inference mode, each step rounded as ONNX Runtime rounds it."""
     x, gamma, beta, mean, var = given[:5]
     # by way of double precision, since PyTorch's own root is not always the nearest number
-    deviation = torch.sqrt((var + step.get("epsilon", 1e-5)).double()).to(var.dtype)
-    factor = gamma * (1 / deviation.double()).to(var.dtype)
+    deviation = torch.sqrt((var + step.get("epsilon", 1e-5)).double()).to(var.dtype).double()
+    if step.get("blocked", False):
+        factor = (gamma.double() / deviation).to(var.dtype)
+    else:
+        factor = gamma * (1 / deviation).to(var.dtype)
     shape = [1, -1, *[1] * (x.ndim - 2)]
     return x * factor.reshape(shape) + (beta - mean * factor).reshape(shape)
 
