@@ -12,6 +12,7 @@ from spiq.emit.constants import store_constants
 from spiq.emit.dynamic import emit_dynamic
 from spiq.emit.gates import gates_as_sums
 from spiq.emit.half import floats_as_half
+from spiq.emit.merged import merge_factors
 from spiq.emit.moved import carry_grids
 from spiq.emit.pixels import keep_bytes
 from spiq.emit.products import scales_into_products
@@ -84,6 +85,7 @@ def _tidy(graph: ir.Graph, resolved: Resolved, target: Target) -> None:
     scales_into_products(graph, resolved)
     fold_factors(graph)
     sink_scales(graph)
+    merge_factors(graph)
     pad_channels(graph, target.channel_multiple)
     if target.whole:
         store_constants(graph)

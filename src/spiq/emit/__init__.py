@@ -2,7 +2,8 @@
 
 qdq, weights, wide                          QuantizeLinear and DequantizeLinear, of tensors and of
                                             weights
-moved                                       conversions of what was only moved left out
+moved, merged                               conversions of what was only moved left out, factors
+                                            around products made one
 dynamic                                     the dynamic form
 gates, products, constants, sink, pixels    operators and inputs that want another form, or none
 channel_padding                             channels of zeros, for the runtime's speed
