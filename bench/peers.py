@@ -110,7 +110,10 @@ def _folded(path: Path) -> onnx.ModelProto:
 
 
 def _input_name(path: Path) -> str:
-    return onnx.load(path, load_external_data=False).graph.input[0].name
+    """The input that wants images: older files list their weights as inputs, too."""
+    graph = onnx.load(path, load_external_data=False).graph
+    weights = {tensor.name for tensor in graph.initializer}
+    return next(value.name for value in graph.input if value.name not in weights)
 
 
 def make(

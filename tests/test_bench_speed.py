@@ -5,6 +5,8 @@ import sys
 from pathlib import Path
 from types import ModuleType
 
+import numpy as np
+import onnx
 import pytest
 
 BENCH = Path(__file__).parent.parent / "bench"
@@ -12,10 +14,14 @@ BENCH = Path(__file__).parent.parent / "bench"
 
 @pytest.fixture
 def speed(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    return script("speed", monkeypatch)
+
+
+def script(name: str, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     monkeypatch.syspath_prepend(str(BENCH))
-    spec = importlib.util.spec_from_file_location("speed", BENCH / "speed.py")
+    spec = importlib.util.spec_from_file_location(name, BENCH / f"{name}.py")
     module = importlib.util.module_from_spec(spec)
-    monkeypatch.setitem(sys.modules, "speed", module)
+    monkeypatch.setitem(sys.modules, name, module)
     spec.loader.exec_module(module)
     return module
 
@@ -51,3 +57,25 @@ def test_a_network_without_a_time_has_no_line(speed: ModuleType) -> None:
     refused = {"rows": {"spiq": {"error": "does not load"}}}
     assert speed.speeds({"a": refused, "b": entry(1, 1, 1)}) == [speed.speed("b", entry(1, 1, 1))]
     assert speed.table([]).count("\n") == 1
+
+
+def test_other_tools_are_given_images_and_no_weights(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Files of older exporters list their weights as inputs, at times in front of the image."""
+    graph = onnx.parser.parse_graph(
+        """
+        g (float[4,3,1,1] w, float[1,3,8,8] x) => (float[1,4,8,8] y) {
+            y = Conv(x, w)
+        }
+        """
+    )
+    graph.initializer.append(onnx.numpy_helper.from_array(np.ones((4, 3, 1, 1), np.float32), "w"))
+    made = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 13)])
+    made.ir_version = 8
+    onnx.save(made, tmp_path / "net.onnx")
+    peers = script("peers", monkeypatch)
+    images = np.random.default_rng(0).random((2, 3, 8, 8), np.float32)
+    peers.ort_static(tmp_path / "net.onnx", tmp_path / "out.onnx", images)
+    operators = {node.op_type for node in onnx.load(tmp_path / "out.onnx").graph.node}
+    assert operators == {"QuantizeLinear", "DequantizeLinear", "Conv"}
