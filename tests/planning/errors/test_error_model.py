@@ -151,3 +151,18 @@ def test_no_doubt_is_what_was_before() -> None:
     np.testing.assert_array_equal(power_beyond(reach, doubt=np.zeros(1)), power_beyond(reach))
     mixed = power_beyond(np.stack([reach[0], reach[0]]), doubt=np.array([0.0, 0.5]))
     np.testing.assert_allclose(mixed[0], power_beyond(reach)[0], rtol=1e-12)
+
+
+def test_one_of_several_widths_is_found_in_single_precision() -> None:
+    """What a channel loses at several steps is what it loses at each of them."""
+    ends = np.array([[-0.5], [0.0], [3.0]]) + np.array([[0.1], [1.0], [2.0]]) * WIDTHS
+    tail = tail_of(ends, np.full(3, np.inf), WIDTHS, doubt=np.array([0.0, 0.1, 0.3]))
+    capacity = np.geomspace(0.5, 300, 50) * np.ones((3, 1))
+    each = np.stack([tail.clipped(column) for column in capacity.T], axis=1)
+    np.testing.assert_allclose(tail.clipped(capacity), each, rtol=2e-5, atol=1e-15)
+
+
+def test_the_table_goes_on_evenly_where_its_points_change() -> None:
+    reach = np.linspace(11.9, 12.1, 401)
+    slopes = np.diff(np.log(power_beyond(reach))) / np.diff(np.log(reach))
+    assert slopes.max() - slopes.min() < 0.02

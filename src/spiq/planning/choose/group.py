@@ -127,13 +127,21 @@ class Group:
         self, zero_points: Mapping[int, int], widths: Mapping[int, int] | None
     ) -> list[Array]:
         """Return the least step of each channel, at one width per grid or at all of them."""
-        at = (lambda grid: slice(None)) if widths is None else widths.__getitem__
-        return [
-            least_step(
-                t.low[:, at(t.grid)], t.high[:, at(t.grid)], zero_points[t.grid], self.qmax[t.grid]
-            )
-            for t in self.tensors
-        ]
+        every = [self._least(i, zero_points[grid]) for i, grid in enumerate(self.grids)]
+        if widths is None:
+            return every
+        return [need[:, widths[t.grid]] for need, t in zip(every, self.tensors, strict=True)]
+
+    def _least(self, i: int, zero_point: int) -> Array:
+        """Return the least step of each channel of a tensor at all widths; asked for often."""
+        if (i, zero_point) not in self._known:
+            t = self.tensors[i]
+            self._known[i, zero_point] = least_step(t.low, t.high, zero_point, self.qmax[t.grid])
+        return self._known[i, zero_point]
+
+    @cached_property
+    def _known(self) -> dict[tuple[int, int], Array]:
+        return {}
 
     def sigma(self, needs: Sequence[Array], alpha: float) -> Array:
         """Return the channel scale of each class, in the order of ``names``."""

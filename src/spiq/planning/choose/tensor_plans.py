@@ -26,8 +26,8 @@ def planned_tensors(group: Group, scaled: Scaled, placement: Placement) -> dict[
         name: TensorPlan(
             bits=group.bits[t.grid],
             zero=_short(scaled.zero_points[t.grid] / group.qmax[t.grid]),
-            low=tuple(map(_short, t.low[:, scaled.widths[t.grid]])),
-            high=tuple(map(_short, t.high[:, scaled.widths[t.grid]])),
+            low=tuple(map(_short, t.low[:, scaled.widths[t.grid]].tolist())),
+            high=tuple(map(_short, t.high[:, scaled.widths[t.grid]].tolist())),
             layout=placement.classes[t.value].shape,
             alpha=scaled.alpha if scaled.given is None else None,
             channel_scale=_given(t, scaled),

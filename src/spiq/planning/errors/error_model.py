@@ -18,6 +18,7 @@ and a layer y_o = sum_c,k W[o,c,k] x_c(k) adds to its output, e_c being the sum 
 Errors of different channels, taps and causes are taken as independent.
 """
 
+import math
 from dataclasses import dataclass
 from functools import cache, cached_property
 
@@ -38,8 +39,8 @@ half of theirs: 6 / (6.5 - 4) = 2.4, and 6 / (9 - 4) = 1.2."""
 _NEAR, _FINE = 12, 100
 """Up to where, on either side, r is tabulated evenly, and at how many points to the unit."""
 
-_FAR, _COARSE = (_NEAR + 1 / _FINE, 400.0), 400
-"""Between what ends r is tabulated evenly in its logarithm after that, and at how many points."""
+_FAR, _COARSE = 400.0, 400
+"""Up to where it is tabulated evenly in its logarithm after that, and at how many points."""
 
 _MOST, _APART, _NODES = 2.0, 0.05, 15
 """The largest doubt, how far apart tabulated ones are, and nodes of the quadrature."""
@@ -48,7 +49,7 @@ _MOST, _APART, _NODES = 2.0, 0.05, 15
 def _tabulate(freedom: float) -> tuple[Array, Array, Array]:
     """Return r, log C(r) and P(T > r) on a grid of r, even where it is near."""
     near = np.linspace(-_NEAR, _NEAR, 2 * _NEAR * _FINE + 1)
-    r = np.concatenate([near, np.geomspace(*_FAR, _COARSE)])
+    r = np.concatenate([near, np.geomspace(_NEAR, _FAR, _COARSE + 1)[1:]])
     spread = np.sqrt(freedom / (freedom - 2))
     density = (1 + (r * spread) ** 2 / freedom) ** (-(freedom + 1) / 2)
     beyond = _integral_above(r, density)
@@ -87,50 +88,36 @@ def _rows(freedom: float, doubtful: bool) -> Array:
 
 
 @cache
-def _lines(freedom: float, *, doubtful: bool) -> tuple[Array, Array]:
+def _lines(freedom: float, kind: np.dtype[np.floating], *, doubtful: bool) -> tuple[Array, Array]:
     """Return log C(r, tau) at each point of the table, and what it gains up to the next one.
 
     Flat, one row after the other; tau is 0 alone where it is not ``doubtful``.
     """
     rows = _rows(freedom, doubtful)
-    return rows.reshape(-1), np.diff(rows, axis=1, append=rows[:, -1:]).reshape(-1)
+    gains = np.diff(rows, axis=1, append=rows[:, -1:])
+    return rows.reshape(-1).astype(kind), gains.reshape(-1).astype(kind)
 
 
-def _places(reach: Array, points: Array) -> tuple[npt.NDArray[np.intp], Array]:
-    """Return the number of the point below each r, and how far r is on the way to the next one."""
-    after = np.minimum(reach, _NEAR)
-    np.maximum(after, -_NEAR, out=after)
-    after += _NEAR
-    after *= _FINE
-    whole = np.floor(after)
-    after -= whole
-    below = whole.astype(np.intp)
+_POINTS = 2 * _NEAR * _FINE + _COARSE + 1
+"""Of the table."""
 
-    # beyond the even part, points are even in the logarithm
-    far = np.flatnonzero(reach > _NEAR)
-    if far.size:
-        numbers, parts = _far_places(np.minimum(reach.take(far), points[-2]), points)
-        below.put(far, numbers)
-        after.put(far, parts)
-    return below, after
+_PER_LOG = _COARSE / math.log(_FAR / _NEAR)
 
 
-_PER_LOG = (_COARSE - 1) / np.log(_FAR[1] / _FAR[0])
+def _places(reach: Array) -> Array:
+    """Return where each r lies among the points of the table, counted from 0, and between them."""
+    place = np.minimum(reach, _NEAR)
+    np.maximum(place, -_NEAR, out=place)
+    place += _NEAR
+    place *= _FINE
 
-
-def _far_places(r: Array, points: Array) -> tuple[npt.NDArray[np.intp], Array]:
-    place = np.log(r / _FAR[0])
-    place *= _PER_LOG
-    place += 1
-    np.minimum(np.maximum(place, 0, out=place), _COARSE - 2, out=place)
-    number = place.astype(np.intp)
-    number += 2 * _NEAR * _FINE
-    start = points.take(number)
-    r -= start
-    r /= points.take(number + 1) - start
-    r += number  # rounded as all places are, which are counted from 0
-    r -= number
-    return number, r
+    # beyond the even part, points are even in the logarithm; 0 is added before
+    far = np.maximum(reach, _NEAR)
+    far *= 1 / _NEAR
+    np.log(far, out=far)
+    far *= _PER_LOG
+    place += far
+    return np.minimum(place, _POINTS - 1, out=place)
 
 
 def power_beyond(reach: Array, freedom: float = FREEDOM, doubt: Array | None = None) -> Array:
@@ -138,19 +125,22 @@ def power_beyond(reach: Array, freedom: float = FREEDOM, doubt: Array | None = N
 
     From a table of its logarithm with straight lines between points: within 2e-4 of its value up
     to r = 6, 2e-3 up to 12 and 2 % up to 100; where the table ends, at 400, it has come down to 0.
+    Of reaches of single precision it is of single precision.
 
     Args:
         reach: r, shape (C, ...).
         freedom: Degrees of freedom of T.
         doubt: tau, shape (C,): spread of the logarithm of the deviation; None where it is known.
     """
-    points = _TABLES[freedom][0]
-    below, power = _places(reach, points)
+    power = _places(reach)
+    whole = np.floor(power)
+    power -= whole
+    below = whole.astype(np.intp)
     doubtful = doubt is not None and bool(doubt.any())
     if doubt is not None and doubtful:
         rows = np.rint(np.minimum(doubt, _MOST) / _APART).astype(np.intp)
-        below += rows.reshape(-1, *(1,) * (reach.ndim - 1)) * len(points)
-    start, gain = _lines(freedom, doubtful=doubtful)
+        below += rows.reshape(-1, *(1,) * (reach.ndim - 1)) * _POINTS
+    start, gain = _lines(freedom, reach.dtype, doubtful=doubtful)
     power *= gain.take(below)
     power += start.take(below)
     return np.exp(power, out=power)
@@ -181,13 +171,17 @@ class Tail:
     doubt: Array | None = None
 
     def clipped(self, capacity: Array) -> Array:
-        """Return the expected square of what lies beyond ``capacity``, shape (C, ...)."""
+        """Return the expected square of what lies beyond ``capacity``, shape (C, ...).
+
+        For several widths, among which one is looked for, single precision is enough.
+        """
         wide = (slice(None),) + (None,) * (capacity.ndim - 1)
-        deviation = np.maximum(self.deviation, 1e-30)[wide]
         reach = capacity - self.centre[wide]
-        reach /= deviation
-        power = power_beyond(reach, self.freedom, self.doubt)
-        power *= np.where(self.deviation > 0, self.deviation**2, 0.0)[wide]
+        reach /= np.maximum(self.deviation, 1e-30)[wide]
+        if capacity.ndim > 1:
+            reach = reach.astype(np.float32)
+        counted = np.where(self.deviation > 0, self.deviation**2, 0.0)[wide]
+        power: Array = power_beyond(reach, self.freedom, self.doubt) * counted
         if self.bounded:
             power[capacity >= self.bound[wide] * (1 - 1e-9)] = 0.0
         return power

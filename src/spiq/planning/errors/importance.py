@@ -210,7 +210,9 @@ def _through_weight(node: ir.Node, out: Array, layout: tuple[int, ...]) -> Array
         gains = powers_over_taps(split, tap_shares(node))
     outputs = gains.shape[0] * gains.shape[1]
     rows = out.reshape(-1) if out.size == outputs else np.full(outputs, out.mean())
-    columns: Array = (rows.reshape(len(gains), 1, -1) @ gains).reshape(-1)
+    largest = float(rows.max(initial=0.0)) or 1.0  # so that single precision holds all that count
+    shares = (rows / largest).astype(gains.dtype).reshape(len(gains), 1, -1)
+    columns: Array = largest * (shares @ gains).reshape(-1).astype(np.float64)
     return columns.reshape(layout) if columns.size == np.prod(layout) else columns.sum()
 
 

@@ -71,7 +71,11 @@ def channel_scales(
         peaks[grid] = np.maximum(peaks.get(grid, 0.0), need.max(axis=0))
     ratios = np.full((len(held), *needs[0].shape[1:]), _SMALLEST_RATIO)
     for grid, need, place in zip(grids, needs, index, strict=True):
-        np.maximum.at(ratios, place, need / np.where(peaks[grid] > 0, peaks[grid], 1.0))
+        ratio = need / np.where(peaks[grid] > 0, peaks[grid], 1.0)
+        if np.bincount(place, minlength=1).max() > 1:
+            np.maximum.at(ratios, place, ratio)
+        else:  # the same, in a tenth of the time
+            ratios[place] = np.maximum(ratios[place], ratio)
     ratios[held] = 1.0
     sigma = np.asarray(ratios**alpha)
     return sigma * unit(needs, grids, index, sigma) if powers_of_two and not held.any() else sigma
