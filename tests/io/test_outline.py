@@ -51,6 +51,18 @@ def test_weights_are_read_where_they_are(change, tmp_path: Path) -> None:  # typ
     assert beside(model) == 0
 
 
+def test_of_a_middling_file_they_are_copied_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lazy, "LARGE", 1 << 30)
+    monkeypatch.setattr("spiq.io.read._OUTLINED", 1)
+    path = saved(tmp_path, network())
+    model = read(path)
+    path.write_bytes(b"")  # nobody looks at it any longer
+    assert not is_lazy(model.graph.initializers["weight"])
+    assert serialized(model) == serialized(read(network()))
+
+
 def test_other_fields_stay(tmp_path: Path) -> None:
     model = network()
     model.doc_string, model.graph.doc_string = "a", "b"

@@ -242,3 +242,11 @@ def test_inputs_that_share_a_dynamic_batch_get_the_same() -> None:
     found = synthetic_inputs(session(model.SerializeToString()))
     assert len(found["x"]) == len(found["z"]) >= 1
     assert quantize(model).report.snr_db["y"] > 25
+
+
+@pytest.mark.parametrize("kind", [np.int8, np.uint8, np.int16, np.uint16])
+def test_steps_apart_do_not_wrap_around(kind: type[np.integer]) -> None:
+    ends = np.array([np.iinfo(kind).min, np.iinfo(kind).max, 5], kind)
+    assert layerwise._steps_apart(ends, ends[[1, 0, 2]]) == np.iinfo(kind).max - np.iinfo(kind).min
+    assert layerwise._steps_apart(ends[2:], ends[2:] - kind(2)) == 2
+    assert layerwise._steps_apart(ends[:0], ends[:0]) == 0
