@@ -35,7 +35,8 @@ def _head(found: Entries) -> list[str]:
     rows = [row for entry in found.values() for row in entry["ways"].values()]
     trees = Counter(row["sources"] for row in rows if not row.get("no_file"))
     made = ", ".join(f"{tree} ({count})" for tree, count in trees.most_common())
-    cpu = next(iter(found.values()))["stamp"]["cpu"]
+    cpus = Counter(entry["stamp"]["cpu"] for entry in found.values())
+    where = ", and on ".join(f"{cpu} ({count} networks)" for cpu, count in cpus.most_common())
     return [
         "# Coverage",
         "Written by `python bench/tables.py`, measured by `python bench/coverage.py`: builders of "
@@ -45,7 +46,7 @@ def _head(found: Entries) -> list[str]:
         "without its mean over the pictures: it tells ways of quantizing apart, and not how good "
         "a trained network would be: random networks multiply errors. `quantize_static` is "
         "calibrated on 32 such pictures; spiq sees none, and is told the range of the input.",
-        f"On {cpu}, one thread; measurements by git's name for the content of `src/spiq` that they "
+        f"On {where}, one thread; measurements by git's name for the content of `src/spiq` that they "
         "were made with (`git rev-parse COMMIT:src/spiq`; what no commit says so was measured "
         f"while the code was written): {made}.",
         _goals(found),
