@@ -46,8 +46,8 @@ def _head(found: Entries) -> list[str]:
         "without its mean over the pictures: it tells ways of quantizing apart, and not how good "
         "a trained network would be: random networks multiply errors. `quantize_static` is "
         "calibrated on 32 such pictures; spiq sees none, and is told the range of the input.",
-        f"On {where}, one thread; measurements by git's name for the content of `src/spiq` that they "
-        "were made with (`git rev-parse COMMIT:src/spiq`; what no commit says so was measured "
+        f"On {where}, one thread; measurements by git's name for the content of `src/spiq` that "
+        "they were made with (`git rev-parse COMMIT:src/spiq`; what no commit says so was measured "
         f"while the code was written): {made}.",
         _goals(found),
     ]
