@@ -20,6 +20,7 @@ from spiq.io.read import read
 from spiq.runtime.session import session
 from spiq.stats.channel import ChannelStats, stats
 from spiq.stats.rules import RULES
+from spiq.stats.rules.largest import largest_correlation
 from spiq.stats.rules.pooling import FAR_CORRELATION, reduced_axes
 from spiq.stats.rules.types import NEIGHBOUR_CORRELATION
 
@@ -57,6 +58,7 @@ NEAR = per_channel([0.6, 0.9, 0.3, 2.0], [0.7, 0.9, 0.5, 0.2], 0.2, [9.0, 4.0, 1
 CALM = per_channel([-1.0, 0.0, 0.5, 2.0], 0.3, -9.0, 9.0)
 LOGITS = (IMAGES, 100, 1, 1)
 LOGIT = per_channel(np.linspace(-2, 2, 100), 0.7, -9.0, 9.0)
+RECTIFIED = per_channel([-1.5, -0.5, 0.5, 2.0], [1.0, 0.5, 2.0, 0.7], -np.inf, np.inf)
 FLAT3 = per_channel([-1.0, 0.0, 0.5, 2.0], [1.0, 0.5, 2.0, 0.7], -9.0, 13.0, rank=3)
 FLAT_ROWS = per_channel([-1.0, 0.0, 0.5, 2.0], [1.0, 0.5, 2.0, 0.7], -9.0, 13.0, rank=2)
 
@@ -121,6 +123,22 @@ def layer(
     **constants: np.ndarray,
 ) -> Case:
     return Case(name, body, {"x": (shape, x)}, mean, std, constants=constants)
+
+
+def largest(
+    name: str,
+    body: str,
+    count: int,
+    x: ChannelStats | None = None,
+    *,
+    mean: float = 5e-3,
+    std: float = 1e-2,
+) -> Case:
+    """Of ``count`` pixels that are correlated as the rule takes them; ``x`` is cut off at 0."""
+    shown = {"x": (IMAGE, WIDE if x is None else x)}
+    first = "" if x is None else "r = Relu(x) "
+    body = first + (body if x is None else body.replace("(x)", "(r)"))
+    return Case(name, body, shown, mean, std, correlation=largest_correlation(count))
 
 
 ACTIVATIONS = [
@@ -369,9 +387,10 @@ POOLING = [
         "y = AveragePool<kernel_shape=[3,3], pads=[1,1,1,1], count_include_pad=1>(x)",
     ),
     Case("calm", "y = LRN<size=3, alpha=0.001>(x)", {"x": (IMAGE, CALM)}, 1e-2, 3e-2),
-    layer("2x2", "y = MaxPool<kernel_shape=[2,2], strides=[2,2]>(x)", mean=3e-3, std=5e-3),
-    layer("3x3", "y = MaxPool<kernel_shape=[3,3]>(x)", mean=5e-3, std=1e-2),
-    layer("all", "y = GlobalMaxPool(x)", mean=1e-2, std=2e-2),
+    largest("2x2", "y = MaxPool<kernel_shape=[2,2], strides=[2,2]>(x)", 4),
+    largest("3x3", "y = MaxPool<kernel_shape=[3,3]>(x)", 9),
+    largest("rectified", "y = MaxPool<kernel_shape=[3,3]>(x)", 9, RECTIFIED, mean=1e-2, std=3e-2),
+    largest("all", "y = GlobalMaxPool(x)", 36, mean=1e-2, std=2e-2),
     Case("all", "y = GlobalAveragePool(x)", {"x": (IMAGE, WIDE)}, correlation=FAR_CORRELATION),
     Case(
         "axes as input",

@@ -9,13 +9,15 @@ types                               what a rule is
 linear, products                    layers, and products of two tensors
 activations, compositions, masks    functions of one number, spelled as one operator or several, and
                                     masks
-arithmetic, norms, pooling          sums and quotients, normalization, pools
+arithmetic, norms, pooling          sums and quotients, normalization, means over space
+largest                             the largest of neighbouring pixels
 own_total                           what is divided by its own sum or length
 movement, selection                 operators that move numbers, or pick some
 """
 
 from spiq.stats.rules.activations import ACTIVATIONS
 from spiq.stats.rules.arithmetic import ARITHMETIC
+from spiq.stats.rules.largest import LARGEST
 from spiq.stats.rules.linear import LINEAR
 from spiq.stats.rules.masks import MASKS
 from spiq.stats.rules.movement import MOVEMENT
@@ -28,6 +30,7 @@ from spiq.stats.rules.types import Rule
 RULES: dict[str, Rule] = {
     **ACTIVATIONS,
     **ARITHMETIC,
+    **LARGEST,
     **LINEAR,
     **MOVEMENT,
     **NORMS,

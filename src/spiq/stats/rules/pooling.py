@@ -1,7 +1,7 @@
 """Pools, means and resizing: neighbouring pixels of one channel are correlated.
 
-The mean of n pixels of pairwise correlation r has variance v ((1 - r)/n + r). The maximum of n
-such pixels is taken as that of n normal ones of variance (1 - r) v around a common part r v.
+The mean of n pixels of pairwise correlation r has variance v ((1 - r)/n + r). For the largest of
+them see :mod:`spiq.stats.rules.largest`.
 """
 
 import math
@@ -10,7 +10,6 @@ import numpy as np
 import onnx_ir as ir
 
 from spiq.graph.query import constant, dims, ints, rank, spatial
-from spiq.passes.cleanup import kernel_shape
 from spiq.stats.channel import ChannelStats, stats
 from spiq.stats.rules.linear import pads_itself, windows
 from spiq.stats.rules.types import NEIGHBOUR_CORRELATION, Inputs, Rule, over_space
@@ -132,27 +131,6 @@ def _keeps_channels(node: ir.Node) -> bool:
     return size > 2 and sorted(axis % size for axis in found) == list(range(2, size))
 
 
-_EXPECTED_MAX = {1: 0.0, 2: 0.564, 4: 1.029, 9: 1.485, 16: 1.766, 25: 1.965, 36: 2.118, 49: 2.240}
-_EXPECTED_VAR = {1: 1.0, 2: 0.682, 4: 0.492, 9: 0.357, 16: 0.295, 25: 0.258, 36: 0.234, 49: 0.216}
-
-
-def max_pool(node: ir.Node, inputs: Inputs) -> list[ChannelStats] | None:
-    """MaxPool and GlobalMaxPool: the largest of n correlated normal numbers."""
-    if inputs[0] is None or len(node.outputs) > 1:
-        return None
-    x = over_space(inputs[0])
-    sizes = spatial(node.inputs[0])
-    kernel = kernel_shape(node) if node.op_type == "MaxPool" else sizes
-    count = float(np.prod(kernel)) if kernel else 49.0
-    known = list(_EXPECTED_MAX)
-    lift = np.interp(np.log(count), np.log(known), list(_EXPECTED_MAX.values()))
-    left = np.interp(np.log(count), np.log(known), list(_EXPECTED_VAR.values()))
-    correlation = NEIGHBOUR_CORRELATION
-    mean = x.mean + lift * np.sqrt((1 - correlation) * x.var)
-    var = x.var * (correlation + (1 - correlation) * left)
-    return [stats(mean, var, x.low, x.high)]
-
-
 def fills(node: ir.Node) -> bool:
     """Return whether a Resize crops, and fills what lies outside with a number of its own."""
     mode = node.attributes.get_string("coordinate_transformation_mode", "half_pixel")
@@ -196,9 +174,7 @@ def local_response(node: ir.Node, inputs: Inputs) -> list[ChannelStats] | None:
 POOLING: dict[str, Rule] = {
     "AveragePool": average_pool,
     "GlobalAveragePool": global_average_pool,
-    "GlobalMaxPool": max_pool,
     "LRN": local_response,
-    "MaxPool": max_pool,
     "ReduceL2": reduce_norm,
     "ReduceMean": reduce_mean,
     "ReduceSum": reduce_sum,
