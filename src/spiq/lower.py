@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping
 import onnx_ir as ir
 
 from spiq.analysis import Analysis, Progress
+from spiq.emit.affines import collect_affines
 from spiq.emit.channel_padding import pad_channels
 from spiq.emit.constants import store_constants
 from spiq.emit.dynamic import emit_dynamic
@@ -85,6 +86,7 @@ def _tidy(graph: ir.Graph, resolved: Resolved, target: Target) -> None:
     scales_into_products(graph, resolved)
     fold_factors(graph)
     sink_scales(graph)
+    collect_affines(graph)
     merge_factors(graph)
     pad_channels(graph, target.channel_multiple)
     if target.whole:
