@@ -143,6 +143,16 @@ def test_table_fits(demo: InspectResult, width: int) -> None:
         assert "/conv/Conv  Conv" in page.replace("…", "")
 
 
+def test_a_mask_without_end_is_no_spread(capfd: pytest.CaptureFixture[str]) -> None:
+    """Dividing one end that is not finite by another was a warning of NumPy's."""
+    model = two_layers("n = Less(c, zero) m = Where(n, mask, c) h = Relu(m)")
+    for name, number in (("zero", 0.0), ("mask", -np.inf)):
+        array = np.array([number], np.float32)
+        model.graph.initializer.append(numpy_helper.from_array(array, name))
+    assert all(layer.spread is None or layer.spread >= 1 for layer in inspect(model).layers)
+    assert "Warning" not in capfd.readouterr().err
+
+
 def test_json_has_every_field(demo: InspectResult) -> None:
     data = json.loads(render_json(demo, extra="first"))
     assert next(iter(data)) == "extra"

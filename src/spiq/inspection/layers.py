@@ -109,6 +109,7 @@ def _of_activations(node: ir.Node, plan: Plan | None) -> LayerResult:
 
 
 def _spread(low: np.ndarray, high: np.ndarray) -> float | None:
+    """Return the widest channel's range over the median one's, of those that have one."""
     width = (high - low).reshape(-1)
-    middle = float(np.median(width[width > 0])) if (width > 0).any() else 0.0
-    return float(width.max() / middle) if middle > 0 else None
+    width = width[(width > 0) & np.isfinite(width)]
+    return float(width.max() / np.median(width)) if len(width) else None

@@ -125,7 +125,10 @@ def _apply_rule(
 ) -> list[ChannelStats] | None:
     joined = composed(node) if gated(node) is None else None
     if joined is not None and joined[0] in known:
-        return [apply_composed(joined[1], known[joined[0]])]
+        with np.errstate(over="ignore", invalid="ignore"):
+            found_as_one = apply_composed(joined[1], known[joined[0]])
+        if _fits(found_as_one, node.outputs[0]):  # what is masked by its own size has no moments
+            return [found_as_one]
     rule = RULES.get(node.op_type) if node.domain == "" else None
     if rule is None or (node.op_type in _WEIGHTED and node.outputs[0].name in stated):
         return None

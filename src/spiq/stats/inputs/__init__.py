@@ -1,7 +1,8 @@
 """What the network's inputs look like: told, judged by what the file says, and put in words.
 
 conventions                the usual ways to hand pictures over, and how likely each is
-views, first_layers        what the first layers say of an input, as equations
+views, joined,             what the first layers say of an input, as equations, and of inputs
+first_layers               that lie side by side
 moments                    mean and deviation of an input, solved from them
 evidence                   how likely each convention is by all that speaks for it
 folded, fourth_channel     what fits no convention: from biases alone, or beside colours

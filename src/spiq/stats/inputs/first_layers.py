@@ -10,7 +10,8 @@ for an input of mean m and deviation s in all channels; R are the correlations o
 0.95 from pixel to pixel and 0.9 from colour to colour. Where a BatchNormalization states the
 moments of y_o, these are equations for m and s. One that reads x, or a x + b, is a layer too.
 
-What is followed, see :mod:`spiq.stats.inputs.views`.
+What is followed, see :mod:`spiq.stats.inputs.views`; what becomes of inputs that are joined,
+:mod:`spiq.stats.inputs.joined`.
 """
 
 from collections.abc import Iterator
@@ -25,7 +26,7 @@ from spiq.passes.cleanup import kernel_shape
 from spiq.passes.layer_weights import weight_and_bias
 from spiq.passes.prepare import Prepared
 from spiq.stats.channel import Array
-from spiq.stats.input_axis import channel_axis, channel_count
+from spiq.stats.inputs.joined import joined_views, without_strangers
 from spiq.stats.inputs.views import View, mixed, through
 from spiq.stats.lost_norms import normalized_behind
 from spiq.stats.rules.linear import grouped
@@ -46,8 +47,9 @@ class FirstLayer:
         sums: What the mean of the input is multiplied by.
         sizes: The same of the weights' absolute values.
         response: Deviation of the outputs for a picture of deviation 1.
-        by_channel: What the mean of each channel of the input is multiplied by, shape (O, C); of
-            no columns where there are more channels than outputs, which then do not tell.
+        by_channel: What the mean of each channel of the input is multiplied by, shape (O, C), with
+            those of inputs that it is joined with behind; of no columns where there are more
+            channels than outputs, which then do not tell.
         powers: Variance of the outputs for each channel of the input alone, of deviation 1, whose
             neighbours are correlated by each of ``CORRELATED``, shape (correlations, O, C); or
             for all channels together, shape (correlations, O, 1).
@@ -68,39 +70,47 @@ class FirstLayer:
     steps: tuple[Array, Array] = (np.ones(1), np.zeros(1))
 
 
-def first_layers(value: ir.Value, prepared: Prepared, axis: int = 1) -> list[FirstLayer]:
+def first_layers(
+    value: ir.Value, prepared: Prepared, axis: int = 1, *, pictures: bool = False
+) -> list[FirstLayer]:
     """Return the equations that a network's first layers state of ``value``, an input.
 
     Args:
         value: The input.
         prepared: The network.
         axis: Where its channels are.
+        pictures: Whether it holds pictures, beside which only such of its shape count.
     """
     shape = dims(value)
     if shape is None or len(shape) < 2:
         return []
-    channels = channel_count(value) if axis == channel_axis(value) else shape[axis] or 1
-    layout = [channels if index == axis else 1 for index in range(len(shape))]
-    numbers = np.arange(layout[axis], dtype=float).reshape(layout)
-    views = {value: View(np.ones(layout), np.zeros(layout), numbers)}
+    views, own = joined_views(value, prepared.model.graph, axis), {value}
+    channels = sum(view.c.size for view in views.values())
+    if pictures:
+        views = without_strangers(views, value)
     layers, found = set(weight_nodes(prepared.model.graph)), list[FirstLayer]()
     mixers, is_read = list[FirstLayer](), False
-    found += _stated_of_view(value, views[value], layout[axis], prepared)
+    found += _stated_of_view(value, views[value], channels, prepared)
     for node in prepared.model.graph:
         view = views.get(node.inputs[0]) if node.inputs and node.inputs[0] is not None else None
-        if node in layers and view is not None:
-            equations = _layer(node, view, layout[axis], prepared)
-            mix = mixed(node, view, layout[axis], prepared)
+        if own.isdisjoint(node.inputs):
+            for result, moved in through(node, views, channels).items():
+                views[result] = moved  # of a companion, before the two meet
+        elif node in layers and view is not None:
+            equations = _layer(node, view, channels, prepared)
+            mix = mixed(node, view, channels, prepared)
             if mix is None:
                 found += equations
                 is_read |= view.mix is not None and bool(equations)
             else:
                 views[node.outputs[0]] = mix
+                own.add(node.outputs[0])
                 mixers += equations
         elif node not in layers:
-            for result, moved in through(node, views, layout[axis]).items():
+            for result, moved in through(node, views, channels).items():
                 views[result] = moved
-                found += _stated_of_view(result, moved, layout[axis], prepared)
+                own.add(result)
+                found += _stated_of_view(result, moved, channels, prepared)
     return found if is_read else mixers + found
 
 

@@ -10,12 +10,12 @@ import onnx_ir as ir
 from spiq.graph.extents import has_space, is_one_picture
 from spiq.graph.query import dims, holds_floats
 from spiq.passes.prepare import Prepared
-from spiq.stats.input_axis import channel_axis
+from spiq.stats.input_axis import channel_axis, channel_count
 from spiq.stats.inputs.alike import together
 from spiq.stats.inputs.evidence import BARE, Verdict, weigh
 from spiq.stats.inputs.first_layers import first_layers
 from spiq.stats.inputs.folded import with_biases
-from spiq.stats.inputs.fourth_channel import with_fourth
+from spiq.stats.inputs.fourth_channel import CHANNELS, with_fourth
 from spiq.stats.lost_norms import has_norms
 
 _COLOURS = (1, 3, 4, None)
@@ -32,8 +32,10 @@ def judge(prepared: Prepared) -> dict[str, Verdict]:
     bare = 0.0 if has_norms(prepared.model.graph) else BARE
     for value in prepared.model.graph.inputs:
         if holds_floats(value) and has_colours(value):
-            layers = first_layers(value, prepared, channel_axis(value))
-            verdict = with_fourth(weigh(layers, origin, bare), layers)
+            layers = first_layers(value, prepared, channel_axis(value), pictures=True)
+            verdict = weigh(layers, origin, bare)
+            if channel_count(value) == CHANNELS:
+                verdict = with_fourth(verdict, layers)
             verdicts[str(value.name)] = with_biases(verdict, layers)
     return together(prepared.model.graph, verdicts)
 

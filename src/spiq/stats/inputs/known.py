@@ -22,8 +22,9 @@ from spiq.stats.inputs.ends import Ends, for_rivals
 from spiq.stats.inputs.evidence import Verdict
 from spiq.stats.inputs.given import Told, check_channels, given_range, pixel_stats
 from spiq.stats.inputs.inferred import inferred
+from spiq.stats.inputs.joined import before_layers
 from spiq.stats.inputs.judge import judge
-from spiq.stats.inputs.notes import about, of_graph, span
+from spiq.stats.inputs.notes import about, of_graph, of_unread, span
 
 
 def input_stats(
@@ -52,7 +53,7 @@ def input_stats(
     judged = judge(prepared) if verdicts is None else verdicts
     on_the_left = adjacencies(graph)
     known: dict[str, ChannelStats] = {}
-    notes: list[str] = []
+    notes, untold = list[str](), list[ir.Value]()
     for value in graph.inputs:
         name = str(value.name)
         if len(dims(value) or []) < 2:
@@ -67,7 +68,10 @@ def input_stats(
             notes.append(about(name, note))
         elif name in on_the_left:
             notes.append(of_graph(name))
-    return known, notes
+        elif holds_floats(value):
+            untold.append(value)
+    unread = [str(value.name) for value in before_layers(graph, untold)]
+    return known, notes + ([of_unread(unread)] if unread else [])
 
 
 def _check_names(graph: ir.Graph, config: Config) -> None:

@@ -109,27 +109,29 @@ def channel_moments(layers: Sequence[FirstLayer], channels: int) -> tuple[Array,
 
     Args:
         layers: The equations.
-        channels: How many there are.
+        channels: How many there are; equations may have those of other inputs behind them.
 
     Returns:
         Arrays of shape (C,); None where the equations do not tell channels apart.
     """
-    told = [layer for layer in layers if layer.stated and layer.by_channel.shape[1] == channels]
-    if channels < 2 or not told:
+    told = [layer for layer in layers if layer.stated and layer.by_channel.shape[1] >= channels]
+    columns = max((layer.by_channel.shape[1] for layer in told), default=0)
+    if columns < 2:
         return None
     var = np.concatenate([layer.stated.var for layer in told if layer.stated])
     wanted = np.concatenate([layer.stated.mean - layer.offset for layer in told if layer.stated])
     sums = np.concatenate([layer.by_channel for layer in told])
     powers = np.concatenate([layer.powers for layer in told], axis=1)
     live = (var > 0) & np.isfinite(var + wanted) & powers.any(axis=(0, 2))
-    if live.sum() < channels or not powers[0, live].any(axis=0).all():
+    if live.sum() < columns or not powers[0, live].any(axis=0).all():
         return None  # not as many equations as unknowns
 
     std = np.sqrt(_variances(powers[:, live] / var[live, None]))
     scaled = sums[live] * std / (_OFF * np.sqrt(var[live, None]))
-    target = np.concatenate([wanted[live] / (_OFF * np.sqrt(var[live])), np.zeros(channels)])
-    equations = np.concatenate([scaled, np.eye(channels) / _FAR])
-    return np.asarray(std * np.linalg.lstsq(equations, target, rcond=None)[0]), std
+    target = np.concatenate([wanted[live] / (_OFF * np.sqrt(var[live])), np.zeros(columns)])
+    equations = np.concatenate([scaled, np.eye(columns) / _FAR])
+    mean = std * np.linalg.lstsq(equations, target, rcond=None)[0]
+    return mean[:channels], std[:channels]
 
 
 def _variances(powers: Array) -> Array:

@@ -1,6 +1,6 @@
 """What is said of an input: the range assumed for it, on what grounds, and what mends it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from math import exp
 
 from spiq.errors import WARNING
@@ -77,6 +77,15 @@ def of_graph(name: str) -> str:
     return (
         f"{WARNING}input '{name}' multiplies rows from the left: taken for a graph's normalized "
         "adjacency, rows of few neighbours that sum to 1; if they sum to more, accuracy is lost"
+    )
+
+
+def of_unread(names: Sequence[str]) -> str:
+    """Say what is assumed of inputs that no layer reads, so that nothing tells of them."""
+    more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+    return (
+        f"{WARNING}input '{names[0]}'{more}: no layer reads it as it is, and nothing tells its "
+        f"range: numbers around 0, of about 1, assumed: give --input-range {names[0]}=LOW,HIGH"
     )
 
 
