@@ -69,3 +69,13 @@ def test_small_biases_of_a_perceptron_are_no_evidence() -> None:
     found, notes = input_stats(prepare(read(network)), Config())
     assert found["x"].high.max() == 6
     assert "nothing tells its range" in notes[0]
+
+
+@pytest.mark.parametrize("std", [0.3, 0.7])
+def test_what_may_be_standardized_has_room_for_it(std: float) -> None:
+    """Biases are right to a factor of two or three; most of what is no picture has deviation 1."""
+    found, notes = input_stats(prepare(read(folded("1,20,400", 0.0, std, taps=5))), Config())
+    assert found["x"].low.min() <= -6
+    assert found["x"].high.max() >= 6
+    assert float(found["x"].var.max()) == 1
+    assert "by the first layer's biases and weights, right to a factor of" in notes[0]
