@@ -33,7 +33,7 @@ from spiq.stats.channel import Array, ChannelStats
 from spiq.stats.consistency import statistics_doubts
 from spiq.stats.contradicted import said
 from spiq.stats.inputs.doubted import range_doubts
-from spiq.stats.inputs.ends import Ends, shown_ends, widened
+from spiq.stats.inputs.ends import Ends, shown_ends, single_ends, widened
 from spiq.stats.inputs.judge import judge
 from spiq.stats.inputs.known import input_stats
 from spiq.stats.lost_norms import may_have_had_batchnorm
@@ -190,7 +190,8 @@ def inputs_of(
         pictured, doubts = images.sharpened_input(pictured)
         notes += [images.images.said(), *(WARNING + doubt for doubt in doubts)]
     wide = widened(pictured, verdicts, known_ends)
-    ends = shown_ends(prepared, pictured, verdicts) | integer_ends(prepared.model.graph)
+    ends = shown_ends(prepared, pictured, verdicts)
+    ends |= integer_ends(prepared.model.graph) | single_ends(prepared.model.graph, config)
     images = None if images is None else replace(images, others=ends)
     return Inputs(wide, ends, notes, images)
 

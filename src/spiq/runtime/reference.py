@@ -6,7 +6,7 @@ depends on it, so it can be worked out beside planning, which keeps one core bus
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
 import numpy as np
@@ -71,15 +71,39 @@ def reference(
         opened = original
     else:
         opened = session(original, optimize=False, lean=lean, threads=threads)
+    batches, outputs = _shown(opened, ends, sizes)
+    _check_finite(outputs)
+    return Reference(batches, outputs, lean, exponential)
+
+
+def _shown(
+    opened: Opened, ends: Mapping[str, Span], sizes: Sizes
+) -> tuple[tuple[Tensors, ...], tuple[Tensors, ...]]:
+    """Return batches, and what a network makes of them: one image to a batch if it takes no more.
+
+    Networks say that their batch is open and are made for one image all the same: their recurrent
+    state is, or a Reshape or an index that was one when they were traced.
+    """
+    try:
+        return _run(opened, ends, sizes)
+    except ModelError as of_many:
+        if sizes.batch == 1:
+            raise
+        try:
+            return _run(opened, ends, replace(sizes, batch=1))
+        except ModelError:
+            raise of_many from None
+
+
+def _run(
+    opened: Opened, ends: Mapping[str, Span], sizes: Sizes
+) -> tuple[tuple[Tensors, ...], tuple[Tensors, ...]]:
     batches = tuple(
         soft_pictures(opened, ends, number=number, sizes=sizes) for number in range(BATCHES)
     )
     if isinstance(opened, Parted):
-        outputs = tuple(opened.outputs(batches))
-    else:
-        outputs = tuple(results(opened, inputs, where="the float network") for inputs in batches)
-    _check_finite(outputs)
-    return Reference(batches, outputs, lean, exponential)
+        return batches, tuple(opened.outputs(batches))
+    return batches, tuple(results(opened, one, where="the float network") for one in batches)
 
 
 def results(opened: Opened, inputs: Tensors, *, where: str) -> Tensors:

@@ -205,9 +205,12 @@ def _numbers(
 ) -> npt.NDArray[np.generic]:
     """Return what stands for no picture: noise, integers from one end to another, or a mask.
 
-    Noise has the moments that pictures between the ends would have; by default 0 and 1.
+    Noise has the moments that pictures between the ends would have; by default 0 and 1. A single
+    number, or a row of them, lies between the ends.
     """
     if issubclass(kind, np.floating):
+        if len(shape) < 2 and span is not None:
+            return np.asarray(rng.uniform(span[0], span[1], shape), kind)
         noise = rng.standard_normal(shape)
         if span is not None:
             noise = span[0] + (span[1] - span[0]) * (PIXEL_MEAN + PIXEL_STD * noise)

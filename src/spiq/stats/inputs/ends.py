@@ -4,9 +4,11 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
+import onnx_ir as ir
 
+from spiq.config import Config
 from spiq.graph.neighbours import adjacencies
-from spiq.graph.query import holds_floats
+from spiq.graph.query import dims, holds_floats
 from spiq.passes.prepare import Prepared
 from spiq.stats.channel import Array, ChannelStats
 from spiq.stats.inputs.conventions import PIXEL_MEAN, PIXEL_STD
@@ -15,6 +17,10 @@ from spiq.stats.inputs.judge import has_colours
 
 Ends = tuple[tuple[float, ...], tuple[float, ...]]
 """Low and high end of an input, one number per channel or one for all."""
+
+_SINGLE = 0.5, 1.5
+"""Ends of a single number of which nothing is said (a threshold, a frequency, a temperature): what
+divides by it or takes its logarithm is finite."""
 
 
 def shown_ends(
@@ -85,3 +91,24 @@ def _between(known: ChannelStats, ends: Ends) -> ChannelStats:
     layout = tuple(-1 if index == axis else 1 for index in range(len(shape)))
     low, high = (np.broadcast_to(np.array(end).reshape(layout), shape) for end in ends)
     return replace(known, low=low, high=high)
+
+
+def single_ends(graph: ir.Graph, config: Config) -> dict[str, tuple[Array, Array]]:
+    """Return the ends of inputs of fewer than two axes, by name: those given, or of one number.
+
+    Args:
+        graph: The network.
+        config: The options, of which those that name an input count.
+    """
+    found: dict[str, tuple[Array, Array]] = {}
+    for value in graph.inputs:
+        name, shape = str(value.name), dims(value)
+        if shape is None or len(shape) > 1 or not holds_floats(value):
+            continue
+        given = config.inputs[name].input_range if name in config.inputs else None
+        if given is not None:
+            low, high = np.array(given, float).T
+            found[name] = low.min(), high.max()
+        elif shape in ([], [1]):
+            found[name] = np.array(_SINGLE[0]), np.array(_SINGLE[1])
+    return found

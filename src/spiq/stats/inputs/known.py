@@ -57,6 +57,8 @@ def input_stats(
     for value in graph.inputs:
         name = str(value.name)
         if len(dims(value) or []) < 2:
+            is_told = dims(value) is None or name in config.inputs
+            untold += [value] if holds_floats(value) and not is_told else []
             continue
         told = _of_integers(value)
         if holds_floats(value):
