@@ -25,3 +25,19 @@ def test_maps_are_cut_into_heads_and_joined_again() -> None:
     feed = images_for(model)
     assert snr_db(run(model, feed)["y"], run(result.model, feed)["y"]) > 20
     assert np.isfinite(result.report.snr_db["y"])
+
+
+@pytest.mark.end_to_end
+@pytest.mark.parametrize("pool", ["GlobalMaxPool(r)", "ReduceMax<axes=[2,3], keepdims=1>(r)"])
+def test_the_largest_of_a_map_by_either_name(pool: str) -> None:
+    """Largest numbers differ from picture to picture: by ReduceMax they were taken for alike."""
+    body = (
+        f"[c] c = Conv<pads=[1,1,1,1]>(x, w1) {bn('c', 'n')}[r] r = Relu(n) [p] p = {pool} "
+        "[f] f = Flatten(p) [h] h = Gemm<transB=1>(f, w2) [a] a = Relu(h) "
+        "[y] y = Gemm<transB=1>(a, w3)"
+    )
+    weights = {"w1": (24, 3, 3, 3), "w2": (32, 24), "w3": (8, 32), **norm("n", 24)}
+    model = trained(build(body, inputs="float[N,3,32,32] x", **weights), 32)
+    made = quantize(model, Config(input_range=((-2.118, 2.640),), timing=False)).model
+    feed = images_for(model, 32)
+    assert snr_db(run(model, feed)["y"], run(made, feed)["y"]) > 30

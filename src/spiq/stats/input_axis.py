@@ -3,7 +3,7 @@
 import onnx_ir as ir
 
 from spiq.graph.extents import is_one_picture
-from spiq.graph.query import dims, ints, is_constant
+from spiq.graph.query import constant, dims, ints, is_constant
 
 
 def channel_axis(value: ir.Value) -> int:
@@ -13,12 +13,14 @@ def channel_axis(value: ir.Value) -> int:
     Casts and arithmetic or not; the last one where layers on tokens read it; the third one where
     films, (N, T, C, H, W), become a batch of frames; and the second one where there is none, but
     the first one of a picture without a batch. Samples of sound and spectrograms, to which the
-    network gives the axis of channels itself, have none: it is that of the batch.
+    network gives the axis of channels itself, in front or last and then turned, have none: it is
+    that of the batch.
     """
     rank = len(dims(value) or [])
     if is_one_picture(dims(value) or []):
         return 0
-    orders, ends = {value: tuple(range(rank))}, set[int]()
+    orders: dict[ir.Value, tuple[int | None, ...]] = {value: tuple(range(rank))}
+    ends = set[int]()
     waiting = [value]
     while waiting:
         current = waiting.pop()
@@ -29,10 +31,12 @@ def channel_axis(value: ir.Value) -> int:
             if node.op_type == "Transpose":
                 turned = ints(node, "perm", list(range(rank))[::-1])
                 order = tuple(order[axis] for axis in turned)
+            elif (grown := _grown(node, order)) is not None:
+                order = grown
             elif node.op_type not in _KEEPS_AXES or len(dims(node.outputs[0]) or order) != len(
                 order
             ):
-                ends.add(order[_taken(node, current, len(order))])
+                ends.add(order[_taken(node, current, len(order))] or 0)
                 continue
             orders[node.outputs[0]] = order
             waiting.append(node.outputs[0])
@@ -46,6 +50,14 @@ def _taken(node: ir.Node, value: ir.Value, size: int) -> int:
     if _takes_last(node, value):
         return -1
     return 2 if _takes_frames(node, value) else min(1, size - 1)
+
+
+def _grown(node: ir.Node, order: tuple[int | None, ...]) -> tuple[int | None, ...] | None:
+    """Return the axes of ``order`` and behind them a new one, None, if that is what a node adds."""
+    added = constant(node.inputs[1]) if len(node.inputs) == 2 else None
+    if node.op_type != "Unsqueeze" or added is None or added.size != 1:
+        return None
+    return (*order, None) if int(added.reshape(-1)[0]) in (-1, len(order)) else None
 
 
 def _gives_channels(node: ir.Node) -> bool:

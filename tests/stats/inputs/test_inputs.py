@@ -225,13 +225,23 @@ def test_a_picture_without_a_batch_has_its_channels_first() -> None:
         ("y = Conv(x, k)", "N,16,12", 1),
         ("f = Reshape(x, frames) y = Conv(f, k4)", "1,8,3,16,16", 2),
         ("f = Reshape(x, joined) y = Conv(f, k24)", "1,8,3,16,16", 1),
+        ("u = Unsqueeze(x, last) t = Transpose<perm=[0,3,1,2]>(u) y = Conv(t, k1)", "N,24,16", 0),
     ],
-    ids=["tokens", "normalized tokens", "turned tokens", "a signal", "films", "frames joined"],
+    ids=[
+        "tokens",
+        "normalized tokens",
+        "turned tokens",
+        "a signal",
+        "films",
+        "frames joined",
+        "a spectrogram that Keras gave a channel",
+    ],
 )
 def test_where_the_channels_of_an_input_are(body: str, shape: str, axis: int) -> None:
     """Tokens used to be taken for signals of as many channels as there are tokens."""
     shapes = {
         "w": (16, 4), "k": (4, 16, 3), "g": (16,), "k4": (4, 3, 3, 3), "k24": (4, 24, 3, 3),
+        "k1": (4, 1, 3, 3), "last": np.array([3]),
         "frames": np.array([-1, 3, 16, 16]), "joined": np.array([1, -1, 16, 16]),
     }  # fmt: skip
     used = {name: size for name, size in shapes.items() if f", {name})" in body}

@@ -1,4 +1,4 @@
-"""MaxPool and GlobalMaxPool: the largest of n neighbouring pixels of one channel.
+"""MaxPool and GlobalMaxPool: the largest of n neighbouring pixels of one channel. So is ReduceMax.
 
 They are taken as n normal numbers of mean c, deviation d and pairwise correlation r: a common part
 of variance r d^2, and one of (1 - r) d^2 of each one's own. With M and V mean and variance of the
@@ -26,9 +26,23 @@ from spiq.stats.channel import Array, ChannelStats, stats
 from spiq.stats.rules.activations import expectation
 from spiq.stats.rules.types import Inputs, Rule, over_space
 
-_COUNTS = np.log([1, 2, 4, 9, 16, 25, 49, 81, 169, 400])
-_MEANS = (0.0, 0.564, 1.029, 1.485, 1.766, 1.965, 2.241, 2.431, 2.690, 2.968)
-_VARIANCES = (1.0, 0.682, 0.492, 0.357, 0.295, 0.259, 0.217, 0.193, 0.166, 0.142)
+_COUNTS = np.log([1, 2, 4, 9, 16, 25, 49, 81, 169, 400, 1000, 10_000, 100_000])
+_MEANS = (0.0, 0.564, 1.029, 1.485, 1.766, 1.965, 2.241, 2.431, 2.690, 2.968, 3.241, 3.852, 4.384)
+_VARIANCES = (
+    1.0,
+    0.682,
+    0.492,
+    0.357,
+    0.295,
+    0.259,
+    0.217,
+    0.193,
+    0.166,
+    0.142,
+    0.123,
+    0.093,
+    0.074,
+)
 """M and V of so many numbers."""
 
 _NEAR, _FALLS, _LEAST = 0.8, 0.07, 0.3
@@ -51,9 +65,12 @@ def max_pool(node: ir.Node, inputs: Inputs) -> list[ChannelStats] | None:
     """MaxPool and GlobalMaxPool, of normal numbers or rectified ones."""
     if inputs[0] is None or len(node.outputs) > 1:
         return None
-    x = over_space(inputs[0])
     kernel = kernel_shape(node) if node.op_type == "MaxPool" else spatial(node.inputs[0])
-    count = math.prod(kernel) if kernel else _ANY
+    return [largest_of(over_space(inputs[0]), math.prod(kernel) if kernel else _ANY)]
+
+
+def largest_of(x: ChannelStats, count: int) -> ChannelStats:
+    """Return what the largest of so many pixels of each channel is."""
     lift, left = (np.interp(math.log(count), _COUNTS, one) for one in (_MEANS, _VARIANCES))
     r = largest_correlation(count)
 
@@ -63,7 +80,7 @@ def max_pool(node: ir.Node, inputs: Inputs) -> list[ChannelStats] | None:
     if rectified.any():
         bent = expectation(_itself, replace(x, mean=mean, var=var))
         mean, var = (np.where(rectified, *pair) for pair in zip(bent, (mean, var), strict=True))
-    return [stats(mean, var, x.low, x.high)]
+    return stats(mean, var, x.low, x.high)
 
 
 def _in_front(x: ChannelStats) -> tuple[Array, Array, Array]:

@@ -16,6 +16,7 @@ import onnx_ir as ir
 
 from spiq.graph.query import constant, dims, is_float
 from spiq.stats.channel import Array, ChannelStats, stats
+from spiq.stats.rules.largest import largest_of
 from spiq.stats.rules.pooling import reduced_axes
 from spiq.stats.rules.types import Inputs, Rule, merged, operand, over_space
 
@@ -55,19 +56,27 @@ def top(node: ir.Node, inputs: Inputs) -> list[ChannelStats] | None:
 
 
 def extreme(node: ir.Node, inputs: Inputs) -> list[ChannelStats] | None:
-    """ReduceMax and ReduceMin."""
+    """ReduceMax and ReduceMin, of numbers as correlated as GlobalMaxPool's."""
     x, shape, axes = inputs[0], dims(node.inputs[0]), reduced_axes(node)
     if x is None or shape is None or axes is None or len(shape) != x.mean.ndim:
         return None
     sizes = [shape[axis] for axis in axes]
     count = int(np.prod([size or _UNKNOWN for size in sizes]))
-    found = _picked(x, axes, count, 1, largest=node.op_type == "ReduceMax")
+    together = merged(x, tuple(axis for axis in axes if x.layout[axis] > 1))
+    if node.op_type == "ReduceMax":
+        found = largest_of(together, max(count, 1))
+    else:
+        found = _turned(largest_of(_turned(together), max(count, 1)))
     if node.attributes.get_int("keepdims", 1) == 1:
         return [found]
     mean, var, low, high = (
         np.squeeze(array, axes) for array in (found.mean, found.var, found.low, found.high)
     )
     return [stats(mean, var, low, high)]
+
+
+def _turned(x: ChannelStats) -> ChannelStats:
+    return stats(-x.mean, x.var, -x.high, -x.low)
 
 
 def _picked(
