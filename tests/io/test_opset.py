@@ -80,3 +80,40 @@ def test_the_newest_opset_is_lowered() -> None:
     model = network()
     model.opset_import[0].version = opset.NEWEST + 1
     assert read(model).opset_imports[""] == opset.NEWEST
+
+
+def of_first_years(operator: str, **attributes: object) -> onnx.ModelProto:
+    """An operator that has no schema any longer, in front of a convolution."""
+    weight = numpy_helper.from_array(NUMBERS.standard_normal((4, 3, 3, 3)).astype(np.float32), "w")
+    graph = helper.make_graph(
+        [helper.make_node(operator, ["x"], ["s"], **attributes),
+         helper.make_node("Conv", ["s", "w"], ["y"])],
+        "g",
+        [helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, ["N", 3, 9, 9])],
+        [helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, None)],
+        [weight],
+    )  # fmt: skip
+    imports = [helper.make_opsetid("", 7)]
+    return helper.make_model(graph, opset_imports=imports, ir_version=3)
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        of_first_years("ImageScaler", scale=0.5, bias=[1.0, -2.0, 3.0]),
+        of_first_years("Affine", alpha=2.0, beta=-1.0),
+    ],
+    ids=["ImageScaler", "Affine"],
+)
+def test_operators_of_the_first_years_are_spelt_out(model: onnx.ModelProto) -> None:
+    x = NUMBERS.standard_normal((2, 3, 9, 9)).astype(np.float32)
+    network_ = read(model)
+    assert [node.op_type for node in network_.graph] == ["Mul", "Add", "Conv"]
+    np.testing.assert_allclose(
+        run(serialize(network_), x), run(model.SerializeToString(), x), atol=1e-5
+    )
+
+
+def test_an_operator_that_there_is_not_is_named() -> None:
+    with pytest.raises(UnsupportedError, match="ONNX has no operator Blur, of 's'"):
+        read(of_first_years("Blur"))

@@ -3,7 +3,8 @@
 read                             from a file, bytes or a model to one checked graph:
 archives, external, outline,     what the file is, and where its weights are
 weight_tensors
-opset, functions, precision      its operators' version, its own functions, its precision
+opset, experimental,             its operators' version, and those of ONNX's first years,
+functions, precision             its own functions, its precision
 told                             sizes that it leaves open and its operators tell
 checks, schema, sizes, limits    whether it can be used
 write, stream, atomic            a file, whole or not at all

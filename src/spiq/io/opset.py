@@ -23,6 +23,7 @@ import onnx_ir as ir
 from spiq.errors import ModelError, UnsupportedError
 from spiq.graph.query import dims
 from spiq.graph.skeleton import PLAIN_CONSTANTS, attach, skeleton
+from spiq.io.experimental import spell_out
 
 OLDEST, WANTED, NEWEST = 7, 13, 27
 _RELIABLE = 11
@@ -112,6 +113,7 @@ def settled(model: ir.Model, *, where: str) -> ir.Model:
         UnsupportedError: The converter fails, or what it made computes something else.
     """
     _state_axes(model)
+    spell_out(model)
     version = model.opset_imports[""]
     wanted = min(max(version, WANTED), NEWEST)
     if version == wanted:
@@ -129,12 +131,21 @@ def raised(model: ir.Model, least: int, *, where: str) -> ir.Model:
     return model if model.opset_imports[""] >= least else _turned(model, least, where=where)
 
 
+def _unknown(model: ir.Model) -> str:
+    """Say which operator the converter does not know, whose own words are of its source code."""
+    for node in model.graph:
+        known = onnx.defs.has(node.op_type, node.domain)
+        if node.domain == "" and not known:
+            return f"ONNX has no operator {node.op_type}, of {node.outputs[0].name!r}"
+    return ""
+
+
 def _turned(model: ir.Model, wanted: int, *, where: str) -> ir.Model:
     version = model.opset_imports[""]
     try:
         proto = onnx.version_converter.convert_version(skeleton(model), wanted)
     except _FAILURES as error:
-        reason = " ".join(str(error).split())
+        reason = _unknown(model) or " ".join(str(error).split())
         raise UnsupportedError(
             f"{where}: opset {version} cannot be turned into {wanted} ({reason}): export it with "
             f"opset {wanted}"
