@@ -54,12 +54,15 @@ class Grids:
         signed: Integers lie around 0 (int8) and not above it (uint8).
         symmetric: 0 is in the middle of every grid: zero point 0, where grids are signed. A ReLU is
             then kept in front of its grid, which does not end at 0.
+        centred: Integers of a grid with 0 in its middle lie around 0 (int8), and others above it. A
+            layer that pads takes longer where 0 lies elsewhere inside of the grid of its input.
         powers_of_two: Every step is one.
     """
 
     bits: tuple[int, ...] = _UP_TO_8
     signed: bool = False
     symmetric: bool = False
+    centred: bool = False
     powers_of_two: bool = False
 
 
@@ -156,6 +159,7 @@ OPENVINO = Target(
     name="openvino",
     integer=_INTEGER - {"BatchNormalization", "HardSigmoid", "Mul", "Sigmoid"},
     float_output=_LAYERS,
+    grids=Grids(centred=True),
     factors=False,
     shortcuts=True,
     stored_before=frozenset({"GlobalAveragePool", "MaxPool"}),

@@ -79,10 +79,13 @@ def emitted(made: Quantized) -> Emitted:
 
 
 def test_activations_have_one_scale_and_the_targets_integers(emitted: Emitted) -> None:
-    kind = np.dtype("int8" if emitted.target.grids.signed else "uint8")
+    form = emitted.target.grids
     found = list(emitted.conversions(constant=False))
     assert found
-    assert all(scale.shape == () and zero.dtype == kind for scale, zero in found)
+    for scale, zero in found:
+        around_zero = form.signed or (form.centred and zero == 0 and zero.dtype == np.int8)
+        assert (scale.shape, zero.dtype) == ((), np.dtype("int8" if around_zero else "uint8"))
+        assert not (form.centred and zero == 128)
 
 
 def test_zero_is_in_the_middle_where_the_target_is_symmetric(emitted: Emitted) -> None:

@@ -18,6 +18,7 @@ from spiq.planning.plan.grid import Grid
 from spiq.planning.plan.values import Plan
 from spiq.stats.channel import Array
 from spiq.targets import TARGETS
+from spiq.targets import Grids as Form
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,7 +95,7 @@ def _resolve_group(
     steps = grid_steps(needs, scales, grids, shared, powers_of_two=powers, capped=capped)
     return {
         str(value.name): StoredTensor(
-            grid=_grid(entry, float(steps[grid]) or 1.0, signed=form.signed),
+            grid=_grid(entry, float(steps[grid]) or 1.0, form),
             channel_scale=tuple(float(s) for s in scale),
             layout=entry.layout,
         )
@@ -102,11 +103,10 @@ def _resolve_group(
     }
 
 
-def _grid(entry: TensorPlan, step: float, *, signed: bool) -> Grid:
-    unsigned = Grid(entry.bits, step, zero_point(entry))
-    if not signed:
+def _grid(entry: TensorPlan, step: float, form: Form) -> Grid:
+    unsigned, half = Grid(entry.bits, step, zero_point(entry)), 1 << (entry.bits - 1)
+    if not form.signed and not (form.centred and unsigned.zero_point == half):
         return unsigned
-    half = 1 << (entry.bits - 1)
     return Grid(entry.bits, step, unsigned.zero_point - half, signed=True)
 
 
