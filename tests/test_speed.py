@@ -288,7 +288,7 @@ def test_what_cannot_be_verified_with_layers_in_float_stays_as_it_was(
 ) -> None:
     tried = pipeline._tried
 
-    def refused(run: Run, config: Config, kept: Mapping[str, str], relieve: bool) -> speed.Made:
+    def refused(run: Run, config: Config, kept: Mapping[str, str], relieve: bool) -> speed.Attempt:
         if kept:
             raise VerificationError("refused")
         return tried(run, config, kept, relieve)

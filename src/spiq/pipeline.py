@@ -33,7 +33,7 @@ from spiq.quantized import Quantized
 from spiq.realize import realize
 from spiq.rewriting.rounding import ROUNDINGS
 from spiq.run import Run, begun
-from spiq.speed import SLACK, Made, ParetoResult, no_slower
+from spiq.speed import SLACK, Attempt, ParetoResult, no_slower
 from spiq.speed import pareto as costs_of_accuracy
 from spiq.stats.sidecar import Statistics
 from spiq.targets import TARGETS
@@ -135,7 +135,7 @@ def _with_effort(run: Run, config: Config, made: Quantized) -> Quantized:
 
 def _quantized(
     run: Run, config: Config, in_float: Mapping[str, str], *, relieve: bool = True
-) -> Made:
+) -> Attempt:
     """Quantize, with some nodes left in float and, besides, those that the runtime refuses."""
     for _ in range(_TRIES - 1):
         try:
@@ -148,7 +148,7 @@ def _quantized(
     return _tried(run, config, in_float, relieve)
 
 
-def _tried(run: Run, config: Config, in_float: Mapping[str, str], relieve: bool) -> Made:
+def _tried(run: Run, config: Config, in_float: Mapping[str, str], relieve: bool) -> Attempt:
     model_hash, analysis = run.learn(config)
     run.compare(analysis)
     decided = decide(run, config, model_hash, analysis, in_float, relieve=relieve)

@@ -22,11 +22,11 @@ from spiq.quantized import Quantized, QuantizeResult
 from spiq.rewriting.round_weights import LearnedLayer
 from spiq.run import Run
 from spiq.runtime.verify import verify
-from spiq.speed import Made
+from spiq.speed import Attempt
 from spiq.targets import TARGETS
 
 
-def realize(decided: Decided, run: Run, config: Config) -> Made:
+def realize(decided: Decided, run: Run, config: Config) -> Attempt:
     """Make the quantized network: rewrite, emit and verify; and learn first, if asked to.
 
     Args:
@@ -58,7 +58,7 @@ def realize(decided: Decided, run: Run, config: Config) -> Made:
     )
     source = os.fspath(run.source) if isinstance(run.source, (str, os.PathLike)) else None
     made = Quantized(quantized, plan, finished, source)
-    return Made(made, structure, decided.analysis.sizes, decided.spared)
+    return Attempt(made, structure, decided.analysis.sizes, decided.spared)
 
 
 def _structure(decided: Decided) -> Structure:

@@ -57,7 +57,7 @@ _NO_SLOWER = 1.03
 
 
 @dataclass(frozen=True)
-class Made:
+class Attempt:
     """A quantized network, and what is needed to time it and to do better.
 
     Attributes:
@@ -75,8 +75,8 @@ class Made:
 
 def no_slower(
     network: bytes | str,
-    made: Made,
-    again: Callable[[Mapping[str, str]], Made] | None,
+    made: Attempt,
+    again: Callable[[Mapping[str, str]], Attempt] | None,
     slack: float,
 ) -> Quantized | None:
     """Time a result beside the float network; return the better one, with its time.
@@ -148,12 +148,12 @@ def _payable(first: float, other: float, slack: float) -> float:
     return max(slack, _LACKING) if lacks else slack
 
 
-def _worst(made: Made) -> float:
+def _worst(made: Attempt) -> float:
     return min(made.quantized.report.snr_db.values(), default=ENOUGH_DB)
 
 
 def _better(
-    network: bytes | str, made: Made, feeds: Tensors, slack: float
+    network: bytes | str, made: Attempt, feeds: Tensors, slack: float
 ) -> Iterator[Mapping[str, str]]:
     """Yield layers that may be better in float, and why: by time and error, the most of them first.
 
@@ -191,7 +191,7 @@ SLACKS = (0.0, 0.03, 0.1, 0.2, 0.3, 0.5, 1.0)
 """How much of the least time may be paid."""
 
 
-def pareto(network: bytes | str, made: Made) -> ParetoResult:
+def pareto(network: bytes | str, made: Attempt) -> ParetoResult:
     """Work out what accuracy costs, from the time of every kernel, in float and on integers.
 
     Args:
@@ -207,12 +207,12 @@ def pareto(network: bytes | str, made: Made) -> ParetoResult:
     )
 
 
-def _one_image(network: bytes | str, made: Made) -> Tensors:
+def _one_image(network: bytes | str, made: Attempt) -> Tensors:
     opened = session(network, optimize=False)
     return synthetic_inputs(opened, images=1, size=made.sizes.compare)
 
 
-def _measured(network: bytes | str, made: Made, feeds: Tensors) -> Measured:
+def _measured(network: bytes | str, made: Attempt, feeds: Tensors) -> Measured:
     """Time every kernel of both networks."""
 
     def timed(network: bytes | str) -> tuple[dict[str, KernelTime], dict[str, KernelTime]]:

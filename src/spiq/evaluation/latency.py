@@ -22,12 +22,10 @@ from spiq.errors import ConfigError, ModelError
 from spiq.evaluation.estimates import Estimate, bootstrapped
 from spiq.evaluation.runners import fits, names, shape_text
 from spiq.runtime.engines import ONNXRUNTIME, Model, named_in, opened_in
-from spiq.runtime.opened import Opened, Port
+from spiq.runtime.opened import Opened, Port, Tensors
 from spiq.runtime.peak import Chain, best_of, chains, work
 from spiq.runtime.session import call, session
 from spiq.runtime.timing import Progress, Run, Times, kernel_times, measure, plan, ratios
-
-Feeds = dict[str, npt.NDArray[Any]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -195,7 +193,7 @@ def _score(name: str, i: int, calls: int, times: Times, batch: int) -> LatencySc
     )
 
 
-def _slowest(model: Model, feeds: Feeds, count: int) -> tuple[OperatorTime, ...]:
+def _slowest(model: Model, feeds: Tensors, count: int) -> tuple[OperatorTime, ...]:
     """Return the operators of a network that take longest."""
     if not count:
         return ()
@@ -215,11 +213,11 @@ _PROFILED = 0.5
 """Seconds that a network is profiled for."""
 
 
-def _runner(name: str, opened: Opened, feeds: Feeds) -> Run:
+def _runner(name: str, opened: Opened, feeds: Tensors) -> Run:
     return lambda: call(opened, None, feeds, where=name)
 
 
-def _feeds(name: str, opened: Opened, batch: int, shapes: Mapping[str, Sequence[int]]) -> Feeds:
+def _feeds(name: str, opened: Opened, batch: int, shapes: Mapping[str, Sequence[int]]) -> Tensors:
     """Return synthetic inputs of a network, by name."""
     declared = opened.get_inputs()
     if unknown := set(shapes) - {value.name for value in declared}:

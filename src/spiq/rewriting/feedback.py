@@ -22,7 +22,7 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-Weights = npt.NDArray[np.float32]
+Floats = npt.NDArray[np.float32]
 
 _BLOCK = 32
 _PASSES = 2
@@ -40,16 +40,16 @@ class Metric:
         taps: T, the same, shape (g, K, K) or (1, K, K).
     """
 
-    between: Weights
-    taps: Weights
+    between: Floats
+    taps: Floats
 
     @cached_property
-    def lower(self) -> tuple[Weights, Weights]:
+    def lower(self) -> tuple[Floats, Floats]:
         """L_A and L_T."""
         return np.linalg.cholesky(self.between), np.linalg.cholesky(self.taps)
 
     @cached_property
-    def pull(self) -> tuple[Weights, Weights]:
+    def pull(self) -> tuple[Floats, Floats]:
         """L[j,i] / L[i,i] of both."""
         first, second = (
             factor / np.einsum("...ii->...i", factor)[:, None, :] for factor in self.lower
@@ -57,21 +57,21 @@ class Metric:
         return first, second
 
     @property
-    def residual(self) -> Weights:
+    def residual(self) -> Floats:
         """L_ii^2 of each weight, shape (g, C, K): what of its error nothing can make up for."""
         a, t = (np.square(np.einsum("...ii->...i", factor)) for factor in self.lower)
-        product: Weights = a[:, :, None] * t[:, None]
+        product: Floats = a[:, :, None] * t[:, None]
         return product
 
-    def times(self, x: Weights) -> Weights:
+    def times(self, x: Floats) -> Floats:
         """Return S x."""
         mixed = (self.between @ x.reshape(len(x), x.shape[1], -1)).reshape(x.shape)
         taps = self.taps[:, None]
-        product: Weights = mixed * taps if x.shape[2] == 1 else taps @ mixed
+        product: Floats = mixed * taps if x.shape[2] == 1 else taps @ mixed
         return product
 
 
-def feedback(x: Weights, metric: Metric, qmax: int) -> Weights:
+def feedback(x: Floats, metric: Metric, qmax: int) -> Floats:
     """Round ``x``, each weight making up for the errors of those after it.
 
     Args:
@@ -103,7 +103,7 @@ def feedback(x: Weights, metric: Metric, qmax: int) -> Weights:
 
 
 def _round_taps(
-    x: Weights, wanted: Weights, pull: Weights, qmax: int, integers: Weights, error: Weights
+    x: Floats, wanted: Floats, pull: Floats, qmax: int, integers: Floats, error: Floats
 ) -> None:
     """Round the taps of one channel, shape (g, K, O); write them, and x minus them, the error."""
     for k in range(x.shape[1] - 1, -1, -1):
@@ -116,7 +116,7 @@ def _round_taps(
         np.subtract(x[:, k], decided, out=error[:, k])
 
 
-def refine(x: Weights, integers: Weights, metric: Metric, qmax: int) -> tuple[Weights, Weights]:
+def refine(x: Floats, integers: Floats, metric: Metric, qmax: int) -> tuple[Floats, Floats]:
     """Set each weight to the best integer given all others, a few times over.
 
     Returns:
@@ -151,9 +151,7 @@ def refine(x: Weights, integers: Weights, metric: Metric, qmax: int) -> tuple[We
     return integers, slope
 
 
-def _move_taps(
-    integers: Weights, slope: Weights, power: Weights, taps: Weights, qmax: int
-) -> Weights:
+def _move_taps(integers: Floats, slope: Floats, power: Floats, taps: Floats, qmax: int) -> Floats:
     """Move the integers of one channel, shape (g, K, O), in place; return by how much."""
     moves = np.zeros_like(integers)
     for k in range(integers.shape[1]):
@@ -169,12 +167,12 @@ def _move_taps(
     return moves
 
 
-def _summed(factors: Weights, reach: Weights) -> Weights:
+def _summed(factors: Floats, reach: Floats) -> Floats:
     """Sum over channels: (g, n) times (g, n, K, O) to (g, K, O)."""
     groups, count, size, outputs = reach.shape
     flat = reach.reshape(groups, count, size * outputs)
     return (factors[:, None] @ flat).reshape(groups, size, outputs)
 
 
-def _broadcast(matrices: Weights, groups: int) -> Weights:
+def _broadcast(matrices: Floats, groups: int) -> Floats:
     return np.broadcast_to(matrices, (groups, *matrices.shape[1:]))

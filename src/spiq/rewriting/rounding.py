@@ -29,12 +29,10 @@ import numpy as np
 import numpy.typing as npt
 
 from spiq.planning.plan.entries import LayerPlan
-from spiq.rewriting.feedback import Metric, feedback, refine
+from spiq.rewriting.feedback import Floats, Metric, feedback, refine
 from spiq.rewriting.squant import squant_integers
 from spiq.stats.channel import Array
 from spiq.stats.correlation import Correlation
-
-Weights = npt.NDArray[np.float32]
 
 FINE = 7
 """Bits from which on ``correlated`` looks at nothing but the taps of each kernel."""
@@ -64,7 +62,7 @@ class Kernels:
         correlation: Correlation of the inputs.
     """
 
-    weight: Weights
+    weight: Floats
     qmax: int
     least: Array
     var: Array
@@ -75,7 +73,7 @@ class Kernels:
 class Rounded:
     """Integers, in the shape of the weight, and the step of each output channel, (g, O/g)."""
 
-    integers: Weights
+    integers: Floats
     step: Array
 
 
@@ -136,12 +134,12 @@ def _peak_step(kernels: Kernels) -> Array:
     return np.where(step > _NOTHING, step, 1.0)
 
 
-def _in_steps(kernels: Kernels, step: Array) -> Weights:
+def _in_steps(kernels: Kernels, step: Array) -> Floats:
     # float32 as stored, or the largest weight ends beside qmax
     return kernels.weight / step.astype(np.float32)[:, :, None, None]
 
 
-def _along_taps(steps: Weights, kernels: Kernels, *, into: Weights | None = None) -> Weights:
+def _along_taps(steps: Floats, kernels: Kernels, *, into: Floats | None = None) -> Floats:
     """Round each kernel for itself, (g, O, C, K): its taps make up for one another.
 
     Args:
@@ -173,7 +171,7 @@ def _channels_apart(kernels: Kernels) -> Rounded:
     scaled = _in_steps(kernels, step)
     integers = _along_taps(scaled, kernels)
 
-    def power(x: Weights) -> Array:
+    def power(x: Floats) -> Array:
         met = np.square(x) if x.shape[3] == 1 else x * (x @ taps[:, None])
         summed: Array = np.einsum("gock,gc->go", met, var).astype(np.float64)
         return summed
@@ -208,7 +206,7 @@ def _second_moments(kernels: Kernels) -> tuple[npt.NDArray[np.intp], Metric]:
     return order, Metric(between, kernels.correlation.taps)
 
 
-def _least_error_step(kernels: Kernels, rows: Weights, residual: Weights) -> Array:
+def _least_error_step(kernels: Kernels, rows: Floats, residual: Floats) -> Array:
     """Return the step of each row with the least error, by what feedback cannot make up for.
 
     Args:
@@ -233,7 +231,7 @@ def _least_error_step(kernels: Kernels, rows: Weights, residual: Weights) -> Arr
     return least.astype(np.float64)
 
 
-def _rounded(rows: Weights, step: Array, metric: Metric, kernels: Kernels) -> tuple[Weights, Array]:
+def _rounded(rows: Floats, step: Array, metric: Metric, kernels: Kernels) -> tuple[Floats, Array]:
     """Round rows on their steps; rows of few weights on several, of which the best is kept.
 
     Returns:
@@ -245,8 +243,8 @@ def _rounded(rows: Weights, step: Array, metric: Metric, kernels: Kernels) -> tu
 
     # 2 and 3: all tries at once, beside each other
     flat = steps.reshape(groups, -1)
-    wide: Weights = np.tile(rows, len(tries))
-    divisor: Weights = flat[:, None, None].astype(np.float32)
+    wide: Floats = np.tile(rows, len(tries))
+    divisor: Floats = flat[:, None, None].astype(np.float32)
     scaled = wide / divisor
     integers = feedback(scaled, metric, kernels.qmax)
     integers, slope = refine(scaled, integers, metric, kernels.qmax)

@@ -15,10 +15,10 @@ An entry that lies above x moves down and the other way round, so none leaves th
 import numpy as np
 import numpy.typing as npt
 
-Weights = npt.NDArray[np.float32]
+from spiq.rewriting.feedback import Floats
 
 
-def squant_integers(x: Weights, qmax: int) -> Weights:
+def squant_integers(x: Floats, qmax: int) -> Floats:
     """Round kernels in steps, shape (..., channels, taps), none beyond ``qmax``."""
     integers = np.rint(x)
     np.clip(integers, -qmax, qmax, out=integers)

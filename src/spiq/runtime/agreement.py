@@ -31,10 +31,11 @@ from types import MappingProxyType
 
 import numpy as np
 
-from spiq.runtime.exponentials import Made, at_most
+from spiq.runtime.exponentials import at_most
 from spiq.runtime.opened import Tensors
 from spiq.runtime.snr import LIMIT_DB, Energy
 from spiq.stats.channel import Array
+from spiq.stats.exponential import ExpMask
 
 BATCHES = 4
 """One of each kind of picture."""
@@ -105,7 +106,7 @@ def _unevenness(errors: Array) -> float:
 def agreements(
     expected: Sequence[Tensors],
     actual: Sequence[Tensors],
-    exponential: Mapping[str, Made] = MappingProxyType({}),
+    exponential: Mapping[str, ExpMask] = MappingProxyType({}),
 ) -> dict[str, Agreement | str]:
     """Return the estimate for each output of floats by name, or why there is none.
 

@@ -23,12 +23,10 @@ import numpy as np
 import numpy.typing as npt
 
 from spiq.runtime.snr import Energy, decibels
+from spiq.stats.exponential import ExpMask
 
 Pair = tuple[npt.NDArray[np.generic], npt.NDArray[np.generic]]
 """Float's and the quantized network's output for a batch."""
-
-Made = npt.NDArray[np.bool_]
-"""Where an Exp made an output, of a shape that its own can be broadcast from."""
 
 _EXPECTED, _POOR = 1.0, 2.0
 """k of what is expected, and of what may be."""
@@ -37,7 +35,7 @@ _SPREAD_MOST, _OFF_MOST = 2.0, 10.0
 """Deviation of log r, and d, from which on they are not taken at their word."""
 
 
-def at_most(pairs: Sequence[Pair], made: Made) -> tuple[float, float] | None:
+def at_most(pairs: Sequence[Pair], made: ExpMask) -> tuple[float, float] | None:
     """Return what can be said of an output at most, and of the lower end of that, in dB.
 
     Args:
@@ -77,7 +75,7 @@ def at_most(pairs: Sequence[Pair], made: Made) -> tuple[float, float] | None:
     return ratio(_EXPECTED), ratio(_POOR)
 
 
-def _spread(r: npt.NDArray[np.float64], there: Made) -> float:
+def _spread(r: npt.NDArray[np.float64], there: ExpMask) -> float:
     """Return the deviation of log r from picture to picture, each place by itself."""
     logs = np.log(np.abs(np.where(there & (r != 0), r, 1)))
     apart = logs.var(axis=0, ddof=1) if len(r) > 1 else np.zeros(r.shape[1:])

@@ -15,12 +15,12 @@ import onnx_ir as ir
 from spiq.errors import ModelError
 from spiq.graph.query import dims
 from spiq.runtime.agreement import BATCHES
-from spiq.runtime.exponentials import Made
 from spiq.runtime.opened import Opened, Tensors
 from spiq.runtime.parts import Parted
 from spiq.runtime.ports import ANY, SOFT_SIZE, Sizes
 from spiq.runtime.session import call, session
 from spiq.runtime.synthetic import Span, soft_pictures
+from spiq.stats.exponential import ExpMask
 
 _LARGE = 1 << 20
 """Pixels of an image for which memory counts for more than time."""
@@ -40,7 +40,7 @@ class Reference:
     inputs: tuple[Tensors, ...]
     outputs: tuple[Tensors, ...]
     lean: bool
-    exponential: Mapping[str, Made] = field(default_factory=dict)
+    exponential: Mapping[str, ExpMask] = field(default_factory=dict)
 
 
 def reference(
@@ -49,7 +49,7 @@ def reference(
     *,
     sizes: Sizes = ANY,
     lean: bool = False,
-    exponential: Mapping[str, Made] = MappingProxyType({}),
+    exponential: Mapping[str, ExpMask] = MappingProxyType({}),
     threads: int = 0,
 ) -> Reference:
     """Run the float network.

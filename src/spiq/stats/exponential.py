@@ -18,7 +18,7 @@ from spiq.stats.channel import ChannelStats
 from spiq.stats.propagate import Measured
 from spiq.stats.routing import gather, mixture, route
 
-Made = npt.NDArray[np.bool_]
+ExpMask = npt.NDArray[np.bool_]
 """True where an Exp made an entry of a tensor's layout."""
 
 _FREE = 3.0
@@ -27,7 +27,7 @@ _FREE = 3.0
 _KEEPS = frozenset({"Cast", "Clip", "Div", "Max", "Min", "Mul", "Neg"})
 
 
-def exponential(graph: ir.Graph, measured: Measured) -> dict[str, Made]:
+def exponential(graph: ir.Graph, measured: Measured) -> dict[str, ExpMask]:
     """Return where an Exp made the entries of each output, in its layout, by name.
 
     Args:
@@ -37,7 +37,7 @@ def exponential(graph: ir.Graph, measured: Measured) -> dict[str, Made]:
     Returns:
         Those outputs alone of which an Exp made any.
     """
-    made: dict[ir.Value, Made] = {}
+    made: dict[ir.Value, ExpMask] = {}
     for node in graph:
         if node.op_type == "Exp" and _is_free(node, measured.stats):
             made[node.outputs[0]] = np.ones(measured.stats[node.outputs[0]].layout, bool)
@@ -55,8 +55,8 @@ def _is_free(node: ir.Node, known: Mapping[ir.Value, ChannelStats]) -> bool:
 
 
 def _through(
-    node: ir.Node, made: Mapping[ir.Value, Made], known: Mapping[ir.Value, ChannelStats]
-) -> dict[ir.Value, Made]:
+    node: ir.Node, made: Mapping[ir.Value, ExpMask], known: Mapping[ir.Value, ChannelStats]
+) -> dict[ir.Value, ExpMask]:
     """Return what of a node's outputs still is a exp(x)."""
     sources = data_inputs(node)
     if any(value not in known for value in (*sources, *node.outputs)) or node.domain != "":

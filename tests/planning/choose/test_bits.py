@@ -15,7 +15,7 @@ from spiq import Config, Plan, apply, plan, quantize
 from spiq.errors import ConfigError
 from spiq.io.read import read
 from spiq.passes.prepare import prepare
-from spiq.planning.choose.bits import Weights, reasons, share_bits
+from spiq.planning.choose.bits import BitCosts, reasons, share_bits
 from spiq.planning.choose.mixed import bits_per_weight, packed_bytes
 from spiq.planning.errors.weight_error import errors_by_bits
 from spiq.runtime.snr import snr_db
@@ -25,10 +25,10 @@ from spiq.stats.propagate import measure
 TRIED = range(2, 9)
 
 
-def layers(seed: int, count: int = 5) -> dict[str, Weights]:
+def layers(seed: int, count: int = 5) -> dict[str, BitCosts]:
     rng = np.random.default_rng(seed)
     return {
-        f"layer{index}": Weights(
+        f"layer{index}": BitCosts(
             int(rng.integers(1, 200)),
             {b: float(10 ** rng.uniform(-3, 3) * 4.0**-b * rng.uniform(0.7, 1.3)) for b in TRIED},
         )
@@ -36,21 +36,21 @@ def layers(seed: int, count: int = 5) -> dict[str, Weights]:
     }
 
 
-def smooth(seed: int, count: int = 5) -> dict[str, Weights]:
+def smooth(seed: int, count: int = 5) -> dict[str, BitCosts]:
     """Layers whose error falls fourfold with each bit, as the theory has it."""
     rng = np.random.default_rng(seed)
     sizes = 10 ** rng.uniform(-3, 3, count)
     return {
-        f"layer{index}": Weights(100, {b: float(size * 4.0**-b) for b in TRIED})
+        f"layer{index}": BitCosts(100, {b: float(size * 4.0**-b) for b in TRIED})
         for index, size in enumerate(sizes)
     }
 
 
-def total(given: dict[str, Weights], bits: dict[str, int]) -> float:
+def total(given: dict[str, BitCosts], bits: dict[str, int]) -> float:
     return sum(given[name].errors[count] for name, count in bits.items())
 
 
-def used(given: dict[str, Weights], bits: dict[str, int]) -> int:
+def used(given: dict[str, BitCosts], bits: dict[str, int]) -> int:
     return sum(given[name].count * count for name, count in bits.items())
 
 
@@ -83,20 +83,20 @@ def test_sharing_is_the_best_there_is(seed: int) -> None:
 
 def test_error_that_falls_late_is_not_given_up_on() -> None:
     """A layer that gains nothing from its next bit, and all from the one after it."""
-    late = Weights(10, {2: 9.0, 3: 9.0, 4: 1.0, 5: 1.0})
-    early = Weights(10, {2: 2.0, 3: 1.5, 4: 1.4, 5: 1.3})
+    late = BitCosts(10, {2: 9.0, 3: 9.0, 4: 1.0, 5: 1.0})
+    early = BitCosts(10, {2: 2.0, 3: 1.5, 4: 1.4, 5: 1.3})
     assert share_bits({"early": early, "late": late}, 60) == {"early": 2, "late": 4}
 
 
 def test_exact_layers_get_the_fewest_bits() -> None:
-    given = smooth(0, 2) | {"exact": Weights(50, dict.fromkeys(TRIED, 0.0))}
+    given = smooth(0, 2) | {"exact": BitCosts(50, dict.fromkeys(TRIED, 0.0))}
     assert share_bits(given, 10_000) == {"layer0": 8, "layer1": 8, "exact": 2}
 
 
 def test_reasons_are_shares_of_the_error() -> None:
     given = {
-        "a": Weights(1, {2: 16.0, 3: 4.0, 4: 1.0}),
-        "b": Weights(1, {2: 1.0, 3: 0.25, 4: 0.0625}),
+        "a": BitCosts(1, {2: 16.0, 3: 4.0, 4: 1.0}),
+        "b": BitCosts(1, {2: 1.0, 3: 0.25, 4: 0.0625}),
     }
     found = reasons(given, {"a": 3, "b": 2})
     assert found["a"] == (

@@ -118,8 +118,8 @@ def first_and_last(graph: ir.Graph, layers: list[ir.Node]) -> list[ir.Node]:
 
 
 @dataclass(frozen=True)
-class Weights:
-    """The weights of one layer.
+class BitCosts:
+    """What it costs to round the weights of one layer to few bits.
 
     Attributes:
         count: How many they are.
@@ -130,7 +130,7 @@ class Weights:
     errors: Mapping[int, float]
 
 
-def share_bits(layers: Mapping[str, Weights], budget: float) -> dict[str, int]:
+def share_bits(layers: Mapping[str, BitCosts], budget: float) -> dict[str, int]:
     """Give each layer bits so that the sum of all errors is least.
 
     Args:
@@ -159,7 +159,7 @@ def share_bits(layers: Mapping[str, Weights], budget: float) -> dict[str, int]:
     return bits
 
 
-def _step(name: str, layer: Weights, bits: int) -> list[tuple[float, str, int]]:
+def _step(name: str, layer: BitCosts, bits: int) -> list[tuple[float, str, int]]:
     """Return the step to more bits that gains most for each bit of storage: none, or one."""
     now = layer.errors[bits]
     gains = [
@@ -170,7 +170,7 @@ def _step(name: str, layer: Weights, bits: int) -> list[tuple[float, str, int]]:
     return [min(gains)] if gains and min(gains)[0] < 0 else []
 
 
-def reasons(layers: Mapping[str, Weights], bits: Mapping[str, int]) -> dict[str, str]:
+def reasons(layers: Mapping[str, BitCosts], bits: Mapping[str, int]) -> dict[str, str]:
     """Say of each layer why it has its bits: what one fewer would cost, and one more gain."""
     total = sum(layers[name].errors[count] for name, count in bits.items()) or 1.0
     found = {}

@@ -19,9 +19,9 @@ from spiq.graph.query import data_inputs
 from spiq.planning.choose.worth import ANY
 from spiq.planning.errors.tensor_error import Channels
 from spiq.planning.errors.weight_error import WeightError
+from spiq.planning.placement.components import Ids
 from spiq.planning.placement.values import Placement
 from spiq.planning.plan.derive import (
-    Ids,
     channel_scales,
     grid_steps,
     held_at_one,

@@ -15,7 +15,14 @@ import onnx_ir as ir
 from spiq.config import Config
 from spiq.errors import ConfigError
 from spiq.graph.query import is_constant, stored_shape, weight_nodes
-from spiq.planning.choose.bits import FEWEST, Weights, first_and_last, reasons, share_bits, weighted
+from spiq.planning.choose.bits import (
+    FEWEST,
+    BitCosts,
+    first_and_last,
+    reasons,
+    share_bits,
+    weighted,
+)
 from spiq.planning.errors.importance import importance_of
 from spiq.planning.errors.weight_error import errors_by_bits
 from spiq.planning.placement.values import Placement, is_layer
@@ -92,7 +99,7 @@ def mix_bits(
         if node not in held
     }
 
-    layers = {name: Weights(counts[name], found) for name, found in errors.items()}
+    layers = {name: BitCosts(counts[name], found) for name, found in errors.items()}
     bits = share_bits(layers, _budget(graph, nodes, counts, fixed, config))
     why = reasons(layers, bits)
     why |= {name: f"{count} bits, as a first or last layer" for name, count in fixed.items()}

@@ -12,7 +12,7 @@ import numpy as np
 import onnx_ir as ir
 
 from spiq.planning.errors.error_model import FREEDOM, Tail, active_share, rounding_error, tail_of
-from spiq.planning.plan.derive import Ids
+from spiq.planning.placement.components import Ids
 from spiq.stats.channel import Array
 
 

@@ -23,9 +23,8 @@ from collections.abc import Collection, Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
+from spiq.planning.placement.components import Ids
 from spiq.stats.channel import Array
-
-Ids = npt.NDArray[np.int64]
 
 _SMALLEST_RATIO = 2.0**-10
 

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 import numpy as np
 import onnx_ir as ir
 
+from spiq.planning.placement.components import Ids
 from spiq.planning.placement.groups import groups
 from spiq.planning.placement.values import Placement, is_product
-from spiq.planning.plan.derive import Ids, channel_scales, grid_steps, held_at_one, least_step
+from spiq.planning.plan.derive import channel_scales, grid_steps, held_at_one, least_step
 from spiq.planning.plan.entries import LayerPlan, TensorPlan
 from spiq.planning.plan.grid import Grid
 from spiq.planning.plan.values import Plan
