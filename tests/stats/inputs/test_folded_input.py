@@ -47,6 +47,7 @@ def test_size_is_told_by_the_biases(kind: str) -> None:
     assert high > mean + 1.5 * std
     assert high - low < 30 * std
     assert "warning: input 'x': range" in notes[0]
+    assert "the SNR is that on such numbers" in notes[0]
     assert "by the first layer's biases and weights, right to a factor of" in notes[0]
     ends = shown_ends(prepared, found, verdicts)["x"]
     assert std / 2.5 < float(ends[1].max() - ends[0].min()) * 0.27 < 2.5 * std
@@ -69,6 +70,7 @@ def test_small_biases_of_a_perceptron_are_no_evidence() -> None:
     found, notes = input_stats(prepare(read(network)), Config())
     assert found["x"].high.max() == 6
     assert "nothing tells its range" in notes[0]
+    assert "the SNR is that on such numbers" in notes[0]
 
 
 @pytest.mark.parametrize("std", [0.3, 0.7])

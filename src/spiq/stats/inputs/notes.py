@@ -52,7 +52,8 @@ def by_biases(low: Array, high: Array, spread: float) -> str:
     """Say what range is assumed where only the first layer's biases tell of it."""
     return (
         f"{WARNING}range {span(low, high)} assumed, by the first layer's biases and weights, right "
-        f"to a factor of about {exp(spread):.1f}: {HINT}, a wrong range costs accuracy"
+        f"to a factor of about {exp(spread):.1f}, and the SNR is that on such numbers: {HINT}, a "
+        "wrong range costs accuracy"
     )
 
 
@@ -68,7 +69,8 @@ def nothing_tells(low: Array, high: Array) -> str:
     """Say what range is assumed where nothing tells of it."""
     return (
         f"{WARNING}no picture by its shape, and nothing tells its range: numbers of mean 0 and "
-        f"deviation 1 assumed, from {span(low, high)}: give --input-range"
+        f"deviation 1 assumed, from {span(low, high)}, and the SNR is that on such numbers: give "
+        "--input-range"
     )
 
 
@@ -85,7 +87,8 @@ def of_unread(names: Sequence[str]) -> str:
     more = f" and {len(names) - 1} more" if len(names) > 1 else ""
     return (
         f"{WARNING}input '{names[0]}'{more}: no layer reads it as it is, and nothing tells its "
-        f"range: numbers around 0, of about 1, assumed: give --input-range {names[0]}=LOW,HIGH"
+        f"range: numbers around 0, of about 1, assumed, and the SNR is that on such: give "
+        f"--input-range {names[0]}=LOW,HIGH"
     )
 
 
