@@ -54,8 +54,8 @@ class Grids:
         signed: Integers lie around 0 (int8) and not above it (uint8).
         symmetric: 0 is in the middle of every grid: zero point 0, where grids are signed. A ReLU is
             then kept in front of its grid, which does not end at 0.
-        centred: Integers of a grid with 0 in its middle lie around 0 (int8), and others above it. A
-            layer that pads takes longer where 0 lies elsewhere inside of the grid of its input.
+        centred: Integers of a grid with 0 in its middle lie around 0 (int8), and others above it:
+            around 0, a layer that pads has nothing to take off at the edges, and is faster.
         powers_of_two: Every step is one.
     """
 

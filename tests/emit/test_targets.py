@@ -297,3 +297,23 @@ def test_a_tensor_that_is_folded_in_front_of_its_relu_has_another_name() -> None
     ]
     written = set(Emitted(made).made)
     assert all(f"n{name[1]}" not in written for name in folded if name != "r3")
+
+
+@pytest.mark.parametrize(
+    ("target", "span", "expected"),
+    [
+        ("openvino", (-1.0, 1.0), np.int8(0)),
+        ("openvino", (-2.1, 2.6), np.uint8(114)),
+        ("openvino", (0.0, 1.0), np.uint8(0)),
+        ("onnxruntime", (-1.0, 1.0), np.uint8(128)),
+    ],
+)
+def test_a_zero_in_the_middle_is_that_of_int8_where_the_target_is_faster_so(
+    target: str, span: tuple[float, float], expected: np.integer
+) -> None:
+    made = quantize(network(), Config(target=target, input_range=(span,), timing=False))
+    graph = onnx.load_from_string(made.model).graph
+    arrays = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
+    node = next(n for n in graph.node if n.op_type == "QuantizeLinear" and n.input[0] == "x")
+    found = arrays[node.input[2]]
+    assert (found, found.dtype) == (expected, expected.dtype)

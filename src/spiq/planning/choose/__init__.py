@@ -6,7 +6,6 @@ bits, mixed                              bits of tensors and layers, and as few 
 group, facts, coupled                    tensors that are decided together
 scales, shared_steps, worth, given_up    their ranges and scales, steps that sums share, what scales
                                          have to gain
-centred                                  zero points where layers that pad take no time for them
 tensor_plans                             what the plan says of them
 exclusion, relief                        what stays in float as the user wants it, or to be exact
 structure, cut, give_back                what goes back to float to be fast

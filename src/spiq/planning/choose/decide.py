@@ -11,7 +11,6 @@ from spiq.errors import UnsupportedError
 from spiq.graph.query import where
 from spiq.methods import METHODS, Method
 from spiq.planning.choose.bits import Bits, choose_bits
-from spiq.planning.choose.centred import Centred, centred, is_off_centre, move
 from spiq.planning.choose.coupled import settle
 from spiq.planning.choose.exclusion import excluded
 from spiq.planning.choose.facts import facts
@@ -128,7 +127,6 @@ def _chosen(
         return Choices(placement, bits, _decided_together(errors, bits, method, target))
     decided: dict[Hashable, DecidedGroup] = {}
     dear: dict[Hashable, Dear[DecidedGroup]] = {}
-    movable: dict[Hashable, Centred[DecidedGroup]] = {}
     of_all = work(graph)
     for values in groups(placement):
         same = facts(values, placement, bits)
@@ -138,10 +136,6 @@ def _chosen(
         group = replace(_group(values, errors, bits, target.weights), form=target.grids)
         scaled = decide(group, method)
         decided[same] = _written(values, group, scaled, errors)
-        if target.grids.centred and is_off_centre(values, placement, group, scaled):
-            middle = decide(centred(group), method)
-            moved = _written(values, centred(group), middle, errors)
-            movable[same] = Centred(moved, middle.cost - scaled.cost)
         by_gates = gated(values, placement)
         elements = by_gates or multiplied(values, placement, target)
         if is_dear(elements, of_all) and scaled.alpha > 0 and 0 in method.alphas:
@@ -149,7 +143,7 @@ def _chosen(
             one_scale = _written(values, group, plain, errors)
             dear[same] = Dear(one_scale, plain.cost - scaled.cost, elements, by_gates > 0)
     error = sum(cost.error for _, cost in decided.values())
-    return Choices(placement, bits, decided | give_up(dear, error, of_all) | move(movable, error))
+    return Choices(placement, bits, decided | give_up(dear, error, of_all))
 
 
 def _written(
