@@ -21,9 +21,10 @@ from spiq.quantized import Quantized
 from spiq.runtime.named import named
 from spiq.runtime.opened import Tensors
 from spiq.runtime.ports import Sizes
+from spiq.runtime.profile import KernelTime, kernel_times_in_turn
 from spiq.runtime.session import session
 from spiq.runtime.synthetic import synthetic_inputs
-from spiq.runtime.timing import KernelTime, Raced, kernel_times_in_turn, race
+from spiq.runtime.timing import Raced, race
 
 REASON = "faster in float on this machine"
 

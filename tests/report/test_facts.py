@@ -26,7 +26,7 @@ from spiq.report.make import of_file, of_result
 from spiq.report.rows import label
 from spiq.report.seen import Watcher
 from spiq.report.timing import by_layer, named
-from spiq.runtime.timing import KernelTime
+from spiq.runtime.profile import KernelTime
 from spiq.speed import REASON
 
 pytestmark = pytest.mark.end_to_end

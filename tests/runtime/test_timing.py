@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from small_networks import build
-from spiq.runtime import timing
-from spiq.runtime.timing import kernel_times, kernel_times_in_turn, race
+from spiq.runtime import profile, timing
+from spiq.runtime.profile import kernel_times, kernel_times_in_turn
+from spiq.runtime.timing import race
 
 NETWORK = build(
     "[c] c = Conv<pads=[1,1,1,1]>(x, w) [p] y = MaxPool<kernel_shape=[2,2], strides=[2,2]>(c)",
@@ -29,8 +30,8 @@ def test_networks_whose_kernels_are_timed_take_turns(monkeypatch: pytest.MonkeyP
         called.append(opened)
         return call(opened, *args, **options)  # type: ignore[arg-type]
 
-    call = timing.call
-    monkeypatch.setattr(timing, "call", spy)
+    call = profile.call
+    monkeypatch.setattr(profile, "call", spy)
     found = kernel_times_in_turn([NETWORK, NETWORK], FEEDS, seconds=0.01)
     assert [set(one) for one in found] == [set(found[0])] * 2
     first, second = called[:2]

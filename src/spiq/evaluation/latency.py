@@ -24,8 +24,9 @@ from spiq.evaluation.runners import fits, names, shape_text
 from spiq.runtime.engines import ONNXRUNTIME, Model, named_in, opened_in
 from spiq.runtime.opened import Opened, Port, Tensors
 from spiq.runtime.peak import Chain, best_of, chains, work
+from spiq.runtime.profile import kernel_times
 from spiq.runtime.session import call, session
-from spiq.runtime.timing import Progress, Run, Times, kernel_times, measure, plan, ratios
+from spiq.runtime.timing import Progress, Run, Times, measure, plan, ratios
 
 
 @dataclass(frozen=True, kw_only=True)

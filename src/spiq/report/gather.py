@@ -22,10 +22,11 @@ from spiq.report.facts import Facts, InputFacts, LayerFacts, OtherTime, OutputFa
 from spiq.report.layers import layer_facts
 from spiq.report.timing import by_layer, named, other_times
 from spiq.runtime.agreement import Agreement, agreements
+from spiq.runtime.profile import kernel_times
 from spiq.runtime.reference import reference, results
 from spiq.runtime.session import session
 from spiq.runtime.synthetic import synthetic_inputs
-from spiq.runtime.timing import Latency, kernel_times
+from spiq.runtime.timing import Latency
 from spiq.stats.exponential import exponential
 from spiq.stats.sidecar import Statistics
 

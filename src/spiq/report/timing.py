@@ -16,7 +16,7 @@ from spiq.planning.choose.structure import owners, structure_of
 from spiq.planning.placement.values import Placement
 from spiq.report.facts import OtherTime
 from spiq.runtime.named import name_all
-from spiq.runtime.timing import KernelTime
+from spiq.runtime.profile import KernelTime
 
 _JOINED = 2
 """Operators behind a layer that the runtime may join to it: a normalization, an activation."""

@@ -11,5 +11,5 @@ reference, verify, layerwise, kernels,    the check of a result
 scratch
 agreement, snr, exponentials              how far it is from float
 parts, parted_check                       large networks, a part at a time
-named, timing, peak                       how long networks and kernels take
+named, timing, profile, peak              how long networks and kernels take
 """

@@ -1,4 +1,4 @@
-"""How long networks take, in one interleaved run, and how long each of their kernels takes.
+"""How long networks take, in one interleaved run.
 
 A machine's speed drifts, so times taken one after the other do not compare. Here round r times
 every network once, in an order that rotates with r:
@@ -15,14 +15,9 @@ does is much the same within one: of n ratios, sorted, the median lies between t
 six ratios have no such interval, and their ends are taken).
 """
 
-import json
-import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -196,7 +191,7 @@ def take_turns(
     clock: Clock = time.perf_counter,
 ) -> Raced:
     """Do what :func:`race` does, with calls of networks that are open."""
-    most, least = _MOST, _FEWEST
+    most, least = MOST, FEWEST
     calls, rounds = plan(runs, rounds=most, seconds=seconds, least=least, warm_up=1, clock=clock)
     found = Raced(measure(runs, calls=calls, rounds=rounds, clock=clock))
     for _ in range(_PATIENCE - 1):
@@ -211,14 +206,14 @@ _PATIENCE = 4
 """How often there are as many rounds again."""
 
 
-_FEWEST, _MOST = 3, 100
+FEWEST, MOST = 3, 100
 """Rounds, or runs."""
 
 
 def _latency(times: Times, first: Times) -> Latency:
     drawn = np.random.default_rng(0).integers(len(times), size=(RESAMPLES, len(times)))
-    samples = _faster_half(times[drawn]) / _faster_half(first[drawn])
-    in_float, on_integers = float(_faster_half(first)), float(_faster_half(times))
+    samples = faster_half(times[drawn]) / faster_half(first[drawn])
+    in_float, on_integers = float(faster_half(first)), float(faster_half(times))
     low, high = np.quantile(samples, (0.025, 0.975))
     return Latency(
         float_ms=1e3 * in_float,
@@ -229,78 +224,6 @@ def _latency(times: Times, first: Times) -> Latency:
     )
 
 
-def _faster_half(times: Times) -> Times:
+def faster_half(times: Times) -> Times:
     """Return the mean of the faster half along the last axis, when nobody else was busy."""
     return np.asarray(np.sort(times)[..., : (times.shape[-1] + 1) // 2].mean(-1))
-
-
-@dataclass(frozen=True)
-class KernelTime:
-    """What one kernel of the network, as the runtime optimized it, takes.
-
-    Attributes:
-        seconds: Of one call: the mean of the faster half.
-        elements: Of its first output.
-        operator: Its type there, such as QLinearConv.
-    """
-
-    seconds: float
-    elements: int
-    operator: str = ""
-
-
-def kernel_times(network: bytes | str, feeds: Tensors, *, seconds: float) -> dict[str, KernelTime]:
-    """Return what each kernel of a network takes, by its name in the optimized graph.
-
-    Args:
-        network: Path or bytes.
-        feeds: Its inputs.
-        seconds: For about so long it is run, at least 3 and at most 100 times.
-    """
-    return kernel_times_in_turn([network], feeds, seconds=seconds)[0]
-
-
-def kernel_times_in_turn(
-    networks: Sequence[bytes | str], feeds: Tensors, *, seconds: float
-) -> list[dict[str, KernelTime]]:
-    """Do what :func:`kernel_times` does with networks that take turns, and all of the time.
-
-    One after the other, they would meet a machine that is more or less busy in the meantime.
-    """
-    with tempfile.TemporaryDirectory(prefix="spiq-") as folder:
-        opened = [
-            session(network, threads=1, profile=Path(folder) / f"profile{number}")
-            for number, network in enumerate(networks)
-        ]
-        runs = [partial(call, one, None, feeds, where="the network") for one in opened]
-        once = sum(timed(run, 1) for run in runs)
-        for _ in range(int(np.clip(seconds / once, _FEWEST, _MOST))):
-            for run in runs:
-                run()
-        return [_by_kernel(json.loads(Path(one.end_profiling()).read_bytes())) for one in opened]
-
-
-def _by_kernel(events: Sequence[Mapping[str, Any]]) -> dict[str, KernelTime]:
-    """Return what each kernel took, by the events of a profile."""
-    found: dict[str, list[float]] = {}
-    elements: dict[str, int] = {}
-    operators: dict[str, str] = {}
-    for event in events:
-        name = event["name"].removesuffix(_KERNEL)
-        if event.get("cat") == "Node" and name != event["name"]:
-            found.setdefault(name, []).append(event["dur"] * 1e-6)
-            elements[name] = _elements(event["args"].get("output_type_shape"))
-            operators[name] = event["args"].get("op_name", "")
-    return {
-        name: KernelTime(float(_faster_half(np.array(taken))), elements[name], operators[name])
-        for name, taken in found.items()
-    }
-
-
-_KERNEL = "_kernel_time"
-"""Ends the name of an event that is the run of a kernel."""
-
-
-def _elements(shapes: Sequence[Mapping[str, Sequence[int]]] | None) -> int:
-    first = next(iter((shapes or [{}])[0].values()), ())
-    return int(np.prod(first)) if first else 0
