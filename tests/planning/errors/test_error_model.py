@@ -3,10 +3,13 @@
 import numpy as np
 import pytest
 
+from small_networks import build
+from spiq.io.read import read
 from spiq.planning.errors.error_model import (
     FREEDOM,
-    LIGHT_FREEDOM,
+    SUM_FREEDOM,
     active_share,
+    freedom_of,
     layer_error,
     power_beyond,
     rounding_error,
@@ -29,7 +32,7 @@ def samples(
     return np.stack([rng.permutation(scaled) for _ in range(channels)], axis=1)
 
 
-@pytest.mark.parametrize("freedom", [FREEDOM, LIGHT_FREEDOM])
+@pytest.mark.parametrize("freedom", [FREEDOM, SUM_FREEDOM])
 def test_tables_are_those_of_students_t(freedom: float) -> None:
     drawn = samples(np.random.default_rng(0), 1_000_000, 1, freedom)[:, 0]
     for reach, within in ((-2, 0.01), (0, 0.01), (1, 0.01), (2, 0.01), (4, 0.03)):
@@ -109,6 +112,23 @@ def test_predicted_error_is_the_sampled_one(kind: str, bits: int, rectified: boo
     pairs = [simulated(kind, bits, rectified, rng) for _ in range(4)]
     predicted, sampled = (np.concatenate(side).sum() for side in zip(*pairs, strict=True))
     assert predicted == pytest.approx(sampled, rel=0.1)
+
+
+@pytest.mark.parametrize(
+    ("body", "freedom"),
+    [
+        ("[c] y = Conv(x, w)", FREEDOM),
+        ("[c] c = Conv(x, w) [a] y = Add(c, x)", SUM_FREEDOM),
+        ("[c] c = Conv(x, w) [a] a = Add(c, x) [r] y = Relu(a)", SUM_FREEDOM),
+        ("[c] c = Conv(x, w) [a] y = Add(c, b)", FREEDOM),
+        ("[a] a = Add(x, x) [c] y = Conv(a, w)", FREEDOM),
+    ],
+    ids=["layer", "sum", "rectified sum", "layer and constant", "layer behind a sum"],
+)
+def test_sums_have_lighter_tails(body: str, freedom: float) -> None:
+    model = build(body, inputs="float[1,4,5,7] x", w=(4, 4, 1, 1), b=(1, 4, 1, 1))
+    graph = read(model).graph
+    assert freedom_of(next(v for n in graph for v in n.outputs if v.name == "y")) == freedom
 
 
 def test_clipping_where_the_deviation_is_uncertain() -> None:

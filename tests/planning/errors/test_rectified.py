@@ -8,10 +8,9 @@ from spiq.config import Config
 from spiq.graph.query import data_inputs
 from spiq.io.read import read
 from spiq.passes.prepare import prepare
-from spiq.planning.errors.error_model import FREEDOM, LIGHT_FREEDOM
+from spiq.planning.errors.error_model import FREEDOM, SUM_FREEDOM, freedom_of
 from spiq.planning.errors.ranges import soft_ranges
 from spiq.planning.errors.rectified import unrectified
-from spiq.planning.errors.tails import freedom_of
 from spiq.stats.channel import ChannelStats, stats
 from spiq.stats.inputs.known import input_stats
 from spiq.stats.propagate import measure
@@ -76,7 +75,7 @@ def test_the_range_of_a_rectified_channel_reaches_further_behind_its_normalizati
 
 
 @pytest.mark.parametrize(
-    ("term", "freedom"), [("m", FREEDOM), ("e", LIGHT_FREEDOM)], ids=["all rectified", "one not"]
+    ("term", "freedom"), [("m", FREEDOM), ("e", SUM_FREEDOM)], ids=["all rectified", "one not"]
 )
 def test_sums_of_rectified_terms_keep_their_tails(term: str, freedom: float) -> None:
     model = trained(

@@ -5,7 +5,6 @@ tensor_error, weight_error       a stored tensor, a layer's weight
 error_model, averaging           rounding and clipping in closed form, and what a mean leaves of
                                  them
 ranges, rectified                the range of each channel by each width
-tails                            how heavy a tensor's tails are
 importance, output_importance    how much an error counts at the outputs
 expected                         what each layer is expected to lose by a plan
 """

@@ -24,12 +24,16 @@ from functools import cache, cached_property
 
 import numpy as np
 import numpy.typing as npt
+import onnx_ir as ir
 
+from spiq.graph.query import data_inputs
 from spiq.stats.channel import Array
+from spiq.stats.movers import MOVERS
+from spiq.stats.rules.activations import function_of
 
-FREEDOM, LIGHT_FREEDOM = 6.5, 9.0
-"""Degrees of freedom of T, and of T of sums (:mod:`spiq.planning.errors.tails`). The excess
-kurtosis of a sum of two like channels is half of theirs: 6 / (6.5 - 4) = 2.4, 6 / (9 - 4) = 1.2."""
+FREEDOM, SUM_FREEDOM = 6.5, 9.0
+"""Degrees of freedom of T, and of T for sums. The excess kurtosis of a sum of two like channels is
+half of theirs: 6 / (6.5 - 4) = 2.4, and 6 / (9 - 4) = 1.2."""
 
 
 _NEAR, _FINE = 12, 100
@@ -58,7 +62,7 @@ def _integral_above(r: Array, f: Array) -> Array:
     return np.append(np.cumsum(pieces[::-1])[::-1], 0.0)
 
 
-_TABLES = {freedom: _tabulate(freedom) for freedom in (FREEDOM, LIGHT_FREEDOM)}
+_TABLES = {freedom: _tabulate(freedom) for freedom in (FREEDOM, SUM_FREEDOM)}
 
 
 def _looked_up(reach: Array, r: Array, log_power: Array) -> Array:
@@ -257,3 +261,31 @@ def active_share(tail: Tail, rectified: npt.NDArray[np.bool_]) -> Array:
     """Return the share of values that are not exactly 0 of channels that may be rectified."""
     centre = np.where(tail.deviation > 0, tail.centre / np.maximum(tail.deviation, 1e-30), 1e9)
     return np.where(rectified, share_beyond(-centre, tail.freedom), 1.0)
+
+
+def freedom_of(value: ir.Value) -> float:
+    """Return the degrees of freedom of a tensor: of a sum, be it activated or moved, more.
+
+    Not where all terms are rectified: a few large values make their tails, and few coincide.
+    """
+    node = value.producer()
+    while node is not None and (node.op_type in MOVERS or function_of(node) is not None):
+        node = node.inputs[0].producer() if node.inputs[0] is not None else None
+    if node is None or not is_sum(node) or all(map(_is_rectified, data_inputs(node))):
+        return FREEDOM
+    return SUM_FREEDOM
+
+
+def _is_rectified(value: ir.Value) -> bool:
+    """Return whether a tensor is a rectifier's, moved or normalized, or a sum of such."""
+    node = value.producer()
+    while node is not None and (node.op_type in MOVERS or node.op_type == "BatchNormalization"):
+        node = node.inputs[0].producer() if node.inputs[0] is not None else None
+    if node is not None and is_sum(node):
+        return all(map(_is_rectified, data_inputs(node)))
+    return node is not None and node.op_type in ("Relu", "Clip")
+
+
+def is_sum(node: ir.Node) -> bool:
+    """Return whether ``node`` adds two tensors."""
+    return node.op_type in ("Add", "Sub") and len(data_inputs(node)) == 2

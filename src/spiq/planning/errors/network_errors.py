@@ -1,14 +1,14 @@
 """What the errors of a network's tensors and weights depend on, before a grid is chosen."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import onnx_ir as ir
 
 from spiq.planning.errors.averaging import lasting
+from spiq.planning.errors.error_model import freedom_of
 from spiq.planning.errors.ranges import Range, soft_ranges
-from spiq.planning.errors.tails import early_sums, freedom_of
 from spiq.planning.errors.tensor_error import Channels
 from spiq.planning.errors.weight_error import WeightError, weight_error
 from spiq.planning.placement.values import ROUNDS, Placement
@@ -29,7 +29,6 @@ class NetworkErrors:
         importance: Importance of its tensors, channel by channel.
         ranges: Their ranges, for each width.
         widths: The widths, shape (L,).
-        early: Layers whose outputs have lighter tails than others'.
     """
 
     placement: Placement
@@ -37,7 +36,6 @@ class NetworkErrors:
     importance: Importance
     ranges: Mapping[ir.Value, Range]
     widths: Array
-    early: Collection[ir.Node] = ()
 
     def tensor(self, value: ir.Value) -> Channels:
         """Return the channels of a stored tensor."""
@@ -57,7 +55,7 @@ class NetworkErrors:
             rounds=not on_integers or producer.op_type in ROUNDS,  # type: ignore[union-attr]
             saturates=producer in placement.absorbed,
             widths=self.widths,
-            freedom=freedom_of(value, self.early),
+            freedom=freedom_of(value),
             doubt=known.doubt.reshape(-1),
             lasting=lasting(value, self.measured),
         )
@@ -84,5 +82,4 @@ def network_errors(
         importance: Importance of its tensors.
     """
     wide = np.array(widths)
-    ranges = soft_ranges(graph, measured, wide)
-    return NetworkErrors(placement, measured, importance, ranges, wide, early_sums(graph))
+    return NetworkErrors(placement, measured, importance, soft_ranges(graph, measured, wide), wide)
