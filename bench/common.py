@@ -79,9 +79,10 @@ def zoo() -> list[Network]:
 
 
 def everything(models: Path) -> list[Network]:
-    """The zoo, and the networks with random weights."""
-    random = [Network(name, models / name / "float.onnx", None) for name in networks.TOPOLOGIES]
-    return [*zoo(), *random]
+    """The zoo, and what it lacks of the networks with random weights."""
+    real = zoo()
+    lacking = [name for name in networks.TOPOLOGIES if name not in {one.name for one in real}]
+    return [*real, *(Network(name, models / name / "float.onnx", None) for name in lacking)]
 
 
 def select(available: Sequence[Network], names: Iterable[str]) -> list[Network]:

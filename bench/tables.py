@@ -12,7 +12,6 @@ from typing import Any
 
 import common
 import coverage_tables
-import networks
 import peers
 import speed
 from spiq.sweep.summary import METRIC_DIGITS, SNR_DIGITS, best
@@ -129,6 +128,7 @@ def latency_section(latency: dict[str, Any]) -> str:
     """Milliseconds, and how many times as fast as float that is."""
     shown = ("float", "spiq", "ort_static", "spiq_dynamic", "ort_dynamic", "ort_dynamic_folded")
     others, body, times = shown[1:], [], []
+    random = sorted(latency.keys() - common.load("accuracy").keys())
     for name, entry in latency.items():
         rows: Rows = entry["rows"]
         body.append([name, *(_cell(rows.get(row), "{median_ms:.2f}") for row in shown)])
@@ -136,7 +136,7 @@ def latency_section(latency: dict[str, Any]) -> str:
     return "\n\n".join(
         [
             "One image, one thread; median milliseconds, all models of a network timed in one "
-            f"interleaved run. {', '.join(networks.TOPOLOGIES)} have random weights.",
+            f"interleaved run. {', '.join(random)} have random weights.",
             table(["network", *(TITLES[row] for row in shown)], body),
             "Times as fast as float: float's median time over the model's, above 1 is faster; in "
             "parentheses, where it was measured, the 95 % interval over the rounds:",
