@@ -5,6 +5,7 @@ import onnx
 import onnx_ir as ir
 import pytest
 
+import spiq
 from small_networks import build, images_for, run
 from spiq.emit.merged import merge_factors
 from spiq.graph.shapes import infer
@@ -56,3 +57,22 @@ def test_what_is_told_stays() -> None:
     )
     assert operators.count("Mul") == 3
     assert [output.name for output in after.graph.output] == ["y", "p"]
+
+
+def test_a_quantized_network_has_one_factor_less() -> None:
+    """The gate's own factors, and those of the grids in front of it and behind it."""
+    weights = {"w": (16, 3, 3, 3), "v": (16, 16, 3, 3)}
+    factors = {"s": (1, 16, 1, 1), "t": (1, 16, 1, 1)}
+    rng = np.random.default_rng(0)
+    constants = {
+        name: rng.normal(0, 0.3, shape).astype(np.float32) for name, shape in weights.items()
+    } | {name: rng.uniform(0.2, 5, shape).astype(np.float32) for name, shape in factors.items()}
+    model = build(
+        "c = Conv<pads=[1, 1, 1, 1]>(x, w) a = Mul(c, s) b = Tanh(c) p = Mul(a, b) z = Mul(p, t) "
+        "y = Conv<pads=[1, 1, 1, 1]>(z, v)",
+        inputs="float[N,3,32,32] x", **constants,
+    )  # fmt: skip
+    made = spiq.quantize(model, spiq.Config(timing=False, input_range=((0, 1),)))
+    nodes = onnx.load_from_string(made.network).graph.node
+    assert [node.op_type for node in nodes].count("Mul") == 3
+    assert made.report.snr_db["y"] > 25
