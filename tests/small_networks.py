@@ -6,7 +6,9 @@ training would; so what a network states of itself is true, and errors are those
 
 import tempfile
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -15,6 +17,7 @@ from onnx import numpy_helper
 
 from spiq import Config, Plan
 from spiq.analysis import analyse
+from spiq.graph.shapes import infer
 from spiq.io.read import read
 from spiq.planning.choose.decide import choose, make_plan
 from spiq.planning.placement.values import Placement
@@ -49,6 +52,14 @@ def build(
         array = he(rng, given) if isinstance(given, tuple) else given
         model.graph.initializer.append(numpy_helper.from_array(array, name))
     return model
+
+
+def changed(model: onnx.ModelProto, change: Callable[[ir.Graph], Any]) -> ir.Model:
+    """Return a network as a pass leaves it that is told of shapes."""
+    copy = ir.serde.deserialize_model(model)
+    infer(copy)
+    change(copy.graph)
+    return copy
 
 
 def he(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:

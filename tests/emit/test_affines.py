@@ -5,9 +5,8 @@ import onnx
 import onnx_ir as ir
 import pytest
 
-from small_networks import build, images_for, run
+from small_networks import build, changed, images_for, run
 from spiq.emit.affines import collect_affines
-from spiq.graph.shapes import infer
 
 RNG = np.random.default_rng(0)
 ROW = {"s": (1, 8, 1, 1), "r": (8, 1, 1), "t": (1, 8, 1, 1), "rows": (1, 1, 16, 1)}
@@ -25,13 +24,11 @@ RESPONSE = NORM + (
 def collected(body: str, outputs: str = "y") -> tuple[onnx.ModelProto, onnx.ModelProto, list[str]]:
     used = {name: array for name, array in ALL.items() if f", {name}" in body}
     model = build(body, inputs="float[N,8,16,16] x", outputs=outputs, **used)
-    graph = ir.serde.deserialize_model(model)
-    infer(graph)
-    collect_affines(graph.graph)
+    after = changed(model, collect_affines)
     large = [
-        node.op_type for node in graph.graph if list(node.outputs[0].shape or [])[2:] == [16, 16]
+        node.op_type for node in after.graph if list(node.outputs[0].shape or [])[2:] == [16, 16]
     ]
-    return model, ir.serde.serialize_model(graph), large
+    return model, ir.serde.serialize_model(after), large
 
 
 @pytest.mark.parametrize(

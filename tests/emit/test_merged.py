@@ -6,9 +6,8 @@ import onnx_ir as ir
 import pytest
 
 import spiq
-from small_networks import build, images_for, run
+from small_networks import build, changed, images_for, run
 from spiq.emit.merged import merge_factors
-from spiq.graph.shapes import infer
 
 RNG = np.random.default_rng(0)
 ALL = {
@@ -23,10 +22,8 @@ ALL = {
 def merged(body: str, outputs: str = "y") -> tuple[onnx.ModelProto, onnx.ModelProto, list[str]]:
     used = {name: array for name, array in ALL.items() if f", {name})" in body}
     model = build(body, inputs="float[N,8,16,16] x", outputs=outputs, **used)
-    graph = ir.serde.deserialize_model(model)
-    infer(graph)
-    merge_factors(graph.graph)
-    return model, ir.serde.serialize_model(graph), [node.op_type for node in graph.graph]
+    after = changed(model, merge_factors)
+    return model, ir.serde.serialize_model(after), [node.op_type for node in after.graph]
 
 
 @pytest.mark.parametrize(
