@@ -65,9 +65,7 @@ def lower(
     else:
         form, groups = target.weights, target.dense_groups
         stored = round_stored(model.graph, resolved, inputs, groups, form, learned)
-        gates = gates_as_convolutions(
-            model.graph, resolved, target.weights.bits, signed=target.grids.signed
-        )
+        gates = gates_as_convolutions(model.graph, resolved, signed=target.grids.signed)
         tell("emit")
         emit(model.graph, gates.resolved, stored | gates.rounded, guards=target.fuses_here)
         _tidy(model.graph, resolved, target)

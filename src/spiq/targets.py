@@ -3,8 +3,8 @@
 A target says which operators run on integers, what grids activations may be on, and what weights
 and biases look like. Sources, by target:
 
-    onnxruntime       ONNX Runtime 1.32 on x86-64 with VNNI, measured (docs/design.md)
-    portable          the same without VNNI
+    onnxruntime       ONNX Runtime 1.32 on x86-64, measured with VNNI (docs/design.md) and without
+    portable          the same on any CPU, nothing rewritten for its speed
     onnxruntime-arm   its MLAS: the symmetric kernels of ARM64 (``MlasSymmQgemm``) take int8
                       activations with any zero point, and int8 weights with zero point 0
     openvino          OpenVINO 2026.4 on the CPU, measured (docs/targets.md)
@@ -23,6 +23,7 @@ and biases look like. Sources, by target:
 import os
 import platform
 from dataclasses import dataclass, field, replace
+from functools import cache
 
 _LAYERS = frozenset({"Conv", "Gemm", "MatMul"})
 
@@ -40,6 +41,9 @@ _POOLS = frozenset({"AveragePool", "GlobalAveragePool", "MaxPool"})
 
 _X86 = frozenset({"x86_64", "amd64"})
 _ARM = frozenset({"aarch64", "arm64"})
+
+WEIGHT_BITS = 8
+"""The most bits that a weight may have, whatever the target."""
 
 _UP_TO_8 = tuple(range(2, 9))
 
@@ -71,18 +75,18 @@ class Weights:
     """What weights and biases look like: all are symmetric.
 
     Attributes:
-        bits: The most bits that a weight may have. On x86 CPUs without VNNI, products of uint8 and
-            8-bit weights saturate their 16-bit sums; 7 bits do not.
         per_channel: Each output channel has a step of its own.
         powers_of_two: Every step is one, the bias's too.
         half_steps: Every step is a number of half precision.
+        narrow_sums: The products of two neighbouring weights are summed in 16 bits, which must not
+            saturate, see :mod:`spiq.planning.plan.pair_sums`.
         bias_bits: 32, on the step of the sums, or 8, on a step of its own, or 0 for floats.
     """
 
-    bits: int = 8
     per_channel: bool = True
     powers_of_two: bool = False
     half_steps: bool = False
+    narrow_sums: bool = False
     bias_bits: int = 32
 
 
@@ -149,9 +153,14 @@ class Target:
 
 
 ONNXRUNTIME = Target(
-    name="onnxruntime", machines=_X86, dense_groups=640, channel_multiple=16, slow_prelu=True
+    name="onnxruntime",
+    machines=_X86,
+    weights=Weights(narrow_sums=True),
+    dense_groups=640,
+    channel_multiple=16,
+    slow_prelu=True,
 )
-PORTABLE = Target(name="portable", machines=_X86 | _ARM, weights=Weights(bits=7))
+PORTABLE = Target(name="portable", machines=_X86 | _ARM, weights=Weights(narrow_sums=True))
 ONNXRUNTIME_ARM = Target(
     name="onnxruntime-arm", machines=_ARM, grids=Grids(signed=True), slow_prelu=True
 )
@@ -210,20 +219,27 @@ AUTO = "auto"
 """Stands for the target of the machine at hand."""
 
 
-def of_this_machine(machine: str | None = None, flags: str | None = None) -> str:
+def of_this_machine(machine: str | None = None) -> str:
     """Return the name of the target for ONNX Runtime on a CPU: this one's, if nothing is said.
 
-    >>> of_this_machine("x86_64", "fma avx2"), of_this_machine("x86_64", "avx2 avx_vnni")
-    ('portable', 'onnxruntime')
+    >>> of_this_machine("x86_64"), of_this_machine("arm64"), of_this_machine("riscv64")
+    ('onnxruntime', 'onnxruntime-arm', 'portable')
 
     Args:
         machine: The processor, as :func:`platform.machine` calls it.
-        flags: Its abilities, as Linux lists them; what is not known is taken as not there.
     """
     machine = (platform.machine() if machine is None else machine).lower()
-    if machine in ONNXRUNTIME_ARM.machines:
-        return ONNXRUNTIME_ARM.name
-    return (ONNXRUNTIME if "vnni" in (_flags() if flags is None else flags) else PORTABLE).name
+    fitting = (one.name for one in (ONNXRUNTIME, ONNXRUNTIME_ARM) if machine in one.machines)
+    return next(fitting, PORTABLE.name)
+
+
+@cache
+def sums_saturate() -> bool:
+    """Return whether sums of two products are cut at 16 bits here: on x86 without VNNI.
+
+    Abilities that are not known are taken as not there.
+    """
+    return platform.machine().lower() in _X86 and "vnni" not in _flags()
 
 
 def _flags() -> str:

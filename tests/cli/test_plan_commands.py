@@ -57,7 +57,7 @@ def test_make_takes_every_option(model: Path, capsys: Capture) -> None:
     done(capsys, "plan", "make", model, "-o", "p.json", "--bits-per-weight=4.5", *options)
     made = Plan.load("p.json")
     assert (made.method, made.target, made.activation_bits) == ("static", "portable", 7)
-    assert made.layers[FIRST].bits == 7 and made.tensors["image"].bits == 8
+    assert made.layers[FIRST].bits == 8 and made.tensors["image"].bits == 8
     assert set(made.left_in_float.values()) == {"excluded"}
     assert any("4." in note and "on average" in note for note in made.notes)
 

@@ -149,8 +149,8 @@ def test_signal_is_near_the_default_targets(name: str, float_network: onnx.Model
         quantize(float_network, Config(target=target, timing=False)).report.snr_db["y"]
         for target in ("onnxruntime", name)
     )
-    # by bits of weights, of what ReLUs give, the last result, weights of one step
-    lost = {"portable": 3, "tensorrt": 7, "qnn": 5, "vitis": 16}
+    # by a bit of what ReLUs give, the last result, weights of one step
+    lost = {"tensorrt": 7, "qnn": 5, "vitis": 16}
     assert other > usual - lost.get(name, 2)
 
 
@@ -264,18 +264,17 @@ def test_grid_without_zero_in_its_middle_is_refused_for_a_symmetric_target(
 
 
 @pytest.mark.parametrize(
-    ("machine", "flags", "name"),
+    ("machine", "name"),
     [
-        ("x86_64", "fma avx2 avx512_vnni", "onnxruntime"),
-        ("AMD64", "avx_vnni", "onnxruntime"),
-        ("x86_64", "fma avx2", "portable"),
-        ("aarch64", "", "onnxruntime-arm"),
-        ("arm64", "", "onnxruntime-arm"),
-        ("riscv64", "", "portable"),
+        ("x86_64", "onnxruntime"),
+        ("AMD64", "onnxruntime"),
+        ("aarch64", "onnxruntime-arm"),
+        ("arm64", "onnxruntime-arm"),
+        ("riscv64", "portable"),
     ],
 )
-def test_auto_is_the_machines_target(machine: str, flags: str, name: str) -> None:
-    assert of_this_machine(machine, flags) == name
+def test_auto_is_the_machines_target(machine: str, name: str) -> None:
+    assert of_this_machine(machine) == name
 
 
 def test_auto_is_settled_in_the_options() -> None:

@@ -275,15 +275,11 @@ def test_relu_survives_a_signed_concat_behind_movers(body: str) -> None:
 
 
 @pytest.mark.parametrize("case", ROWS, ids=lambda case: case.name)
-def test_portable_target_has_weights_of_7_bits(case: Row) -> None:
+def test_the_portable_target_has_nothing_made_for_one_runtime(case: Row) -> None:
     model = case.model()
     result = quantize(model, replace(case.config, target="portable"))
     well_formed(result)
-    agrees(model, result, case.snr - 2)
-    graph = onnx.load_from_string(result.model).graph
-    arrays = [numpy_helper.to_array(tensor) for tensor in graph.initializer]
-    weights = [array for array in arrays if array.dtype == np.int8]
-    assert max(np.abs(array.astype(int)).max() for array in weights) <= 63
+    agrees(model, result, case.snr - 1)
 
 
 @pytest.mark.parametrize("method", ["static", "spiq"])

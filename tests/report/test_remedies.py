@@ -82,8 +82,11 @@ def test_what_is_clipped_gets_a_wider_range() -> None:
 def test_a_sensitive_layer_stays_in_float() -> None:
     reported = report_on(with_false_statistics())
     finding = reported.finding("sensitive")
-    assert gained(reported, finding.remedies[0]) > 0.05
+    assert gained(reported, finding.remedies[0]) > 0.02
 
+
+COARSE = Config(activation_bits=6, timing=False)
+"""What activations lose is more than what weights do."""
 
 RANGE = ("--input-range=-2.118,2.64",)
 TOLD = Config(input_range=((-2.118, 2.64),), activation_bits=6, timing=False)
@@ -114,10 +117,10 @@ def test_unknown_statistics_are_sharpened_by_images() -> None:
 
 def test_an_unsure_input_is_told() -> None:
     model = folded(network((16, 16), low=-1.0, high=1.0))
-    reported = report_on(model)
+    reported = report_on(model, "--activation-bits", "6", config=COARSE)
     finding = reported.finding("input range unsure")
     told = finding.remedies[0]
-    assert told.code == f"spiq quantize {ORDER} --input-range=-1,1"
+    assert told.code == f"spiq quantize {ORDER} --activation-bits 6 --input-range=-1,1"
     assert "2.4 times as wide" in finding.cause
 
     # on the pictures that the network is made for, whatever range a grid has
@@ -133,7 +136,7 @@ def test_an_unsure_input_is_told() -> None:
 def test_an_unsure_input_is_told_by_mean_and_deviation() -> None:
     """On the pictures that the network is made for, as above."""
     model = folded(network((16, 16), low=-1.0, high=1.0))
-    reported = report_on(model)
+    reported = report_on(model, "--activation-bits", "6", config=COARSE)
     other = reported.finding("input range unsure").remedies[1]
     own = other.code.replace("123.675,116.28,103.53", "127.5,127.5,127.5")
     own = own.replace("58.395,57.12,57.375", "127.5,127.5,127.5")

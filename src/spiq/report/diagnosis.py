@@ -21,7 +21,7 @@ import numpy as np
 from spiq.report import remedies
 from spiq.report.facts import Channels, Facts, InputFacts, LayerFacts
 from spiq.report.findings import Finding
-from spiq.targets import TARGETS
+from spiq.targets import WEIGHT_BITS
 
 GAIN_DB = 0.5
 """What is worth a reader's time: a judgement. It is 11 % of what all layers cost."""
@@ -57,7 +57,7 @@ def diagnose(facts: Facts) -> tuple[Finding, ...]:
 
 def _cause(layer: LayerFacts, facts: Facts) -> str:
     channels = layer.channels
-    few = layer.bits is not None and layer.bits < TARGETS[facts.target].weights.bits
+    few = layer.bits is not None and layer.bits < WEIGHT_BITS
     if few and layer.weight_cost > MOSTLY * layer.cost:
         return "few-bit weights"
     if channels is not None and channels.spread_stored >= WIDE:
@@ -70,7 +70,7 @@ def _cause(layer: LayerFacts, facts: Facts) -> str:
 
 
 def _few_bits(layers: list[LayerFacts], facts: Facts) -> Iterator[Finding]:
-    worst, target = max(layers, key=facts.share), TARGETS[facts.target].weights.bits
+    worst = max(layers, key=facts.share)
     yield Finding(
         kind="few-bit weights",
         title=f"Few bits for the weights of {_count(layers)}",
@@ -81,7 +81,7 @@ def _few_bits(layers: list[LayerFacts], facts: Facts) -> Iterator[Finding]:
         ),
         where=tuple(layer.name for layer in layers),
         gain_db=facts.gain_db(layers),
-        remedies=remedies.more_bits(layers, facts, target),
+        remedies=remedies.more_bits(layers, facts),
     )
 
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from spiq.report.facts import Channels, Facts, InputFacts, LayerFacts
 from spiq.report.findings import Remedy
+from spiq.targets import WEIGHT_BITS
 
 _WORST = 8
 """Layers that an edit names."""
@@ -32,12 +33,14 @@ def in_float(layer: LayerFacts, facts: Facts) -> Remedy:
     return Remedy(text=text, code=_command(facts, *more))
 
 
-def more_bits(layers: list[LayerFacts], facts: Facts, bits: int) -> tuple[Remedy, ...]:
+def more_bits(layers: list[LayerFacts], facts: Facts) -> tuple[Remedy, ...]:
     """Give layers more bits: the worst of them, or all where they are needed most."""
     worst = sorted(layers, key=lambda layer: -layer.weight_cost)[:_WORST]
     edit = Remedy(
-        text=f"Give {'it' if len(worst) == 1 else 'the worst of them'} {bits} bits.",
-        code="\n".join(f'plan["layers"][{_quoted(one.name)}]["bits"] = {bits}' for one in worst),
+        text=f"Give {'it' if len(worst) == 1 else 'the worst of them'} {WEIGHT_BITS} bits.",
+        code="\n".join(
+            f'plan["layers"][{_quoted(one.name)}]["bits"] = {WEIGHT_BITS}' for one in worst
+        ),
         edits_plan=True,
     )
     known = [layer for layer in facts.layers if layer.bits is not None]
@@ -46,9 +49,9 @@ def more_bits(layers: list[LayerFacts], facts: Facts, bits: int) -> tuple[Remedy
     option = Remedy(
         text="Or spend one bit per weight more, where the error falls most for it.",
         code=_command(_without(facts, "--plan", "--max-bytes", "--weight-bits"),
-                      "--bits-per-weight", f"{min(mean + 1, 8):.3g}"),
+                      "--bits-per-weight", f"{min(mean + 1, WEIGHT_BITS):.3g}"),
     )  # fmt: skip
-    return (edit, option) if mean < bits else (edit,)
+    return (edit, option) if mean < WEIGHT_BITS else (edit,)
 
 
 def for_wide_channel(layer: LayerFacts, facts: Facts) -> tuple[Remedy, ...]:

@@ -26,6 +26,7 @@ from spiq.planning.plan.resolve import Resolved, StoredTensor
 from spiq.rewriting.fold_scales import channel_scale
 from spiq.rewriting.round_weights import RoundedLayer
 from spiq.stats.channel import Array
+from spiq.targets import WEIGHT_BITS
 
 _MOST_BIAS = 2.0**30
 """The integer that a bias may be."""
@@ -49,15 +50,12 @@ class Gates:
     resolved: Resolved
 
 
-def gates_as_convolutions(
-    graph: ir.Graph, resolved: Resolved, weight_bits: int, *, signed: bool
-) -> Gates:
+def gates_as_convolutions(graph: ir.Graph, resolved: Resolved, *, signed: bool) -> Gates:
     """Put convolutions for, or before, gates on integers that read folded tensors, in place.
 
     Args:
         graph: The network, scales folded.
         resolved: What is stored and how.
-        weight_bits: The most bits that a weight may have.
         signed: Whether grids are.
     """
     rounded, integer, tensors = {}, [*resolved.integer], dict(resolved.tensors)
@@ -68,7 +66,7 @@ def gates_as_convolutions(
         sigma = channel_scale(source)
         if sigma is None:
             continue
-        convolution, layer = _convolution(node, sigma, source.grid.step, weight_bits)
+        convolution, layer = _convolution(node, sigma, source.grid.step)
         rounded[convolution] = layer
         if node.op_type == "Sigmoid":
             unfolded = _put_before(graph, node, convolution)
@@ -92,15 +90,13 @@ def saturates(tensor: StoredTensor) -> bool:
     return low >= 0 and high <= 1 + 1e-5
 
 
-def _convolution(
-    node: ir.Node, sigma: Array, step: float, bits: int
-) -> tuple[ir.Node, RoundedLayer]:
+def _convolution(node: ir.Node, sigma: Array, step: float) -> tuple[ir.Node, RoundedLayer]:
     alpha, beta = _slope(node)
     weight = alpha * sigma
     shape = (-1, 1) + (1,) * (len(node.inputs[0].shape or ()) - 2)  # type: ignore[union-attr]
 
     # a step per channel makes the weight an integer, unless the bias would not be one then
-    most = 2 ** (bits - 1) - 1
+    most = 2 ** (WEIGHT_BITS - 1) - 1
     steps = np.maximum(np.abs(weight) / most, abs(beta) / (step * _MOST_BIAS)).astype(np.float32)
     layer = RoundedLayer(
         np.rint(weight / steps).astype(np.int8).reshape(shape),

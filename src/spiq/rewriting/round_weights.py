@@ -23,6 +23,7 @@ from spiq.graph.lazy import Later
 from spiq.passes.layer_weights import bias_of, weight_and_bias
 from spiq.planning.plan.derive import next_half, next_power
 from spiq.planning.plan.entries import LayerPlan
+from spiq.planning.plan.pair_sums import MOST_BITS, largest_pairs, without_overflow
 from spiq.planning.plan.resolve import StoredTensor
 from spiq.rewriting.dense_groups import dense
 from spiq.rewriting.directions import keeps_zeros
@@ -95,6 +96,7 @@ def round_layer(
     form = form or Weights()
     if learned is not None:
         integers = _in_shape(learned.integers, weight_and_bias(node)[0])
+        integers = _summed_narrowly(node, integers) if form.narrow_sums else integers
         return _with_bias(integers, learned.step, learned.bias, source, form)
     bias = bias_of(node)
     least = np.abs(bias) / (source.grid.step * _BIAS_LIMIT)
@@ -105,6 +107,8 @@ def round_layer(
     least = _least_steps(node, layer, form, least, var)
     cut = np.inf if form.per_channel else float(least[0]) * (2 ** (layer.bits - 1) - 1)
     integers, step = round_weight(node, layer, least, var=var, correlation=correlation, cut=cut)
+    if form.narrow_sums:
+        integers = _summed_narrowly(node, integers)
     if layer.bias_correction:
         shift = mean_shift(node, integers, step, mean)
         kept = (bias == 0) & keeps_zeros(node)
@@ -140,9 +144,12 @@ def _with_bias(
 
 def _least_steps(node: ir.Node, layer: LayerPlan, form: Weights, least: Array, var: Array) -> Array:
     """Return the least steps, with all that a target's form of weights makes of them."""
+    weight, _ = weight_and_bias(node)
+    if form.narrow_sums and layer.bits > MOST_BITS:
+        pairs = largest_pairs(grouped(node, weight)).reshape(-1)
+        return np.asarray(np.maximum(pairs / (2 ** (layer.bits - 1) - 1), least))
     if form.per_channel and not (form.powers_of_two or form.half_steps):
         return least
-    weight, _ = weight_and_bias(node)
     peaks = np.abs(grouped(node, weight)).max(axis=(2, 3)).reshape(-1)
     steps = np.maximum(peaks.astype(np.float64) / (2 ** (layer.bits - 1) - 1), least)
     if not form.per_channel:
@@ -156,6 +163,14 @@ def _least_steps(node: ir.Node, layer: LayerPlan, form: Weights, least: Array, v
         return powers
     lost = [_lost(node, float(power), layer.bits, var) for power in (powers[0], powers[0] / 2)]
     return np.asarray(powers if lost[0] <= lost[1] else powers / 2)
+
+
+def _summed_narrowly(node: ir.Node, integers: npt.NDArray[np.int8]) -> npt.NDArray[np.int8]:
+    """Return a weight no two neighbours of which sum up to too much."""
+    split = without_overflow(grouped(node, integers))
+    if node.op_type == "MatMul":
+        return split.reshape(integers.shape[::-1]).T
+    return split.reshape(integers.shape)
 
 
 def _lost(node: ir.Node, step: float, bits: int, var: Array) -> float:

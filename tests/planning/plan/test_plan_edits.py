@@ -209,7 +209,7 @@ def test_other_operators_can_be_left_in_float_too(
     assert found["QLinearAdd"] == (name == "g")
     assert found["QLinearGlobalAveragePool"] == 0
     assert result.report.quantized_layers == layers
-    assert near(residual, result) > near(residual, quantize(residual)) - 1
+    assert near(residual, result) > near(residual, quantize(residual)) - 3
 
 
 def test_batchnorm_on_integers_can_be_left_in_float(clipped: onnx.ModelProto) -> None:
@@ -303,9 +303,9 @@ NONSENSE: dict[str, tuple[Edit, str]] = {
         saying("layers", "c1", rounding="dice"),
         "layer 'c1': unknown rounding 'dice': choose one of nearest",
     ),
-    "a target of 7 bits": (
-        lambda d: d.update(target="portable"),
-        "'c1' has weights of 8 bits, the plan's weight_bits, and target portable takes 2 to 7",
+    "weights of 9 bits": (
+        saying("layers", "c1", bits=9),
+        "layer 'c1' has weights of 9 bits, not 2 to 8",
     ),
     "a layout of another rank": (
         both(saying("tensors", "r", layout=[1, 8])),

@@ -19,7 +19,6 @@ import onnx_ir as ir
 from spiq.config import Config
 from spiq.graph.query import data_inputs
 from spiq.planning.placement.values import Placement, is_layer, is_product
-from spiq.targets import TARGETS
 
 FEWEST = 2
 """Bits of a weight, at least."""
@@ -58,16 +57,15 @@ def choose_bits(graph: ir.Graph, placement: Placement, config: Config) -> Bits:
         config: The options.
     """
     layers, grids, own = weighted(placement), placement.grids, config.activation_bits
-    most = TARGETS[config.target].weights.bits
     read = _read_grids(layers, placement)
     found = Bits(
         tensors={value: own if grid in read else max(own, 8) for value, grid in grids.items()},
-        layers=dict.fromkeys(layers, min(config.weight_bits, most)),
+        layers=dict.fromkeys(layers, config.weight_bits),
         inputs={node: own for node in layers if data_inputs(node)[0] not in grids},
     )
     if config.first_last_bits is not None:
         for node in first_and_last(graph, layers):
-            found.layers[node] = min(config.first_last_bits, most)
+            found.layers[node] = config.first_last_bits
             _narrow_input(node, found, placement, config.first_last_bits)
     return found
 

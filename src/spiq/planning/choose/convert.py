@@ -12,7 +12,6 @@ from dataclasses import replace
 from spiq.config import Config
 from spiq.planning.placement.values import Placement
 from spiq.planning.plan.values import Plan
-from spiq.targets import TARGETS
 
 _OF_A_MACHINE = ("ONNX Runtime", "faster in float")
 """How reasons begin that hold for one runtime or machine."""
@@ -52,13 +51,7 @@ def left_by_choice(plan: Plan, able: Placement) -> dict[str, str]:
 
 def with_layers_of(made: Plan, plan: Plan) -> Plan:
     """Return a plan with the bits and roundings that another one gives its layers."""
-    most = TARGETS[made.target].weights.bits
-    layers = {
-        name: replace(plan.layers[name], bits=min(plan.layers[name].bits, most))
-        if name in plan.layers
-        else layer
-        for name, layer in made.layers.items()
-    }
+    layers = {name: plan.layers.get(name, layer) for name, layer in made.layers.items()}
     return replace(made, layers=layers)
 
 

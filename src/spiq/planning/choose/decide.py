@@ -205,7 +205,7 @@ def make_plan(
         method=config.method,
         target=config.target,
         activation_bits=config.activation_bits,
-        weight_bits=min(config.weight_bits, TARGETS[config.target].weights.bits),
+        weight_bits=config.weight_bits,
         inputs=_inputs(graph, measured),
         tensors={str(value.name): tensors[str(value.name)] for value in placement.grids},
         layers=_planned_layers(placement, chosen.bits, method),

@@ -30,7 +30,7 @@ from spiq.planning.plan.resolve import resolve
 from spiq.planning.plan.values import Plan
 from spiq.stats.channel import Array
 from spiq.stats.propagate import Measured
-from spiq.targets import TARGETS
+from spiq.targets import WEIGHT_BITS
 
 _LIKENESS = 0.5
 """How far errors of weights are passed as the signal is. Layer by layer, at 4 bits and on real
@@ -59,7 +59,7 @@ def uniform(graph: ir.Graph, placement: Placement, config: Config) -> Config:
     if not counts:  # nothing to share out
         return replace(config, bits_per_weight=None, max_bytes=None)
     mean = _budget(graph, nodes, counts, {}, config) / sum(counts.values())
-    bits = min(max(round(mean), FEWEST), 8)
+    bits = min(max(round(mean), FEWEST), WEIGHT_BITS)
     return replace(config, bits_per_weight=None, max_bytes=None, weight_bits=bits)
 
 
@@ -92,7 +92,7 @@ def mix_bits(
     }
 
     # D_l(b) of each layer that is not held
-    tried = range(FEWEST, TARGETS[plan.target].weights.bits + 1)
+    tried = range(FEWEST, WEIGHT_BITS + 1)
     errors = {
         str(node.name): _errors(node, channel_scales, measured, importance, tried)
         for node in nodes

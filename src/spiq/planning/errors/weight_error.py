@@ -24,6 +24,7 @@ from spiq.passes.layer_weights import bias_of
 from spiq.planning.errors.error_model import weight_rounding
 from spiq.planning.placement.values import Placement
 from spiq.planning.plan.derive import next_power
+from spiq.planning.plan.pair_sums import MOST_BITS, largest_pairs
 from spiq.stats.channel import Array, ChannelStats
 from spiq.stats.propagate import Measured
 from spiq.stats.rules.linear import grouped, in_the_cache
@@ -41,6 +42,8 @@ class WeightError:
         var: Variance of the inputs times the number of taps, shape (g, C/g).
         classes: Class of each input channel, shape (g, C/g).
         qmax: Largest integer weight.
+        widening: By how much neighbours widen the step of each output, shape (g, O/g), where their
+            sums are narrow: about, since it is taken where all scales are 1.
         rows: Class of each output, shape (g, O/g), where they share one step; 0 or more where it is
             stored with a scale of its own, -1 where its scale is 1. None where each has a step.
         form: What the target wants weights and biases to look like.
@@ -52,6 +55,7 @@ class WeightError:
     var: Array
     classes: np.ndarray
     qmax: int
+    widening: Array | float = 1.0
     rows: np.ndarray | None = None
     form: Weights = field(default_factory=Weights)
     bias: Array | None = None
@@ -70,7 +74,7 @@ class WeightError:
         factor = sigma[:, None].astype(self.peak.dtype)
         parts = in_the_cache(self.peak)
         largest = [(self.peak[:, rows] * factor).max(axis=2) for rows in parts]
-        steps = np.concatenate(largest, axis=1) / self.qmax
+        steps = np.concatenate(largest, axis=1) * self.widening / self.qmax
         met = (self.var / sigma**2).sum(axis=1, keepdims=True)
         return float((self.importance * weight_rounding(steps, met)).sum())
 
@@ -117,12 +121,14 @@ def weight_error(
     out = importance.get(node.outputs[0])
     rows = np.ones(groups * outputs) if out is None else out.reshape(-1)
     rows = np.broadcast_to(rows, groups * outputs)
+    peak, narrow = _largest(split), form.narrow_sums and bits > MOST_BITS
     return WeightError(
-        peak=_largest(split),
+        peak=peak,
         importance=rows.reshape(groups, outputs),
         var=(var * taps).reshape(groups, -1),
         classes=classes.reshape(groups, -1),
         qmax=2 ** (bits - 1) - 1,
+        widening=_widening(split, peak) if narrow else 1.0,
         rows=None if form.per_channel else _rows(node, placement).reshape(groups, outputs),
         form=form,
         bias=bias_of(node).reshape(groups, outputs) if form.bias_bits == _COARSE else None,
@@ -139,6 +145,12 @@ def _rows(node: ir.Node, placement: Placement) -> np.ndarray:
     if classes is None or result not in placement.grids:
         return np.full(size, -1)
     return np.broadcast_to(classes.reshape(-1), size)
+
+
+def _widening(split: np.ndarray, peak: np.ndarray) -> Array:
+    """Return the largest sum of two neighbours over the largest weight, at least 1, by output."""
+    largest = np.maximum(peak.max(axis=2), np.finfo(peak.dtype).tiny)
+    return np.asarray(np.maximum(largest_pairs(split) / largest, 1))
 
 
 def _largest(split: np.ndarray) -> np.ndarray:

@@ -20,7 +20,7 @@ from spiq.planning.placement.values import LAYERS, Placement, is_layer, is_produ
 from spiq.planning.plan.entries import LayerPlan
 from spiq.planning.plan.tensor_checks import check_tensors, refuse
 from spiq.planning.plan.values import Plan
-from spiq.targets import TARGETS
+from spiq.targets import TARGETS, WEIGHT_BITS
 
 _WEIGHTED = frozenset({*LAYERS, "ConvTranspose", "BatchNormalization"})
 
@@ -136,13 +136,9 @@ def _check_layers(nodes: Mapping[str, ir.Node], plan: Plan, placement: Placement
 
 
 def _check_layer(name: str, layer: LayerPlan, plan: Plan) -> None:
-    most = TARGETS[plan.target].weights.bits
-    if layer.bits not in range(2, most + 1):
+    if layer.bits not in range(2, WEIGHT_BITS + 1):
         whence = ", the plan's weight_bits" if layer.bits == plan.weight_bits else ""
-        refuse(
-            f"layer '{name}' has weights of {layer.bits} bits{whence}, and target {plan.target} "
-            f"takes 2 to {most}"
-        )
+        refuse(f"layer '{name}' has weights of {layer.bits} bits{whence}, not 2 to {WEIGHT_BITS}")
 
 
 def _check_input_bits(node: ir.Node, layer: LayerPlan, placement: Placement) -> None:
