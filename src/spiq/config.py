@@ -28,9 +28,8 @@ class Config:
 
     Attributes:
         method: One of :data:`spiq.methods.METHODS`.
-        target: One of :data:`spiq.targets.TARGETS`, such as ``onnxruntime`` or ``portable`` (7-bit
-            weights: no 16-bit saturation on x86 CPUs without VNNI; nothing rewritten for one
-            runtime's speed), or ``auto``: that of them that suits this machine's CPU.
+        target: One of :data:`spiq.targets.TARGETS`, such as ``onnxruntime`` or ``portable``
+            (nothing rewritten for one CPU's speed), or ``auto``: the one for this machine's CPU.
         weight_bits: 2 to 8.
         activation_bits: 3 to 8, or 16 where the target has them.
         first_last_bits: Bits of the first and the last layers, their weights and what they read;

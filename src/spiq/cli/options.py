@@ -91,7 +91,7 @@ Target = Annotated[
     typer.Option(
         metavar="NAME",
         help=f"The runtime, one of {', '.join(TARGETS)}, or auto: ONNX Runtime on this machine's "
-        "CPU. portable: safe on CPUs without VNNI.",
+        "CPU.",
     ),
 ]
 Exclude = Annotated[
