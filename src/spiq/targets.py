@@ -169,6 +169,7 @@ OPENVINO = Target(
     integer=_INTEGER - {"BatchNormalization", "HardSigmoid", "Mul", "Sigmoid"},
     float_output=_LAYERS,
     grids=Grids(centred=True),
+    weights=Weights(narrow_sums=True),
     factors=False,
     shortcuts=True,
     stored_before=frozenset({"GlobalAveragePool", "MaxPool"}),

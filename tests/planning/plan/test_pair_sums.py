@@ -9,6 +9,7 @@ from small_networks import build, run
 from spiq.config import Config
 from spiq.pipeline import quantize
 from spiq.planning.plan.pair_sums import largest_pairs, without_overflow
+from spiq.targets import TARGETS
 
 MOST = 128
 """255 times 128 is 32640, below 2^15."""
@@ -22,6 +23,13 @@ def neighbours(split: np.ndarray) -> np.ndarray:
     if inputs == outputs == 1 or len(row) == 1:
         return np.zeros((1, groups, outputs))
     return np.array([row[i] + row[i + 1] for i in range(0, len(row) - 1, step)])
+
+
+def weights_of(model: bytes) -> dict[str, np.ndarray]:
+    """Return the integers of convolutions, by name."""
+    tensors = onnx.load_from_string(model).graph.initializer
+    arrays = {tensor.name: numpy_helper.to_array(tensor) for tensor in tensors}
+    return {name: one for name, one in arrays.items() if one.dtype == np.int8 and one.ndim == 4}
 
 
 SHAPES = [(1, 8, 4, 9), (1, 8, 3, 9), (2, 4, 6, 9), (1, 5, 7, 1), (1, 4, 1, 9), (1, 4, 2, 1)]
@@ -78,8 +86,17 @@ def test_kernels_are_exact_on_white_pictures(model: onnx.ModelProto, target: str
     assert np.abs(meant - found).max() <= 0.01 * np.abs(meant).max()
 
 
+@pytest.mark.parametrize(
+    "target", [name for name, one in TARGETS.items() if one.weights.narrow_sums]
+)
+def test_no_file_has_neighbours_that_come_to_more(target: str) -> None:
+    result = quantize(white(16, 32, 3), Config(target=target, timing=False))
+    ((name, weight),) = weights_of(result.model).items()
+    assert np.abs(neighbours(weight.reshape(1, *weight.shape[:2], -1))).max() <= MOST, name
+    assert np.abs(weight.astype(int)).max() > 63
+
+
 def test_seven_bits_need_no_wider_steps() -> None:
     narrow = quantize(white(16, 16, 3), Config(weight_bits=7, timing=False))
-    arrays = map(numpy_helper.to_array, onnx.load_from_string(narrow.model).graph.initializer)
-    (weight,) = (array for array in arrays if array.dtype == np.int8 and array.ndim == 4)
+    (weight,) = weights_of(narrow.model).values()
     assert (np.abs(weight.astype(int)).max(axis=(1, 2, 3)) == 63).all()
