@@ -32,10 +32,15 @@ def largest_pairs(split: np.ndarray) -> Array:
     Args:
         split: A weight, shape (groups, outputs per group, inputs per group, taps).
     """
-    largest, rows = np.zeros(split.shape[:2]), _rows(split)
-    for start in _starts(split):
-        first, second = rows[..., start:-1:2], rows[..., start + 1 :: 2]
-        np.maximum(largest, np.abs(first + second).max(axis=2, initial=0), out=largest)
+    largest = np.zeros(split.shape[:2])
+    if split.shape[1] == split.shape[2] == 1:
+        return largest
+    rows, starts = _laid_out(split)
+    for start in starts:
+        sums = rows[:, :, start:-1:2] + rows[:, :, start + 1 :: 2]
+        flat = sums.reshape(*largest.shape, -1)
+        for end in (flat.max(axis=2, initial=0), -flat.min(axis=2, initial=0)):
+            np.maximum(largest, end, out=largest)
     return largest
 
 
@@ -48,26 +53,29 @@ def without_overflow(split: npt.NDArray[np.int8]) -> npt.NDArray[np.int8]:
     Args:
         split: A weight in steps, of the same shape.
     """
-    groups, outputs, inputs, taps = split.shape
-    rows = _rows(split).astype(np.int16)
-    for start in _starts(split):
-        pairs = np.stack([rows[..., start:-1:2], rows[..., start + 1 :: 2]])
-        excess = np.maximum(np.abs(pairs.sum(axis=0)) - _MOST, 0)
-        less = np.sign(pairs) * excess
-        second = np.abs(pairs[1]) > np.abs(pairs[0])
-        rows[..., start:-1:2] -= np.where(second, 0, less[0])
-        rows[..., start + 1 :: 2] -= np.where(second, less[1], 0)
-    return rows.astype(np.int8).reshape(groups, outputs, taps, inputs).swapaxes(2, 3)
+    wide = split.astype(np.int16)
+    over = largest_pairs(wide) > _MOST
+    if not over.any():
+        return split
+    rows, starts = _laid_out(wide[over][None])
+    rows = np.ascontiguousarray(rows)
+    for start in starts:
+        first, second = rows[:, :, start:-1:2], rows[:, :, start + 1 :: 2]
+        excess = np.maximum(np.abs(first + second) - _MOST, 0)
+        swap = np.abs(second) > np.abs(first)
+        first -= np.where(swap, 0, np.sign(first) * excess)
+        second -= np.where(swap, np.sign(second) * excess, 0)
+    made = split.copy()
+    inputs, taps = split.shape[2:]
+    made[over] = rows.reshape(-1, taps, inputs).swapaxes(1, 2) if len(starts) > 1 else rows[0]
+    return made
 
 
-def _rows(split: np.ndarray) -> np.ndarray:
-    """Return what the kernels read of a weight one after the other, shape (g, O/g, K C/g)."""
-    return split.swapaxes(2, 3).reshape(*split.shape[:2], -1)
+def _laid_out(split: np.ndarray) -> tuple[np.ndarray, tuple[int, ...]]:
+    """Return a weight so that neighbours lie beside each other along axis 2, and where they begin.
 
-
-def _starts(split: np.ndarray) -> tuple[int, ...]:
-    """Return where the first neighbours may be."""
-    _, outputs, inputs, taps = split.shape
-    if outputs == inputs == 1 or inputs * taps == 1:
-        return ()
-    return (0, 1) if inputs % 2 and taps > 1 else (0,)
+    Those of an even number of channels are of one tap, which need not be brought in order then.
+    """
+    if split.shape[2] % 2 == 0 or split.shape[3] == 1:
+        return split, (0,)
+    return split.swapaxes(2, 3).reshape(*split.shape[:2], -1, 1), (0, 1)
