@@ -12,8 +12,9 @@ images, and the signal-to-noise ratio of the outputs against float.
 
 Usage: python bench/accuracy.py [NETWORK...] [--limit N] [--methods spiq] [--no-peers] [--force]
 
-Results go to bench/results/accuracy.json after each network. spiq is always measured again; the
-peers only where spiq, its evaluation or onnxruntime is another one than it was, or with --force.
+Results go to bench/results/accuracy.json after each network, on a CPU without VNNI to
+accuracy_without_vnni.json. spiq is always measured again; the peers only where spiq, its evaluation
+or onnxruntime is another one than it was, or with --force.
 """
 
 from __future__ import annotations
@@ -62,7 +63,7 @@ def _rounded(estimate: Estimate) -> dict[str, float]:
 
 def kept(network: common.Network, stamp: dict[str, str], arguments: argparse.Namespace) -> dict:
     """The peers' rows of an earlier run that still hold."""
-    entry = common.load("accuracy").get(network.name)
+    entry = common.load(common.here("accuracy")).get(network.name)
     same = ("spiq", "commit", "onnxruntime")
     if entry is None or arguments.force or entry["limit"] != arguments.limit:
         return {}
@@ -107,7 +108,7 @@ def main() -> None:
     arguments = parser.parse_args()
     for network in common.select(common.zoo(), arguments.networks):
         entry = evaluate(network, arguments)
-        common.record("accuracy", network.name, entry)
+        common.record(common.here("accuracy"), network.name, entry)
         print(*lines(network.name, entry), sep="\n", flush=True)
 
 

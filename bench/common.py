@@ -191,6 +191,14 @@ def _cpu() -> str:
     return f"{platform.machine()} CPU"
 
 
+WITHOUT_VNNI = "_without_vnni"
+
+
+def here(name: str) -> str:
+    """What the results of a benchmark are called that CPUs with VNNI and without have apart."""
+    return name if "VNNI" in _cpu() else name + WITHOUT_VNNI
+
+
 def load(name: str) -> dict:
     """The results of one benchmark, by network; empty before its first run."""
     path = RESULTS / f"{name}.json"

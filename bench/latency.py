@@ -71,7 +71,7 @@ def main() -> None:
         entry = measure(
             network, arguments.models, seconds=arguments.seconds, rounds=arguments.rounds
         )
-        common.record("latency", network.name, entry)
+        common.record(common.here("latency"), network.name, entry)
         print(line(network.name, entry), flush=True)
 
 

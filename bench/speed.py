@@ -105,9 +105,9 @@ def main() -> None:
     found = [] if given.print else common.select(common.everything(given.models), given.networks)
     for network in found:
         entry = latency.measure(network, given.models, seconds=given.seconds, rounds=given.rounds)
-        common.record("latency", network.name, entry)
+        common.record(common.here("latency"), network.name, entry)
         print(latency.line(network.name, entry), flush=True)
-    print(table(speeds(common.load("latency"))))
+    print(table(speeds(common.load(common.here("latency")))))
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import common
@@ -53,20 +53,26 @@ def by_task(accuracy: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
 
 
 def readme_table(results: dict[str, dict[str, Any]]) -> str:
-    """One line per network: accuracy, and how many times as fast as float."""
-    shown = ("float", "spiq", "ort_static", "nncf", "ort_dynamic")
+    """One line per network: accuracy and speed, on CPUs with VNNI and without."""
+    shown = ("spiq", "ort_static", "nncf", "ort_dynamic")
+    kinds = ("", common.WITHOUT_VNNI)
+
+    def both(name: str, kind: str, cell: Callable[[Rows], str]) -> str:
+        found = [results[kind + where].get(name, {}).get("rows", {}) for where in kinds]
+        return " / ".join(map(cell, found))
 
     def cells(name: str, entry: dict[str, Any]) -> list[str]:
-        times = results["latency"].get(name, {}).get("rows", {})
-        return [
-            name,
-            METRICS[entry["metric"]],
-            *(_cell(entry["rows"].get(row), "{value:.1f}") for row in shown),
-            _times(times, "spiq"),
-        ]
+        values = (
+            both(name, "accuracy", lambda rows, row=row: _cell(rows.get(row), "{value:.1f}"))
+            for row in shown
+        )
+        in_float = _cell(entry["rows"]["float"], "{value:.1f}")
+        times = both(name, "latency", lambda rows: _times(rows, "spiq"))
+        return [name, METRICS[entry["metric"]], in_float, *values, times]
 
-    head = ["network", "metric", *(TITLES[row] for row in shown), "spiq, times as fast as float"]
-    return table(head, [cells(*item) for item in by_task(results["accuracy"])], left=2)
+    titles = [TITLES["float"], *(TITLES[row] for row in shown), "spiq, times as fast as float"]
+    entries = by_task(results["accuracy"])
+    return table(["network", "metric", *titles], [cells(*item) for item in entries], left=2)
 
 
 def _cell(found: dict[str, Any] | None, form: str) -> str:
@@ -264,9 +270,11 @@ def _told(found: dict[str, Any]) -> str:
 
 SECTIONS = {
     "accuracy": ("Accuracy", accuracy_section),
+    "accuracy_without_vnni": ("Accuracy on a CPU without VNNI", accuracy_section),
     "folded": ("BatchNorm folded away, and ten images", folded_section),
     "sweep": ("Methods and bit widths", sweep_section),
     "latency": ("Latency", latency_section),
+    "latency_without_vnni": ("Latency on a CPU without VNNI", latency_section),
     "quantize_time": ("Time and memory to quantize", time_section),
 }
 
@@ -279,9 +287,10 @@ def page(results: dict[str, dict[str, Any]]) -> str:
             continue
         stamps = [entry["stamp"] for entry in results[name].values()]
         made = "; ".join(f"{key} {_all(stamps, key)}" for key in ("spiq", "onnxruntime", "nncf"))
+        script, where = name.removesuffix(common.WITHOUT_VNNI), _all(stamps, "cpu")
         parts += [
             f"## {title}",
-            f"`python bench/{name}.py`, {_all(stamps, 'date')}, on {_all(stamps, 'cpu')}; {made}.",
+            f"`python bench/{script}.py`, {_all(stamps, 'date')}, on {where}; {made}.",
             section(results[name]),
         ]
     return "\n\n".join([*parts, *backend_section(common.load("backend"))]) + "\n"
