@@ -19,6 +19,7 @@ from spiq.errors import ConfigError, ModelError
 from spiq.input_values import InputValues
 from spiq.inspection.compare import CompareResult, compare
 from spiq.inspection.tensor_sums import TensorComparison
+from transformers import convnext, mixer, transformer, windows
 
 SIGMA = np.float32([0.5, 1, 2, 4])
 QDQ = "q = QuantizeLinear(h, s, z) {name} = DequantizeLinear(q, s, z) "
@@ -69,6 +70,20 @@ def with_open_size() -> bytes:
 
 def by_name(result: CompareResult) -> dict[str, TensorComparison]:
     return {tensor.name: tensor for tensor in result.tensors}
+
+
+@pytest.mark.parametrize("network", [transformer, mixer, convnext, windows])
+def test_scales_along_the_last_axis_are_no_error(network: Callable[[], onnx.ModelProto]) -> None:
+    """LayerNormalization takes scales in, and operators in float hand them on."""
+    model = network()
+    made = spiq.quantize(model, Config(input_range=((-2.2, 2.7),), timing=False))
+    found = compare(model.SerializeToString(), made.model)
+    assert min(tensor.snr_db for tensor in found.tensors) > 14
+
+
+def test_a_gain_of_an_output_is_an_error() -> None:
+    doubled = network(FRONT + "[two] o = Conv(h, v) y = Add(o, o)", spiq_wrote_it=True)
+    assert by_name(compare(REFERENCE, doubled))["y"].snr_db < 6.1
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,7 @@ from spiq.inspection.counterparts import counterparts, unmatched_layers
 from spiq.inspection.exposed import Exposed, exposed
 from spiq.inspection.feeds import feeds
 from spiq.inspection.in_single import AsRun, in_single
-from spiq.inspection.tensor_sums import Sums, TensorComparison
+from spiq.inspection.tensor_sums import AllSums, TensorComparison
 from spiq.runtime.opened import Tensors
 from spiq.runtime.session import call
 
@@ -97,7 +97,7 @@ def compared(
     """
     first, second = exposed(reference), exposed(other)
     _check(first, second)
-    pairs, folded = _pairs(first, second), _is_folded(second.proto)
+    pairs, real = _pairs(first, second), _in_real_units(second.proto)
     sums = _compared(pairs, (first, second), feeds(first, second, images, config), watch)
     return CompareResult(
         reference=first.where,
@@ -106,7 +106,7 @@ def compared(
             found.comparison(
                 name,
                 first.graph.writers[name],
-                fitted=folded and pairs[name] == f"{name}_dequantized",
+                fitted=not real(pairs[name]),
             )
             for name, found in sums.items()
         ),
@@ -138,14 +138,14 @@ def _compared(
     networks: tuple[Exposed, Exposed],
     shown: Iterable[Tensors],
     watch: Watch | None,
-) -> dict[str, Sums]:
+) -> dict[str, AllSums]:
     first, second = networks
     if not pairs:
         raise ConfigError(
             f"{first.where} and {second.where} share no float tensor by name: give two forms of "
             "the same network, or quantize without renaming"
         )
-    sums: dict[str, Sums] = {}
+    sums: dict[str, AllSums] = {}
     for feed in shown:
         expected = _run(first, list(pairs), feed)
         actual = _run(second, list(dict.fromkeys(pairs.values())), feed)
@@ -155,8 +155,8 @@ def _compared(
         for name, match in pairs.items():
             found = _without_padding(actual[match], expected[name].shape)
             if expected[name].size == found.size:
-                added = Sums.of(expected[name], found.reshape(expected[name].shape))
-                sums[name] = sums[name] + added if name in sums else added
+                own = sums.setdefault(name, AllSums())
+                own.add(expected[name], found.reshape(expected[name].shape))
     return sums
 
 
@@ -187,8 +187,11 @@ def _is_quantized(network: Exposed) -> bool:
     return any(node.op_type == "DequantizeLinear" for node in network.proto.graph.node)
 
 
-def _is_folded(proto: onnx.ModelProto) -> bool:
-    return any(entry.key == "spiq.method" for entry in proto.metadata_props)
+def _in_real_units(proto: onnx.ModelProto) -> Callable[[str], bool]:
+    """Return what says of a tensor, by its name, whether it holds real units for certain."""
+    folded = any(entry.key == "spiq.method" for entry in proto.metadata_props)
+    outputs = {output.name for output in proto.graph.output}
+    return lambda name: not folded or name in outputs or name.endswith("_real")
 
 
 def _run(network: Exposed, wanted: list[str], feed: Tensors) -> Tensors:

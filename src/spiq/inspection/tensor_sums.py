@@ -7,7 +7,8 @@ For reference tensor r and its counterpart q, over all images and positions,
 A network that spiq quantized holds *folded* tensors, q = r / sigma with one sigma per channel.
 There the gain of each channel that fits best, g = sum r q / sum q^2, is applied first; since it
 absorbs one of the channel's n samples, the noise that remains is multiplied by n / (n - 1).
-Channels lie along axis 1; from rank 5 on, along all axes between the first and the last two.
+Channels lie along axis 1, from rank 5 on along all axes between the first and the last two; or
+along the last, as those of tokens do: folded tensors are compared by whichever fits better.
 """
 
 from dataclasses import dataclass
@@ -43,9 +44,8 @@ class Sums:
     n: int
 
     @classmethod
-    def of(cls, r: npt.NDArray[np.generic], q: npt.NDArray[np.generic]) -> "Sums":
-        """Return the sums over a tensor and its counterpart, of the same shape."""
-        a, b = _by_channel(r), _by_channel(q)
+    def of(cls, a: Array, b: Array) -> "Sums":
+        """Return the sums over a tensor and its counterpart, both of shape (channels, samples)."""
         return cls(
             a.sum(axis=1), _dot(a, a), _dot(a, b), _dot(b, b), _dot(a - b, a - b), a.shape[1]
         )
@@ -54,7 +54,7 @@ class Sums:
         pairs = zip(vars(self).values(), vars(more).values(), strict=True)
         return Sums(*(own + other for own, other in pairs))
 
-    def comparison(self, name: str, node: onnx.NodeProto, *, fitted: bool) -> TensorComparison:
+    def comparison(self, *, fitted: bool) -> tuple[float, float]:
         """Return SNR and cosine; ``fitted`` by the gain of each channel that fits best."""
         gain, noise = np.ones_like(self.rr), self.noise
         if fitted:
@@ -64,12 +64,29 @@ class Sums:
         size = np.sqrt(signal * answer)
         same = signal == answer
         varying = signal - float(self.r.sum()) ** 2 / (self.n * len(self.r))
-        return TensorComparison(
-            name=name,
-            producer=f"{node.op_type} '{node.name or node.output[0]}'",
-            snr_db=decibels(varying, float(noise.sum())),
-            cosine=float((gain * self.rq).sum() / size) if size > 0 else float(same),
-        )
+        cosine = float((gain * self.rq).sum() / size) if size > 0 else float(same)
+        return decibels(varying, float(noise.sum())), cosine
+
+
+class AllSums:
+    """Sums of a tensor and its counterpart, image after image, by each axis of channels."""
+
+    def __init__(self) -> None:
+        self._found: tuple[Sums, ...] = ()
+
+    def add(self, r: npt.NDArray[np.generic], q: npt.NDArray[np.generic]) -> None:
+        """Add one image's, of the same shape."""
+        pairs = zip(_by_channel(r), _by_channel(q), strict=True)
+        added = tuple(Sums.of(a, b) for a, b in pairs)
+        known = zip(self._found, added, strict=True)
+        self._found = tuple(own + more for own, more in known) if self._found else added
+
+    def comparison(self, name: str, node: onnx.NodeProto, *, fitted: bool) -> TensorComparison:
+        """Return SNR and cosine; of a folded tensor, ``fitted``, by the axis that fits better."""
+        ways = self._found if fitted else self._found[:1]
+        snr_db, cosine = max(sums.comparison(fitted=fitted) for sums in ways)
+        producer = f"{node.op_type} '{node.name or node.output[0]}'"
+        return TensorComparison(name=name, producer=producer, snr_db=snr_db, cosine=cosine)
 
 
 def _dot(a: Array, b: Array) -> Array:
@@ -77,12 +94,13 @@ def _dot(a: Array, b: Array) -> Array:
     return product
 
 
-def _by_channel(tensor: npt.NDArray[np.generic]) -> Array:
-    """Reshape to (channels, samples)."""
+def _by_channel(tensor: npt.NDArray[np.generic]) -> list[Array]:
+    """Reshape to (channels, samples), by each axis that channels may lie along."""
     exact = tensor.astype(np.float64)
     if exact.ndim < 2:
-        return exact.reshape(1, -1)
+        return [exact.reshape(1, -1)]
     last = max(2, exact.ndim - 2)
     channels = int(np.prod(exact.shape[1:last]))
     rows = exact.reshape(exact.shape[0], channels, -1).swapaxes(0, 1)
-    return rows.reshape(channels, -1)
+    behind = [exact.reshape(-1, exact.shape[-1]).T] if exact.ndim > 2 else []
+    return [rows.reshape(channels, -1), *behind]
