@@ -141,6 +141,7 @@ WRONG: dict[str, tuple[Damage, str]] = {
         "layer 'c1': bits: 4.5 is no whole number",
     ),
     "bits of 16": (lambda d: d["layers"]["c1"].update(bits=16), "16 is not from 2 to 8"),
+    "bits of 12": (lambda d: d["tensors"]["r"].update(bits=12), "12 is not from 2 to 8"),
     "bits of 1 for all": (lambda d: d.update(weight_bits=1), "weight_bits: 1 is not from 2 to 8"),
     "truth in words": (
         lambda d: d["layers"]["c1"].update(bias_correction="yes"),

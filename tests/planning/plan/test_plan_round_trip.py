@@ -60,6 +60,7 @@ CONFIGS: dict[str, Config] = {
     "first and last": Config(weight_bits=4, activation_bits=4, first_last_bits=8),
     "excluded": Config(exclude=("o",)),
     "portable": Config(target="portable"),
+    "16 bits": Config(target="qnn", activation_bits=16),
     "input": Config(input_mean=(0.5,), input_std=(0.2,)),
     "input by channel": Config(input_range=((-1, 1), (0, 2), (-3, 0))),
 }

@@ -28,6 +28,7 @@ from spiq.planning.plan.json_values import (
     check_keys,
     numbers,
     size_of,
+    stored_bits,
     within,
 )
 
@@ -238,7 +239,7 @@ def _tensor(entry: dict[str, Any]) -> TensorPlan:
         return otherwise if entry.get(key) is None else within(key, reader, entry[key])
 
     return TensorPlan(
-        bits=optional("bits", bits_of, 0),
+        bits=optional("bits", stored_bits, 0),
         zero=optional("zero", a_number, math.nan),
         low=within("low", lambda ends: numbers(ends, count), entry["low"]),
         high=within("high", lambda ends: numbers(ends, count), entry["high"]),
@@ -286,7 +287,7 @@ _HEAD: dict[str, Callable[[Any], object]] = {
     "version": a_text,
     "method": a_text,
     "target": a_text,
-    "activation_bits": bits_of,
+    "activation_bits": stored_bits,
     "weight_bits": bits_of,
     "effort": a_text,
     "input_size": lambda size: None if size is None else size_of(size),

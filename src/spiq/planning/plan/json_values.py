@@ -57,6 +57,11 @@ def bits_of(value: object) -> int:
     return bits
 
 
+def stored_bits(value: object) -> int:
+    """Return bits of stored activations: 2 to 8, or 16."""
+    return 16 if a_whole(value) == 16 else bits_of(value)
+
+
 def size_of(value: object) -> int | tuple[int, int]:
     """Return a height and width, 8 to 4096: one number for both, or two."""
     sides = [a_whole(side) for side in (value if isinstance(value, list) else [value])]
