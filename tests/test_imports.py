@@ -46,7 +46,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "emulation": {"errors"},
     "quantized": CHOICES | {"io", "runtime", "inspection", "emulation"},
     "decision": CHOICES | {"analysis", "run"},
-    "lower": CHOICES | {"io", "rewriting", "emit", "runtime", "analysis"},
+    "signature": CHOICES | {"io"},
+    "lower": CHOICES | {"io", "rewriting", "emit", "runtime", "analysis", "signature"},
     "speed": {"errors", "planning.choose", "runtime", "quantized"},
     "reconstruct": CHOICES | {"io", "rewriting", "runtime", "analysis", "emulation", "lower"},
     "realize": CHOICES
@@ -62,7 +63,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     | {"pipeline"},
     "torch": CHOICES | {"io", "analysis", "quantized", "pipeline"},
     "report": CHOICES
-    | {"io", "runtime", "analysis", "inspection", "quantized", "decision", "speed", "pipeline"},
+    | {"io", "runtime", "analysis", "inspection", "quantized", "decision", "signature", "speed"}
+    | {"pipeline"},
     "engine": {"errors", "value_checks"},
     "evaluation": BASE | {"io", "passes", "stats.inputs", "runtime", "engine"},
     "sweep": BASE | {"io", "runtime", "pipeline", "engine", "evaluation"},
@@ -74,6 +76,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     | {
         "speed",
         "pixels",
+        "signature",
         "convert",
         "pipeline",
         "torch",

@@ -371,10 +371,10 @@ def test_metadata_says_how_it_was_made() -> None:
     found = {entry.key: entry.value for entry in onnx.load_from_string(result.model).metadata_props}
     assert found["spiq.version"] == spiq.__version__
     assert found["spiq.method"] == "static"
-    options = json.loads(found["spiq.options"])
-    assert options["weight_bits"] == 6 and options["target"] == "portable"
-    assert options["model_hash"] == result.plan.model_hash
-    assert any("input 'x'" in note for note in options["notes"])
+    said = json.loads(found["spiq.plan"])
+    assert said["weight_bits"] == 6 and said["target"] == "portable"
+    assert said["model_hash"] == result.plan.model_hash
+    assert any("input 'x'" in note for note in said["notes"])
 
 
 def test_everything_excluded() -> None:

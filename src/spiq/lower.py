@@ -1,7 +1,5 @@
 """From a plan to integers: scales are folded, weights rounded, and the network written anew."""
 
-import hashlib
-import json
 from collections.abc import Collection, Mapping
 
 import onnx_ir as ir
@@ -33,6 +31,7 @@ from spiq.rewriting.round_layers import LayerInputs, layer_inputs, round_stored,
 from spiq.rewriting.round_weights import LearnedLayer
 from spiq.rewriting.rounding import needs_correlation
 from spiq.runtime.correlations import observe_correlations
+from spiq.signature import sign
 from spiq.targets import TARGETS, Target
 
 
@@ -75,7 +74,7 @@ def lower(
     if target.static:
         fix_sizes(model.graph, plan)
     remove_unused(model.graph)
-    _sign(model, plan)
+    sign(model, plan)
 
 
 def _tidy(graph: ir.Graph, resolved: Resolved, target: Target) -> None:
@@ -123,18 +122,3 @@ def what_layers_read(
         analysis.prepared.model, coarse, stats, analysis.images, size=analysis.sizes.quick
     )
     return layer_inputs(analysis.graph, resolved, stats, correlations)
-
-
-def _sign(model: ir.Model, made: Plan) -> None:
-    """Write method, version and options into the model's metadata."""
-    model.metadata_props["spiq.version"] = made.version
-    model.metadata_props["spiq.method"] = made.method
-    options = {
-        "target": made.target,
-        "weight_bits": made.weight_bits,
-        "activation_bits": made.activation_bits,
-        "model_hash": made.model_hash,
-        "plan_hash": hashlib.sha256(made.to_json().encode()).hexdigest(),
-        "notes": made.notes,
-    }
-    model.metadata_props["spiq.options"] = json.dumps(options, sort_keys=True)

@@ -6,6 +6,7 @@ weight_tensors
 opset, experimental,             its operators' version, and those of ONNX's first years,
 functions, precision             its own functions, its precision
 told                             sizes that it leaves open and its operators tell
+metadata                         what it says of itself
 checks, schema, sizes, limits    whether it can be used
 write, stream, atomic            a file, whole or not at all
 images, video                    unlabelled images, of files, arrays and films

@@ -37,7 +37,7 @@ _FLOATS = onnx.TensorProto.FLOAT_DATA_FIELD_NUMBER
 
 
 @dataclass(frozen=True)
-class _Field:
+class Field:
     """A field of a message: its number, wire type, and where it begins, its content, and ends."""
 
     number: int
@@ -74,7 +74,7 @@ def outline_of(data: Content) -> onnx.ModelProto | None:
 
 
 def _model(data: Content) -> Iterator[bytes]:
-    for field in _fields(data, 0, len(data)):
+    for field in fields(data, 0, len(data)):
         if field.number == _GRAPH and field.kind == _LENGTH_FOLLOWS:
             inside = b"".join(_graph(data, field))
             yield tag(_GRAPH, len(inside)) + inside
@@ -82,8 +82,8 @@ def _model(data: Content) -> Iterator[bytes]:
             yield data[field.start : field.end]
 
 
-def _graph(data: Content, graph: _Field) -> Iterator[bytes]:
-    for field in _fields(data, graph.content, graph.end):
+def _graph(data: Content, graph: Field) -> Iterator[bytes]:
+    for field in fields(data, graph.content, graph.end):
         is_weight = field.number == _WEIGHT and field.kind == _LENGTH_FOLLOWS
         if is_weight and field.end - field.content >= _LEFT_OUT:
             weight = _weight(data, field)
@@ -92,15 +92,15 @@ def _graph(data: Content, graph: _Field) -> Iterator[bytes]:
             yield data[field.start : field.end]
 
 
-def _weight(data: Content, weight: _Field) -> bytes:
+def _weight(data: Content, weight: Field) -> bytes:
     """Return the message of a weight, its numbers left out where they are many."""
-    fields = list(_fields(data, weight.content, weight.end))
-    numbers = [field for field in fields if field.number in (_RAW, _FLOATS)]
+    parts = list(fields(data, weight.content, weight.end))
+    numbers = [field for field in parts if field.number in (_RAW, _FLOATS)]
     if len(numbers) != 1 or numbers[0].kind != _LENGTH_FOLLOWS:
         return data[weight.content : weight.end]
     (there,) = numbers
     head = onnx.TensorProto.FromString(
-        b"".join(data[field.start : field.end] for field in fields if field is not there)
+        b"".join(data[field.start : field.end] for field in parts if field is not there)
     )
     if there.number == _FLOATS and head.data_type != onnx.TensorProto.FLOAT:
         return data[weight.content : weight.end]
@@ -112,7 +112,7 @@ def _weight(data: Content, weight: _Field) -> bytes:
     return content
 
 
-def _fields(data: Content, start: int, end: int) -> Iterator[_Field]:
+def fields(data: Content, start: int, end: int) -> Iterator[Field]:
     """Yield the fields of a message that lies from ``start`` to ``end``.
 
     Raises:
@@ -133,7 +133,7 @@ def _fields(data: Content, start: int, end: int) -> Iterator[_Field]:
             raise ValueError(f"wire type {kind}")
         if after > end or not number:
             raise ValueError("a field that ends behind its message")
-        yield _Field(number, kind, start, content, after)
+        yield Field(number, kind, start, content, after)
         start = after
 
 

@@ -1,8 +1,6 @@
 """Make a report: of a quantization that was just made, or of a file that lies there."""
 
 import glob
-import hashlib
-import json
 import os
 from collections.abc import Sequence
 from concurrent.futures import Future
@@ -15,9 +13,10 @@ from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from spiq import pipeline
 from spiq.analysis import Analysis
 from spiq.config import Config
-from spiq.errors import ModelError
+from spiq.errors import ConfigError, ModelError, PlanError
 from spiq.io.checks import is_integer
-from spiq.methods import METHODS
+from spiq.io.metadata import metadata
+from spiq.planning.choose.convert import converted_options
 from spiq.planning.plan.values import Plan
 from spiq.quantized import Quantized
 from spiq.report.diagnosis import diagnose
@@ -25,9 +24,9 @@ from spiq.report.drawn import Drawn, check_installed, drawn
 from spiq.report.facts import OutputFacts
 from spiq.report.gather import Subject, gather
 from spiq.report.page import page
+from spiq.signature import is_of, plan_of
 from spiq.speed import REASON
 from spiq.stats.sidecar import Statistics
-from spiq.targets import TARGETS
 
 
 def render(subject: Subject, kit: Future[Drawn] | None = None) -> str:
@@ -125,7 +124,6 @@ def of_file(
     try:
         content = path.read_bytes()
         proto = onnx.load_from_string(content)
-        said = {entry.key: entry.value for entry in proto.metadata_props}
     except (OSError, DecodeError) as error:
         raise ModelError(f"{str(path)!r}: it cannot be read as ONNX: {error}") from error
     if not any(map(is_integer, proto.graph.node)):
@@ -136,7 +134,7 @@ def of_file(
     config = how if isinstance(how, Config) else None
     plan, known = how if isinstance(how, Plan) else None, None
     if plan is None:
-        config = config or stated(said)
+        config = config or stated(content)
         plan, known = _planned(model, config, statistics, proto.graph)
     return Subject(
         model=model,
@@ -148,7 +146,7 @@ def of_file(
         config=config or Config(),
         statistics=statistics,
         notes=plan.notes,
-        own_plan=_options(said).get("plan_hash") == _hash(plan),
+        own_plan=is_of(metadata(content), plan),
         known=known,
     )
 
@@ -185,29 +183,10 @@ def in_float(graph: onnx.GraphProto) -> set[str]:
     }
 
 
-def stated(said: dict[str, str]) -> Config:
-    """Return the options that the metadata of a quantized file states, as far as it does."""
-    options, default = _options(said), Config()
-    method, target = said.get("spiq.method", ""), str(options.get("target", ""))
-    return Config(
-        method=method if method in METHODS else default.method,
-        target=target if target in TARGETS else default.target,
-        weight_bits=_bits(options.get("weight_bits")),
-        activation_bits=_bits(options.get("activation_bits")),
-    )
-
-
-def _bits(said: object) -> int:
-    return said if isinstance(said, int) and 3 <= said <= 8 else 8
-
-
-def _options(said: dict[str, str]) -> dict[str, object]:
+def stated(content: bytes) -> Config:
+    """Return the options that a quantized file states, as far as it does."""
     try:
-        found = json.loads(said.get("spiq.options", "{}"))
-    except ValueError:
-        return {}
-    return found if isinstance(found, dict) else {}
-
-
-def _hash(plan: Plan) -> str:
-    return hashlib.sha256(plan.to_json().encode()).hexdigest()
+        made = plan_of(content)
+        return Config() if made is None else converted_options(made, made.target)
+    except (ConfigError, PlanError):
+        return Config()

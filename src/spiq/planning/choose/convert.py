@@ -55,6 +55,14 @@ def with_layers_of(made: Plan, plan: Plan) -> Plan:
     return replace(made, layers=layers)
 
 
+def carried(plan: Plan) -> Plan:
+    """Return what of a plan holds for another target: all but how tensors are stored.
+
+    Tensors with bits of their own stay, of which another target is to know.
+    """
+    return replace(plan, tensors={name: plan.tensors[name] for name in bits_by_hand(plan)})
+
+
 def bits_by_hand(plan: Plan) -> Mapping[str, int]:
     """Return the bits of tensors that have neither the plan's nor 8."""
     usual = (plan.activation_bits, 8)
