@@ -5,6 +5,7 @@
     │   └── UnsupportedError    valid, but outside what spiq handles
     ├── ConfigError             an option or an argument makes no sense
     ├── PlanError               a plan does not fit the network it is applied to
+    │   └── OtherModelError     it was made for another one
     ├── CardError               a task card is wrong
     ├── OutputError             a result cannot be written
     └── VerificationError       the quantized network failed its check in the runtime
@@ -44,6 +45,10 @@ class ConfigError(SpiqError):
 
 class PlanError(SpiqError):
     """A plan does not fit the network it is applied to."""
+
+
+class OtherModelError(PlanError):
+    """A plan was made for another network."""
 
 
 class CardError(SpiqError):

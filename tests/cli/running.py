@@ -1,5 +1,6 @@
 """Run commands in the current folder, and see that failures leave nothing in it."""
 
+import io
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,17 @@ from spiq.cli import main
 
 Capture = pytest.CaptureFixture[str]
 CARD = f"--card={card_path()}"
+
+
+class Stream(io.TextIOWrapper):
+    """A standard stream that takes bytes, too."""
+
+    def __init__(self, content: bytes = b"") -> None:
+        super().__init__(io.BytesIO(content), encoding="utf-8", write_through=True)
+
+    def content(self) -> bytes:
+        self.flush()
+        return self.buffer.getvalue()  # type: ignore[attr-defined, no-any-return]
 
 
 def done(capsys: Capture, *arguments: object) -> str:

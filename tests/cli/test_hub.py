@@ -15,6 +15,7 @@ from running import CARD, Capture, content, done, refused
 import spiq
 from small_mobilenet import model_path
 from spiq.cli import main
+from spiq.convert import convert
 from spiq.errors import ConfigError
 from spiq.hub import repository
 
@@ -122,6 +123,15 @@ def test_a_network_of_the_hub(server: str, capsys: Capture) -> None:
 def test_other_commands_take_it_too(server: str, capsys: Capture) -> None:
     assert main(["inspect", "hf:org/pets/onnx/model.onnx", "--json"]) == 0
     assert len(json.loads(capsys.readouterr().out)["layers"]) == 23
+
+
+def test_a_quantized_file_of_the_hub_beside_its_float_network(
+    server: str, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = spiq.quantize(model_path(), spiq.Config(timing=False))
+    monkeypatch.setitem(FILES, "onnx/model.int8.onnx", made.model)
+    assert main(["convert", "hf:org/pets/onnx/model.int8.onnx", "--target=qnn", "-q"]) == 0
+    assert Path("model.qnn.onnx").read_bytes() == convert(model_path(), made.plan, "qnn").model
 
 
 def test_pushed_with_a_card(server: str, capsys: Capture) -> None:

@@ -1,13 +1,12 @@
 """What is there is replaced only where that is said; networks come in and go out by pipes, too."""
 
-import io
 import json
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from running import CARD, Capture, done, refused
+from running import CARD, Capture, Stream, done, refused
 
 import spiq
 from small_mobilenet import model_path
@@ -35,17 +34,6 @@ def test_what_is_there_stays_without_force(
     done(capsys, *command, "--force")
     assert Path(name).read_bytes() != b"old"
     assert Path(name).stat().st_mode & 0o777 == 0o600
-
-
-class Stream(io.TextIOWrapper):
-    """A standard stream that takes bytes, too."""
-
-    def __init__(self, content: bytes = b"") -> None:
-        super().__init__(io.BytesIO(content), encoding="utf-8", write_through=True)
-
-    def content(self) -> bytes:
-        self.flush()
-        return self.buffer.getvalue()  # type: ignore[attr-defined, no-any-return]
 
 
 def piped(monkeypatch: pytest.MonkeyPatch) -> Stream:

@@ -23,6 +23,23 @@ def test_where_the_result_goes(model: str, written: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("model", "named"),
+    [
+        ("a/net.int8.onnx", "a/net.onnx"),
+        ("net.tensorrt-fp16.onnx", "net.onnx"),
+        ("net-0.25.int8.onnx", "net-0.25.onnx"),
+        ("hf:org/repo/net.int8.onnx", "hf:org/repo/net.onnx"),
+        ("net-0.25.onnx", None),
+        ("net.onnx", None),
+        (".int8.onnx", None),
+        ("-", None),
+    ],
+)
+def test_where_the_float_network_lies(model: str, named: str | None) -> None:
+    assert sources.in_float(Path(model)) == (named and Path(named))
+
+
+@pytest.mark.parametrize(
     ("model", "is_one"),
     [("a.b:c", True), ("a:b", True), ("a/b:c", False), ("a.b", False), ("1a:b", False)],
 )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from spiq.cli import files, output
 from spiq.errors import ConfigError
+from spiq.targets import TARGETS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -45,6 +46,15 @@ def result(model: Path, kind: str = "int8") -> Path:
         return Path(f"{str(model).rpartition(':')[2]}.{kind}.onnx")
     ending = model.suffix if is_program(model) else ".onnx"
     return model.parent / f"{model.name.removesuffix(ending)}.{kind}.onnx"
+
+
+def in_float(model: Path) -> Path | None:
+    """Return what the float network of a quantized MODEL is called, by :func:`result`.
+
+    None where the name of MODEL does not say it.
+    """
+    name, _, kind = model.name.removesuffix(".onnx").rpartition(".")
+    return model.with_name(f"{name}.onnx") if name and kind in ("int8", *TARGETS) else None
 
 
 def network(

@@ -162,9 +162,10 @@ def not_quantized(model: ir.Model, *, where: str) -> None:
     """
     for node in model.graph.all_nodes():
         if is_integer(node) and not _is_stored_small(node):
+            own = "spiq.method" in model.metadata_props
             raise UnsupportedError(
                 f"{where}: the network is already quantized, see {describe(node)}: give the "
-                "float network"
+                f"float network{', or `spiq convert` this for another target' * own}"
             )
 
 

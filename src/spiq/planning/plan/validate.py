@@ -12,7 +12,7 @@ from dataclasses import replace
 import onnx_ir as ir
 
 from spiq.config import EFFORTS
-from spiq.errors import PlanError
+from spiq.errors import OtherModelError
 from spiq.graph.fingerprint import fingerprint
 from spiq.graph.query import where
 from spiq.methods import METHODS
@@ -29,11 +29,11 @@ def check_hash(plan: Plan, network: ir.Model) -> None:
     """Refuse a plan that was made for another network, as that was read.
 
     Raises:
-        PlanError: It was.
+        OtherModelError: It was.
     """
     own = fingerprint(network)
     if own != plan.model_hash:
-        raise PlanError(
+        raise OtherModelError(
             f"the plan was made for another model (its hash is {plan.model_hash[:12]}, this one's "
             f"{own[:12]}): make a new plan with --save-plan"
         )
