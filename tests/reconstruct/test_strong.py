@@ -23,6 +23,7 @@ from spiq.convert import convert
 from spiq.errors import ConfigError, OutputError, PlanError, UnsupportedError
 from spiq.quantized import QuantizeResult
 from spiq.reconstruct import blocks, efforts, learning, outcome, pictures, whole
+from spiq.signature import plan_of
 
 STRONG = Config(weight_bits=4, activation_bits=4, effort="minutes", device="cpu")
 
@@ -241,6 +242,13 @@ def test_a_plan_of_minutes_is_learned_for_another_target(model: onnx.ModelProto)
     made = convert(model, spiq.plan(model, STRONG), "openvino")
     assert made.plan.target == "openvino"
     assert any("learned anew" in note for note in made.report.notes)
+
+
+def test_a_file_of_minutes_is_learned_for_another_target(model: onnx.ModelProto) -> None:
+    made = spiq.quantize(model, STRONG)
+    said = plan_of(made.model)
+    assert said is not None and said.effort == made.plan.effort == "minutes"
+    assert convert(model, said, "openvino").model == convert(model, made.plan, "openvino").model
 
 
 def test_pareto_is_of_seconds(model: onnx.ModelProto) -> None:

@@ -188,6 +188,10 @@ WRONG: dict[str, tuple[Damage, str]] = {
         "tensor 'f': its bits is that of 'g', which grid_of names; edit it there",
     ),
     "an input without an end": (lambda d: d["inputs"]["x"].pop("low"), "input 'x': low: null"),
+    "an input beyond float32": (
+        lambda d: d["inputs"]["x"].update(high=1e300),
+        "input 'x': low and high must be finite numbers of float32",
+    ),
     "an input upside down": (
         lambda d: d["inputs"]["x"].update(low=3),
         "input 'x': low must be below high",

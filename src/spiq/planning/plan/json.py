@@ -35,7 +35,7 @@ from spiq.planning.plan.json_values import (
 FORMAT = 3
 """Of the JSON, counted up when a plan of before can no longer be read."""
 
-_MOST_CHANNELS = 1 << 24
+_MOST_CHANNELS, _LARGEST = 1 << 24, 3.4e38
 _TENSOR = ("bits", "zero", "grid_of", "alpha", "channel_scale", "scale_of", "step_of", "low",
            "high", "layout")  # fmt: skip
 _LAYER = ("bits", "input_bits", "rounding", "bias_correction", "reason")
@@ -269,8 +269,8 @@ def _input(entry: object) -> tuple[Numbers, Numbers]:
     ends = an_object(entry)
     check_keys(ends, ("low", "high"))
     low, high = (within(key, lambda e: numbers(e, 1), ends.get(key)) for key in ("low", "high"))
-    if not all(map(math.isfinite, (*low, *high))):
-        raise ValueError("low and high must be finite")
+    if not all(abs(end) <= _LARGEST for end in (*low, *high)):
+        raise ValueError("low and high must be finite numbers of float32")
     if len({len(low), len(high), 1}) > 2 or max(map(operator.sub, low, high), default=0) >= 0:
         raise ValueError("low must be below high, one number for all channels or one for each")
     return low, high
