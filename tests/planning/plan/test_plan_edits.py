@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -303,10 +304,6 @@ NONSENSE: dict[str, tuple[Edit, str]] = {
         saying("layers", "c1", rounding="dice"),
         "layer 'c1': unknown rounding 'dice': choose one of nearest",
     ),
-    "weights of 9 bits": (
-        saying("layers", "c1", bits=9),
-        "layer 'c1' has weights of 9 bits, not 2 to 8",
-    ),
     "a layout of another rank": (
         both(saying("tensors", "r", layout=[1, 8])),
         r"tensor 'r' has the layout \[1, 8\], not \[1, 8, 1, 1\]",
@@ -378,6 +375,15 @@ def test_edit_beyond_sense_is_refused_in_a_line(kind: str, residual: onnx.ModelP
     with pytest.raises(PlanError, match=f"^the plan cannot be applied: .*{words}") as caught:
         edited(residual, edit)
     assert "\n" not in str(caught.value)
+
+
+def test_weights_of_9_bits_are_refused_in_a_plan_that_was_never_text(
+    residual: onnx.ModelProto,
+) -> None:
+    made = plan(residual)
+    layers = made.layers | {"c1": replace(made.layers["c1"], bits=9)}
+    with pytest.raises(PlanError, match="layer 'c1' has weights of 9 bits, not 2 to 8"):
+        apply(residual, replace(made, layers=layers))
 
 
 def test_layer_put_on_integers_by_hand_is_refused(residual: onnx.ModelProto) -> None:
