@@ -105,9 +105,8 @@ def _asked(model: Path, in_float: Path | None, plan: Path | None) -> _Asked:
     """Return what is to be converted, by the quantized file or by the float network.
 
     Raises:
-        SpiqError: One of them is missing, or is not the other's.
+        SpiqError: One of them is missing, or the plan is not theirs.
     """
-    from spiq.planning.plan.values import Plan
     from spiq.signature import plan_of
 
     given = files.given(model)
@@ -119,14 +118,7 @@ def _asked(model: Path, in_float: Path | None, plan: Path | None) -> _Asked:
                 "float network in its place, and --plan"
             )
         return _Asked(given, model, _plan_for(given, model, plan), model)
-    if plan is not None:
-        edited = Plan.load(plan)
-        if edited.model_hash != carried.model_hash:
-            raise PlanError(
-                f"{plan}: the plan was made for another network than {str(model)!r}: leave it out, "
-                "or give the float network in place of the file"
-            )
-        carried = edited
+    followed = carried if plan is None else _in_place_of(carried, plan, model)
     by_name = sources.in_float(model)
     name = in_float or by_name
     if name is None or not (in_float or files.is_hub(name) or name.exists()):
@@ -135,7 +127,20 @@ def _asked(model: Path, in_float: Path | None, plan: Path | None) -> _Asked:
             f"{str(model)!r}: its weights are rounded{there}: give the float network that it was "
             "made from by --float"
         )
-    return _Asked(files.given(name), name, carried, by_name or model, model)
+    return _Asked(files.given(name), name, followed, by_name or model, model)
+
+
+def _in_place_of(carried: "Plan", plan: Path, model: Path) -> "Plan":
+    """Return a plan that is to take the place of the one that MODEL carries."""
+    from spiq.planning.plan.values import Plan
+
+    read = Plan.load(plan)
+    if read.model_hash != carried.model_hash:
+        raise PlanError(
+            f"{plan}: the plan was made for another network than {str(model)!r}: leave it out, or "
+            "give the float network in place of the file"
+        )
+    return read
 
 
 def _plan_for(given: Path | bytes, model: Path, plan: Path | None) -> "Plan":
