@@ -20,10 +20,8 @@ and biases look like. Sources, by target:
                       biases of 8 bits
 """
 
-import os
 import platform
 from dataclasses import dataclass, field, replace
-from functools import cache
 
 _LAYERS = frozenset({"Conv", "Gemm", "MatMul"})
 
@@ -232,23 +230,6 @@ def of_this_machine(machine: str | None = None) -> str:
     machine = (platform.machine() if machine is None else machine).lower()
     fitting = (one.name for one in (ONNXRUNTIME, ONNXRUNTIME_ARM) if machine in one.machines)
     return next(fitting, PORTABLE.name)
-
-
-@cache
-def sums_saturate() -> bool:
-    """Return whether sums of two products are cut at 16 bits here: on x86 without VNNI.
-
-    Abilities that are not known are taken as not there.
-    """
-    return platform.machine().lower() in _X86 and "vnni" not in _flags()
-
-
-def _flags() -> str:
-    path = "/proc/cpuinfo"
-    if not os.path.exists(path):
-        return ""
-    with open(path, encoding="utf-8", errors="replace") as lines:
-        return next((line for line in lines if line.startswith("flags")), "")
 
 
 def bits_text(bits: tuple[int, ...]) -> str:

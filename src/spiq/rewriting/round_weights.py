@@ -23,7 +23,7 @@ from spiq.graph.lazy import Later
 from spiq.passes.layer_weights import bias_of, weight_and_bias
 from spiq.planning.plan.derive import next_half, next_power
 from spiq.planning.plan.entries import LayerPlan
-from spiq.planning.plan.pair_sums import MOST_BITS, largest_pairs, without_overflow
+from spiq.planning.plan.pair_sums import is_bound, row_steps, without_overflow
 from spiq.planning.plan.resolve import StoredTensor
 from spiq.rewriting.dense_groups import dense
 from spiq.rewriting.directions import keeps_zeros
@@ -144,14 +144,11 @@ def _with_bias(
 
 def _least_steps(node: ir.Node, layer: LayerPlan, form: Weights, least: Array, var: Array) -> Array:
     """Return the least steps, with all that a target's form of weights makes of them."""
-    weight, _ = weight_and_bias(node)
-    if form.narrow_sums and layer.bits > MOST_BITS:
-        pairs = largest_pairs(grouped(node, weight)).reshape(-1)
-        return np.asarray(np.maximum(pairs / (2 ** (layer.bits - 1) - 1), least))
-    if form.per_channel and not (form.powers_of_two or form.half_steps):
+    plain = form.per_channel and not (form.powers_of_two or form.half_steps)
+    if plain and not is_bound(layer.bits, form):
         return least
-    peaks = np.abs(grouped(node, weight)).max(axis=(2, 3)).reshape(-1)
-    steps = np.maximum(peaks.astype(np.float64) / (2 ** (layer.bits - 1) - 1), least)
+    weight, _ = weight_and_bias(node)
+    steps = np.maximum(row_steps(grouped(node, weight), layer.bits, form).reshape(-1), least)
     if not form.per_channel:
         steps = np.full_like(steps, steps.max())
     if form.half_steps:
@@ -167,10 +164,14 @@ def _least_steps(node: ir.Node, layer: LayerPlan, form: Weights, least: Array, v
 
 def _summed_narrowly(node: ir.Node, integers: npt.NDArray[np.int8]) -> npt.NDArray[np.int8]:
     """Return a weight no two neighbours of which sum up to too much."""
-    split = without_overflow(grouped(node, integers))
-    if node.op_type == "MatMul":
-        return split.reshape(integers.shape[::-1]).T
-    return split.reshape(integers.shape)
+    return _ungrouped(node, without_overflow(grouped(node, integers)), integers.shape)
+
+
+def _ungrouped(
+    node: ir.Node, split: npt.NDArray[np.int8], shape: tuple[int, ...]
+) -> npt.NDArray[np.int8]:
+    """Return what :func:`grouped` has split in the shape that it had."""
+    return split.reshape(shape[::-1]).T if node.op_type == "MatMul" else split.reshape(shape)
 
 
 def _lost(node: ir.Node, step: float, bits: int, var: Array) -> float:
@@ -228,10 +229,8 @@ def round_weight(
             correlation=_fitting(correlation or assumed(node), groups),
         )
     )
-    integers = rounded.integers.astype(np.int8)
-    if node.op_type == "MatMul":
-        integers = integers.reshape(weight.shape[::-1]).T
-    return integers.reshape(weight.shape), rounded.step.reshape(-1).astype(np.float32)
+    integers = _ungrouped(node, rounded.integers.astype(np.int8), weight.shape)
+    return integers, rounded.step.reshape(-1).astype(np.float32)
 
 
 def _rounding(layer: LayerPlan) -> Rounding:

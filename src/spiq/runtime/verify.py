@@ -34,7 +34,7 @@ from spiq.runtime.parted_check import checked_in_parts
 from spiq.runtime.reference import Reference, is_finite, results
 from spiq.runtime.scratch import scratch_file
 from spiq.runtime.session import Opening, session
-from spiq.targets import ONNXRUNTIME, Target, sums_saturate
+from spiq.targets import ONNXRUNTIME, Target
 
 _SIZED_BY_DATA = frozenset({"Compress", "If", "Loop", "NonMaxSuppression", "NonZero", "Range",
                             "Scan", "Unique"})  # fmt: skip
@@ -78,8 +78,8 @@ def verify(
         float_network: What the float network makes of some pictures.
         quantized: The quantized one; one that is given as a graph is opened in parts.
         resolved: What was done to it.
-        target: The runtime that it is for. If that is not ONNX Runtime, or its kernels here are
-            not exact for this target, the network is computed as it is written.
+        target: The runtime that it is for. If that is not ONNX Runtime, the network is computed as
+            it is written.
 
     Raises:
         VerificationError: It does not load, does not run, is not finite, lost an integer kernel,
@@ -88,12 +88,11 @@ def verify(
     """
     proto = skeleton(quantized) if isinstance(quantized, ir.Model) else _parsed(quantized)
     batches, expected, lean = float_network.inputs, float_network.outputs, float_network.lean
-    fuses = target.fuses_here and (target.weights.narrow_sums or not sums_saturate())
     try:
         how = Opening(lean=lean, signed=target.grids.signed)
         if isinstance(quantized, ir.Model):
-            actual = checked_in_parts(quantized, resolved, batches, how, fuses=fuses)
-        elif fuses:
+            actual = checked_in_parts(quantized, resolved, batches, how, fuses=target.fuses_here)
+        elif target.fuses_here:
             actual = _run_shipped(quantized, resolved, batches, how)
         else:
             opened = session(quantized, lean=lean, optimize=False, name=QUANTIZED)
@@ -101,7 +100,7 @@ def verify(
             actual = [take(opened, inputs) for inputs in batches]
         for wanted, found in zip(expected, actual, strict=True):
             _check_outputs(wanted, found, _open_sized(proto.graph))
-        if fuses and isinstance(quantized, bytes):
+        if target.fuses_here and isinstance(quantized, bytes):
             check_layers(proto, batches[0], how)
     except ModelError as error:
         raise VerificationError(str(error), nodes=_suspects(str(error), resolved)) from error

@@ -21,6 +21,7 @@ from spiq.planning.errors.weight_error import errors_by_bits
 from spiq.runtime.snr import snr_db
 from spiq.stats.inputs.known import input_stats
 from spiq.stats.propagate import measure
+from spiq.targets import Weights
 
 TRIED = range(2, 9)
 
@@ -249,7 +250,7 @@ def test_error_by_bits_is_that_of_rounded_weights(
     assert node.inputs[0] is not None
     var = measured.stats[node.inputs[0]].var.reshape(-1)
     counts = np.arange(1, shape[0] + 1, dtype=float).reshape(1, -1, 1, 1)
-    found = errors_by_bits(node, sigma, measured, {node.outputs[0]: counts}, (3, 8))
+    found = errors_by_bits(node, sigma, measured, {node.outputs[0]: counts}, (3, 8), Weights())
     scales = np.ones(4) if sigma is None else sigma
     weight = node.inputs[1].const_value.numpy().astype(float)  # type: ignore[union-attr]
     columns = shape[1]

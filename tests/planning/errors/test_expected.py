@@ -42,11 +42,11 @@ def expected(**options: int) -> dict[str, ExpectedError]:
 
 
 def test_rounding_of_weights_grows_with_the_square_of_the_step() -> None:
-    fine, coarse = expected(weight_bits=8), expected(weight_bits=4)
+    fine, coarse = expected(weight_bits=7), expected(weight_bits=4)
     assert list(fine) == ["c1", "c2", "c3"]
     for name, error in fine.items():
         assert error.weights > 0
-        assert coarse[name].weights == pytest.approx(error.weights * (127 / 7) ** 2, rel=1e-6)
+        assert coarse[name].weights == pytest.approx(error.weights * (63 / 7) ** 2, rel=1e-6)
         assert coarse[name].activations == pytest.approx(error.activations)
         assert coarse[name].total == coarse[name].weights + coarse[name].activations
         assert coarse[name].snr_db < error.snr_db

@@ -8,8 +8,8 @@ from onnx import numpy_helper
 from small_networks import build, run
 from spiq.config import Config
 from spiq.pipeline import quantize
-from spiq.planning.plan.pair_sums import largest_pairs, without_overflow
-from spiq.targets import TARGETS
+from spiq.planning.plan.pair_sums import largest_pairs, row_steps, without_overflow
+from spiq.targets import TARGETS, Weights
 
 MOST = 128
 """255 times 128 is 32640, below 2^15."""
@@ -100,3 +100,12 @@ def test_seven_bits_need_no_wider_steps() -> None:
     narrow = quantize(white(16, 16, 3), Config(weight_bits=7, timing=False))
     (weight,) = weights_of(narrow.model).values()
     assert (np.abs(weight.astype(int)).max(axis=(1, 2, 3)) == 63).all()
+
+
+def test_the_eighth_bit_is_known_to_be_worth_little_where_all_weights_have_one_sign() -> None:
+    split = np.random.default_rng(0).uniform(0.9, 1, (1, 8, 16, 9))
+    narrow, wide = Weights(narrow_sums=True), Weights()
+    assert np.allclose(row_steps(split, 8, wide) * 127, split.max(axis=(2, 3)))
+    ratio = row_steps(split, 8, narrow) / row_steps(split, 7, narrow)
+    assert (ratio > 0.9).all() and (ratio < 1).all()
+    assert np.array_equal(row_steps(split, 7, narrow), row_steps(split, 7, wide))

@@ -30,7 +30,7 @@ from spiq.planning.plan.resolve import resolve
 from spiq.planning.plan.values import Plan
 from spiq.stats.channel import Array
 from spiq.stats.propagate import Measured
-from spiq.targets import WEIGHT_BITS
+from spiq.targets import TARGETS, WEIGHT_BITS, Weights
 
 _LIKENESS = 0.5
 """How far errors of weights are passed as the signal is. Layer by layer, at 4 bits and on real
@@ -92,9 +92,9 @@ def mix_bits(
     }
 
     # D_l(b) of each layer that is not held
-    tried = range(FEWEST, WEIGHT_BITS + 1)
+    form = TARGETS[plan.target].weights
     errors = {
-        str(node.name): _errors(node, channel_scales, measured, importance, tried)
+        str(node.name): _errors(node, channel_scales, measured, importance, form)
         for node in nodes
         if node not in held
     }
@@ -113,13 +113,15 @@ def mix_bits(
 
 def _errors(
     node: ir.Node, channel_scales: Mapping[str, Array], measured: Measured,
-    importance: Mapping[ir.Value, Array], tried: range,
+    importance: Mapping[ir.Value, Array], form: Weights,
 ) -> dict[int, float]:  # fmt: skip
+    tried = range(FEWEST, WEIGHT_BITS + 1)
     if not is_layer(node):
         return dict.fromkeys(tried, 0.0)
     source = node.inputs[0]
     assert source is not None
-    return errors_by_bits(node, channel_scales.get(str(source.name)), measured, importance, tried)
+    sigma = channel_scales.get(str(source.name))
+    return errors_by_bits(node, sigma, measured, importance, tried, form)
 
 
 def _budget(

@@ -18,12 +18,14 @@ from spiq.planning.errors.error_model import layer_error, weight_rounding
 from spiq.planning.errors.importance import through_layer
 from spiq.planning.errors.network_errors import Importance, NetworkErrors, network_errors
 from spiq.planning.placement.values import Placement, is_layer
+from spiq.planning.plan.pair_sums import row_steps
 from spiq.planning.plan.resolve import Resolved, StoredTensor, resolve
 from spiq.planning.plan.values import Plan
 from spiq.stats.channel import Array
 from spiq.stats.propagate import Measured
 from spiq.stats.rules.linear import grouped
 from spiq.stats.rules.types import channels
+from spiq.targets import TARGETS, Weights
 
 
 @dataclass(frozen=True)
@@ -99,7 +101,7 @@ def expected_losses(
     }
     return Expected(
         layers={
-            str(node.name): _expected(node, resolved, network, errors)
+            str(node.name): _expected(node, resolved, network, errors, TARGETS[plan.target].weights)
             for node in placement.integer
             if is_layer(node) and node.inputs[0] in errors
         },
@@ -119,12 +121,13 @@ def _tensor_error(value: ir.Value, stored: StoredTensor, network: NetworkErrors)
 
 
 def _expected(
-    node: ir.Node, resolved: Resolved, network: NetworkErrors, errors: Mapping[ir.Value, Array]
-) -> ExpectedError:
+    node: ir.Node, resolved: Resolved, network: NetworkErrors, errors: Mapping[ir.Value, Array],
+    form: Weights,
+) -> ExpectedError:  # fmt: skip
     source, result = node.inputs[0], node.outputs[0]
     assert source is not None
     importance, stats = network.importance, network.measured.stats
-    weight, both = _layer_errors(node, resolved, network, errors[source])
+    weight, both = _layer_errors(node, resolved, network, errors[source], form)
 
     # of activations: what it reads arrives through its weight, what it alone writes as it is
     arrives = float(
@@ -143,7 +146,7 @@ def _expected(
 
 
 def _layer_errors(
-    node: ir.Node, resolved: Resolved, network: NetworkErrors, error: Array
+    node: ir.Node, resolved: Resolved, network: NetworkErrors, error: Array, form: Weights
 ) -> tuple[Array, Array]:
     """Return the squared errors of a layer's outputs: from its weight, and from its input, too."""
     source, weight = node.inputs[0], constant(node.inputs[1])
@@ -154,7 +157,7 @@ def _layer_errors(
     # the weight is rounded with the channel scales folded in
     sigma = np.broadcast_to(resolved.tensors[str(source.name)].channel_scale, size)
     folded = split * sigma.reshape(split.shape[0], 1, -1, 1).astype(split.dtype)
-    step = np.abs(folded).max(axis=(2, 3)) / (2 ** (resolved.layers[str(node.name)].bits - 1) - 1)
+    step = row_steps(folded, resolved.layers[str(node.name)].bits, form)
 
     var = np.broadcast_to(channels(network.measured.stats[source].var), size) / sigma**2
     read = np.broadcast_to(channels(error), size)

@@ -24,7 +24,7 @@ from spiq.passes.layer_weights import bias_of
 from spiq.planning.errors.error_model import weight_rounding
 from spiq.planning.placement.values import Placement
 from spiq.planning.plan.derive import next_power
-from spiq.planning.plan.pair_sums import MOST_BITS, largest_pairs
+from spiq.planning.plan.pair_sums import is_bound, row_steps
 from spiq.stats.channel import Array, ChannelStats
 from spiq.stats.propagate import Measured
 from spiq.stats.rules.linear import grouped, in_the_cache
@@ -121,14 +121,16 @@ def weight_error(
     out = importance.get(node.outputs[0])
     rows = np.ones(groups * outputs) if out is None else out.reshape(-1)
     rows = np.broadcast_to(rows, groups * outputs)
-    peak, narrow = _largest(split), form.narrow_sums and bits > MOST_BITS
+    peak, qmax = _largest(split), 2 ** (bits - 1) - 1
     return WeightError(
         peak=peak,
         importance=rows.reshape(groups, outputs),
         var=(var * taps).reshape(groups, -1),
         classes=classes.reshape(groups, -1),
-        qmax=2 ** (bits - 1) - 1,
-        widening=_widening(split, peak) if narrow else 1.0,
+        qmax=qmax,
+        widening=_widening(peak, row_steps(split, bits, form) * qmax)
+        if is_bound(bits, form)
+        else 1.0,
         rows=None if form.per_channel else _rows(node, placement).reshape(groups, outputs),
         form=form,
         bias=bias_of(node).reshape(groups, outputs) if form.bias_bits == _COARSE else None,
@@ -147,10 +149,10 @@ def _rows(node: ir.Node, placement: Placement) -> np.ndarray:
     return np.broadcast_to(classes.reshape(-1), size)
 
 
-def _widening(split: np.ndarray, peak: np.ndarray) -> Array:
-    """Return the largest sum of two neighbours over the largest weight, at least 1, by output."""
-    largest = np.maximum(peak.max(axis=2), np.finfo(peak.dtype).tiny)
-    return np.asarray(np.maximum(largest_pairs(split) / largest, 1))
+def _widening(peak: np.ndarray, held: Array) -> Array:
+    """Return what rows hold over their largest weight, shape (g, O/g)."""
+    largest = peak.max(axis=2)
+    return np.asarray(np.divide(held, largest, out=np.ones_like(held), where=largest > 0))
 
 
 def _largest(split: np.ndarray) -> np.ndarray:
@@ -169,7 +171,7 @@ def _largest(split: np.ndarray) -> np.ndarray:
 
 def errors_by_bits(
     node: ir.Node, sigma: Array | None, measured: Measured, importance: Mapping[ir.Value, Array],
-    bits: Iterable[int],
+    bits: Iterable[int], form: Weights,
 ) -> dict[int, float]:  # fmt: skip
     """Return the error at the network's outputs from rounding a layer's weight, by bits.
 
@@ -183,6 +185,7 @@ def errors_by_bits(
         measured: Statistics of the network's tensors.
         importance: That of the network's tensors.
         bits: The bits to try.
+        form: What the target wants weights to look like.
     """
     weight, source = constant(node.inputs[1]), node.inputs[0]
     assert weight is not None and source is not None
@@ -198,10 +201,10 @@ def errors_by_bits(
     by_output = np.broadcast_to(rows.reshape(-1), groups * outputs).reshape(groups, outputs)
 
     # sum_o w_o sum_c Var[x_c] sum_k dW[o,c,k]^2
-    peak = np.abs(split).max(axis=(2, 3), keepdims=True)
     errors = {}
     for count in bits:
-        step = np.where(peak > 0, peak / (2 ** (count - 1) - 1), 1)
+        steps = row_steps(split, count, form).astype(split.dtype)[:, :, None, None]
+        step = np.where(steps > 0, steps, 1)
         error = split - np.rint(split / step) * step
         power = np.square(error, out=error).sum(axis=3, dtype=np.float64)
         errors[count] = float(np.einsum("goc,gc,go->", power, by_input, by_output))

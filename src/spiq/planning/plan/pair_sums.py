@@ -15,12 +15,33 @@ import numpy as np
 import numpy.typing as npt
 
 from spiq.stats.channel import Array
+from spiq.stats.rules.linear import in_the_cache
+from spiq.targets import Weights
 
-MOST_BITS = 7
-"""Of weights that any two may be neighbours of."""
+_FREE = 7
+"""Bits of weights any two of which come to less."""
 
 _MOST = (2**15 - 1) // (2**8 - 1)
 """What two weights may come to."""
+
+
+def is_bound(bits: int, form: Weights) -> bool:
+    """Return whether weights of so many bits have to heed their neighbours."""
+    return form.narrow_sums and bits > _FREE
+
+
+def row_steps(split: np.ndarray, bits: int, form: Weights) -> Array:
+    """Return the least step of each row that cuts off and saturates nothing, shape (g, O/g).
+
+    Args:
+        split: A weight, shape (groups, outputs per group, inputs per group, taps).
+        bits: Of its integers.
+        form: What the target wants weights to look like.
+    """
+    largest = np.maximum(split.max(axis=(2, 3)), -split.min(axis=(2, 3))).astype(np.float64)
+    if is_bound(bits, form):
+        largest = np.maximum(largest, largest_pairs(split))
+    return np.asarray(largest / (2 ** (bits - 1) - 1))
 
 
 def largest_pairs(split: np.ndarray) -> Array:
@@ -35,12 +56,13 @@ def largest_pairs(split: np.ndarray) -> Array:
     largest = np.zeros(split.shape[:2])
     if split.shape[1] == split.shape[2] == 1:
         return largest
-    rows, starts = _laid_out(split)
-    for start in starts:
-        sums = rows[:, :, start:-1:2] + rows[:, :, start + 1 :: 2]
-        flat = sums.reshape(*largest.shape, -1)
-        for end in (flat.max(axis=2, initial=0), -flat.min(axis=2, initial=0)):
-            np.maximum(largest, end, out=largest)
+    for part in in_the_cache(split):
+        rows, starts = _laid_out(split[:, part])
+        for start in starts:
+            sums = rows[:, :, start:-1:2] + rows[:, :, start + 1 :: 2]
+            flat = sums.reshape(*rows.shape[:2], -1)
+            for end in (flat.max(axis=2, initial=0), -flat.min(axis=2, initial=0)):
+                np.maximum(largest[:, part], end, out=largest[:, part])
     return largest
 
 
@@ -74,7 +96,7 @@ def without_overflow(split: npt.NDArray[np.int8]) -> npt.NDArray[np.int8]:
 def _laid_out(split: np.ndarray) -> tuple[np.ndarray, tuple[int, ...]]:
     """Return a weight so that neighbours lie beside each other along axis 2, and where they begin.
 
-    Those of an even number of channels are of one tap, which need not be brought in order then.
+    Where channels are even in number, no neighbours are of different taps: nothing is moved.
     """
     if split.shape[2] % 2 == 0 or split.shape[3] == 1:
         return split, (0,)
