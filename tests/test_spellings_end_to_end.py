@@ -71,6 +71,27 @@ def test_is_quantized_and_as_good_as_float(body: str, least: float) -> None:
     assert snr_db(run(model, feed)["y"], run(result.model, feed)["y"]) > least
 
 
+@pytest.mark.parametrize(
+    "anchors",
+    ["Mul(centres, strides)", "Div(centres, strides)", "Add(centres, strides)", "Neg(centres)"],
+)
+def test_an_output_may_be_computed_of_constants(anchors: str) -> None:
+    """Detectors hand out their anchors: a product of them was a traceback."""
+    model = build(
+        FIRST + f"[k] k = Identity(r1) {LAST} [a] a = {anchors}",
+        inputs="float[1,3,16,16] x",
+        outputs="y, a",
+        centres=np.linspace(0, 16, 8, dtype=np.float32),
+        strides=floats(4) if "strides" in anchors else floats(),
+        w1=(8, 3, 3, 3),
+        w9=(4, 8, 3, 3),
+        **norm("n1", 8),
+    )
+    feed = images_for(trained(model))
+    before, after = run(model, feed), run(quantize(model).model, feed)
+    np.testing.assert_array_equal(after["a"], before["a"])
+
+
 def test_an_input_may_be_an_output() -> None:
     model = network(FIRST + "[k] k = Identity(r1) " + LAST, outputs="y, x")
     result = quantize(model)

@@ -27,7 +27,8 @@ def factors_before_relus(model: ir.Model) -> int:
     """Exchange in place; return how many factors changed places."""
     changed = 0
     for node in list(model.graph):
-        relu = data_inputs(node)[0].producer() if node.op_type in ("Div", "Mul") else None
+        given = data_inputs(node) if node.op_type in ("Div", "Mul") else []
+        relu = given[0].producer() if given else None  # what is computed of constants reads nothing
         affine = channel_affine(node) if relu is not None and _is_exchangeable(relu) else None
         if affine is None or relu is None or sole_consumer(relu.outputs[0]) is not node:
             continue
