@@ -92,6 +92,23 @@ def test_an_output_may_be_computed_of_constants(anchors: str) -> None:
     np.testing.assert_array_equal(after["a"], before["a"])
 
 
+LESS = floats(-np.inf)
+RULED_OUT = np.where(np.arange(5) % 2, -np.inf, 0).astype(np.float32)
+
+
+@pytest.mark.parametrize("last", ["Add(g, mask)", "Where(kept, g, less)"])
+def test_scores_that_are_ruled_out_stay_so(last: str) -> None:
+    """An infinity in an output was taken for damaged weights, and the network refused."""
+    kept = {"mask": RULED_OUT} if "mask" in last else {"kept": RULED_OUT == 0, "less": LESS}
+    body = FIRST + ROWS + f"[g] g = Gemm<transB=1>(f, h1, b1) y = {last}"
+    shapes = {name: SHAPES[name] for name in ("w1", "h1", "b1")}
+    model = trained(build(body, **shapes, **kept, **norm("n1", 8)))
+    result, feed = quantize(model), images_for(model)
+    before, after = run(model, feed)["y"], run(result.model, feed)["y"]
+    np.testing.assert_array_equal(np.isinf(after), np.isinf(before))
+    assert 25 < snr_db(before, after) < result.report.snr_interval_db["y"][1]
+
+
 def test_an_input_may_be_an_output() -> None:
     model = network(FIRST + "[k] k = Identity(r1) " + LAST, outputs="y, x")
     result = quantize(model)

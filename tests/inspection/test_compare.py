@@ -312,3 +312,18 @@ def test_networks_of_another_precision_are_compared_as_they_are_read(kind: int) 
     model = of_kind(kind)
     found = by_name(compare(model, spiq.quantize(model, Config(timing=False)).model))
     assert found and all(tensor.cosine > 0.99 for tensor in found.values())
+
+
+def test_the_same_infinity_is_no_difference() -> None:
+    """Scores with a mask had -200 dB, a cosine of NaN, and a warning of NumPy's."""
+    found = by_name(compare(*(masked(FRONT + between) for between in ("", QDQ.format(name="d")))))
+    assert 20 < found["a"].snr_db < 60 and found["a"].cosine == pytest.approx(1, abs=1e-3)
+
+
+def masked(front: str) -> bytes:
+    """A network whose activations are ruled out in every other column."""
+    last = "d" if "QuantizeLinear" in front else "h"
+    model = onnx.load_from_string(network(f"{front} a = Add({last}, m) e = Relu(a) y = Conv(e, v)"))
+    mask = np.where(np.arange(8) % 2, -np.inf, 0).astype(np.float32)
+    model.graph.initializer.append(numpy_helper.from_array(mask, "m"))
+    return model.SerializeToString()

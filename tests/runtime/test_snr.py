@@ -42,6 +42,11 @@ def test_what_has_no_ratio_says_why(expected: np.ndarray, actual: np.ndarray, wh
     assert why in energy.why_not and np.isnan(energy.db)
 
 
+def test_the_same_infinity_is_no_difference() -> None:
+    r, y = np.array([1.0, -np.inf, 3.0]), np.array([1.1, -np.inf, 3.0])
+    assert snr_db(r, y) == pytest.approx(snr_db(r[::2], y[::2]))
+
+
 def test_equal_answers_are_told_apart() -> None:
     assert Energy.of(SIGNAL, SIGNAL).db_unless_equal is None
     assert Energy.of(SIGNAL, SIGNAL + 1).db_unless_equal == pytest.approx(0)

@@ -15,6 +15,7 @@ from spiq.evaluation.cards.sections import Input
 from spiq.evaluation.data.preprocess import to_pixels
 from spiq.runtime.engines import ONNXRUNTIME, Model, named_in, opened_in
 from spiq.runtime.opened import Opened, Port
+from spiq.runtime.reference import is_number
 from spiq.runtime.session import call
 from spiq.value_checks import at_least
 
@@ -58,7 +59,7 @@ class Runner:
                     f"{self.name}: {len(inputs)} images give an output of shape "
                     f"{shape_text(output.shape)}, which is not one row for each image"
                 )
-        if not all(np.isfinite(output).all() for output in given):
+        if not all(map(is_number, given)):
             raise ModelError(f"{self.name}: its outputs are not all finite: they say nothing")
         return [output[:count] for output in given]
 

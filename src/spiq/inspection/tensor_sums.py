@@ -7,8 +7,9 @@ For reference tensor r and its counterpart q, over all images and positions,
 A network that spiq quantized holds *folded* tensors, q = r / sigma with one sigma per channel.
 There the gain of each channel that fits best, g = sum r q / sum q^2, is applied first; since it
 absorbs one of the channel's n samples, the noise that remains is multiplied by n / (n - 1).
-Channels lie along axis 1, from rank 5 on along all axes between the first and the last two; or
-along the last, as those of tokens do: folded tensors are compared by whichever fits better.
+Where both are the same infinity, they agree, and count for nothing. Channels lie along axis 1, from
+rank 5 on along all axes between the first and the last two; or along the last, as those of tokens
+do: folded tensors are compared by whichever fits better.
 """
 
 from dataclasses import dataclass
@@ -46,6 +47,8 @@ class Sums:
     @classmethod
     def of(cls, a: Array, b: Array) -> "Sums":
         """Return the sums over a tensor and its counterpart, both of shape (channels, samples)."""
+        if (same := np.isinf(a) & (a == b)).any():
+            a[same] = b[same] = 0
         return cls(
             a.sum(axis=1), _dot(a, a), _dot(a, b), _dot(b, b), _dot(a - b, a - b), a.shape[1]
         )

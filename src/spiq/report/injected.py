@@ -24,6 +24,7 @@ from onnx import TensorProto, helper
 from spiq.inspection.in_single import AsRun
 from spiq.runtime.opened import Arrays
 from spiq.runtime.session import call, session
+from spiq.runtime.snr import Energy
 
 Array = npt.NDArray[np.float32]
 Outputs = Sequence[Sequence[Array]]
@@ -141,11 +142,8 @@ def _power(before: Sequence[Array], after: Sequence[Array]) -> float:
     """Return the power of what changed of one output over that of its signal."""
     if any(old.shape != new.shape for old, new in zip(before, after, strict=True)):
         return 0.0
-    old, new = (
-        np.concatenate([x.reshape(-1) for x in each], dtype=float) for each in (before, after)
-    )
-    signal = float(np.square(old - old.mean()).sum())
-    return float(np.square(new - old).sum()) / signal if signal > 0 else 0.0
+    whole = sum(map(Energy.of, before, after), Energy())
+    return 0.0 if whole.why_not or whole.signal <= 0 else whole.noise / whole.signal
 
 
 def _with_errors(proto: onnx.ModelProto, names: Iterable[str]) -> onnx.ModelProto:

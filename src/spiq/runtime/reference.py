@@ -117,9 +117,20 @@ def is_finite(array: np.ndarray) -> bool:
     return array.dtype.kind != "f" or bool(np.isfinite(array).all())
 
 
+def is_number(array: np.ndarray) -> bool:
+    """Return whether a tensor is of numbers, and of infinities at most below, or at most above.
+
+    Scores that a mask rules out and logarithms of 0 are such; what overflows goes both ways.
+    """
+    if is_finite(array):
+        return True
+    low, high = array.min(), array.max()  # NaN if there is one
+    return bool(np.isfinite(low) or np.isfinite(high)) and not np.isnan(low)
+
+
 def _check_finite(batches: Iterable[Tensors]) -> None:
     for name, array in (pair for outputs in batches for pair in outputs.items()):
-        if not is_finite(array):
+        if not is_number(array):
             raise ModelError(
                 f"the float network: its output '{name}' is not finite on synthetic images: the "
                 "weights are damaged, or the input range is wrong (see --input-range)"

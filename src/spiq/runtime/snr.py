@@ -4,7 +4,8 @@ Over all their values,
 
     SNR = 10 log10(sum (r - mean r)^2 / sum (r - y)^2)
 
-in dB. The mean carries no information, and a large one would hide any error.
+in dB. The mean carries no information, and a large one would hide any error. Where both are
+the same infinity, as scores that a mask rules out, there is nothing to compare.
 """
 
 from dataclasses import dataclass
@@ -43,6 +44,9 @@ class Energy:
         >>> round(Energy.of(np.array([3.0, 5.0]), np.array([3.0, 5.1])).db, 1)
         23.0
         """
+        if expected.dtype.kind == "f" and np.isinf(expected).any():
+            differ = ~(np.isinf(expected) & (expected == actual))
+            expected, actual = expected[differ], actual[differ]
         if not expected.size:
             return cls()
         with np.errstate(invalid="ignore", over="ignore"):  # told by why_not
@@ -80,7 +84,12 @@ class Energy:
         """The ratio in dB, at most 200; NaN where there is none, see :attr:`why_not`."""
         if self.why_not:
             return float("nan")
-        return decibels(self.square - self.total**2 / self.count, self.noise)
+        return decibels(self.signal, self.noise)
+
+    @property
+    def signal(self) -> float:
+        """Sum of the squares of the reference less its mean."""
+        return self.square - self.total**2 / self.count
 
     @property
     def db_unless_equal(self) -> float | None:

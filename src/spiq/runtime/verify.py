@@ -1,8 +1,8 @@
 """Check a quantized network in the runtime before success is reported.
 
 1. The very bytes that ship load with the runtime's default optimizations and run; each output has
-   the type and shape of the float network's, and is finite. (Its sizes may differ only where they
-   depend on what is found, such as the boxes that are kept.)
+   the type and shape of the float network's, and is finite if that is. (Its sizes
+   may differ only where they depend on what is found, such as the boxes that are kept.)
 2. Every layer that the plan quantizes ended in an integer kernel there.
 3. The signal-to-noise ratio of each float output is that of these bytes, against the float
    network, with what it may be on real images, see :mod:`spiq.runtime.agreement`; or it is said why
@@ -31,7 +31,7 @@ from spiq.runtime.kernels import check_kernels
 from spiq.runtime.layerwise import QUANTIZED, check_layers
 from spiq.runtime.opened import Tensors
 from spiq.runtime.parted_check import checked_in_parts
-from spiq.runtime.reference import Reference, is_finite, results
+from spiq.runtime.reference import Reference, is_finite, is_number, results
 from spiq.runtime.scratch import scratch_file
 from spiq.runtime.session import Opening, session
 from spiq.targets import ONNXRUNTIME, Target
@@ -154,7 +154,7 @@ def _check_outputs(expected: Tensors, actual: Tensors, open_sized: frozenset[str
                 f"output '{name}' of the quantized network is {found.dtype} {list(found.shape)}, "
                 f"but {array.dtype} {list(array.shape)} in float: report this"
             )
-        if not is_finite(found):
+        if not (is_finite(found) or (is_number(found) and not is_finite(array))):
             raise VerificationError(f"output '{name}' of the quantized network is not finite")
 
 
