@@ -7,7 +7,7 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
-from small_networks import bn, build, floats, norm, resolved_of, trained
+from small_networks import Tensors, bn, build, floats, norm, resolved_of, trained
 from spiq import Config, Quantized, quantize
 from spiq.analysis import analyse
 from spiq.errors import ModelError, VerificationError
@@ -88,6 +88,33 @@ def test_kernel_that_rounds_otherwise(
 ) -> None:
     tamper(monkeypatch, steps)
     check(model, result.model)
+
+
+@pytest.mark.parametrize("between", ["Floor(r)", "Where(above, r, none)"])
+def test_a_last_bit_may_decide_few_numbers(between: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Attention of the largest scores alone was refused: a comparison was another one."""
+    body = "[c] c = Conv(x, w1) [r] r = Relu(c) above = Greater(r, one) "
+    model = build(
+        f"{body} j = {between} [d] y = Conv(j, w2)",
+        one=floats(1), none=floats(0), w1=(8, 3, 1, 1), w2=(4, 8, 1, 1),
+    )  # fmt: skip
+    result, real = quantize(model), layerwise.call
+
+    def meaning(share: float) -> Callable[..., list[np.ndarray]]:
+        def call(opened: object, names: list[str], given: Tensors, **more: str) -> list[np.ndarray]:
+            found = real(opened, names, given, **more)  # type: ignore[arg-type]
+            if any(name.endswith("::stored") for name in given):
+                numbers = found[names.index("j_quantized")].reshape(-1)
+                numbers[: int(share * numbers.size)] ^= 64
+            return found
+
+        return call
+
+    monkeypatch.setattr(layerwise, "call", meaning(0.01))
+    check(model, result.model)
+    monkeypatch.setattr(layerwise, "call", meaning(0.1))
+    with pytest.raises(VerificationError, match="steps away"):
+        check(model, result.model)
 
 
 def tamper(monkeypatch: pytest.MonkeyPatch, steps: int) -> None:

@@ -7,8 +7,8 @@ synthetic, pictures, images, sizes        what a network is shown: synthetic pic
                                           of what size
 unstated, observe, correlations, expose   which of its tensors are looked at, and what is seen
 trials, trial_pictures                    which convention an input follows, by trying
-reference, verify, layerwise, kernels,    the check of a result
-scratch
+reference, verify, layerwise, jumps,      the check of a result
+kernels, scratch
 agreement, snr, exponentials              how far it is from float
 parts, parted_check                       large networks, a part at a time
 named, timing, profile, peak              how long networks and kernels take
