@@ -15,6 +15,7 @@ import pytest
 from onnx import helper, numpy_helper
 from onnx_text import WEIGHT, network, refused, text
 
+from small_networks import bn, build, images_for, norm
 from spiq.errors import ModelError, UnsupportedError
 from spiq.graph.shapes import take_stated
 from spiq.io.read import read
@@ -357,6 +358,18 @@ def test_weights_beneath_all_numbers(value: float, rows: slice) -> None:
     wanted = np.broadcast_to(bias[rows].reshape(1, -1, 1, 1), found.shape)
     np.testing.assert_allclose(found, wanted, atol=0.05)
     assert made.report.snr_db["y"] > 20
+
+
+@pytest.mark.parametrize("value", [1e-44, 1e-30])
+def test_a_first_layer_of_next_to_nothing(value: float) -> None:
+    """What its norm states would be that of an input of 1e30: casts overflowed, with a warning."""
+    body = "[c] c = Conv<pads=[1,1,1,1]>(x, w) " + bn("c", "n") + "r = Relu(n) [d] y = Conv(r, v)"
+    model = build(
+        body, w=np.full((16, 3, 3, 3), value, np.float32), v=(4, 16, 1, 1), **norm("n", 16)
+    )
+    made = quantize(model)
+    assert max(made.plan.tensors["x"].high) < 1e3
+    assert np.isfinite(made.run(images_for(model))["y"]).all()
 
 
 # What is left in the end

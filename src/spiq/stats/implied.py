@@ -195,7 +195,7 @@ def _weighted(node: ir.Node, terms: Array, *, sampled: bool) -> list[Array] | No
     step = _step(groups * outputs) if sampled and groups == 1 else 1
     x = np.stack([channels(part) for part in terms], axis=1)
     shares = tap_shares(node)
-    if len(x) not in (1, groups * inputs) or len(shares) != taps:
+    if len(x) not in (1, groups * inputs) or len(shares) != taps or not (np.abs(x) < 1e30).all():
         return None
     x = np.broadcast_to(x, (groups * inputs, 3)).reshape(groups, inputs, 3)
     summed = over_taps(split[:, ::step], shares)

@@ -179,7 +179,7 @@ class Tail:
         reach = capacity - self.centre[wide]
         reach /= np.maximum(self.deviation, 1e-30)[wide]
         if capacity.ndim > 1:
-            reach = reach.astype(np.float32)
+            reach = np.clip(reach, -1e30, 1e30).astype(np.float32)
         counted = np.where(self.deviation > 0, self.deviation**2, 0.0)[wide]
         power: Array = power_beyond(reach, self.freedom, self.doubt) * counted
         if self.bounded:

@@ -33,6 +33,9 @@ from spiq.stats.inputs.first_layers import FirstLayer, first_layers
 _LEAST_TOLD = 1e-4
 """Share of their size that kernels have to keep when summed, to tell the input's mean."""
 
+_MOST = 1e12
+"""Deviation that no input has: kernels of next to nothing, and moments that were never theirs."""
+
 _ROUNDS = 10
 """With 40, channels that are correlated were told apart by factors that are not there."""
 
@@ -70,7 +73,7 @@ def moments(
     if not live.any() or not (var[live] > 0).any():
         return None
     std = float(np.sqrt(np.median(var[live] / power[live])))
-    if not std > 0:
+    if not 0 < std < _MOST:
         return None
     trust = 1 / (power[live] * std**2)
     weight = float((trust * sums[live] ** 2).sum())
@@ -131,6 +134,8 @@ def channel_moments(layers: Sequence[FirstLayer], channels: int) -> tuple[Array,
     target = np.concatenate([wanted[live] / (_OFF * np.sqrt(var[live])), np.zeros(columns)])
     equations = np.concatenate([scaled, np.eye(columns) / _FAR])
     mean = std * np.linalg.lstsq(equations, target, rcond=None)[0]
+    if not (std < _MOST).all():
+        return None
     return mean[:channels], std[:channels]
 
 
