@@ -11,6 +11,7 @@ import spiq
 from small_networks import bn, build, he, norm, run, trained
 from spiq.io.read import read
 from spiq.passes.prepare import prepare
+from spiq.runtime.ports import NUMPY
 from spiq.runtime.synthetic import dead_leaves
 from spiq.runtime.trials import tried
 from spiq.stats.inputs.conventions import CONVENTIONS
@@ -166,8 +167,17 @@ def test_logarithms_and_roots_are_of_no_negative_pixels(made: str) -> None:
     assert verdict.best.name == "pixels from 0 to 255"
 
 
-def test_integers_in_colour_are_pixels() -> None:
-    """They were taken for masks: of ones and zeros."""
+@pytest.mark.parametrize(
+    ("kind", "top", "said"),
+    [
+        ("int32", 255, "range 0 to 255, since it holds integers in colour"),
+        ("uint16", 65535, "range 0 to 6.554e+04, since it holds integers in colour"),
+        ("uint16", 4095, "range 0 to 4095, since it holds integers in colour"),
+        ("double", 255, "assumed pixels from 0 to 255, since its first layers were trained on"),
+    ],
+)
+def test_other_types_in_colour_are_pixels(kind: str, top: int, said: str) -> None:
+    """Integers were taken for masks, then for bytes; double precision for numbers around 0."""
     body = (
         "[k] k = Cast<to=1>(x) [c] c = Conv(k, w1) "
         + bn("c", "n1")
@@ -176,12 +186,12 @@ def test_integers_in_colour_are_pixels() -> None:
     shapes = {"w1": (16, 3, 3, 3), "w2": (8, 16, 3, 3)}
     norms = norm("n1", 16)
     plain = body.replace("[k] k = Cast<to=1>(x) [c] c = Conv(k", "[c] c = Conv(x")
-    floats = trained(build(plain, inputs=SIZE, **shapes, **norms), 16, 0, 255)
+    floats = trained(build(plain, inputs=SIZE, **shapes, **norms), 16, 0, top)
     arrays = {one.name: onnx.numpy_helper.to_array(one) for one in floats.graph.initializer}
-    model = build(body, inputs=SIZE.replace("float", "int32"), **arrays)
+    model = build(body, inputs=SIZE.replace("float", kind), **arrays)
     result = spiq.quantize(model, spiq.Config(timing=False))
-    assert "input 'x': range 0 to 255, since it holds integers in colour" in result.report.notes
-    pictures = (255 * dead_leaves((8, 3, 48, 48), seed=5)).astype(np.int32)
+    assert any(said in note for note in result.report.notes)
+    pictures = (top * dead_leaves((8, 3, 48, 48), seed=5)).astype(NUMPY[f"tensor({kind})"])
     wanted = np.concatenate([run(model, {"x": one[None]})["y"] for one in pictures])
     found = np.concatenate([result.run({"x": one[None]})["y"] for one in pictures])
     assert np.square(wanted - wanted.mean()).sum() > 1000 * np.square(wanted - found).sum()

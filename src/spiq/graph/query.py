@@ -99,11 +99,11 @@ def is_float32(value: ir.Value | None) -> bool:
 
 
 def holds_floats(value: ir.Value) -> bool:
-    """Return whether an input or output holds float32 numbers, or those of half precision.
+    """Return whether an input or output holds float32 numbers, or of half or double precision.
 
-    What is between is float32 in either case.
+    What is between is float32 in any case.
     """
-    return value.dtype in (ir.DataType.FLOAT, ir.DataType.FLOAT16)
+    return value.dtype in (ir.DataType.FLOAT, ir.DataType.FLOAT16, ir.DataType.DOUBLE)
 
 
 def is_float(value: ir.Value) -> bool:

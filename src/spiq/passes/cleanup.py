@@ -9,7 +9,7 @@ from spiq.graph.query import constant, dims, ints, is_constant, spatial
 
 
 def drop_noops(model: ir.Model) -> int:
-    """Remove Identity, inference Dropout, Cast to the same type and Pad by nothing."""
+    """Remove Identity, inference Dropout, Cast and Reshape to the same and Pad by nothing."""
     removed = 0
     for node in list(model.graph):
         if node.domain == "" and _is_noop(node):
@@ -28,6 +28,9 @@ def _is_noop(node: ir.Node) -> bool:
     if node.op_type == "Cast":
         source = node.inputs[0]
         return source is not None and source.dtype == node.attributes.get_int("to")
+    if node.op_type == "Reshape":
+        before, after = dims(node.inputs[0]), dims(node.outputs[0])
+        return before is not None and before == after and before.count(None) < 2
     if node.op_type == "Pad":
         pads = constant(node.inputs[1])
         return pads is not None and not pads.any()

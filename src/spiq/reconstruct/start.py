@@ -203,7 +203,7 @@ def first_pictures(
         UnsupportedError: The network takes no pictures, or more than one input.
     """
     inputs = [value for value in analysis.graph.inputs if value.name in program.inputs]
-    if len(inputs) != 1 or not holds_floats(inputs[0]) or len(inputs[0].shape or ()) != 4:
+    if len(inputs) != 1 or not _is_picture(inputs[0]):
         names = ", ".join(f"'{value.name}'" for value in inputs)
         raise UnsupportedError(
             f"the inputs {names} are not one picture of floats, and only such are made: use effort "
@@ -217,3 +217,8 @@ def first_pictures(
         found.append(made[str(inputs[0].name)])
         number += 1
     return torch.tensor(np.concatenate(found)[:count].astype(np.float32))
+
+
+def _is_picture(value: ir.Value) -> bool:
+    single = holds_floats(value) and value.dtype != ir.DataType.DOUBLE
+    return single and len(value.shape or ()) == 4

@@ -87,7 +87,7 @@ def has_channels_last(shape: Sequence[object]) -> bool:
     return shape[3] in _COLOURS and shape[1] not in _COLOURS
 
 
-_PICTURED = frozenset({"tensor(float)", "tensor(float16)", "tensor(uint8)"})
+_PICTURED = frozenset({"tensor(double)", "tensor(float)", "tensor(float16)", "tensor(uint8)"})
 
 NUMPY: dict[str, type[np.generic]] = {
     "tensor(float)": np.float32,
@@ -97,6 +97,8 @@ NUMPY: dict[str, type[np.generic]] = {
     "tensor(int32)": np.int32,
     "tensor(int64)": np.int64,
     "tensor(uint16)": np.uint16,
+    "tensor(uint32)": np.uint32,
+    "tensor(uint64)": np.uint64,
     "tensor(uint8)": np.uint8,
     "tensor(int8)": np.int8,
     "tensor(bool)": np.bool_,

@@ -216,7 +216,7 @@ def _numbers(
             noise = span[0] + (span[1] - span[0]) * (PIXEL_MEAN + PIXEL_STD * noise)
         return noise.astype(kind)
     if span is not None:
-        first, last = (int(end) for end in span)
+        first, last = int(np.min(span[0])), int(np.max(span[1]))
         return np.asarray(rng.integers(first, last, shape, endpoint=True), kind)
     made = np.zeros(shape, kind)  # the first index is in every table
     if issubclass(kind, np.bool_) and made.ndim:

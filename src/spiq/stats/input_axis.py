@@ -1,5 +1,7 @@
 """Where the channels of the network's input are."""
 
+import math
+
 import onnx_ir as ir
 
 from spiq.graph.extents import is_one_picture
@@ -12,9 +14,9 @@ def channel_axis(value: ir.Value) -> int:
     That is the axis which Transposes in front of the first layers make the second one, behind
     Casts and arithmetic or not; the last one where layers on tokens read it; the third one where
     films, (N, T, C, H, W), become a batch of frames; and the second one where there is none, but
-    the first one of a picture without a batch. Samples of sound and spectrograms, to which the
-    network gives the axis of channels itself, in front or last and then turned, have none: it is
-    that of the batch.
+    the first one of a picture without a batch. Samples of sound, spectrograms and rows of
+    pixels, to which the network gives the axis of channels itself, in front or last and then
+    turned, have none: it is that of the batch.
     """
     rank = len(dims(value) or [])
     if is_one_picture(dims(value) or []):
@@ -61,8 +63,13 @@ def _grown(node: ir.Node, order: tuple[int | None, ...]) -> tuple[int | None, ..
 
 
 def _gives_channels(node: ir.Node) -> bool:
-    """Return whether a node puts an axis of one channel behind the batch: (N, T) to (N, 1, T)."""
+    """Return whether a node puts an axis of one channel behind the batch: (N, T) to (N, 1, T).
+
+    So does one that makes a picture of a row of pixels, (N, CHW) to (N, C, H, W).
+    """
     before, after = dims(node.inputs[0]) or [], dims(node.outputs[0]) or []
+    if node.op_type == "Reshape" and len(before) == 2 and len(after) == 4:
+        return None not in after[1:] and before[1] == math.prod(size or 0 for size in after[1:])
     if len(after) != len(before) + 1 or after[1] != 1 or before[1] == 1:
         return False
     return node.op_type == "Unsqueeze" or (node.op_type == "Reshape" and after[2:] == before[1:])

@@ -4,6 +4,7 @@ import numpy as np
 import onnx
 import pytest
 
+import spiq
 from small_networks import bn, build, norm, trained
 from spiq.config import Config
 from spiq.errors import WARNING, ConfigError
@@ -16,6 +17,7 @@ from spiq.stats.inputs.ends import shown_ends, widened
 from spiq.stats.inputs.judge import judge
 from spiq.stats.inputs.known import input_stats
 from spiq.stats.inputs.moments import infer_moments
+from spiq.stats.propagate import measure
 
 BODY = "[c1] c1 = Conv<pads=[1,1,1,1], strides=[2,2]>(x, w1) " + bn("c1", "n1") + "[r] y = Relu(n1)"
 TURNED = "[t] t = Transpose<perm=[0,3,1,2]>(x) " + BODY.replace("(x, w1)", "(t, w1)")
@@ -268,3 +270,39 @@ def test_what_is_no_picture_is_shown_as_much_as_pictures_would_fill(kind: str) -
     found, _ = input_stats(prepared, Config())
     low, high = shown_ends(prepared, found)["x"]
     assert ((high - low) < 0.5 * (found["x"].high - found["x"].low)).all()
+
+
+FLAT = "[p] p = Reshape(x, image) " + BODY.replace("(x, w1)", "(p, w1)")
+SAME = "[p] p = Reshape(x, pixels) " + TURNED.replace("(x)", "(p)")
+IMAGE, PIXELS = np.array([-1, 3, 48, 48]), np.array([-1, 48, 48, 3])
+
+
+@pytest.mark.parametrize(
+    ("body", "size"),
+    [(FLAT, "float[N,6912] x"), (SAME, "float[N,48,48,3] x")],
+    ids=["rows of pixels", "to the same shape"],
+)
+def test_a_reshape_in_front_of_the_first_layer(body: str, size: str) -> None:
+    """The first layer stayed in float, and the input was taken for numbers around 0."""
+    plain = network(0, 255)
+    arrays = {one.name: onnx.numpy_helper.to_array(one) for one in plain.graph.initializer}
+    target = {"image": IMAGE} if body is FLAT else {"pixels": PIXELS}
+    found, _, prepared = known(build(body, inputs=size, **arrays, **target))
+    measured = measure(prepared, {"x": found}).stats
+    layer = next(node for node in prepared.model.graph if node.op_type == "Conv")
+    assert layer.inputs[0] in measured
+    assert 80 < found.mean.mean() < 160 and 40 < found.std.mean() < 90
+
+
+@pytest.mark.parametrize("size", ["uint8[N,6912] x", "uint8[N,48,48,3] x"])
+def test_bytes_in_any_shape(size: str) -> None:
+    """Rows of them were a traceback."""
+    plain = network(0, 255)
+    arrays = {one.name: onnx.numpy_helper.to_array(one) for one in plain.graph.initializer}
+    body, target = (FLAT, {"image": IMAGE}) if "6912" in size else (SAME, {"pixels": PIXELS})
+    model = build(
+        "[k] k = Cast<to=1>(x) " + body.replace("(x,", "(k,") + " [z] z = Conv(y, w2)",
+        inputs=size, outputs="z", w2=(8, 24, 1, 1), **arrays, **target,
+    )  # fmt: skip
+    report = spiq.quantize(model, Config(timing=False)).report
+    assert not report.float_layers and report.snr_db["z"] > 25

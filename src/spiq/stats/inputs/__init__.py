@@ -9,6 +9,7 @@ folded, fourth_channel     what fits no convention: from biases alone, or beside
 alike, judge               the verdict on each input, and on those that are pictures made in one way
 notes                      what is said of an input
 given, doubted             what options say of an input, and whether its first layers agree
+integers                   what inputs of integers hold
 inferred                   what the network says of it where options say nothing
 ends                       the range that an input is shown, and that of its grid
 known                      all of it: the statistics of each input

@@ -5,7 +5,9 @@ import onnx_ir as ir
 
 from spiq.config import Config
 from spiq.errors import ConfigError
+from spiq.graph.query import dims
 from spiq.stats.channel import Array, ChannelStats, stats
+from spiq.stats.input_axis import channel_axis
 from spiq.stats.inputs.conventions import PIXEL_MEAN, PIXEL_STD
 from spiq.stats.inputs.notes import span
 
@@ -64,3 +66,14 @@ def pixel_stats(low: Array, high: Array) -> ChannelStats:
     return stats(
         low + PIXEL_MEAN * (high - low), (PIXEL_STD * (high - low)) ** 2, low, high, "input"
     )
+
+
+def laid_out(known: ChannelStats, value: ir.Value, channels: int) -> ChannelStats:
+    """Give statistics, one number per channel or one for all, the layout of an input."""
+    shape, axis = dims(value) or [], channel_axis(value)
+    layout = tuple(channels if index == axis else 1 for index in range(len(shape)))
+    mean, var, low, high = (
+        np.broadcast_to(array, channels).reshape(layout)
+        for array in (known.mean, known.var, known.low, known.high)
+    )
+    return stats(mean, var, low, high, known.source)

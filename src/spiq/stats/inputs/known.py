@@ -1,7 +1,7 @@
 """The statistics of every input: from the options, the plan, images, or the network itself.
 
-An input of bytes needs no evidence. Of floats, in this order: what images or options say
-(:mod:`spiq.stats.inputs.given`), or else what the network lets infer
+Of integers, see :mod:`spiq.stats.inputs.integers`. Of floats, in this order: what images or options
+say (:mod:`spiq.stats.inputs.given`), or else what the network lets infer
 (:mod:`spiq.stats.inputs.inferred`). A range that a plan has decided holds in any case.
 """
 
@@ -12,19 +12,19 @@ import onnx_ir as ir
 
 from spiq.config import Config
 from spiq.errors import ConfigError
-from spiq.graph.indices import pixel_ends
 from spiq.graph.neighbours import adjacencies
 from spiq.graph.query import dims, holds_floats
 from spiq.passes.prepare import Prepared
-from spiq.stats.channel import ChannelStats, stats
-from spiq.stats.input_axis import channel_axis, channel_count
+from spiq.stats.channel import ChannelStats
+from spiq.stats.input_axis import channel_count
 from spiq.stats.inputs.ends import Ends, for_rivals
 from spiq.stats.inputs.evidence import Verdict
-from spiq.stats.inputs.given import Told, check_channels, given_range, pixel_stats
+from spiq.stats.inputs.given import Told, check_channels, given_range, laid_out, pixel_stats
 from spiq.stats.inputs.inferred import inferred
+from spiq.stats.inputs.integers import of_integers
 from spiq.stats.inputs.joined import before_layers
 from spiq.stats.inputs.judge import judge
-from spiq.stats.inputs.notes import about, of_graph, of_unread, span
+from spiq.stats.inputs.notes import about, of_graph, of_unread
 
 
 def input_stats(
@@ -60,7 +60,7 @@ def input_stats(
             is_told = dims(value) is None or name in config.inputs
             untold += [value] if holds_floats(value) and not is_told else []
             continue
-        told = _of_integers(value)
+        told = of_integers(value, prepared, config)
         if holds_floats(value):
             said = (shown or {}).get(name) or given_range(value, config, channel_count(value))
             said = said or inferred(value, prepared, judged.get(name))
@@ -84,15 +84,6 @@ def _check_names(graph: ir.Graph, config: Config) -> None:
         )
 
 
-def _of_integers(value: ir.Value) -> Told | None:
-    """Return what is known of an input of integers, if they are pixels, in the input's layout."""
-    if (pixels := pixel_ends(value)) is None:
-        return None
-    low, high = (np.full((1,) * len(dims(value) or []), end) for end in pixels)
-    kind = "bytes" if value.dtype == ir.DataType.UINT8 else "integers in colour"
-    return pixel_stats(low, high), f"range {span(low, high)}, since it holds {kind}"
-
-
 def _of_floats(
     value: ir.Value, told: Told | None, planned: Ends | None, verdict: Verdict | None
 ) -> Told | None:
@@ -101,7 +92,7 @@ def _of_floats(
     if planned is not None:
         told = _planned(planned, told, verdict), "as planned"
         check_channels("the plan's range", told[0].low, channels, value)
-    return None if told is None else (_laid_out(told[0], value, channels), told[1])
+    return None if told is None else (laid_out(told[0], value, channels), told[1])
 
 
 def _planned(planned: Ends, told: Told | None, verdict: Verdict | None) -> ChannelStats:
@@ -113,14 +104,3 @@ def _planned(planned: Ends, told: Told | None, verdict: Verdict | None) -> Chann
         if all((one == other).all() for one, other in both):
             return told[0]
     return pixel_stats(low, high)
-
-
-def _laid_out(known: ChannelStats, value: ir.Value, channels: int) -> ChannelStats:
-    """Give statistics, one number per channel or one for all, the layout of an input."""
-    shape, axis = dims(value) or [], channel_axis(value)
-    layout = tuple(channels if index == axis else 1 for index in range(len(shape)))
-    mean, var, low, high = (
-        np.broadcast_to(array, channels).reshape(layout)
-        for array in (known.mean, known.var, known.low, known.high)
-    )
-    return stats(mean, var, low, high, known.source)
