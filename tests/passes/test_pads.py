@@ -104,3 +104,18 @@ def test_what_others_read_too_stays_for_them() -> None:
     both = RECTIFIED + "[a] a = MaxPool<kernel_shape=[3,3]>(p) [b] b = AveragePool<kernel_shape="
     model = network(both + "[3,3]>(p) [q] q = Add(a, b) ", pads=AROUND)
     assert operators(model).count("Pad") == 1
+
+
+@pytest.mark.parametrize("axes", [whole(2, 3), whole(-1, 1)])
+def test_pads_of_some_axes_are_shipped_as_pads_of_all(axes: np.ndarray) -> None:
+    """Between channels-last layers the runtime took them for those of other axes, and failed."""
+    model = build(
+        "[c1] c1 = Conv(x, w1) [r] r = Relu(c1) [p] p = Pad(r, pads, fill, axes) "
+        "[c9] y = Conv(p, w9)",
+        opset=18, w1=(16, 3, 3, 3), w9=(16, 18 if 1 in axes else 16, 3, 3), axes=axes,
+        pads=whole(1, 1, 1, 1), fill=np.array(0.5, np.float32),
+    )  # fmt: skip
+    feed = images_for(model)
+    result = quantize(model)
+    assert not result.report.float_layers
+    assert snr_db(run(model, feed)["y"], run(result.model, feed)["y"]) > 25

@@ -5,7 +5,7 @@ import numpy.typing as npt
 import onnx_ir as ir
 
 from spiq.graph.edit import bypass, initializer
-from spiq.graph.query import constant, dims, ints, is_constant, spatial
+from spiq.graph.query import constant, dims, ints, is_constant, rank, spatial
 
 
 def drop_noops(model: ir.Model) -> int:
@@ -56,6 +56,25 @@ def plain_constants(model: ir.Model) -> int:
                 plain = initializer(model.graph, f"{value.name}_plain", array.reshape(shape))
                 node.replace_input_with(place, plain)
                 changed += 1
+    return changed
+
+
+def plain_pads(model: ir.Model) -> int:
+    """Give a Pad of some axes pads for every axis: the runtime breaks it where it turns tensors."""
+    changed = 0
+    for node in model.graph:
+        if node.op_type != "Pad" or node.domain != "" or len(node.inputs) < 4:
+            continue
+        pads, axes = constant(node.inputs[1]), constant(node.inputs[3])
+        size = rank(node.inputs[0])
+        if pads is None or axes is None or size is None:
+            continue
+        full = np.zeros((2, size), np.int64)
+        full[:, axes.reshape(-1)] = pads.reshape(2, -1)
+        name = f"{node.outputs[0].name}_pads"
+        node.replace_input_with(1, initializer(model.graph, name, full.reshape(-1)))
+        node.resize_inputs(3 if node.inputs[2] is not None else 2)
+        changed += 1
     return changed
 
 

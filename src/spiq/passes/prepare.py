@@ -19,7 +19,13 @@ from spiq.passes.batchnorm import Moments, Norm, fold_batchnorm
 from spiq.passes.bounds import merge_bounds
 from spiq.passes.cancelled import drop_cancelled_biases
 from spiq.passes.canonical import dense_heads, pool_means, split_sums
-from spiq.passes.cleanup import drop_noops, explicit_pads, plain_constants, plain_resizes
+from spiq.passes.cleanup import (
+    drop_noops,
+    explicit_pads,
+    plain_constants,
+    plain_pads,
+    plain_resizes,
+)
 from spiq.passes.constants import fold_constants, resolve_shapes
 from spiq.passes.einsum import einsum_products
 from spiq.passes.expands import drop_expands
@@ -53,6 +59,7 @@ PASSES = (
     drop_noops,
     explicit_pads,
     plain_resizes,
+    plain_pads,
     fold_pads,
     pool_means,
     split_sums,

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import numpy as np
 import onnx_ir as ir
 
-from spiq.graph.query import constant, data_inputs, dims, is_float32, weight_nodes
+from spiq.graph.query import constant, data_inputs, dims, is_float32, weight_nodes, where
 from spiq.passes.prepare import Prepared
 from spiq.planning.placement.values import is_product
 from spiq.stats.axes import channel_axes
@@ -42,7 +42,7 @@ def unstated(prepared: Prepared, measured: Measured) -> list[ir.Value]:
     if not vague & _feeding(graph, prepared):
         return []
     plain = [value for value in _observable(graph) if value in vague]
-    return plain + _behind_no_rule(graph, set(measured.stats) | set(plain))
+    return plain + _behind_no_rule(graph, measured, set(measured.stats) | set(plain))
 
 
 def _vague(graph: ir.Graph, prepared: Prepared, measured: Measured) -> set[ir.Value]:
@@ -124,14 +124,17 @@ def _observable(graph: ir.Graph) -> list[ir.Value]:
     ]
 
 
-def _behind_no_rule(graph: ir.Graph, known: set[ir.Value]) -> list[ir.Value]:
-    """Return what layers and products read that no rule would tell if ``known`` were observed."""
+def _behind_no_rule(graph: ir.Graph, measured: Measured, known: set[ir.Value]) -> list[ir.Value]:
+    """Return what layers and products read that no rule would tell if ``known`` were observed.
+
+    Rules give up, too: those of operators that ``measured`` knows to have ended at.
+    """
     reached, found, axes = set(known), [], channel_axes(graph)
     read = {value for node in weight_nodes(graph) for value in node.inputs[:1]}
     read |= {value for node in graph if is_product(node) for value in node.inputs}
     read |= {n.inputs[0] for n in graph if n.op_type in _READS and n.domain == ""}
     for node in graph:
-        ruled = node.domain == "" and node.op_type in RULES
+        ruled = node.domain == "" and node.op_type in RULES and where(node) not in measured.unknown
         if ruled and all(value in reached for value in data_inputs(node)):
             reached.update(node.outputs)
         for value in node.outputs:

@@ -15,7 +15,7 @@ These stay in float, behind a node that both passes stop at (see :mod:`spiq.emit
 
 import onnx_ir as ir
 
-from spiq.graph.query import ints, spatial
+from spiq.graph.query import dims, ints, spatial
 from spiq.stats.rules.pooling import fills
 
 
@@ -45,6 +45,9 @@ def broken_form(node: ir.Node) -> str:
             return "ONNX Runtime cannot load a cubic Resize between integer layers"
         if "axes" in node.attributes:
             return "ONNX Runtime breaks a Resize with axes between integer layers"
+        before, after = dims(node.inputs[0]), dims(node.outputs[0])
+        if before and after and before[1] != after[1]:
+            return "a Resize of channels has none in common with what it reads"
         if fills(node):
             return "a Resize that crops fills with a number, which integers are not on the grid of"
     return ""
