@@ -7,6 +7,8 @@ from small_networks import bn, build, floats, images_for, norm, optimized, run, 
 from spiq import quantize
 from spiq.io.read import read
 from spiq.passes.gates import plain_gates
+from spiq.passes.prepare import prepare
+from spiq.passes.soft_gates import plain_soft_gates
 from spiq.runtime.snr import snr_db
 
 HINGE = "[a] a = Add(n1, three) [h] h = Clip(a, zero, six) "
@@ -61,3 +63,40 @@ def test_what_is_no_hard_gate(body: str, outputs: str) -> None:
     used = {key: np.float32(value.reshape(())) for key, value in used.items()}
     model = read(build(body, outputs=outputs, **used))
     assert plain_gates(model) == 0
+
+
+SOFT = {
+    "Softplus": "[e] e = Exp(n1) [a] a = Add(one, e) [s] s = Log(a) ",
+    "Sigmoid": "[m] m = Neg(n1) [e] e = Exp(m) [a] a = Add(e, one) [s] s = Div(one, a) ",
+    "Sigmoid, inverted": "[m] m = Mul(minus, n1) [e] e = Exp(m) [a] a = Add(e, one) "
+    "[s] s = Reciprocal(a) ",
+    "Sigmoid times x": "[m] m = Neg(n1) [e] e = Exp(m) [a] a = Add(e, one) [s] s = Div(n1, a) ",
+}
+
+
+@pytest.mark.parametrize("name", SOFT)
+def test_what_is_made_of_one_and_an_exponential(name: str) -> None:
+    """A Softplus that was spelt so had 24 dB: what an Exp made was observed, and its tails."""
+    body = (
+        "[c1] c1 = Conv<pads=[1,1,1,1]>(x, w1) " + bn("c1", "n1") + SOFT[name]
+        + "[c2] y = Conv<pads=[1,1,1,1]>(s, w2)"
+    )  # fmt: skip
+    numbers = {"one": floats(1), "minus": floats(-1)}
+    used = {key: value for key, value in numbers.items() if key in SOFT[name]}
+    model = trained(build(body, w1=(8, 3, 3, 3), w2=(8, 8, 3, 3), **used, **norm("n1", 8)))
+    found = [node.op_type for node in prepare(read(model)).model.graph]
+    assert name.split()[0].strip(",") in found and "Exp" not in found
+    feed = images_for(model)
+    result = quantize(model)
+    assert snr_db(run(model, feed)["y"], run(result.model, feed)["y"]) > 25
+
+
+@pytest.mark.parametrize(
+    "body",
+    ["e = Exp(x) a = Add(e, two) y = Log(a)", "e = Exp(x) a = Add(e, one) y = Div(one, a)"],
+    ids=["another number", "not of -x"],
+)
+def test_no_soft_gate(body: str) -> None:
+    used = {"two": floats(2)} if "two" in body else {"one": floats(1)}
+    model = read(build(body, **used))
+    assert plain_soft_gates(model) == 0

@@ -8,7 +8,8 @@ constants, cleanup, wholes, expands         what is computed before, or not at a
 canonical, gemm, tokens, einsum, stacks,    layers in the spelling that has an integer kernel
 turns
 phases, woven                               ConvTranspose
-bounds, gates, pads, products, sequences    other operators in one spelling
+bounds, gates, soft_gates, pads, products,  other operators in one spelling
+sequences
 single                                      half precision in single
 equalize                                    what method dfq does besides
 """

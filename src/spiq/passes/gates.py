@@ -60,7 +60,7 @@ def _write(
 
 def _hinged(node: ir.Node) -> tuple[ir.Value, float, float, bool] | None:
     """Return x, a, b and whether it is gated, if ``node`` is the last step of a hard gate."""
-    scaled = _step(node, "Mul") or _step(node, "Div")
+    scaled = step_by_number(node, "Mul") or step_by_number(node, "Div")
     if scaled is None or scaled[1] == 0:
         return None
     source, number = scaled
@@ -89,10 +89,10 @@ def _hinge(value: ir.Value | None, reader: ir.Node, a: float) -> tuple[ir.Value,
     add = bounded[0].producer()
     if add is None or sole_consumer(bounded[0]) is not clip:
         return None
-    return _step(add, "Add")
+    return step_by_number(add, "Add")
 
 
-def _step(node: ir.Node, operator: str) -> tuple[ir.Value, float] | None:
+def step_by_number(node: ir.Node, operator: str) -> tuple[ir.Value, float] | None:
     """Return the tensor and the number of a step by a single number."""
     if node.op_type != operator or node.domain != "":
         return None

@@ -39,6 +39,7 @@ from spiq.passes.phases import phase_convolutions
 from spiq.passes.products import scale_products
 from spiq.passes.sequences import plain_splits, same_splits
 from spiq.passes.single import half_as_single
+from spiq.passes.soft_gates import plain_soft_gates
 from spiq.passes.stacks import stacks_as_tensors
 from spiq.passes.tokens import token_layers
 from spiq.passes.turns import plain_turns
@@ -65,6 +66,7 @@ PASSES = (
     split_sums,
     merge_bounds,
     plain_gates,
+    plain_soft_gates,
     einsum_products,
     scale_products,
     token_layers,
