@@ -62,3 +62,16 @@ def test_what_is_told_stays() -> None:
     _, after, large = collected("[a] a = Mul(x, s) [y] y = Mul(a, t)", outputs="y, a")
     assert large == ["Mul", "Mul"]
     assert [output.name for output in after.graph.output] == ["y", "a"]
+
+
+def test_hundreds_of_steps_in_a_row() -> None:
+    """Each was a call within the call for the next one, and more of them than Python takes."""
+    steps = " ".join(f"[n{k}] s{k + 1} = Add(s{k}, s)" for k in range(400))
+    model = build(
+        f"[c] s0 = Relu(x) {steps} y = Neg(s400)", inputs="float[1,8,16,16] x", s=ALL["s"]
+    )
+    made = changed(model, collect_affines)
+    assert len(made.graph) < 20
+    feed = images_for(model)
+    found = run(ir.serde.serialize_model(made), feed)["y"]
+    np.testing.assert_allclose(found, run(model, feed)["y"], rtol=1e-3)

@@ -23,6 +23,8 @@ from spiq.passes.batchnorm import batchnorm_affine
 
 _SMALL = 4
 """How many times as large the tensor is, at least."""
+_MOST = 64
+"""Steps one after the other, at most: sums of hundreds of tensors are as deep."""
 Small = np.ndarray | ir.Value
 """A constant, or a small tensor."""
 
@@ -77,34 +79,35 @@ def _collect(graph: ir.Graph, last: ir.Node) -> None:
         graph.remove(step, safe=True)
 
 
-def _form(value: ir.Value, combine: _Combine) -> Affine:
-    """Return a tensor as what is made of another by the steps behind that."""
+def _form(value: ir.Value, combine: _Combine, most: int = _MOST) -> Affine:
+    """Return a tensor as what is made of another by the steps behind that, so many at most."""
     node = value.producer()
-    found = _through(node, combine) if node is not None and node.domain == "" else None
-    return found or Affine(value)
+    if node is None or node.domain != "" or most == 0:
+        return Affine(value)
+    return _through(node, combine, most) or Affine(value)
 
 
-def _through(node: ir.Node, combine: _Combine) -> Affine | None:
+def _through(node: ir.Node, combine: _Combine, most: int) -> Affine | None:
     """Return what a step writes, None where it is none."""
     if node.op_type == "BatchNormalization":
         scale, shift = (_upright(array, node) for array in batchnorm_affine(node))
-        return _then(node, _read(node, 0, combine), scale, shift, combine)
+        return _then(node, _read(node, 0, combine, most), scale, shift, combine)
     if node.op_type not in ("Add", "Mul") or None in node.inputs:
         return None
     for place in (0, 1):
         small = _small(node.inputs[1 - place], beside=node.inputs[place], node=node)
         if small is not None and node.op_type == "Mul":
-            return _then(node, _read(node, place, combine), small, None, combine)
+            return _then(node, _read(node, place, combine, most), small, None, combine)
         if small is not None:
-            return _then(node, _read(node, place, combine), None, small, combine)
-    return _total(node, combine) if node.op_type == "Add" else None
+            return _then(node, _read(node, place, combine, most), None, small, combine)
+    return _total(node, combine, most) if node.op_type == "Add" else None
 
 
-def _read(node: ir.Node, place: int, combine: _Combine) -> Affine:
+def _read(node: ir.Node, place: int, combine: _Combine, most: int) -> Affine:
     """Return what a step reads, with the steps in front that it alone reads."""
     value = node.inputs[place]
     assert value is not None
-    return _form(value, combine) if sole_consumer(value) is node else Affine(value)
+    return _form(value, combine, most - 1) if sole_consumer(value) is node else Affine(value)
 
 
 def _then(
@@ -122,9 +125,9 @@ def _then(
     )
 
 
-def _total(node: ir.Node, combine: _Combine) -> Affine | None:
+def _total(node: ir.Node, combine: _Combine, most: int) -> Affine | None:
     """Return the sum of what is made of one tensor in two ways."""
-    one, other = _read(node, 0, combine), _read(node, 1, combine)
+    one, other = _read(node, 0, combine, most), _read(node, 1, combine, most)
     if one.base is not other.base or not one.steps | other.steps:
         return None
     factors = [np.ones(()) if x.factor is None else x.factor for x in (one, other)]
