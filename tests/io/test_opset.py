@@ -114,6 +114,24 @@ def test_operators_of_the_first_years_are_spelt_out(model: onnx.ModelProto) -> N
     )
 
 
+@pytest.mark.parametrize("operator", ["Gelu", "BiasGelu", "FastGelu", "QuickGelu"])
+def test_activations_of_the_runtimes_own_are_spelt_out(operator: str) -> None:
+    """Layers behind a Gelu stayed in float; QuickGelu was taken for an integer operator."""
+    model = of_first_years(operator, domain="com.microsoft")
+    model.ir_version, model.opset_import[0].version = 8, 17
+    model.opset_import.append(helper.make_opsetid("com.microsoft", 1))
+    if operator == "BiasGelu":
+        bias = NUMBERS.standard_normal(9).astype(np.float32)
+        model.graph.initializer.append(numpy_helper.from_array(bias, "b"))
+        model.graph.node[0].input.append("b")
+    x = NUMBERS.standard_normal((2, 3, 9, 9)).astype(np.float32)
+    network_ = read(model)
+    assert not any(node.domain for node in network_.graph)
+    np.testing.assert_allclose(
+        run(serialize(network_), x), run(model.SerializeToString(), x), atol=1e-3
+    )
+
+
 def test_an_operator_that_there_is_not_is_named() -> None:
     with pytest.raises(UnsupportedError, match="ONNX has no operator Blur, of 's'"):
         read(of_first_years("Blur"))

@@ -3,7 +3,8 @@
 read                             from a file, bytes or a model to one checked graph:
 archives, external, outline,     what the file is, and where its weights are
 weight_tensors
-opset, experimental,             its operators' version, and those of ONNX's first years,
+opset, experimental,             its operators' version, those of ONNX's first years and those
+contributed                      of the runtime's own,
 functions, precision             its own functions, its precision
 told                             sizes that it leaves open and its operators tell
 metadata                         what it says of itself

@@ -173,7 +173,9 @@ def is_integer(node: ir.Node | onnx.NodeProto) -> bool:
     """Return whether an operator is one of quantized networks."""
     if node.op_type in _INTEGER_OPERATORS or node.op_type.startswith("QLinear"):
         return True
-    return node.domain == _MICROSOFT and node.op_type.startswith(_MICROSOFT_INTEGER)
+    if node.domain != _MICROSOFT or node.op_type == "QuickGelu":
+        return False
+    return node.op_type.startswith(_MICROSOFT_INTEGER)
 
 
 def _is_stored_small(node: ir.Node) -> bool:

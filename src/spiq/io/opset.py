@@ -23,6 +23,7 @@ import onnx_ir as ir
 from spiq.errors import ModelError, UnsupportedError
 from spiq.graph.query import dims
 from spiq.graph.skeleton import PLAIN_CONSTANTS, attach, skeleton
+from spiq.io.contributed import spell_contributed
 from spiq.io.experimental import spell_out
 
 OLDEST, WANTED, NEWEST = 7, 13, 27
@@ -114,6 +115,7 @@ def settled(model: ir.Model, *, where: str) -> ir.Model:
     """
     _state_axes(model)
     spell_out(model)
+    spell_contributed(model)
     version = model.opset_imports[""]
     wanted = min(max(version, WANTED), NEWEST)
     if version == wanted:
