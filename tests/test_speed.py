@@ -43,7 +43,7 @@ def a_is_slow(monkeypatch: pytest.MonkeyPatch) -> list[Measured]:
     """Kernels of layer a take longer on integers, whatever the machine."""
     asked: list[Measured] = []
 
-    def answer(structure: Structure, measured: Measured, slack: float) -> list[str]:
+    def answer(structure: Structure, measured: Measured, slack: float, **_: float) -> list[str]:
         asked.append(measured)
         return ["a"]
 
@@ -70,6 +70,24 @@ def test_the_faster_one_is_taken(
     assert {"a", "b", "c"} <= set(a_is_slow[0].on_integers)
     assert len(a_is_slow[0].in_float) >= 3
     assert max(a_is_slow[0].elements.values()) >= 16 * SIDE * SIDE
+
+
+def test_more_goes_back_while_the_result_may_be_slower_than_float(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked = []
+
+    def answer(*_: object, kept: float = 0.5, **__: float) -> list[str]:
+        asked.append(kept)
+        return {0.5: ["a"], 0.25: ["a", "b"], 0.0: ["a", "b", "c"]}[kept]
+
+    answers = iter([raced(1.5), raced(1.5, 1.2), raced(1.2, 0.9)])
+    monkeypatch.setattr(speed, "given_back", answer)
+    monkeypatch.setattr(speed, "race", lambda *args, **options: next(answers))
+    result = spiq.quantize(network(), Config(timing=True))
+    assert set(result.plan.left_in_float) == {"a", "b"}
+    assert result.report.latency == raced(0.9).latency(1)
+    assert set(asked) == {0.5, 0.25}  # what is no slower is left alone
 
 
 class Machine:

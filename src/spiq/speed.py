@@ -10,6 +10,7 @@ the two is taken, unless it alone may be slower than the float network.
 """
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -24,7 +25,7 @@ from spiq.runtime.ports import Sizes
 from spiq.runtime.profile import KernelTime, kernel_times_in_turn
 from spiq.runtime.session import session
 from spiq.runtime.synthetic import synthetic_inputs
-from spiq.runtime.timing import Raced, race
+from spiq.runtime.timing import Latency, Raced, race
 
 REASON = "faster in float on this machine"
 
@@ -52,6 +53,10 @@ half of its layers in float takes 1.02 to 1.25 times as long, and has 18 dB in p
 
 _PARTS = (1.0, 0.5)
 """Of what lacks, in dB, how much is to be had: if not all, then half."""
+
+_FEWER = (0.25, 0.0)
+"""Part of the weights that stays on integers, in place of half, where the result may be slower than
+float: YOLO-Fastest was, on a CPU without VNNI, where depthwise kernels are slow."""
 
 _NO_SLOWER = 1.03
 """What the ratio to float's time, at the upper end of its interval, is not to pass."""
@@ -95,21 +100,44 @@ def no_slower(
     found = race([network, made.quantized.model], feeds, seconds=SECONDS).latency(1)
     if found.float_ms < _TINY_MS:
         return None
-    for in_float in _better(network, made, feeds, slack) if again is not None else ():
-        try:
-            other = again(in_float)  # type: ignore[misc]
-        except VerificationError:
-            continue  # what was made first holds
+    best = made
+    if again is not None:
+        measured = _measured(network, made, feeds)
+        choices = _better(made, measured, slack)
+        best, found = _first_better(network, made, feeds, slack, _tried(choices, again), found)
+        fewer = _fewer(made.structure, measured, slack, lambda: found.high > _NO_SLOWER)
+        for other in _tried(fewer, again):
+            models = [one.quantized.model for one in (best, other)]
+            raced = race([network, *models], feeds, seconds=SECONDS)
+            now, then = raced.latency(1), raced.latency(2)
+            best, found = (other, then) if then.ratio < now.ratio else (best, now)
+    return replace(best.quantized, report=replace(best.quantized.report, latency=found))
+
+
+def _first_better(
+    network: bytes | str, made: Attempt, feeds: Tensors, slack: float, others: Iterator[Attempt],
+    found: Latency,
+) -> tuple[Attempt, Latency]:  # fmt: skip
+    """Return the first of others that is better than what was made, or that, and its time."""
+    for other in others:
         models = [one.quantized.model for one in (made, other)]
         first, then = _worst(made), _worst(other)
         limit = 1 + _payable(first, then, slack)
         told = partial(is_told, limit=limit, beside_float=limit > 1 + slack)
         raced = race([network, *models], feeds, seconds=SECONDS, told=told)
         if is_better(raced, first, then, limit=limit):
-            report = replace(other.quantized.report, latency=raced.latency(2))
-            return replace(other.quantized, report=report)
+            return other, raced.latency(2)
         found = raced.latency(1)
-    return replace(made.quantized, report=replace(made.quantized.report, latency=found))
+    return made, found
+
+
+def _tried(
+    choices: Iterator[Mapping[str, str]], again: Callable[[Mapping[str, str]], Attempt]
+) -> Iterator[Attempt]:
+    """Yield what is made with each choice in float, but for those that the runtime refuses."""
+    for in_float in choices:
+        with suppress(VerificationError):
+            yield again(in_float)
 
 
 def is_told(raced: Raced, *, limit: float, beside_float: bool = False) -> bool:
@@ -153,14 +181,21 @@ def _worst(made: Attempt) -> float:
     return min(made.quantized.report.snr_db.values(), default=ENOUGH_DB)
 
 
-def _better(
-    network: bytes | str, made: Attempt, feeds: Tensors, slack: float
+def _fewer(
+    structure: Structure, measured: Measured, slack: float, is_slow: Callable[[], bool]
 ) -> Iterator[Mapping[str, str]]:
+    """Yield more layers that may be better in float, as long as the result may be slower."""
+    for part in _FEWER:
+        names = given_back(structure, measured, slack, kept=part) if is_slow() else []
+        if names:
+            yield dict.fromkeys(names, REASON)
+
+
+def _better(made: Attempt, measured: Measured, slack: float) -> Iterator[Mapping[str, str]]:
     """Yield layers that may be better in float, and why: by time and error, the most of them first.
 
     Where accuracy lacks, more of them than the least time asks for.
     """
-    measured = _measured(network, made, feeds)
     choices = {tuple(given_back(made.structure, measured, slack)): REASON}
     lacks = ENOUGH_DB - _worst(made)
     for part in _PARTS if slack and lacks > 0 else ():

@@ -83,6 +83,14 @@ def test_half_of_the_weights_stay_however_slow() -> None:
     ]  # fmt: skip
 
 
+def test_fewer_weights_stay_where_that_is_said() -> None:
+    structure = chain(10, 20, 10, 25)
+    measured = times(structure, [1, 1, 1, 1], [90, 90, 90, 90])
+    assert given_back(structure, measured) == ["a", "c"]
+    assert given_back(structure, measured, kept=0.25) == ["a", "b", "c"]
+    assert given_back(structure, measured, kept=0.0) == []  # all of them: none, then
+
+
 def test_never_goes_all_back() -> None:
     products = chain(0, 0)  # of two tensors: no weights that would stay
     assert given_back(products, times(products, [1, 1], [90, 90])) == []
@@ -94,7 +102,6 @@ def test_hardly_any_gain_is_none() -> None:
 
 
 def test_the_cut_is_the_best_of_all_choices(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cut, "_KEPT", 0.0)
     monkeypatch.setattr(give_back, "WORTH", 1.0)
     structure = chain(1, 1, 1, 1, 1)
     # the second operator is read twice, and the fourth has to stay in float
@@ -104,7 +111,7 @@ def test_the_cut_is_the_best_of_all_choices(monkeypatch: pytest.MonkeyPatch) -> 
     operators[3] = replace(operators[3], on_integers=False, is_layer=False)
     structure = Structure(tuple(operators), tuple(tensors))
     measured = times(structure, [60, 20, 70, 10, 55], [30, 90, 20, 10, 40])
-    network = cut.cut_network(structure, measured)
+    network = cut.cut_network(structure, measured, 0.0)
     choices = [
         frozenset(n for n, on in enumerate(sides) if on)
         for sides in product([False, True], repeat=5)

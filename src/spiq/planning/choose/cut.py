@@ -20,7 +20,7 @@ import numpy as np
 from spiq.planning.choose.structure import Structure
 from spiq.planning.placement.components import Ids, components
 
-_KEPT = 0.5
+KEPT = 0.5
 """Part of the weights that stay on integers, largest layers first: a small file is wanted, too."""
 
 _QUANTIZE, _DEQUANTIZE = (9e-6, 0.52e-9), (6e-6, 0.73e-9)
@@ -62,11 +62,16 @@ class _Crossing:
 
 @dataclass(frozen=True)
 class CutNetwork:
-    """What the cut is made of; a choice is the set of units that run on integers."""
+    """What the cut is made of; a choice is the set of units that run on integers.
+
+    Attributes:
+        part: Of the weights, stays on integers.
+    """
 
     structure: Structure
     units: Sequence[_Unit]
     crossings: Sequence[_Crossing]
+    part: float = KEPT
 
     @property
     def now(self) -> frozenset[int]:
@@ -77,7 +82,7 @@ class CutNetwork:
     def kept(self) -> set[int]:
         """What stays on integers: the units with most weights, until they have their part."""
         by_weights = sorted(self.now, key=lambda number: -self.units[number].weights)
-        wanted = _KEPT * sum(self.units[number].weights for number in by_weights)
+        wanted = self.part * sum(self.units[number].weights for number in by_weights)
         kept, have = set(), 0
         for number in by_weights:
             if have >= wanted:
@@ -152,7 +157,7 @@ def _taken(conversion: tuple[float, float], elements: int) -> float:
     return conversion[0] + conversion[1] * elements
 
 
-def cut_network(structure: Structure, measured: Measured) -> CutNetwork:
+def cut_network(structure: Structure, measured: Measured, part: float = KEPT) -> CutNetwork:
     """Return what is to be cut: arguments as for :func:`spiq.planning.choose.give_back.front`."""
     roots = _units(structure, measured)
     members: dict[int, list[int]] = {}
@@ -165,6 +170,7 @@ def cut_network(structure: Structure, measured: Measured) -> CutNetwork:
         structure,
         units,
         list(_crossings(structure, measured, [unit_of[root] for root in roots.tolist()])),
+        part,
     )
 
 

@@ -9,7 +9,7 @@ until it is not, or the network would take as long as all on integers, or nearly
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from spiq.planning.choose.cut import CutNetwork, Measured, cut_network
+from spiq.planning.choose.cut import KEPT, CutNetwork, Measured, cut_network
 from spiq.planning.choose.structure import Structure
 
 WORTH, BETTER = 0.95, 0.8
@@ -17,11 +17,12 @@ WORTH, BETTER = 0.95, 0.8
 
 
 def given_back(
-    structure: Structure, measured: Measured, slack: float = 0.0, enough: float = 1.0
-) -> list[str]:
+    structure: Structure, measured: Measured, slack: float = 0.0, enough: float = 1.0,
+    *, kept: float = KEPT,
+) -> list[str]:  # fmt: skip
     """Return the layers that are to go back to float, by name; none where that gains nothing.
 
-    At least half of the weights stay on integers, and never goes all back.
+    Never goes all back.
 
     Args:
         structure: How the network hangs together.
@@ -29,8 +30,9 @@ def given_back(
         slack: How much of the least time may be paid for accuracy.
         enough: What of the error may be left. Where it is more, what the choice gains in time, on
             all on integers and on float, may be paid.
+        kept: Part of the weights that stays on integers.
     """
-    network = cut_network(structure, measured)
+    network = cut_network(structure, measured, kept)
     chosen = _within(network, slack)
     if network.error(chosen) > enough:
         chosen = _until(network, enough, chosen)
