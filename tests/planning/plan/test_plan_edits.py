@@ -213,6 +213,15 @@ def test_other_operators_can_be_left_in_float_too(
     assert near(residual, result) > near(residual, quantize(residual)) - 3
 
 
+@pytest.mark.parametrize(("name", "high"), [("q", 1e12), ("g", 1e12)])
+def test_a_mean_on_steps_of_another_kind_is_refused(
+    name: str, high: float, residual: onnx.ModelProto
+) -> None:
+    """ONNX Runtime's kernel ends the process."""
+    with pytest.raises(PlanError, match="'q' and 'g', of which one is the mean of the other"):
+        edited(residual, saying("tensors", name, high=high))
+
+
 def test_batchnorm_on_integers_can_be_left_in_float(clipped: onnx.ModelProto) -> None:
     assert list(plan(clipped).layers) == ["c1", "n2", "c2"]
     result = edited(clipped, lambda d: d["left_in_float"].update(n2="by hand"))

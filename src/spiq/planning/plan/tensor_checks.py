@@ -7,6 +7,7 @@ import numpy as np
 import onnx_ir as ir
 
 from spiq.errors import PlanError
+from spiq.graph.work import elements
 from spiq.planning.placement.groups import groups
 from spiq.planning.placement.values import Placement
 from spiq.planning.plan.entries import Numbers, TensorPlan
@@ -37,6 +38,7 @@ def check_tensors(plan: Plan, placement: Placement) -> None:
             _check_grids(group, plan, placement)
             _check_scales(group, plan, placement)
         _check_ends(plan, placement)
+        _check_means(plan, placement)
 
 
 def _check_tensor(name: str, plan: Plan, layout: tuple[int, ...]) -> None:
@@ -172,6 +174,35 @@ def _check_ends(plan: Plan, placement: Placement) -> None:
                 f"tensor '{name}' never exceeds {bound:.4g}, which the end of its grid "
                 f"stands for, and that would be {end:.4g}: narrow its range, or that of what "
                 "shares its channels or its step"
+            )
+
+
+_MEANS = frozenset({"AveragePool", "GlobalAveragePool"})
+_APART = 2.0**7
+"""How many times as wide as a mean's step, times how many it is of, the step of these may be: from
+2^8 on ONNX Runtime's kernel fails, and takes the process with it."""
+_COUNT = 49
+"""Numbers that a mean is of, where sizes are open."""
+
+
+def _check_means(plan: Plan, placement: Placement) -> None:
+    """Check that means are stored on steps near those of what they are means of."""
+    resolved = resolve(plan, placement)
+    for node in placement.integer:
+        if node.op_type not in _MEANS:
+            continue
+        names = [
+            str(value.name) for value in (node.inputs[0], node.outputs[0]) if value is not None
+        ]
+        steps = [resolved.tensors[name].grid.step for name in names if name in resolved.tensors]
+        sizes = [
+            elements(value) for value in (node.inputs[0], node.outputs[0]) if value is not None
+        ]
+        count = (sizes[0] or 0) / (sizes[1] or 1) or _COUNT
+        if len(steps) == 2 and not 1 / _APART < steps[0] / steps[1] < _APART * max(count, 1):
+            refuse(
+                f"tensors '{names[0]}' and '{names[1]}', of which one is the mean of the other, "
+                f"have steps of {steps[0]:.3g} and {steps[1]:.3g}: give them ranges of one kind"
             )
 
 
