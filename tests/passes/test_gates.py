@@ -1,6 +1,9 @@
 """Hard gates in any spelling run on integers, and are as accurate as float."""
 
+from collections.abc import Mapping
+
 import numpy as np
+import onnx
 import pytest
 
 from small_networks import bn, build, floats, images_for, norm, optimized, run, trained
@@ -26,14 +29,19 @@ GATED = {
 }
 
 
-@pytest.mark.parametrize("name", GATED)
-def test_hard_gates_run_on_integers(name: str) -> None:
+def between_layers(gate: str, numbers: Mapping[str, np.ndarray]) -> onnx.ModelProto:
+    """Return two convolutions, and between them what makes ``s`` of ``n1``."""
     body = (
-        "[c1] c1 = Conv<pads=[1,1,1,1]>(x, w1) " + bn("c1", "n1") + GATED[name]
+        "[c1] c1 = Conv<pads=[1,1,1,1]>(x, w1) " + bn("c1", "n1") + gate
         + "[c2] y = Conv<pads=[1,1,1,1]>(s, w2)"
     )  # fmt: skip
-    used = {key: value for key, value in NUMBERS.items() if key in GATED[name]}
-    model = trained(build(body, w1=(8, 3, 3, 3), w2=(8, 8, 3, 3), **used, **norm("n1", 8)))
+    used = {key: value for key, value in numbers.items() if key in gate}
+    return trained(build(body, w1=(8, 3, 3, 3), w2=(8, 8, 3, 3), **used, **norm("n1", 8)))
+
+
+@pytest.mark.parametrize("name", GATED)
+def test_hard_gates_run_on_integers(name: str) -> None:
+    model = between_layers(GATED[name], NUMBERS)
     result = quantize(model)
     found = optimized(result.model)
     assert found["QLinearConv"] + found["QLinearAdd"] == 3  # a gate is a sum or a convolution
@@ -77,13 +85,7 @@ SOFT = {
 @pytest.mark.parametrize("name", SOFT)
 def test_what_is_made_of_one_and_an_exponential(name: str) -> None:
     """A Softplus that was spelt so had 24 dB: what an Exp made was observed, and its tails."""
-    body = (
-        "[c1] c1 = Conv<pads=[1,1,1,1]>(x, w1) " + bn("c1", "n1") + SOFT[name]
-        + "[c2] y = Conv<pads=[1,1,1,1]>(s, w2)"
-    )  # fmt: skip
-    numbers = {"one": floats(1), "minus": floats(-1)}
-    used = {key: value for key, value in numbers.items() if key in SOFT[name]}
-    model = trained(build(body, w1=(8, 3, 3, 3), w2=(8, 8, 3, 3), **used, **norm("n1", 8)))
+    model = between_layers(SOFT[name], {"one": floats(1), "minus": floats(-1)})
     found = [node.op_type for node in prepare(read(model)).model.graph]
     assert name.split()[0].strip(",") in found and "Exp" not in found
     feed = images_for(model)

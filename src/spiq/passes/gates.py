@@ -15,6 +15,8 @@ ONNX Runtime computes HardSwish in these two steps anyway. On integers both are 
 with HardSwish in float, 1.6 with it on integers, where ``quantize_static``'s took 2.5.
 """
 
+from collections.abc import Callable
+
 import onnx_ir as ir
 
 from spiq.graph.edit import remove_unused, replace, unique_name
@@ -26,21 +28,29 @@ _NEAR = 1e-5
 
 def plain_gates(model: ir.Model) -> int:
     """Write all hard gates as HardSigmoid, in place."""
+    return written_anew(model, _write_hard)
+
+
+def written_anew(model: ir.Model, write: Callable[[ir.Graph, ir.Node], bool]) -> int:
+    """Write operators on floats otherwise, in place; return how many ``write`` says it did."""
     graph, changed = model.graph, 0
     for node in list(graph):
-        if node.domain != "" or not node.outputs or not is_float32(node.outputs[0]):
-            continue
-        if node.op_type == "HardSwish":
-            _write(graph, node, node.inputs[0], 1 / 6, 3.0, gated=True)
-        elif (found := _hinged(node)) is not None:
-            source, factor, shift, gated = found
-            _write(graph, node, source, factor, shift, gated=gated)
-        else:
-            continue
-        changed += 1
+        if node.domain == "" and node.outputs and is_float32(node.outputs[0]):
+            changed += write(graph, node)
     if changed:
         remove_unused(graph)
     return changed
+
+
+def _write_hard(graph: ir.Graph, node: ir.Node) -> bool:
+    if node.op_type == "HardSwish":
+        _write(graph, node, node.inputs[0], 1 / 6, 3.0, gated=True)
+    elif (found := _hinged(node)) is not None:
+        source, factor, shift, gated = found
+        _write(graph, node, source, factor, shift, gated=gated)
+    else:
+        return False
+    return True
 
 
 def _write(

@@ -14,27 +14,24 @@ what it leads to with it: a Softplus that was spelt so had 24 dB, and has 35.
 
 import onnx_ir as ir
 
-from spiq.graph.edit import remove_unused, replace, unique_name
-from spiq.graph.query import constant, is_constant, is_float32
-from spiq.passes.gates import step_by_number
+from spiq.graph.edit import replace, unique_name
+from spiq.graph.query import constant, is_constant
+from spiq.passes.gates import step_by_number, written_anew
 
 
 def plain_soft_gates(model: ir.Model) -> int:
     """Write them so, in place; return how many there were."""
-    graph, changed = model.graph, 0
-    for node in list(graph):
-        if node.domain != "" or not node.outputs or not is_float32(node.outputs[0]):
-            continue
-        if node.op_type == "Log" and (x := _exponent(node.inputs[0])) is not None:
-            replace(node, ir.node("Softplus", [x], name=node.name))
-        elif node.op_type in ("Div", "Reciprocal") and (x := _negated(node.inputs[-1])) is not None:
-            _write_sigmoid(graph, node, x)
-        else:
-            continue
-        changed += 1
-    if changed:
-        remove_unused(graph)
-    return changed
+    return written_anew(model, _write_soft)
+
+
+def _write_soft(graph: ir.Graph, node: ir.Node) -> bool:
+    if node.op_type == "Log" and (x := _exponent(node.inputs[0])) is not None:
+        replace(node, ir.node("Softplus", [x], name=node.name))
+    elif node.op_type in ("Div", "Reciprocal") and (x := _negated(node.inputs[-1])) is not None:
+        _write_sigmoid(graph, node, x)
+    else:
+        return False
+    return True
 
 
 def _write_sigmoid(graph: ir.Graph, node: ir.Node, x: ir.Value) -> None:
