@@ -97,18 +97,13 @@ def compared(
     """
     first, second = exposed(reference), exposed(other)
     _check(first, second)
-    pairs, real = _pairs(first, second), _in_real_units(second.proto)
+    pairs = _pairs(first, second)
     sums = _compared(pairs, (first, second), feeds(first, second, images, config), watch)
     return CompareResult(
         reference=first.where,
         other=second.where,
         tensors=tuple(
-            found.comparison(
-                name,
-                first.graph.writers[name],
-                fitted=not real(pairs[name]),
-            )
-            for name, found in sums.items()
+            found.comparison(name, first.graph.writers[name]) for name, found in sums.items()
         ),
         unmatched=unmatched_layers(first.graph, sums),
     )
@@ -140,6 +135,7 @@ def _compared(
     watch: Watch | None,
 ) -> dict[str, AllSums]:
     first, second = networks
+    real = _in_real_units(second.proto)
     if not pairs:
         raise ConfigError(
             f"{first.where} and {second.where} share no float tensor by name: give two forms of "
@@ -155,7 +151,7 @@ def _compared(
         for name, match in pairs.items():
             found = _without_padding(actual[match], expected[name].shape)
             if expected[name].size == found.size:
-                own = sums.setdefault(name, AllSums())
+                own = sums.setdefault(name, AllSums(fitted=not real(match)))
                 own.add(expected[name], found.reshape(expected[name].shape))
     return sums
 

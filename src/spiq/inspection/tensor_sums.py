@@ -72,22 +72,21 @@ class Sums:
 
 
 class AllSums:
-    """Sums of a tensor and its counterpart, image after image, by each axis of channels."""
+    """Sums of a tensor and its counterpart over images; ``fitted`` by each axis of channels."""
 
-    def __init__(self) -> None:
-        self._found: tuple[Sums, ...] = ()
+    def __init__(self, *, fitted: bool) -> None:
+        self._fitted, self._found = fitted, tuple[Sums, ...]()
 
     def add(self, r: npt.NDArray[np.generic], q: npt.NDArray[np.generic]) -> None:
         """Add one image's, of the same shape."""
-        pairs = zip(_by_channel(r), _by_channel(q), strict=True)
-        added = tuple(Sums.of(a, b) for a, b in pairs)
+        pairs = list(zip(_by_channel(r), _by_channel(q), strict=True))
+        added = tuple(Sums.of(a, b) for a, b in (pairs if self._fitted else pairs[:1]))
         known = zip(self._found, added, strict=True)
         self._found = tuple(own + more for own, more in known) if self._found else added
 
-    def comparison(self, name: str, node: onnx.NodeProto, *, fitted: bool) -> TensorComparison:
-        """Return SNR and cosine; of a folded tensor, ``fitted``, by the axis that fits better."""
-        ways = self._found if fitted else self._found[:1]
-        snr_db, cosine = max(sums.comparison(fitted=fitted) for sums in ways)
+    def comparison(self, name: str, node: onnx.NodeProto) -> TensorComparison:
+        """Return SNR and cosine; of a folded tensor, by the axis that fits better."""
+        snr_db, cosine = max(sums.comparison(fitted=self._fitted) for sums in self._found)
         producer = f"{node.op_type} '{node.name or node.output[0]}'"
         return TensorComparison(name=name, producer=producer, snr_db=snr_db, cosine=cosine)
 

@@ -12,7 +12,7 @@ from spiq.planning.placement.groups import groups
 from spiq.planning.placement.values import Placement
 from spiq.planning.plan.entries import Numbers, TensorPlan
 from spiq.planning.plan.forms import form_problem
-from spiq.planning.plan.resolve import resolve, zero_point
+from spiq.planning.plan.resolve import Resolved, resolve, zero_point
 from spiq.planning.plan.values import Plan
 
 _LARGEST, _WIDEST = 1e30, 1e15
@@ -37,8 +37,9 @@ def check_tensors(plan: Plan, placement: Placement) -> None:
         for group in groups(placement):
             _check_grids(group, plan, placement)
             _check_scales(group, plan, placement)
-        _check_ends(plan, placement)
-        _check_means(plan, placement)
+        resolved = resolve(plan, placement)
+        _check_ends(resolved, placement)
+        _check_means(resolved, placement)
 
 
 def _check_tensor(name: str, plan: Plan, layout: tuple[int, ...]) -> None:
@@ -159,9 +160,8 @@ def _check_given_scales(group: Sequence[ir.Value], plan: Plan, placement: Placem
                 )
 
 
-def _check_ends(plan: Plan, placement: Placement) -> None:
+def _check_ends(resolved: Resolved, placement: Placement) -> None:
     """Check steps, and that no grid that stands for a bound, as of ReLU6, passes that."""
-    resolved = resolve(plan, placement)
     for value in placement.grids:
         name, stored = str(value.name), resolved.tensors[str(value.name)]
         steps = stored.grid.step * np.array(stored.channel_scale)
@@ -185,9 +185,8 @@ _COUNT = 49
 """Numbers that a mean is of, where sizes are open."""
 
 
-def _check_means(plan: Plan, placement: Placement) -> None:
+def _check_means(resolved: Resolved, placement: Placement) -> None:
     """Check that means are stored on steps near those of what they are means of."""
-    resolved = resolve(plan, placement)
     for node in placement.integer:
         if node.op_type not in _MEANS:
             continue
