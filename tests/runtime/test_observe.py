@@ -113,11 +113,13 @@ SQUARES = {
     "a squared ReLU": "r = Relu(n) q = Pow(r, two)",
     "a tensor by itself": "r = Relu(n) q = Mul(r, r)",
     "two branches": "r = Relu(n) m = Conv(r, u) q = Mul(r, m)",
+    "two branches, one of which ends at 6": "r = Clip(n, zero, six) m = Conv(r, u) q = Mul(r, m)",
     "an Exp": "q = Exp(n)",
 }
 GATES = {
     "a Sigmoid": "g = Sigmoid(n) q = Mul(n, g)",
     "a gate by another layer": "m = Conv(n, u) g = Sigmoid(m) q = Mul(n, g)",
+    "a HardSwish": "b = Add(n, three) s = Clip(b, zero, six) m = Mul(n, s) q = Div(m, six)",
     "a root": "r = Relu(n) q = Pow(r, half)",
     "an Exp that ends at 1": "a = Abs(n) m = Neg(a) q = Exp(m)",
 }
@@ -127,8 +129,12 @@ GATES = {
 def test_squares_are_observed_and_gates_are_not(middle: str) -> None:
     """Ends of a square were those of what it is made of, squared: 4 dB, now 26 (an Exp -10, 42)."""
     body = "c = Conv(x, w) " + bn("c", "n") + middle + " d = Conv(q, v) y = Relu(d)"
-    powers = {"two": np.array(2, np.float32), "half": np.array(0.5, np.float32)}
-    used = {name: array for name, array in powers.items() if f" {name})" in middle}
+    numbers = {"two": 2, "half": 0.5, "zero": 0, "three": 3, "six": 6}
+    used = {
+        name: np.array(number, np.float32)
+        for name, number in numbers.items()
+        if f" {name})" in middle or f" {name}," in middle
+    }
     shapes = {"w": (8, 3, 3, 3), "v": (4, 8, 1, 1)} | (
         {"u": (8, 8, 1, 1)} if "u)" in middle else {}
     )
