@@ -40,7 +40,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "emit": PLANS | {"rewriting"},
     "runtime": PLANS | {"stats.inputs", "io"},
     "analysis": CHOICES | {"stats.inputs", "io", "runtime"},
-    "run": BASE | {"graph", "io", "stats", "planning.choose", "runtime", "analysis"},
+    "run": BASE | {"graph", "io", "passes", "stats", "planning.choose", "runtime", "analysis"},
     "pixels": GRAPHS | {"io", "stats", "stats.inputs"},
     "inspection": CHOICES | {"io", "runtime", "analysis"},
     "emulation": {"errors"},

@@ -6,9 +6,10 @@ import numpy as np
 import onnx
 import pytest
 
-from small_networks import build
+from small_networks import bn, build, images_for, norm, optimized, run, whole
 from spiq import quantize
 from spiq import run as module
+from spiq.config import Config
 from spiq.runtime.reference import Reference, reference
 
 
@@ -38,3 +39,24 @@ def test_float_network_runs_once_and_beside_planning_where_it_takes_little_memor
 def test_its_thread_ends_with_the_call() -> None:
     quantize(network())
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("spiq")]
+
+
+def test_a_float_network_that_computes_a_bias_is_timed_with_its_norm_folded() -> None:
+    """As PyTorch's exporter writes it, it takes twice as long as it has to, and all looks fast."""
+    body = "z = CastLike(none, x) b = Expand(z, eight) c = Conv(x, w, b) " + bn("c", "n")
+    arrays = norm("n", 8) | {"none": np.zeros(1), "eight": whole(8)}
+    model = build(body + " y = Relu(n)", w=(8, 3, 3, 3), **arrays)
+    with module.begun(model, lambda _: None) as call:
+        call.learn(Config())
+        assert isinstance(call.quickest, bytes)
+        assert not optimized(call.quickest)["BatchNormalization"]
+        feed = images_for(model)
+        expected = run(model, feed)["y"]
+        np.testing.assert_allclose(run(call.quickest, feed)["y"], expected, atol=1e-4)
+
+
+def test_any_other_is_timed_as_it_is() -> None:
+    model = build("c = Conv(x, w) " + bn("c", "n") + "y = Relu(n)", w=(8, 3, 3, 3), **norm("n", 8))
+    with module.begun(model, lambda _: None) as call:
+        call.learn(Config())
+        assert call.quickest is call.original

@@ -71,7 +71,7 @@ def with_effort(decided: Decided, made: Quantized, run: Run, config: Config) -> 
     if made.report.latency is None:
         return strong.quantized
     run.tell("time")
-    return no_slower(run.original, strong, None, 0.0) or strong.quantized
+    return no_slower(run.quickest, strong, None, 0.0) or strong.quantized
 
 
 def _why_not(strong: Quantized, other: QuantizeResult) -> str | None:

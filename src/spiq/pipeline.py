@@ -123,7 +123,7 @@ def _timed(run: Run, config: Config) -> Quantized | None:
     made = _quantized(run, config, {}, relieve=not gives_back)
     run.tell("time")
     again = partial(_quantized, run, config, relieve=False) if gives_back else None
-    return no_slower(run.original, made, again, SLACK[config.prefer])
+    return no_slower(run.quickest, made, again, SLACK[config.prefer])
 
 
 def _with_effort(run: Run, config: Config, made: Quantized) -> Quantized:
@@ -286,4 +286,4 @@ def pareto(
     with begun(model, progress or silent, statistics) as run:
         made = _quantized(run, config, {}, relieve=False)
         run.tell("time")
-        return costs_of_accuracy(run.original, made)
+        return costs_of_accuracy(run.quickest, made)

@@ -29,6 +29,7 @@ from spiq.io.precision import widened_from
 from spiq.io.read import read
 from spiq.io.told import is_told
 from spiq.io.write import serialize
+from spiq.passes.float_form import computes_parameters, with_norms_folded
 from spiq.planning.choose.decide import DecidedGroup
 from spiq.runtime.parts import Parted, is_parted, parted
 from spiq.runtime.reference import Reference, is_large, reference
@@ -65,6 +66,7 @@ class Run:
     _reference: Callable[[], Reference] | None = None
     _in_parts: Parted | None = None
     _single: bytes | None = None
+    _computes_parameters: bool = False
     _read: ir.Model | None = None
 
     def read(self) -> ir.Model:
@@ -91,6 +93,7 @@ class Run:
             self._single = serialize(network)
         if is_parted(network):
             self._in_parts = parted(network)
+        self._computes_parameters = computes_parameters(network)
         return network
 
     def learn(self, config: Config) -> tuple[str, Analysis]:
@@ -120,6 +123,13 @@ class Run:
         if isinstance(self.source, (str, os.PathLike)):
             return self._single or os.fspath(self.source)
         return self._single or self._plain
+
+    @cached_property
+    def quickest(self) -> bytes | str:
+        """The float network that the result is timed beside, BatchNorm folded if need be."""
+        if not self._computes_parameters:
+            return self.original
+        return serialize(with_norms_folded(read(self.source)))
 
     @cached_property
     def _plain(self) -> bytes:

@@ -12,4 +12,5 @@ bounds, gates, soft_gates, pads, products,  other operators in one spelling
 sequences
 single                                      half precision in single
 equalize                                    what method dfq does besides
+float_form                                  the float network that results are timed beside
 """
