@@ -1,12 +1,13 @@
 """Quantize torchvision's and timm's networks the three ways that a PyTorch user has.
 
-    torch     spiq.torch.quantize(module, example)
+    torch     spiq.torch.quantize(module, example), all on integers that can be
+    shipped   the same with its defaults: what is faster in float here stays there
     default   torch.onnx.export with its defaults, which fold BatchNorm
     readme    torch.onnx.export with optimize=False, which keeps it
     static    onnxruntime's quantize_static of the default file, 32 pictures, for comparison
 
-The two in the middle are left out where there is no BatchNorm; of each of torchvision's families
-one member is measured every way, the others by spiq.torch alone.
+default and readme are left out where there is no BatchNorm; of each of torchvision's families
+one member is measured every way, the others by the module alone.
 
 Per network and way: kernels and share of multiply-accumulates on integers, as the runtime's
 profile has them; signal-to-noise ratio of the worst output on 16 pictures that nothing was chosen
@@ -15,7 +16,7 @@ in. coverage_networks.py has the networks. One process per network, whose crash 
 
 Needs the extra `coverage` (PyTorch, torchvision, timm).
 
-Usage: python bench/coverage.py [NETWORK...] [--again] [--ways torch default readme static]
+Usage: python bench/coverage.py [NETWORK...] [--again] [--ways torch shipped default ...]
            [--latency] [--jobs N] [--models FOLDER] [--discard]
 
 Results go to bench/results/coverage.json, or to the folder that SPIQ_BENCH_RESULTS names, after
@@ -44,7 +45,7 @@ from coverage_networks import Network
 from coverage_ways import LATENCY, WAYS, Row
 
 NAME = "coverage"
-OF_ALL = ("torch", "static")
+OF_ALL = ("torch", "shipped", "static")
 """Ways by which networks are measured that are not measured every way."""
 
 CHILD = Path(__file__).with_name("coverage_ways.py")

@@ -26,7 +26,7 @@ import coverage_networks
 from coverage_kernels import Work, feeds_of, latencies, session, work
 from coverage_networks import CALIBRATION, MEASURED, Built, Network
 
-WAYS = ("torch", "default", "readme", "static")
+WAYS = ("torch", "shipped", "default", "readme", "static")
 LATENCY = "latency"
 """What is named beside the ways to time, at the end, what they made."""
 
@@ -64,7 +64,13 @@ def measure(network: Network, folder: Path, asked: Sequence[str]) -> None:
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")
     found = _begun(network, folder)
-    steps = {"torch": _by_module, "default": _by_default, "readme": _by_readme, "static": _static}
+    steps = {
+        "torch": _by_module,
+        "shipped": _by_defaults,
+        "default": _by_default,
+        "readme": _by_readme,
+        "static": _static,
+    }
     for way in (x for x in WAYS if x in asked):
         if way in FOLDING and not coverage_networks.has_batchnorm(found.built.module):
             found.entry["ways"][way] = NOTHING_TO_FOLD
@@ -147,12 +153,20 @@ def _export(found: Measurement) -> str:
 
 
 def _by_module(found: Measurement) -> Row:
+    return _of_module(found, "torch", timing=False)
+
+
+def _by_defaults(found: Measurement) -> Row:
+    return _of_module(found, "shipped", timing=True)
+
+
+def _of_module(found: Measurement, way: str, *, timing: bool) -> Row:
     import spiq.torch
 
     example = found.built.arguments(found.pictures[0])
     start = time.process_time()
-    made = spiq.torch.quantize(found.built.module, example, _config(found))
-    return _measured(found, "torch", made, time.process_time() - start)
+    made = spiq.torch.quantize(found.built.module, example, _config(found, timing=timing))
+    return _measured(found, way, made, time.process_time() - start)
 
 
 def _by_readme(found: Measurement) -> Row:
@@ -174,11 +188,10 @@ def _by_file(found: Measurement, way: str) -> Row:
     return _measured(found, way, made, time.process_time() - start)
 
 
-def _config(found: Measurement) -> Any:
+def _config(found: Measurement, *, timing: bool = False) -> Any:
     import spiq
 
-    # what can run on integers; what is better in float depends on the machine
-    return spiq.Config(input_range=found.built.ranges, timing=False)
+    return spiq.Config(input_range=found.built.ranges, timing=timing)
 
 
 def _measured(found: Measurement, way: str, made: Any, seconds: float) -> Row:
@@ -268,8 +281,13 @@ def _ratio(expected: list[list[np.ndarray]], found: list[list[np.ndarray]]) -> f
 
 
 def _latency(found: Measurement) -> Row:
-    """Milliseconds of float, of spiq and of `quantize_static`, as far as they are there."""
-    files = {"float": "default.onnx", "spiq": "spiq_torch.onnx", "static": "static.onnx"}
+    """Milliseconds of float, of spiq both ways and of `quantize_static`, those that are there."""
+    files = {
+        "float": "default.onnx",
+        "spiq": "spiq_torch.onnx",
+        "shipped": "spiq_shipped.onnx",
+        "static": "static.onnx",
+    }
     paths = {row: found.folder / file for row, file in files.items()}
     return latencies({row: x for row, x in paths.items() if x.exists()}, found.pictures[0], ROUNDS)
 
