@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from spiq.passes.batchnorm import Moments
-from spiq.stats.observed import Seen
+from spiq.stats.observed import KURTOSIS, Seen
 from spiq.stats.observed import expected as told_by
 
 PICTURES, CHANNELS, KINDS = 18, 8, 9
@@ -60,3 +60,12 @@ def test_what_never_changes_is_known(value: float) -> None:
     mean[:, 0], var[:, 0] = value, 0
     found = expected(Seen(mean, var))
     assert found.mean[0] == value and found.var[0] == 0 and found.doubt[0] == 0  # type: ignore[index]
+
+
+def test_a_tail_that_was_seen_is_told_as_doubt() -> None:
+    """By so much that the error model's kurtosis, times exp(4 tau^2), is the one that was seen."""
+    told, kurtosis = seen(between=0.0), np.full((PICTURES, CHANNELS), 3.0)
+    kurtosis[:, 0] = 200.0
+    found = expected(Seen(told.mean, told.var, np.zeros_like(kurtosis), kurtosis))
+    assert found.doubt[0] == pytest.approx(np.sqrt(np.log(200 / KURTOSIS) / 4))
+    np.testing.assert_allclose(found.doubt[1:], expected(told).doubt[1:])

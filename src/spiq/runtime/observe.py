@@ -13,7 +13,7 @@ MobileNetV2 fell from 22.2 to 21.1 dB and FastestDet from 20.0 to 19.5.
 """
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from types import MappingProxyType
 
@@ -71,16 +71,14 @@ def observe(
         for number in range(_count(prepared, size))
     )
     depths = _depths(graph)
-    watched = _watched(exposed, drawn, axes)
+    shares = {str(after.name) for _, after in softmaxes(graph)}
+    watched = _watched(exposed, drawn, axes, tails=shares)
     known = {
         name: expected(seen, kinds=len(KINDS), depth=depths[name])
         for name, (seen, _) in watched.items()
     }
-    for scores, shares in softmaxes(graph):
-        if scores.name in known:  # which tell how sharp the shares are
-            known.pop(str(shares.name), None)
     if images is not None:
-        real = _watched(exposed, images.feeds(exposed.session), axes, tails=True)
+        real = _watched(exposed, images.feeds(exposed.session), axes, tails=exposed.names)
         known |= {name: sharpened(known[name], real[name][0]) for name in known if name in real}
     found = {name: replace(one.moments(), layout=watched[name][1]) for name, one in known.items()}
     return replace(prepared, stated=MappingProxyType({**found, **prepared.stated}))
@@ -99,9 +97,13 @@ def _count(prepared: Prepared, size: Extent) -> int:
 
 
 def _watched(
-    exposed: Exposed, feeds: Iterable[Tensors], axes: Mapping[str, Axes], *, tails: bool = False
+    exposed: Exposed,
+    feeds: Iterable[Tensors],
+    axes: Mapping[str, Axes],
+    *,
+    tails: Collection[str],
 ) -> dict[str, tuple[Seen, Layout]]:
-    """Return what inputs show of tensors, and the layout of each.
+    """Return what inputs show of tensors, of some their tails, too, and the layout of each.
 
     Those are left out that are not finite (sums with a mask), and of which sizes differ.
     """
@@ -113,7 +115,7 @@ def _watched(
         for name, array in found_here.items():
             own = axes.get(name, (1,))
             layouts[name].add(tuple(n if k in own else 1 for k, n in enumerate(array.shape)))
-            seen[name].append(_per_channel(array, own, tails=tails))
+            seen[name].append(_per_channel(array, own, tails=name in tails))
     found = {
         name: (Seen(*map(np.array, zip(*parts, strict=True))), next(iter(layouts[name])))
         for name, parts in seen.items()
@@ -123,7 +125,7 @@ def _watched(
 
 
 def _per_channel(
-    array: npt.NDArray[np.generic], axes: Axes, *, tails: bool = False
+    array: npt.NDArray[np.generic], axes: Axes, *, tails: bool
 ) -> tuple[npt.NDArray[np.float64], ...]:
     """Return mean and variance of each channel, and moments 3 and 4 if wanted."""
     with np.errstate(invalid="ignore", over="ignore"):  # of numbers that are none: told later

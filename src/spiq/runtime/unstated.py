@@ -44,8 +44,10 @@ def unstated(prepared: Prepared, measured: Measured) -> list[ir.Value]:
     vague = _vague(graph, prepared, measured)
     if not vague & _feeding(graph, prepared):
         return []
-    plain = [value for value in _observable(graph) if value in vague]
-    return plain + _behind_no_rule(graph, measured, set(measured.stats) | set(plain))
+    axes, plain = channel_axes(graph), [value for value in _observable(graph) if value in vague]
+    shares = [after for scores, after in softmaxes(graph) if scores in plain and after in axes]
+    others = _behind_no_rule(graph, measured, set(measured.stats) | set(plain))
+    return list(dict.fromkeys(plain + shares + others))
 
 
 def _vague(graph: ir.Graph, prepared: Prepared, measured: Measured) -> set[ir.Value]:

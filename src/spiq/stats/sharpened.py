@@ -35,7 +35,7 @@ images everything is as it was. b starts from what synthetic pictures show, wort
 import numpy as np
 
 from spiq.stats.channel import Array
-from spiq.stats.observed import DEAD, MOST_DOUBT, Expected, Seen
+from spiq.stats.observed import DEAD, MOST_DOUBT, Expected, Seen, beyond
 
 _PRIOR, _PICTURES, _TELLS = 4.0, 18.0, 30.0
 """Images that are worth the first guess of b, that of cv (the number of pictures that it is from)
@@ -44,9 +44,6 @@ and that of a channel's kurtosis. The last, by SNR on five folded networks, is a
 
 _LEAST_TAU = 0.03
 """Doubt that stays with any number of images: they are not those that will come."""
-
-_KURTOSIS = 5.4
-"""Of the distribution that the error model takes (Student's t, 6.5 degrees of freedom)."""
 
 _WITHIN = 4.2
 """Kurtosis within a picture: over the layers of six networks, the logarithm of the kurtosis on 100
@@ -84,7 +81,7 @@ def sharpened(known: Expected, images: Seen) -> Expected:
     without = np.maximum(without, _LESS * var + DEAD * whole)
     doubt = np.minimum(np.sqrt(doubt**2 + _beyond(known, images, mean, without)), MOST_DOUBT)
     doubt = np.where(live, doubt, 0.0)
-    return Expected(mean, var, off, doubt, known.between, known.varies, "data")
+    return Expected(mean, var, off, doubt, known.between, known.varies, "data", known.tail)
 
 
 def _mean(known: Expected, images: Seen, whole: float) -> tuple[Array, Array]:
@@ -100,8 +97,6 @@ def _mean(known: Expected, images: Seen, whole: float) -> tuple[Array, Array]:
 def _beyond(known: Expected, images: Seen, mean: Array, without: Array) -> Array | float:
     """Return the doubt, squared, that has the tail of the error model reach as far as images do.
 
-    A deviation whose logarithm spreads by tau makes the kurtosis exp(4 tau^2) times as large.
-
     Args:
         known: What was expected before.
         images: What each image showed.
@@ -116,7 +111,7 @@ def _beyond(known: Expected, images: Seen, mean: Array, without: Array) -> Array
     layer = shown[:, power >= _LIVE * power.mean()].mean()
     likely = np.maximum(layer, _WITHIN * (1 + known.varies))
     kurtosis = (_TELLS * likely + shown.sum(axis=0)) / (_TELLS + count)
-    return np.asarray(np.log(np.maximum(kurtosis / _KURTOSIS, 1)) / 4)
+    return beyond(kurtosis)
 
 
 def _varies(
