@@ -1,7 +1,7 @@
 """What spiq takes each network's pictures to be, by the file alone, with and without BatchNorm.
 
 For each network of the zoo, kept and folded: the convention of its card, the likeliest one, and
-the odds (natural logarithm) of the right one. The constants of spiq.stats.inputs.evidence are
+the odds (natural logarithm) of the right one. The constants of spiq.stats.inputs.biases are
 fitted anew on all *other* folded networks, so each line is a prediction.
 
 Usage: python bench/conventions.py   (SPIQ_ZOO names the zoo)
@@ -20,7 +20,7 @@ from spiq.errors import ModelError
 from spiq.io.read import read
 from spiq.passes.prepare import Prepared, prepare
 from spiq.stats.input_axis import channel_axis
-from spiq.stats.inputs import evidence
+from spiq.stats.inputs import biases, evidence
 from spiq.stats.inputs.conventions import CONVENTIONS, Convention
 from spiq.stats.inputs.first_layers import FirstLayer, first_layers
 
@@ -75,9 +75,9 @@ def fit(others: list[tuple[float, float]]) -> None:
     """Set the constants of the evidence by other networks."""
     logs = np.log(others)
     centre = np.median(logs, axis=0)
-    evidence.TAU, evidence.SIZE = np.exp(centre)
+    biases.TAU, biases.SIZE = np.exp(centre)
     spread = 1.48 * np.median(np.abs(logs - centre), axis=0)  # as of a normal density
-    evidence.TAU_SPREAD, evidence.SIZE_SPREAD = np.maximum(spread, 0.5)
+    biases.TAU_SPREAD, biases.SIZE_SPREAD = np.maximum(spread, 0.5)
 
 
 def line(name: str, right: Convention, layers: list[FirstLayer], kind: str) -> str:
@@ -104,8 +104,8 @@ def main() -> None:
             print(line(name, right, layers, "kept"))
         print(line(name, right, without_biasless(layers), "folded"))
     fit([pair for pair in seen.values() if pair is not None])
-    print(f"\nTAU {evidence.TAU:.2f} {evidence.TAU_SPREAD:.2f}", end=", ")
-    print(f"SIZE {evidence.SIZE:.2f} {evidence.SIZE_SPREAD:.2f}")
+    print(f"\nTAU {biases.TAU:.2f} {biases.TAU_SPREAD:.2f}", end=", ")
+    print(f"SIZE {biases.SIZE:.2f} {biases.SIZE_SPREAD:.2f}")
 
 
 def without_biasless(layers: list[FirstLayer]) -> list[FirstLayer]:

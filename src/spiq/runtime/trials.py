@@ -5,13 +5,10 @@ its layers are watched:
 
 - What BatchNormalization states of tensors that lie behind several layers or activations has to be
   what such pictures show there.
-- Folding leaves biases of the size of a layer's outputs: the median over layers of the median of
-  |bias| over the outputs' deviation is 0.4 to 1.3 on pictures of the right convention, on 15 of 16
-  folded networks (2.1 in MobileNetV1 0.25), and its logarithm deviates by 0.6 from layer to layer.
-  The last layers are left out, which no network normalizes: with them it is 0.3 where there are few
-  others. In networks that never had a normalization layer it may be anything (0.0003 in SqueezeNet;
-  0.002 to 0.1 in perceptrons trained on digits, less for larger inputs).
-
+- Folding leaves biases of the size of a layer's outputs (:mod:`spiq.stats.inputs.biases`). The last
+  layers are left out, which no network normalizes: with them shares are half as large where there
+  are few others. In networks that never had a normalization layer they may be anything (0.0003 in
+  SqueezeNet; 0.002 to 0.1 in perceptrons trained on digits, less for larger inputs).
 - A network's tensors are finite: where the input's logarithm is taken, no pixel is negative.
 - What makes pictures of pictures (larger ones, sharper ones, of another style) makes such as it
   takes: outputs of an input's own channels, and no smaller, have about its mean and deviation.
@@ -23,7 +20,7 @@ and 1.4 for those of ImageNet's normalization, which it was not trained on.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import log, pi, sqrt
+from math import sqrt
 
 import numpy as np
 import numpy.typing as npt
@@ -43,21 +40,13 @@ from spiq.runtime.trial_pictures import pictures, scaled
 from spiq.runtime.weights import apart, opened_with
 from spiq.stats.channel import Array
 from spiq.stats.input_axis import channel_axis
+from spiq.stats.inputs.biases import of_shares
 from spiq.stats.inputs.conventions import CONVENTIONS, Convention
 from spiq.stats.inputs.evidence import Verdict
 from spiq.stats.inputs.fourth_channel import spans
 
 BEHIND_OFF = 0.4
 """Deviation of the distance of moments behind several layers: pictures are only like real ones."""
-
-BIASES, BIASES_SPREAD, BIASES_WITHIN = 0.7, 0.4, 0.75
-"""Median of |bias| over deviation in folded networks, the spread of its logarithm from network to
-network, and what it is over the root of the layers' number for there are no more of them (1.25
-times the deviation from layer to layer, 0.6). Of the zoo's folded networks; small ones of random
-weights, which it was not fitted to, have 0.3 to 0.6 with 3 to 12 layers."""
-
-_BARE = -log(log(1.0 / 1e-4))
-"""Density of the same in bare networks: any size from 1e-4 to 1."""
 
 _LAYERS, _NORMS, _FEWEST = 24, 3, 3
 """Layers and normalization layers that are watched at most, and layers at least."""
@@ -135,7 +124,8 @@ def _tried(prepared: Prepared, names: Sequence[str], verdict: Verdict, size: Ext
                 for shown in zip(*drawn, strict=True)
             ]
             seen = _seen(opened, given, watched.names, size)
-            evidence[index] = _of_norms(seen, watched, prepared) + _of_sizes(seen, watched)
+            evidence[index] = _of_norms(seen, watched, prepared)
+            evidence[index] += _of_sizes(seen, watched, verdict.betas[index])
             evidence[index] += _of_made(seen, watched, convention)
             evidence[index] -= _NOT_FINITE * (len(seen) < len(watched.names))
     return verdict.and_(evidence, "what the network does with such pictures")
@@ -272,7 +262,7 @@ def _of_made(
     return -min(0.5 * off**2, _MADE_MOST)
 
 
-def _of_sizes(seen: Mapping[str, tuple[Array, Array]], watched: _Watched) -> Array:
+def _of_sizes(seen: Mapping[str, tuple[Array, Array]], watched: _Watched, betas: Array) -> Array:
     """Return what biases say beside outputs of this deviation, for either history."""
     shares = list[float]()
     for name, bias in watched.biases.items():
@@ -282,8 +272,4 @@ def _of_sizes(seen: Mapping[str, tuple[Array, Array]], watched: _Watched) -> Arr
         live = var > _DEAD * var.max(initial=0)  # a channel cut off is left with its bias alone
         if live.any():
             shares.append(float(np.median(np.abs(bias[live]) / np.sqrt(var[live]))))
-    if len(shares) < _FEWEST:
-        return np.zeros(2)
-    spread = float(np.hypot(BIASES_SPREAD, BIASES_WITHIN / sqrt(len(shares))))
-    away = (log(max(float(np.median(shares)), 1e-9)) - log(BIASES)) / spread
-    return np.array([-0.5 * away**2 - log(spread * sqrt(2 * pi)), _BARE])
+    return np.zeros(2) if len(shares) < _FEWEST else of_shares(shares, betas)

@@ -4,6 +4,7 @@ conventions                the usual ways to hand pictures over, and how likely 
 views, joined,             what the first layers say of an input, as equations, and of inputs
 first_layers               that lie side by side
 moments                    mean and deviation of an input, solved from them
+biases                     what they say of it where normalization was folded away
 evidence                   how likely each convention is by all that speaks for it
 folded, fourth_channel     what fits no convention: from biases alone, or beside colours
 alike, judge               the verdict on each input, and on those that are pictures made in one way

@@ -41,7 +41,8 @@ def _joint(verdicts: list[Verdict]) -> Verdict | None:
     grounds = dict.fromkeys(ground for verdict in verdicts for ground in verdict.grounds)
     if any(verdict.fourths != verdicts[0].fourths for verdict in verdicts):
         return None
-    joint = replace(verdicts[0], table=table, grounds=tuple(grounds))
+    betas = np.mean([verdict.betas for verdict in verdicts], axis=0)
+    joint = replace(verdicts[0], table=table, grounds=tuple(grounds), betas=betas)
     best = joint.order[0]
     fits = all(verdict.odds[best] > -SURE for verdict in verdicts)
     return joint if fits else None

@@ -8,30 +8,19 @@ it.
 - *Moments* that BatchNormalization states, of anything that is a x + b or W x + b of the input, are
   a mean and a deviation: a normal density in the distance from a convention's, both in deviations
   and powers of two.
-- *Biases.* Folding leaves y_o = gamma_o z_o + beta_o, with beta_o the mean that W x + B has. So
-  u_o = (m sums_o + offset_o) / (s response_o) is beta/gamma, of the order of 1 in any network,
-  and the density of offset_o is t(u_o / tau) / (tau s response_o), with one tau per network. If s
-  is taken too small, u is large, if too large, the factor 1/s says so. A bare layer's biases may
-  have any size, at any s.
+- *Biases* of the first layer, and the size of its outputs: :mod:`spiq.stats.inputs.biases`.
 - *Steps.* A network that shifts its input itself, a x + b, does so to have numbers around 0: those
   of the right convention are, (a m + b) / (a s) being no more than a few.
-- *Size.* gamma is of the order of 1, too: the median of s response_o is near 0.4, give or take.
-
-TAU, SIZE and their spreads were set by hand, by what 16 folded networks show (the zoo's but those
-without BatchNormalization in front): median |u| 0.15 to 2.3 (and 6.7 in MobileNetV1 0.25, half of
-whose 8 kernels are dead), of which TAU and its spread are about centre and deviation of the
-logarithm; median of s response_o 0.17 to 1.6 and 0.02 in ESPNet, the same. With each network
-left out in turn, ``bench/conventions.py`` takes centre and deviation of the others, and says what
-becomes of the answers.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from math import lgamma, log, pi
+from math import log
 
 import numpy as np
 
 from spiq.stats.channel import Array
+from spiq.stats.inputs.biases import any_betas, of_biases, witness
 from spiq.stats.inputs.conventions import CONVENTIONS, Convention, Fourth
 from spiq.stats.inputs.first_layers import FirstLayer
 from spiq.stats.inputs.moments import moments
@@ -56,20 +45,6 @@ networks, 1.2 and more from wrong ones."""
 
 NEAR = 1.0
 """Distance from which on stated moments are not those of a convention."""
-
-TAU, TAU_SPREAD = 0.95, 0.7
-SIZE, SIZE_SPREAD = 0.39, 1.1
-_FREEDOM = 4
-"""Of the distribution of beta/gamma."""
-
-_CHANNELS = 0.3
-"""Share of a layer's channels that counts as independent witnesses."""
-
-_LEAST = 0.03
-"""Response over the largest, below which a kernel is as good as dead."""
-
-ANY_TAU = np.linspace(log(1e-5), log(1e3), 93)
-"""Logarithms of tau where biases may have any size."""
 
 _SHIFTED, _SHIFTED_MOST = 1.5, 8.0
 """Deviation of the mean of what is shifted in the network, over its deviation; and the most that it
@@ -103,6 +78,7 @@ class Verdict:
         spread: Of the logarithm of that deviation, if it is from biases.
         grounds: What was looked at, for the note.
         fourths: What a fourth channel may be, by convention; empty where there is none.
+        betas: Logarithm of how likely each size of betas is, by convention.
     """
 
     table: Array
@@ -110,6 +86,7 @@ class Verdict:
     grounds: tuple[str, ...] = field(default=())
     spread: float = 0.0
     fourths: tuple[Fourth, ...] = ()
+    betas: Array = field(default_factory=any_betas)
 
     @property
     def odds(self) -> Array:
@@ -214,21 +191,10 @@ def weigh(layers: Sequence[FirstLayer], origin: str = "", bare: float = BARE) ->
         steps = of_steps(*shifted[0].steps)
         verdict = verdict.and_(steps, "the steps in front of its first layer")
     if verdict.stated is None and (layer := witness(layers)) is not None:
-        verdict = verdict.and_(of_biases(layer), "the first layer's biases and weights")
+        evidence, betas = of_biases(layer)
+        verdict = verdict.and_(evidence, "the first layer's biases and weights")
+        verdict = replace(verdict, betas=betas)
     return verdict
-
-
-def witness(layers: Sequence[FirstLayer]) -> FirstLayer | None:
-    """Return the layer whose biases tell of the input, if one does."""
-    told = [layer for layer in layers if layer.biased and layer.stated is None]
-    return max(told, key=lambda layer: len(layer.sums), default=None)
-
-
-def live_parts(layer: FirstLayer, *, pictures: bool = True) -> tuple[Array, Array, Array]:
-    """Return response, offset and sums of a layer's kernels that are not dead."""
-    response = layer.response if pictures else np.sqrt(layer.powers.sum(axis=2)[0])
-    live = response > _LEAST * response.max(initial=0)
-    return response[live], layer.offset[live], layer.sums[live]
 
 
 def of_habit(word: str) -> Array:
@@ -251,42 +217,3 @@ def of_steps(a: Array, b: Array) -> Array:
     ]
     says = -np.minimum(0.5 * np.square(np.array(off) / _SHIFTED), _SHIFTED_MOST)
     return np.repeat(says[:, None], 2, axis=1)
-
-
-def of_biases(layer: FirstLayer) -> Array:
-    """Return what one layer's biases, and the size of its outputs, say of each convention."""
-    response, offset, sums = live_parts(layer)
-    if not len(response):
-        return np.zeros((len(CONVENTIONS), 2))
-    taus = log(TAU) + TAU_SPREAD * np.linspace(-3, 3, 61)
-    prior = -0.5 * ((taus - log(TAU)) / TAU_SPREAD) ** 2
-    bare = _marginal(offset / response, ANY_TAU, np.zeros(len(ANY_TAU)))
-    rows = []
-    for convention in CONVENTIONS:
-        mean, std = convention.mean, convention.std
-        density = _marginal((mean * sums + offset) / (std * response), taus, prior)
-        density -= _CHANNELS * len(response) * log(std)
-        size = (log(std * float(np.median(response))) - log(SIZE)) / SIZE_SPREAD
-        rows.append((density - 0.5 * size**2, bare))
-    return np.array(rows)
-
-
-def density_of(u: Array, taus: Array, prior: Array, scale: float = 1.0) -> Array:
-    """Return the log-density of each row of u, Student's t times tau, over what tau may be.
-
-    Args:
-        u: Shape (rows, channels).
-        taus: Logarithms of tau.
-        prior: Logarithm of how likely each is.
-        scale: What u was divided by.
-    """
-    constant = lgamma((_FREEDOM + 1) / 2) - lgamma(_FREEDOM / 2) - 0.5 * log(_FREEDOM * pi)
-    scaled = np.square(u[..., None] / np.exp(taus)) / _FREEDOM
-    density = (constant - (_FREEDOM + 1) / 2 * np.log1p(scaled) - taus).sum(axis=1)
-    share = prior - np.logaddexp.reduce(prior)
-    density = density - u.shape[1] * log(scale)
-    return np.asarray(np.logaddexp.reduce(_CHANNELS * density + share, axis=1))
-
-
-def _marginal(u: Array, taus: Array, prior: Array) -> float:
-    return float(density_of(u[None], taus, prior)[0])

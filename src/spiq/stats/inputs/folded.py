@@ -1,7 +1,7 @@
 """Mean and deviation of an input of no usual convention whose normalization was folded away.
 
 The equations and the distribution of u_o = beta/gamma are those of
-:mod:`spiq.stats.inputs.evidence`. Where no convention says what m and s are, both are looked for:
+:mod:`spiq.stats.inputs.biases`. Where no convention says what m and s are, both are looked for:
 log s is expected where the first layer's outputs have a usual deviation (SIZE and its spread),
 mu = m/s around 0, and each pair weighs by the density of the biases under it. What is left is a
 mean, a deviation and the spread of its logarithm:
@@ -23,18 +23,16 @@ from math import exp, log, sqrt
 import numpy as np
 
 from spiq.stats.channel import Array
-from spiq.stats.inputs.evidence import (
+from spiq.stats.inputs.biases import (
     ANY_TAU,
     SIZE,
     SIZE_SPREAD,
-    SURE,
-    TAU,
-    TAU_SPREAD,
-    Verdict,
     density_of,
     live_parts,
+    taus,
     witness,
 )
+from spiq.stats.inputs.evidence import SURE, Verdict
 from spiq.stats.inputs.first_layers import FirstLayer
 
 FAR = 2.0
@@ -54,7 +52,8 @@ _SIZES = np.linspace(-3.5, 3.5, 43)
 _PLACES = np.linspace(-4, 4, 25)
 """Values of mu that are looked at."""
 
-_SPREADS = np.linspace(-3, 3, 25)
+_EVERY = 2
+"""Of the values of log tau, how many to step."""
 
 
 @dataclass(frozen=True)
@@ -105,13 +104,12 @@ def folded_input(layers: Sequence[FirstLayer], *, pictures: bool) -> FoldedInput
     response, offset, sums = parts
     middle = log(SIZE / float(np.median(response)))
     logs = middle + SIZE_SPREAD * _SIZES
-    taus = log(TAU) + TAU_SPREAD * _SPREADS
 
     # log p(s, mu), both priors with a sum of 1
     table = prior(_SIZES, _PLACES)
     for row, s in zip(table, np.exp(logs), strict=True):
         u = (_PLACES[:, None] * s * sums + offset) / (s * response)
-        row += density_of(u, taus, -0.5 * _SPREADS**2, scale=float(s))
+        row += density_of(u, *taus(_EVERY), scale=float(s))
     nothing = density_of(offset[None] / response, ANY_TAU, np.zeros(len(ANY_TAU)))
     return _summed(table, logs, float(nothing[0]))
 

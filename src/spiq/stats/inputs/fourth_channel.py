@@ -7,7 +7,7 @@ convention, and m_4 and s_4 those of the fourth channel, the first layer's biase
     u_o    =  (m sums_o + m_4 sums_o4 + offset_o) / v_o
     v_o^2  =  s^2 sum_c<4 powers_oc + s_4^2 powers_o4
 
-with u_o = beta/gamma and the median of v_o distributed as in :mod:`spiq.stats.inputs.evidence`. The
+with u_o = beta/gamma and the median of v_o distributed as in :mod:`spiq.stats.inputs.biases`. The
 likelihood is summed over all m_4 and s_4,
 
     log s_4  ~  N(log s; 2.5),    m_4/s_4  ~  N(0; 2),
@@ -26,17 +26,9 @@ from math import log
 import numpy as np
 
 from spiq.stats.channel import Array
+from spiq.stats.inputs.biases import SIZE, SIZE_SPREAD, density_of, taus, witness
 from spiq.stats.inputs.conventions import CONVENTIONS, Convention, Fourth
-from spiq.stats.inputs.evidence import (
-    SIZE,
-    SIZE_SPREAD,
-    SURE,
-    TAU,
-    TAU_SPREAD,
-    Verdict,
-    density_of,
-    witness,
-)
+from spiq.stats.inputs.evidence import SURE, Verdict
 from spiq.stats.inputs.first_layers import CORRELATED, NEIGHBOURS, FirstLayer
 from spiq.stats.inputs.folded import prior, weighed
 
@@ -52,7 +44,8 @@ _SIZES = np.linspace(-3, 3, 45)
 _PLACES = np.linspace(-4, 4, 25)
 """Values of m_4/s_4 that are looked at."""
 
-_SPREADS = np.linspace(-3, 3, 13)
+_EVERY = 3
+"""Of the values of log tau, how many to step."""
 
 
 def with_fourth(verdict: Verdict, layers: Sequence[FirstLayer]) -> Verdict:
@@ -108,8 +101,7 @@ def _likelihood(layer: FirstLayer, colours: Convention, means: Array, std: float
     sums, size = layer.by_channel[live], size[live]
     offset = colours.mean * sums[:, :-1].sum(axis=1) + layer.offset[live]
     u = (means[:, None] * sums[:, -1] + offset) / size
-    taus = log(TAU) + TAU_SPREAD * _SPREADS
     scale = float(np.exp(np.log(size).mean()))
-    density = density_of(u, taus, -0.5 * _SPREADS**2, scale=scale)
+    density = density_of(u, *taus(_EVERY), scale=scale)
     away = (log(float(np.median(size))) - log(SIZE)) / SIZE_SPREAD
     return np.asarray(density - 0.5 * away**2)
