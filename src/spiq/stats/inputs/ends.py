@@ -13,6 +13,7 @@ from spiq.passes.prepare import Prepared
 from spiq.stats.channel import Array, ChannelStats
 from spiq.stats.inputs.conventions import PIXEL_MEAN, PIXEL_STD
 from spiq.stats.inputs.evidence import Verdict
+from spiq.stats.inputs.fourth_channel import CHANNELS, fourth_of
 from spiq.stats.inputs.judge import has_colours
 
 Ends = tuple[tuple[float, ...], tuple[float, ...]]
@@ -63,8 +64,12 @@ def for_rivals(known: ChannelStats, verdict: Verdict | None) -> ChannelStats:
     """Return the statistics of an input with a range that holds for rival conventions, too."""
     if verdict is None or verdict.outlandish:
         return known
-    low, high = verdict.ends
-    return replace(known, low=np.minimum(known.low, low), high=np.maximum(known.high, high))
+    ends = verdict.ends
+    low, high = np.minimum(known.low, ends[0]), np.maximum(known.high, ends[1])
+    if fourth_of(verdict, verdict.order[0]) is not None:  # which conventions say nothing of
+        colours = np.arange(known.low.size).reshape(known.low.shape) < CHANNELS - 1
+        low, high = np.where(colours, low, known.low), np.where(colours, high, known.high)
+    return replace(known, low=low, high=high)
 
 
 def widened(

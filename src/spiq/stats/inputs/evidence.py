@@ -172,17 +172,23 @@ def _error(convention: Convention, low: float, high: float) -> float:
     return (clipping + ((high - low) / _STEPS) ** 2 / 12) / convention.std**2
 
 
-def weigh(layers: Sequence[FirstLayer], origin: str = "", bare: float = BARE) -> Verdict:
+def weigh(
+    layers: Sequence[FirstLayer],
+    origin: str = "",
+    bare: float = BARE,
+    colours: tuple[float, float] | None = None,
+) -> Verdict:
     """Return the verdict of the file alone.
 
     Args:
         layers: The equations that the first layers state.
         origin: What the file says of where it comes from, in small letters.
         bare: How likely it is that the network was trained without normalization layers.
+        colours: What they state of the colours, where another channel is not alike.
     """
     with np.errstate(divide="ignore"):  # of a history that cannot be
         usual = np.log([[c.usual * (1 - bare), c.bare * bare] for c in CONVENTIONS])
-    verdict = Verdict(usual, moments(list(layers)))
+    verdict = Verdict(usual, colours or moments(list(layers)))
     if (habit := next((word for word in HABITS if word in origin), None)) is not None:
         verdict = verdict.and_(of_habit(habit), f"the habit of {habit}")
     if verdict.stated is not None:

@@ -1,8 +1,11 @@
-"""A fourth channel beside colours whose normalization was folded away: depth, opacity, a mask.
+"""A fourth channel beside colours: depth, opacity, a mask.
 
 It may be anything, and where it is of another size than the colours, what is taken for the
-convention of all is wrong for all. With m and s the mean and the deviation of the colours by a
-convention, and m_4 and s_4 those of the fourth channel, the first layer's biases are those of
+convention of all is wrong for all. Where normalization layers state the first layer's outputs, each
+channel's moments are solved for (:mod:`spiq.stats.inputs.moments`): those of the colours tell of
+their convention, and a fourth's that are others are its own. Where it was folded away, with m and s
+the mean and the deviation of the colours by a convention, and m_4 and s_4 those of the fourth
+channel, the first layer's biases are those of
 
     u_o    =  (m sums_o + m_4 sums_o4 + offset_o) / v_o
     v_o^2  =  s^2 sum_c<4 powers_oc + s_4^2 powers_o4
@@ -28,9 +31,10 @@ import numpy as np
 from spiq.stats.channel import Array
 from spiq.stats.inputs.biases import SIZE, SIZE_SPREAD, density_of, taus, witness
 from spiq.stats.inputs.conventions import CONVENTIONS, Convention, Fourth
-from spiq.stats.inputs.evidence import SURE, Verdict
+from spiq.stats.inputs.evidence import NEAR, SURE, Verdict
 from spiq.stats.inputs.first_layers import CORRELATED, NEIGHBOURS, FirstLayer
 from spiq.stats.inputs.folded import prior, weighed
+from spiq.stats.inputs.moments import channel_moments
 
 CHANNELS = 4
 """Channels of the pictures that are meant."""
@@ -46,6 +50,22 @@ _PLACES = np.linspace(-4, 4, 25)
 
 _EVERY = 3
 """Of the values of log tau, how many to step."""
+
+
+def stated_apart(layers: Sequence[FirstLayer]) -> tuple[tuple[float, float], Fourth] | None:
+    """Return mean and deviation of the colours, and the fourth channel, if it is stated to differ.
+
+    Args:
+        layers: The equations that the first layers state.
+    """
+    each = channel_moments(layers, CHANNELS)
+    if each is None:
+        return None
+    means, stds = each
+    mean, std = float(means[:-1].mean()), float(np.median(stds[:-1]))
+    off = np.hypot(np.log2(stds[-1] / std), (means[-1] - mean) / std)
+    fourth = Fourth(float(means[-1]), float(stds[-1]), 0.0, float("inf"))
+    return ((mean, std), fourth) if off >= NEAR else None
 
 
 def with_fourth(verdict: Verdict, layers: Sequence[FirstLayer]) -> Verdict:

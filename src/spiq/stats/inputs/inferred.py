@@ -80,9 +80,11 @@ def _of_convention(value: ir.Value, verdict: Verdict) -> Told:
     """Return what pictures of the likeliest convention are."""
     said = " ".join(said_of(verdict))
     is_stated = verdict.stated is not None and verdict.stated[0] is not None
-    if not is_stated and (dims(value) or [])[channel_axis(value)] == CHANNELS:
-        last = of_fourth(fourth_of(verdict, verdict.order[0]))
-        said = f"{WARNING}{said.removeprefix(WARNING)}; {last}"
+    fourth = fourth_of(verdict, verdict.order[0])
+    if is_stated and fourth is not None:
+        said = f"{said}; {of_fourth(fourth)}"
+    elif not is_stated and (dims(value) or [])[channel_axis(value)] == CHANNELS:
+        said = f"{WARNING}{said.removeprefix(WARNING)}; {of_fourth(fourth)}"
     return pixel_stats(*spans(verdict, verdict.order[0])), said
 
 

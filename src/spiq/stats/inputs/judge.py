@@ -5,6 +5,8 @@ What the first layers state of an input, and what their biases say beside their 
 (:mod:`spiq.stats.inputs.evidence`).
 """
 
+from dataclasses import replace
+
 import onnx_ir as ir
 
 from spiq.graph.extents import has_space, is_one_picture
@@ -12,10 +14,11 @@ from spiq.graph.query import dims, holds_floats
 from spiq.passes.prepare import Prepared
 from spiq.stats.input_axis import channel_axis, channel_count
 from spiq.stats.inputs.alike import together
+from spiq.stats.inputs.conventions import CONVENTIONS
 from spiq.stats.inputs.evidence import BARE, Verdict, weigh
 from spiq.stats.inputs.first_layers import first_layers
 from spiq.stats.inputs.folded import with_biases
-from spiq.stats.inputs.fourth_channel import CHANNELS, with_fourth
+from spiq.stats.inputs.fourth_channel import CHANNELS, stated_apart, with_fourth
 from spiq.stats.lost_norms import has_norms
 
 _COLOURS = (1, 3, 4, None)
@@ -33,8 +36,12 @@ def judge(prepared: Prepared) -> dict[str, Verdict]:
     for value in prepared.model.graph.inputs:
         if holds_floats(value) and has_colours(value):
             layers = first_layers(value, prepared, channel_axis(value), pictures=True)
-            verdict = weigh(layers, origin, bare)
-            if channel_count(value) == CHANNELS:
+            has_fourth = channel_count(value) == CHANNELS
+            apart = stated_apart(layers) if has_fourth else None
+            verdict = weigh(layers, origin, bare, apart and apart[0])
+            if apart is not None:
+                verdict = replace(verdict, fourths=(apart[1],) * len(CONVENTIONS))
+            elif has_fourth:
                 verdict = with_fourth(verdict, layers)
             verdicts[str(value.name)] = with_biases(verdict, layers)
     return together(prepared.model.graph, verdicts)
