@@ -7,6 +7,7 @@ from pathlib import Path
 import onnx
 
 from spiq.errors import VerificationError
+from spiq.io.outline import outline
 
 _INTEGER = frozenset({"QLinearConv", "ConvInteger", "QGemm", "QLinearMatMul", "MatMulInteger",
                       "MatMulIntegerToFloat", "DynamicQuantizeMatMul"})  # fmt: skip
@@ -29,7 +30,8 @@ def check_kernels(optimized: Path, layers: Iterable[str], products: Iterable[str
     Raises:
         VerificationError: There is one; it is named.
     """
-    graph = onnx.load(optimized, "protobuf", load_external_data=False).graph
+    model = outline(optimized) or onnx.load(optimized, "protobuf", load_external_data=False)
+    graph = model.graph
     found = [_COPY.sub("", node.name) for node in graph.node if node.op_type in _INTEGER]
     left = [node for node in graph.node if node.op_type in _FLOAT]
     wanted, others = list(layers), set(products)

@@ -104,6 +104,6 @@ def _zero_point(group: Group, grid: int, alpha: float, width: int) -> int:
 
     # the step of channel c is R (r_c / R)^alpha, if no other tensor shares its scale
     need = least_step(low, high, tried, qmax)
-    steps = need.max(axis=1, keepdims=True) ** (1 - alpha) * need**alpha
     importance = np.concatenate([t.importance for t in tensors])
-    return int(tried[(steps**2 @ (importance + 1e-30)).argmin(), 0])
+    powers = need ** (2 * alpha) @ (importance + 1e-30)
+    return int(tried[(need.max(axis=1) ** (2 - 2 * alpha) * powers).argmin(), 0])

@@ -47,7 +47,7 @@ def _given(t: Channels, scaled: Scaled) -> tuple[float, ...] | None:
 
 def _short(number: float) -> float:
     """Return a number to six digits: what is written into a plan is what people will read."""
-    return float(f"{number:.6g}")
+    return float(f"{number:.6g}") if number else number  # half of the ends are 0
 
 
 def _step_of(t: Channels, scaled: Scaled, members: Sequence[Channels]) -> str | None:

@@ -71,6 +71,7 @@ def _looked_up(reach: Array, r: Array, log_power: Array) -> Array:
     return np.where(reach < r[0], below, np.interp(reach, r[:-1], log_power[:-1]))
 
 
+@cache
 def _rows(freedom: float, doubtful: bool) -> Array:
     """Return log C(r, tau), a row for each tau from 0 to ``_MOST``, on the r of the table.
 
@@ -177,9 +178,11 @@ class Tail:
         """
         wide = (slice(None),) + (None,) * (capacity.ndim - 1)
         reach = capacity - self.centre[wide]
-        reach /= np.maximum(self.deviation, 1e-30)[wide]
         if capacity.ndim > 1:
-            reach = np.clip(reach, -1e30, 1e30).astype(np.float32)
+            reach *= self._inverse[wide]
+            reach = np.clip(reach, -1e30, 1e30, out=reach).astype(np.float32)
+        else:
+            reach /= np.maximum(self.deviation, 1e-30)
         counted = np.where(self.deviation > 0, self.deviation**2, 0.0)[wide]
         power: Array = power_beyond(reach, self.freedom, self.doubt) * counted
         if self.bounded:
@@ -190,6 +193,10 @@ class Tail:
     def bounded(self) -> bool:
         """Whether any value is never passed."""
         return bool(np.isfinite(self.bound).any())
+
+    @cached_property
+    def _inverse(self) -> Array:
+        return 1 / np.maximum(self.deviation, 1e-30)
 
 
 def tail_of(
@@ -228,7 +235,9 @@ def rounding_error(step: Array, active: Array, power: Array) -> Array:
         power: E[x^2], shape (C,).
     """
     wide = (slice(None),) + (None,) * (step.ndim - 1)
-    return np.minimum(active[wide] * step**2 / 12, power[wide])
+    error = active[wide] * step**2
+    error /= 12
+    return np.minimum(error, power[wide], out=error)
 
 
 def weight_rounding(step: Array, met: Array) -> Array:

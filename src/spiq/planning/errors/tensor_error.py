@@ -76,11 +76,11 @@ class Channels:
         """
         error = self.above.clipped((qmax - zero_point) * step)
         if self.hard_low.min() < 0:
-            error = error + self.below.clipped(zero_point * step)
+            error += self.below.clipped(zero_point * step)
         if self.lasting != 1:
-            error = error * self.lasting
+            error *= self.lasting
         if rounded:
-            error = error + rounding_error(step, self.active, self.power)
+            error += rounding_error(step, self.active, self.power)
         return np.asarray(error)
 
     def cost(self, step: Array, zero_point: int, qmax: int, *, exact: bool = False) -> Array:
