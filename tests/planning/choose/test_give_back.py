@@ -88,12 +88,16 @@ def test_fewer_weights_stay_where_that_is_said() -> None:
     measured = times(structure, [1, 1, 1, 1], [90, 90, 90, 90])
     assert given_back(structure, measured) == ["a", "c"]
     assert given_back(structure, measured, kept=0.25) == ["a", "b", "c"]
-    assert given_back(structure, measured, kept=0.0) == []  # all of them: none, then
 
 
 def test_never_goes_all_back() -> None:
+    structure = chain(10, 20, 10, 25)
+    slow = times(structure, [1, 1, 1, 1], [90, 80, 90, 90])
+    assert given_back(structure, slow, kept=0.0) == ["a", "c", "d"]
     products = chain(0, 0)  # of two tensors: no weights that would stay
-    assert given_back(products, times(products, [1, 1], [90, 90])) == []
+    assert given_back(products, times(products, [1, 1], [90, 95])) == ["b"]
+    alone = chain(10)
+    assert given_back(alone, times(alone, [1], [90]), kept=0.0) == []
 
 
 def test_hardly_any_gain_is_none() -> None:

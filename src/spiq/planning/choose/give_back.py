@@ -22,7 +22,7 @@ def given_back(
 ) -> list[str]:  # fmt: skip
     """Return the layers that are to go back to float, by name; none where that gains nothing.
 
-    Never goes all back.
+    Never goes all back: the layer stays that takes least on integers, conversions and all.
 
     Args:
         structure: How the network hangs together.
@@ -36,11 +36,11 @@ def given_back(
     chosen = _within(network, slack)
     if network.error(chosen) > enough:
         chosen = _until(network, enough, chosen)
+    if network.changed(chosen) == network.changed(frozenset()):
+        chosen = network.least()
     faster = network.seconds(chosen) < WORTH * network.seconds(network.now)
     better = network.error(chosen) < BETTER * network.error(network.now)
-    names = network.changed(chosen)
-    is_all = len(names) == sum(one.is_layer for one in structure.operators)
-    return names if (faster or better) and not is_all else []
+    return network.changed(chosen) if faster or better else []
 
 
 @dataclass(frozen=True, kw_only=True)
