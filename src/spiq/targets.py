@@ -114,7 +114,8 @@ class Target:
         static: Sizes have to be fixed.
         half: What stays in float is half precision, but for the network's inputs and outputs.
         opset: The least that has the operators of its form.
-        dense_groups: Grouped convolutions with at most so many weights per tap are faster dense.
+        dense_groups: Grouped convolutions are faster dense where that takes at most so many weights
+            per tap and group, channels in blocks of 16.
         channel_multiple: Kernels are made for multiples of so many channels, and others are padded.
         slow_prelu: PRelu is slower than the products and the maximum that it stands for.
     """

@@ -34,10 +34,23 @@ def test_the_function_stays(groups: int, inputs: int, outputs: int) -> None:
 
 @pytest.mark.parametrize(
     ("groups", "shape", "limit"),
-    [(4, (4, 1, 3, 3), 640), (2, (6, 2, 3, 3), 11), (2, (6, 2, 3, 3), 0), (1, (6, 4, 3, 3), 640)],
-    ids=["depthwise", "too many weights", "never", "dense already"],
+    [
+        (4, (4, 1, 3, 3), 640),
+        (2, (6, 2, 3, 3), 11),
+        (2, (6, 2, 3, 3), 0),
+        (1, (6, 4, 3, 3), 640),
+        (3, (42, 14, 3, 3), 640),
+    ],
+    ids=[
+        "depthwise",
+        "too many weights",
+        "never",
+        "dense already",
+        "few, but in whole blocks many",
+    ],
 )
 def test_others_are_left_alone(groups: int, shape: tuple[int, ...], limit: int) -> None:
     weight = RNG.standard_normal(shape).astype(np.float32)
-    model = read(build(f"y = Conv<group={groups}>(x, w)", inputs="float[1,4,5,5] x", w=weight))
+    inputs = f"float[1,{groups * shape[1]},5,5] x"
+    model = read(build(f"y = Conv<group={groups}>(x, w)", inputs=inputs, w=weight))
     assert fill_groups(weight_nodes(model.graph), limit) == 0
