@@ -10,7 +10,6 @@ from small_networks import build
 from spiq.emulation import Network
 from spiq.runtime.session import session
 
-AVX512 = torch.backends.cpu.get_cpu_capability() == "AVX512"
 SIZES = {1: (23,), 2: (20, 23)}
 
 
@@ -67,11 +66,19 @@ def test_convolutions(
     )
 
 
-@pytest.mark.skipif(not AVX512, reason="blocks of 16 channels are those of AVX-512")
-@pytest.mark.parametrize("groups", [1, 4])
+@pytest.mark.parametrize("groups", [1, 4, 8])
 def test_convolutions_by_blocks(groups: int) -> None:
     body = f"y = Conv<group={groups}, dilations=[2, 2]>(x, w)"
     assert_equal(body, 64, w=normal(64, 64 // groups, 3, 3))
+
+
+@pytest.mark.parametrize("channels", [8, 12])
+def test_channels_that_fill_a_block_of_one_machine(channels: int) -> None:
+    body = (
+        f"a = Conv(x, w) y = Conv<group={channels}>(a, v) z = AveragePool<kernel_shape=[3, 3]>(a)"
+    )
+    constants = {"w": normal(channels, channels, 3, 3), "v": normal(channels, 1, 3, 3)}
+    assert_equal(body, channels, outputs="y, z", **constants)
 
 
 def test_few_positions_have_long_runs() -> None:

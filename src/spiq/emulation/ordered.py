@@ -11,14 +11,15 @@ Runtime adds them, in *runs*: each by itself from 0, the runs in turn, the bias 
 A convolution's runs are
 
     blocked    depthwise, 4 n channels       one, over the kernel
-               reads fewer than 16 channels  one per channel, over the kernel
-               reads 4 n channels            one per 16 channels, these innermost;
+               reads fewer than B channels   one per channel, over the kernel
+               reads 4 n channels            one per B channels, these innermost;
                                              of a kernel of 1 x 1, one per 128
     separate   one output per group          four terms, channels outermost; of what is left, two
     others                                   one per 128 terms, of few positions more,
                                              channels outermost
 
-where the second and third have no groups, or 16 n channels read and written by each.
+where the second and third have no groups, or B n channels read and written by each. B, the channels
+of a block, is 16 with AVX-512 and 8 with AVX2.
 Blocked kernels are of two dimensions. What they write stays in blocks through functions and sums,
 of which the last convolution's runs are added onto the other term; on blocks others read it, too:
 
@@ -26,8 +27,7 @@ of which the last convolution's runs are added onto the other term; on blocks ot
     GlobalAveragePool      in turn on blocks; else in four lanes
     BatchNormalization     gamma / deviation on blocks; else gamma (1 / deviation)
 
-Read off ONNX Runtime's kernels for x86-64 with AVX-512, and equal to the last bit there. Blocks of
-those with AVX2 have 8 channels: sums of more than 8 channels and kernels beyond 1 x 1 may differ.
+Read off ONNX Runtime's kernels for x86-64, and equal to the last bit there.
 """
 
 from collections import Counter
@@ -49,8 +49,11 @@ from spiq.emulation.operators.layers import (
 from spiq.emulation.step import Compute, Given, Step, optional
 
 _PREFIX = "spiq.Ordered"
-_ALIGNED, _BLOCK, _LONGEST = 4, 16, 128
-"""What channels of blocked kernels are multiples of, channels of a block, terms of a fused run."""
+_BLOCK = 8 if torch.backends.cpu.get_cpu_capability() == "AVX2" else 16
+"""Channels of a block: as many as a register of this machine holds."""
+_ALIGNED, _LONGEST, _NARROWEST = 4, 128, 16
+"""What channels of blocked kernels are multiples of, terms of a fused run, and how narrow panels of
+a product of matrices become."""
 _QUAD, _PAIR, _LANES = 4, 2, 4
 """Terms of a separate run, of one behind the last if as many are left; lanes of a global pool."""
 
@@ -194,7 +197,7 @@ def _runs(shape: tuple[int, ...], groups: int, positions: int) -> tuple[_Runs, b
 def _longest(terms: int, positions: int) -> int:
     """Return how long runs are of a product of matrices: panels are as tall as they are narrow."""
     longest, wide = _LONGEST, _LONGEST
-    while positions < terms and wide > _BLOCK and wide // 2 >= positions:
+    while positions < terms and wide > _NARROWEST and wide // 2 >= positions:
         longest, wide = longest * 2, wide // 2
     return longest
 
