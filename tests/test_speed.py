@@ -90,6 +90,20 @@ def test_more_goes_back_while_the_result_may_be_slower_than_float(
     assert set(asked) == {0.5, 0.25}  # what is no slower is left alone
 
 
+@pytest.mark.parametrize(("typical", "left"), [(1.09, set()), (1.0, {"a", "b"})])
+def test_integers_stay_where_fewer_are_hardly_faster_and_it_cannot_be_told(
+    typical: float, left: set[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = {0.5: [], 0.25: ["a"], 0.0: ["a", "b"]}
+    busy = Raced(np.array([[1.0, 1.1, typical], [1.0, 1.1, 0.8], [1.0, 1.1, 1.3]] * 3) / 1e3)
+    answers = iter([raced(1.1), busy, busy])
+    monkeypatch.setattr(speed, "given_back", lambda *_, kept=0.5, **__: names[kept])
+    monkeypatch.setattr(speed, "race", lambda *args, **options: next(answers))
+    result = spiq.quantize(network(), Config(timing=True))
+    assert set(result.plan.left_in_float) == left
+    assert result.report.latency == busy.latency(2 if left else 1)
+
+
 class Machine:
     """A clock, and networks that take so long, in milliseconds, more while others are busy."""
 
