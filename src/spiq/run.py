@@ -30,7 +30,7 @@ from spiq.io.read import read
 from spiq.io.told import is_told
 from spiq.io.write import serialize
 from spiq.passes.float_form import computes_parameters, with_norms_folded
-from spiq.planning.choose.decide import DecidedGroup
+from spiq.planning.choose.by_group import DecidedGroup
 from spiq.runtime.parts import Parted, is_parted, parted
 from spiq.runtime.reference import Reference, is_large, reference
 from spiq.runtime.session import spare_threads

@@ -8,7 +8,7 @@ import pytest
 from spiq.io.read import read
 from spiq.stats.channel import stats
 from spiq.stats.rules.activations import FUNCTIONS
-from spiq.stats.rules.compositions import apply_composed, composed
+from spiq.stats.rules.compositions import apply_composed, composed, raised
 
 GELU = (
     "half = Constant<value=float {0.5}>() one = Constant<value=float {1.0}>() "
@@ -76,3 +76,24 @@ def test_what_is_chosen_by_another_tensor_is_no_function_of_one() -> None:
 def test_two_tensors_are_not_one() -> None:
     assert composed(nodes("y = Mul(v, w)")[-1]) is None
     assert composed(nodes("k2 = Conv(v, k) y = Add(v, k2)")[-1]) is None
+
+
+TWO = "two = Constant<value=float {2.0}>() "
+POWERS = {
+    "a squared ReLU": TWO + "r = Relu(v) y = Pow(r, two)",
+    "by itself": "y = Mul(v, v)",
+    "a cube": "q = Mul(v, v) y = Mul(v, q)",
+    "a root times itself": "half = Constant<value=float {1.5}>() r = Relu(v) y = Pow(r, half)",
+}
+OTHERS = {
+    "a gate": "s = Sigmoid(v) y = Mul(v, s)",
+    "Mish": SPELLINGS["Mish"],
+    "twice": TWO + "y = Mul(v, two)",
+    "its exponential": "e = Exp(v) y = Mul(v, e)",
+    "two tensors": "y = Mul(v, w)",
+}
+
+
+@pytest.mark.parametrize("body", [*POWERS.values(), *OTHERS.values()], ids=[*POWERS, *OTHERS])
+def test_powers_grow_faster_than_what_they_are_made_of(body: str) -> None:
+    assert (raised(nodes(body)[-1]) is not None) == (body in POWERS.values())

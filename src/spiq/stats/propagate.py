@@ -155,6 +155,17 @@ def _of_anything(node: ir.Node) -> ChannelStats | None:
     return found[0] if found else None
 
 
+def ruled(node: ir.Node, known: Mapping[ir.Value, ChannelStats]) -> list[ChannelStats] | None:
+    """Return what a node's rule makes of what is known of its inputs; None where it gives up.
+
+    Args:
+        node: The node.
+        known: Statistics of what it reads, and of what that is made of.
+    """
+    found = _apply_rule(node, known, {})
+    return None if found is None else [merged(one, crowded(one.layout)) for one in found]
+
+
 def _fits(found: ChannelStats, value: ir.Value) -> bool:
     """Return whether statistics are finite, and laid out as the shape of ``value`` can be."""
     shape = dims(value)

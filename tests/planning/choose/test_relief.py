@@ -11,7 +11,7 @@ from small_networks import bn, build, images_for, norm, planned, run, trained
 from spiq.config import Config
 from spiq.methods import Method
 from spiq.pipeline import apply, plan, quantize
-from spiq.planning.choose import decide as module
+from spiq.planning.choose import by_group as module
 from spiq.planning.choose.group import Group, Scaled
 from spiq.planning.choose.relief import Cost, Read, relieved
 from spiq.planning.choose.scales import decide

@@ -3,7 +3,8 @@
 decide                                   all of it: place, choose group by group, write the plan
 bits, mixed                              bits of tensors and layers, and as few on average as are
                                          wanted
-group, facts, coupled                    tensors that are decided together
+by_group, group, facts, coupled          tensors that are decided together
+within                                   groups that the stored tensors in front of them bound
 scales, shared_steps, worth, given_up    their ranges and scales, steps that sums share, what scales
                                          have to gain
 tensor_plans                             what the plan says of them

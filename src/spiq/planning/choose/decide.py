@@ -1,6 +1,6 @@
 """Make the plan: place, choose ranges and scales group by group, and write all of it down."""
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
@@ -11,18 +11,13 @@ from spiq.errors import UnsupportedError
 from spiq.graph.query import where
 from spiq.methods import METHODS, Method
 from spiq.planning.choose.bits import Bits, choose_bits
-from spiq.planning.choose.coupled import settle
+from spiq.planning.choose.by_group import DecidedGroup, Deciding, one_by_one, together
 from spiq.planning.choose.exclusion import excluded
-from spiq.planning.choose.facts import facts
-from spiq.planning.choose.given_up import Dear, gated, give_up, is_dear, multiplied, work
-from spiq.planning.choose.group import Group, Scaled, sums_within
+from spiq.planning.choose.given_up import work
 from spiq.planning.choose.mixed import mix_bits, uniform
-from spiq.planning.choose.relief import Cost, Costs, cost_of, relieved
-from spiq.planning.choose.scales import decide
-from spiq.planning.choose.tensor_plans import planned_tensors
-from spiq.planning.choose.worth import worth
-from spiq.planning.errors.network_errors import Importance, NetworkErrors, network_errors
-from spiq.planning.placement.groups import groups
+from spiq.planning.choose.relief import Costs, relieved
+from spiq.planning.choose.within import narrowed
+from spiq.planning.errors.network_errors import Importance, network_errors
 from spiq.planning.placement.inert import inert
 from spiq.planning.placement.place import place
 from spiq.planning.placement.place_dynamic import place_dynamic
@@ -31,10 +26,7 @@ from spiq.planning.plan.entries import LayerPlan, TensorPlan
 from spiq.planning.plan.values import Plan
 from spiq.stats.channel import Array
 from spiq.stats.propagate import Measured
-from spiq.targets import TARGETS, Target, Weights
-
-DecidedGroup = tuple[Mapping[str, TensorPlan], Cost]
-"""What the plan says of the tensors of a group, by name, and the error expected of them."""
+from spiq.targets import TARGETS, Target
 
 
 @dataclass(frozen=True)
@@ -45,6 +37,7 @@ class Choices:
         placement: What runs on integers.
         bits: How many each tensor and each layer has.
         decided: What was decided of each group of tensors, by all that it depends on.
+        narrowed: What is, in place of that, of groups that others bound.
         spared: Layers that are in float for accuracy, or would be if they were allowed to, by name,
             and why.
     """
@@ -52,17 +45,23 @@ class Choices:
     placement: Placement
     bits: Bits
     decided: Mapping[Hashable, DecidedGroup]
+    narrowed: Mapping[Hashable, DecidedGroup] = field(default_factory=dict)
     spared: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def final(self) -> Iterable[DecidedGroup]:
+        """What holds of each group."""
+        return {**self.decided, **self.narrowed}.values()
 
     @property
     def tensors(self) -> dict[str, TensorPlan]:
         """What the plan says of each stored tensor, by name."""
-        return {name: plan for plans, _ in self.decided.values() for name, plan in plans.items()}
+        return {name: plan for plans, _ in self.final for name, plan in plans.items()}
 
     @property
     def costs(self) -> Costs:
         """The error expected of each group of tensors that were decided together."""
-        return [cost for _, cost in self.decided.values()]
+        return [cost for _, cost in self.final]
 
 
 def choose(
@@ -122,52 +121,11 @@ def _chosen(
     placement = placed(graph, measured, target, method, exclude)
     bits = choose_bits(graph, placement, uniform(graph, placement, config))
     errors = network_errors(graph, measured, placement, method.widths, importance)
-
+    known = Deciding(errors, bits, method, target)
     if not target.weights.per_channel:
-        return Choices(placement, bits, _decided_together(errors, bits, method, target))
-    decided: dict[Hashable, DecidedGroup] = {}
-    dear: dict[Hashable, Dear[DecidedGroup]] = {}
-    of_all = work(graph)
-    for values in groups(placement):
-        same = facts(values, placement, bits)
-        if same in before:
-            decided[same] = before[same]
-            continue
-        group = replace(_group(values, errors, bits, target.weights), form=target.grids)
-        scaled = decide(group, method)
-        decided[same] = _written(values, group, scaled, errors)
-        by_gates = gated(values, placement)
-        elements = by_gates or multiplied(values, placement, target)
-        if is_dear(elements, of_all) and scaled.alpha > 0 and 0 in method.alphas:
-            plain = decide(group, replace(method, alphas=(0.0,)))
-            one_scale = _written(values, group, plain, errors)
-            dear[same] = Dear(one_scale, plain.cost - scaled.cost, elements, by_gates > 0)
-    error = sum(cost.error for _, cost in decided.values())
-    return Choices(placement, bits, decided | give_up(dear, error, of_all))
-
-
-def _written(
-    values: Sequence[ir.Value], group: Group, scaled: Scaled, errors: NetworkErrors
-) -> DecidedGroup:
-    """Write down what was decided of a group; its arrays are as large as weights, and may go."""
-    plans = planned_tensors(group, scaled, errors.placement)
-    return plans, cost_of(values, group, scaled, errors)
-
-
-def _decided_together(
-    errors: NetworkErrors, bits: Bits, method: Method, target: Target
-) -> dict[Hashable, DecidedGroup]:
-    """Decide all groups where a layer's error depends on the scales of two of them."""
-    placement = errors.placement
-    all_of_them = {
-        tuple(values): replace(_group(values, errors, bits, target.weights), form=target.grids)
-        for values in groups(placement)
-    }
-    settled = settle(list(all_of_them.values()), method)
-    return {
-        values: _written(values, group, scaled, errors)
-        for (values, group), scaled in zip(all_of_them.items(), settled, strict=True)
-    }
+        return Choices(placement, bits, together(known))
+    decided = one_by_one(known, work(graph), before)
+    return Choices(placement, bits, decided, narrowed(known, decided))
 
 
 def make_plan(
@@ -271,22 +229,3 @@ def _planned_layers(placement: Placement, bits: Bits, method: Method) -> dict[st
         for node in placement.integer
         if node in bits.layers
     }
-
-
-def _group(values: Sequence[ir.Value], errors: NetworkErrors, bits: Bits, form: Weights) -> Group:
-    placement = errors.placement
-    readers = [node for value in values for node in value.consumers()]
-    if not form.per_channel:  # then what writes them has to do with their scales, too
-        readers += [n for n in placement.integer if placement.stored_output(n.outputs[0]) in values]
-    return Group(
-        tensors=[errors.tensor(value) for value in values],
-        layers=[
-            errors.weight(node, bits.layers[node], form)
-            for node in dict.fromkeys(readers)
-            if node in placement.integer and is_layer(node)
-        ],
-        sums=sums_within(values, placement),
-        pinned=placement.pinned,
-        bits={placement.grids[value]: bits.tensors[value] for value in values},
-        worth=worth(values, placement),
-    )

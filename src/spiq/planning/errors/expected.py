@@ -15,6 +15,7 @@ import onnx_ir as ir
 from spiq.graph.query import constant
 from spiq.methods.method import WIDTHS
 from spiq.planning.errors.error_model import layer_error, weight_rounding
+from spiq.planning.errors.held import Held
 from spiq.planning.errors.importance import through_layer
 from spiq.planning.errors.network_errors import Importance, NetworkErrors, network_errors
 from spiq.planning.placement.values import Placement, is_layer
@@ -95,10 +96,9 @@ def expected_losses(
     """
     resolved = resolve(plan, placement)
     network = network_errors(graph, measured, placement, WIDTHS, importance)
-    errors = {
-        value: _tensor_error(value, resolved.tensors[str(value.name)], network)
-        for value in placement.grids
-    }
+    stored = {value: resolved.tensors[str(value.name)] for value in placement.grids}
+    held = Held(placement, measured, {value: one.ends for value, one in stored.items()})
+    errors = {value: _tensor_error(value, one, network, held) for value, one in stored.items()}
     return Expected(
         layers={
             str(node.name): _expected(node, resolved, network, errors, TARGETS[plan.target].weights)
@@ -112,11 +112,15 @@ def expected_losses(
     )
 
 
-def _tensor_error(value: ir.Value, stored: StoredTensor, network: NetworkErrors) -> Array:
+def _tensor_error(
+    value: ir.Value, stored: StoredTensor, network: NetworkErrors, held: Held
+) -> Array:
     """Return the expected squared error of each channel of a stored tensor, in its layout."""
-    grid = stored.grid
+    grid, bounds = stored.grid, held.bounds(value)
     step = grid.step * np.array(stored.channel_scale)
-    error = network.tensor(value).errors(step, grid.zero_point - grid.qmin, grid.qmax - grid.qmin)
+    known = network.tensor(value)
+    known = known if bounds is None else known.within(*bounds)
+    error = known.errors(step, grid.zero_point - grid.qmin, grid.qmax - grid.qmin)
     return error.reshape(network.measured.stats[value].layout)
 
 

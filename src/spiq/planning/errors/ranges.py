@@ -12,7 +12,10 @@ from collections.abc import Mapping
 import numpy as np
 import onnx_ir as ir
 
-from spiq.graph.query import constant, data_inputs, weight_nodes
+from spiq.graph.query import constant, data_inputs, is_constant, weight_nodes
+from spiq.passes.batchnorm import batchnorm_affine
+from spiq.planning.errors.error_model import freedom_of
+from spiq.planning.errors.powers import power_range
 from spiq.planning.errors.rectified import unrectified
 from spiq.stats.channel import Array, ChannelStats
 from spiq.stats.maps import Map
@@ -21,7 +24,7 @@ from spiq.stats.propagate import Measured
 from spiq.stats.routing import mixture, route_of_all
 from spiq.stats.rules.activations import DIPS, function_of
 from spiq.stats.rules.arithmetic import gated
-from spiq.stats.rules.compositions import composed, over
+from spiq.stats.rules.compositions import composed, over, raised
 from spiq.stats.rules.masks import masking
 from spiq.stats.rules.movement import moved, pad_fill
 from spiq.stats.rules.types import beside
@@ -58,7 +61,7 @@ def soft_ranges(graph: ir.Graph, measured: Measured, lambdas: Array) -> dict[ir.
             if known is None:
                 continue
             stated = known.source in ("norm", "synthetic", "data")
-            carried = None if stated else _carried(node, index, ranges, measured, len(lambdas))
+            carried = None if stated else _carried(node, index, ranges, measured, lambdas)
             wider = _UNSTATED if node in layers and not stated else 1.0
             ranges[value] = _bounded(carried or _around(known, wider * lambdas), known)
     return ranges
@@ -78,12 +81,12 @@ def _bounded(span: Range, known: ChannelStats) -> Range:
 
 
 def _carried(
-    node: ir.Node, index: int, ranges: Mapping[ir.Value, Range], measured: Measured, count: int
+    node: ir.Node, index: int, ranges: Mapping[ir.Value, Range], measured: Measured, lambdas: Array
 ) -> Range | None:
     """Return the range that a node makes of those that it reads; None where that is not known."""
     inputs = data_inputs(node)
     if node.op_type in MOVERS and node.domain == "":
-        span = _moved(node, index, ranges, measured, count)
+        span = _moved(node, index, ranges, measured, len(lambdas))
         return _filled(node, span, measured) if node.op_type == "Pad" and span else span
     if not inputs or any(value not in ranges for value in inputs):
         return None
@@ -92,6 +95,13 @@ def _carried(
         own = measured.stats[node.outputs[0]].layout  # a pool along channels mixes them
         kept = first[0].shape[:-1] == own
         return _overshot(first) if kept and _is_cubic(node) else first if kept else None
+    if node.op_type == "BatchNormalization":
+        return _scaled(node, first)
+    power = raised(node)
+    if power is not None and power[0] in ranges:
+        source, function = power
+        freedom = freedom_of(source)
+        return power_range(function, ranges[source], measured.stats[source], lambdas, freedom)
     joined = composed(node) if gated(node) is None else None
     if joined is not None and joined[0] in ranges:
         return over(joined[1], *ranges[joined[0]])
@@ -206,6 +216,16 @@ def _stepped(node: ir.Node, span: Range, source: ir.Value) -> Range | None:
         for other in (given.low, given.high)
     ]
     return np.minimum.reduce(ends), np.maximum.reduce(ends)
+
+
+def _scaled(node: ir.Node, span: Range) -> Range | None:
+    """Carry both ends through a x + b per channel, as a step by constants is written."""
+    if not all(map(is_constant, node.inputs[1:5])):
+        return None
+    shape = (1, -1) + (1,) * (span[0].ndim - 2)
+    a, b = (array.reshape(shape) for array in batchnorm_affine(node))
+    ends = [a * end + b for end in span]
+    return np.minimum(*ends), np.maximum(*ends)
 
 
 def _summed(node: ir.Node, terms: list[ChannelStats], ranges: Mapping[ir.Value, Range]) -> Range:

@@ -5,7 +5,7 @@ times the integers on either side of the zero point reaches: the errors of
 :mod:`spiq.planning.errors.error_model`, channel by channel.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -53,6 +53,17 @@ class Channels:
     freedom: float = FREEDOM
     doubt: Array | None = None
     lasting: float = 1.0
+
+    def within(self, low: Array, high: Array) -> "Channels":
+        """Return the channels with ends that are never passed, of any shape with C numbers."""
+        low, high = np.minimum(low.reshape(-1), 0), np.maximum(high.reshape(-1), 0)
+        return replace(
+            self,
+            low=np.maximum(self.low, low[:, None]),
+            high=np.minimum(self.high, high[:, None]),
+            hard_low=np.maximum(self.hard_low, low),
+            hard_high=np.minimum(self.hard_high, high),
+        )
 
     @cached_property
     def above(self) -> Tail:

@@ -4,7 +4,7 @@ The plan says what was decided, the placement what has to go together; from both
 of each grid and the scale of each channel, see :mod:`spiq.planning.plan.derive`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -36,6 +36,13 @@ class StoredTensor:
     channel_scale: tuple[float, ...]
     layout: tuple[int, ...]
 
+    @property
+    def ends(self) -> tuple[Array, Array]:
+        """The least and the greatest number that is stored of each channel, in the layout."""
+        steps = self.grid.step * np.reshape(self.channel_scale, self.layout)
+        low, high = (end - self.grid.zero_point for end in (self.grid.qmin, self.grid.qmax))
+        return low * steps, high * steps
+
 
 @dataclass(frozen=True, kw_only=True)
 class Resolved:
@@ -63,8 +70,9 @@ class Resolved:
 def resolve(plan: Plan, placement: Placement) -> Resolved:
     """Work out the numbers of a plan that fits the placement."""
     tensors: dict[str, StoredTensor] = {}
+    form = TARGETS[plan.target].grids
     for group in groups(placement):
-        tensors.update(_resolve_group(group, plan, placement))
+        tensors.update(resolve_group(group, plan.tensors, placement, form))
     integer = tuple(str(node.name) for node in placement.integer)
     return Resolved(
         integer=integer,
@@ -77,21 +85,31 @@ def resolve(plan: Plan, placement: Placement) -> Resolved:
     )
 
 
-def _resolve_group(
-    group: Sequence[ir.Value], plan: Plan, placement: Placement
+def resolve_group(
+    group: Sequence[ir.Value],
+    tensors: Mapping[str, TensorPlan],
+    placement: Placement,
+    form: Form,
 ) -> dict[str, StoredTensor]:
-    entries = [plan.tensors[str(value.name)] for value in group]
+    """Work out the numbers of tensors that are decided together.
+
+    Args:
+        group: The tensors.
+        tensors: What the plan says of them, by name.
+        placement: What runs on integers.
+        form: The grids that the target takes.
+    """
+    entries = [tensors[str(value.name)] for value in group]
     grids = [placement.grids[value] for value in group]
     classes = [placement.classes[value].reshape(-1) for value in group]
     names = np.unique(np.concatenate(classes))
     index: list[Ids] = [np.searchsorted(names, ids) for ids in classes]
     needs = [_need(entry) for entry in entries]
     held = held_at_one(names, placement.pinned)
-    form = TARGETS[plan.target].grids
     powers = form.powers_of_two
     sigma = _by_class(entries, needs, grids, index, held, powers_of_two=powers)
     scales = [sigma[place] for place in index]
-    shared = _shared(plan, group, placement)
+    shared = _shared(tensors, group, placement)
     capped = {placement.grids[value] for value in group if placement.bound(value) is not None}
     steps = grid_steps(needs, scales, grids, shared, powers_of_two=powers, capped=capped)
     return {
@@ -147,12 +165,14 @@ def _by_class(
     return given
 
 
-def _shared(plan: Plan, group: Sequence[ir.Value], placement: Placement) -> dict[int, int]:
+def _shared(
+    tensors: Mapping[str, TensorPlan], group: Sequence[ir.Value], placement: Placement
+) -> dict[int, int]:
     """Return a number in common for the grids of the group that share a step."""
     grids = {str(value.name): placement.grids[value] for value in group}
     shared = {grid: grid for grid in grids.values()}
     for name, grid in grids.items():
-        other = plan.tensors[name].step_of
+        other = tensors[name].step_of
         if other in grids:
             one, two = shared[grid], shared[grids[other]]
             shared = {key: min(one, two) if n in (one, two) else n for key, n in shared.items()}

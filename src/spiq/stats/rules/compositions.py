@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 import onnx_ir as ir
 
-from spiq.graph.query import constant, data_inputs
+from spiq.graph.query import constant, data_inputs, rank
 from spiq.stats.channel import Array, ChannelStats, stats
 from spiq.stats.rules.activations import Function, expectation, function_of
 
@@ -44,6 +44,28 @@ def composed(node: ir.Node) -> tuple[ir.Value, Function] | None:
         if function is not None:
             return root, function
     return None
+
+
+def raised(node: ir.Node) -> tuple[ir.Value, Function] | None:
+    """Return x and f if ``node`` computes an f(x) that grows as a power of x up to the third."""
+    size = rank(node.outputs[0])
+    if node.domain != "" or node.op_type not in ("Mul", "Pow") or size is None:
+        return None
+    function = function_of(node)
+    found = composed(node) if function is None else None
+    if function is not None and node.inputs[0] is not None:
+        found = node.inputs[0], function
+    if found is None:
+        return None
+    ends = np.array([-2.0, -1.0, 1.0, 2.0]) * _GROWN
+    with np.errstate(all="ignore"):
+        values = np.abs(found[1](ends.reshape((1,) * size + (-1,))).reshape(-1))
+    growth = max(values[0], values[3]) / max(values[1], values[2], 1e-300)
+    return found if _GROWTH[0] < growth < _GROWTH[1] else None
+
+
+_GROWN, _GROWTH = 1e4, (2**1.2, 2**3.2)
+"""Where growth is looked at, and by what f grows from there to twice of it."""
 
 
 def _candidates(node: ir.Node) -> Iterator[ir.Value]:
