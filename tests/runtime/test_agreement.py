@@ -121,3 +121,14 @@ def test_several_poor_outputs_are_one_warning_that_names_the_worst() -> None:
     (said,) = doubtful(poor)
     assert said.startswith("output 'b' has an SNR of about 5 dB (1 to 11), and 1 more may be so")
     assert not doubtful({"c": poor["c"]})
+
+
+def test_what_only_may_be_poor_is_not_called_poor() -> None:
+    """16 dB (9 to 24) were said to be under 10 dB."""
+    open_ones = {"a": Agreement(16, 9, 24), "b": Agreement(30, 26, 36)}
+    (said,) = doubtful(open_ones)
+    assert (
+        "'a' has an SNR of about 16 dB (9 to 24), but may have under 10 dB: answers would" in said
+    )
+    (said,) = doubtful({**open_ones, "b": Agreement(17, 9.5, 25)})
+    assert "but may have under 10 dB, as may 1 more: answers would suffer; see which" in said

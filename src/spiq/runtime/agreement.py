@@ -137,9 +137,14 @@ def doubtful(estimates: dict[str, Agreement]) -> list[str]:
     )
     if not poor:
         return []
-    more = f", and {len(poor) - 1} more may be so low" if len(poor) > 1 else ""
+    worst, others = estimates[poor[0]], len(poor) - 1
+    if worst.db < POOR_DB:
+        more = f", and {others} more may be so low" if others else ""
+        doubt = f"{more}: under {POOR_DB:.0f} dB, answers suffer"
+    else:
+        more = f", as may {others} more" if others else ""
+        doubt = f", but may have under {POOR_DB:.0f} dB{more}: answers would suffer"
     return [
-        f"output '{poor[0]}' has an SNR of about {estimates[poor[0]]}{more}: under "
-        f"{POOR_DB:.0f} dB, answers suffer; see which layers lose it with `spiq inspect` on both "
-        "files, and keep them in float with --exclude"
+        f"output '{poor[0]}' has an SNR of about {worst}{doubt}; see which layers lose it with "
+        "`spiq inspect` on both files, and keep them in float with --exclude"
     ]
