@@ -7,7 +7,7 @@ what nothing states is observed on synthetic pictures, and on real ones if there
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -33,7 +33,7 @@ from spiq.stats.channel import Array, ChannelStats
 from spiq.stats.consistency import statistics_doubts
 from spiq.stats.contradicted import said
 from spiq.stats.inputs.doubted import range_doubts
-from spiq.stats.inputs.ends import Ends, shown_ends, single_ends, widened
+from spiq.stats.inputs.ends import Ends, beyond, shown_ends, single_ends, widened
 from spiq.stats.inputs.judge import judge
 from spiq.stats.inputs.known import input_stats
 from spiq.stats.lost_norms import may_have_had_batchnorm
@@ -65,6 +65,7 @@ class Analysis:
             ``WARNING``.
         images: Real images, if there are any.
         sizes: What it can be shown.
+        rivals: Range of inputs that may be of another convention than the one that is shown.
     """
 
     prepared: Prepared
@@ -73,6 +74,7 @@ class Analysis:
     notes: tuple[str, ...]
     images: Shown | None = None
     sizes: Sizes = ANY
+    rivals: Mapping[str, tuple[Array, Array]] = field(default_factory=dict)
 
     @property
     def graph(self) -> ir.Graph:
@@ -131,7 +133,7 @@ def analyse(
         prepared = equalize(prepared)
         measured = measure(prepared, inputs)
     noted = (*notes, *_gaps(prepared.model.graph, measured))
-    return Analysis(prepared, measured, told.ends, noted, images, sizes)
+    return Analysis(prepared, measured, told.ends, noted, images, sizes, told.rivals)
 
 
 @dataclass(frozen=True)
@@ -143,12 +145,14 @@ class Inputs:
         ends: The range that pictures of them fill, and indices.
         notes: What was assumed.
         images: Real images in that range, if there are any.
+        rivals: The range that holds for rivals, too, of those that have any.
     """
 
     inputs: dict[str, ChannelStats]
     ends: dict[str, tuple[Array, Array]]
     notes: list[str]
     images: Shown | None
+    rivals: dict[str, tuple[Array, Array]] = field(default_factory=dict)
 
 
 def _images(prepared: Prepared, config: Config, sizes: Sizes) -> Shown | None:
@@ -191,9 +195,10 @@ def inputs_of(
         notes += [images.images.said(), *(WARNING + doubt for doubt in doubts)]
     wide = widened(pictured, verdicts, known_ends)
     ends = shown_ends(prepared, pictured, verdicts)
+    rivals = beyond(ends, wide, verdicts)
     ends |= integer_ends(prepared.model.graph) | single_ends(prepared.model.graph, config)
     images = None if images is None else replace(images, others=ends)
-    return Inputs(wide, ends, notes, images)
+    return Inputs(wide, ends, notes, images, rivals)
 
 
 def _widened(network: ir.Model) -> list[str]:

@@ -162,6 +162,7 @@ class Run:
             lean=lean,
             exponential=made,
             threads=0 if wait else spare_threads(),
+            rivals=analysis.rivals,
         )
         self._reference = cache(run) if wait else self.beside.submit(run).result
 

@@ -1,5 +1,7 @@
 """What the float network makes of pictures: of one image where it is made for one."""
 
+from dataclasses import replace
+
 import numpy as np
 import onnx
 import pytest
@@ -8,6 +10,7 @@ from small_networks import build, run, whole
 from spiq import Config, quantize
 from spiq.config import InputValues
 from spiq.errors import ModelError
+from spiq.runtime.agreement import Agreement
 from spiq.runtime.reference import reference
 
 ONE = build(
@@ -27,6 +30,28 @@ def test_a_network_that_runs_is_shown_several() -> None:
     plain = build("y = Conv(x, w)", inputs="float[N,3,16,16] x", w=(6, 3, 1, 1))
     found = reference(plain.SerializeToString(), {})
     assert {len(inputs["x"]) for inputs in found.inputs} == {8}
+
+
+def test_what_may_be_of_another_range_is_shown_the_same_pictures_there() -> None:
+    """An input of which 0 to 1 was likelier: 43 dB (39 to 47) were said for 31."""
+    plain = build("y = Conv(x, w)", inputs="float[N,3,16,16] x", w=(6, 3, 1, 1))
+    likely, wide = (np.array(0.0), np.array(1.0)), (np.array(-2.0), np.array(2.0))
+    found = reference(plain.SerializeToString(), {"x": likely}, rivals={"x": wide})
+    assert found.rivals is not None
+    for one, other in zip(found.inputs, found.rivals.inputs, strict=True):
+        np.testing.assert_allclose(other["x"], 4 * one["x"] - 2, atol=1e-6)
+
+    def clipped(outputs: dict[str, np.ndarray], at: float) -> dict[str, np.ndarray]:
+        return {"y": outputs["y"] + 0.01 + np.clip(outputs["y"], -at, at) - outputs["y"]}
+
+    most = max(float(np.abs(outputs["y"]).max()) for outputs in found.outputs)
+    actual = [clipped(outputs, most) for outputs in (*found.outputs, *found.rivals.outputs)]
+    sure = replace(found, rivals=None).estimates(actual[: len(found.inputs)])["y"]
+    other = found.rivals.estimates(actual[len(found.inputs) :])["y"]
+    doubted = found.estimates(actual)["y"]
+    assert isinstance(sure, Agreement) and isinstance(other, Agreement)
+    assert other.low < sure.low
+    assert doubted == replace(sure, low=other.low)
 
 
 def test_what_does_not_run_at_all_says_so_of_several() -> None:

@@ -21,7 +21,7 @@ from spiq.planning.plan.values import Plan
 from spiq.report.facts import Facts, InputFacts, LayerFacts, OtherTime, OutputFacts
 from spiq.report.layers import layer_facts
 from spiq.report.timing import by_layer, named, other_times
-from spiq.runtime.agreement import Agreement, agreements
+from spiq.runtime.agreement import Agreement
 from spiq.runtime.profile import kernel_times
 from spiq.runtime.reference import reference, results
 from spiq.runtime.session import session
@@ -143,10 +143,11 @@ def _compared(networks: tuple[AsRun, AsRun], known: Analysis) -> dict[str, Agree
     """Run both networks on pictures that nothing was chosen by, as verification does."""
     in_float, quantized = networks
     made = exponential(known.graph, known.measured)
-    wanted = reference(in_float.source, known.pictured, sizes=known.sizes, exponential=made)
+    ends, sizes, rivals = known.pictured, known.sizes, known.rivals
+    wanted = reference(in_float.source, ends, sizes=sizes, exponential=made, rivals=rivals)
     opened = session(quantized.source, name=quantized.name)
-    found = [results(opened, inputs, where=quantized.name) for inputs in wanted.inputs]
-    return agreements(wanted.outputs, found, made)
+    found = [results(opened, inputs, where=quantized.name) for inputs in wanted.every]
+    return wanted.estimates(found)
 
 
 def _timed(

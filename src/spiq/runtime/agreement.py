@@ -23,6 +23,10 @@ has its error there, too: nothing is lifted, and it is known less. What an Exp m
 yet, see :mod:`spiq.runtime.exponentials`. Fitted on the outputs of
 published networks with BatchNorm kept and folded, all on integers and with layers given back to
 float (docs/experiments.md, bench/honesty.py).
+
+Where the file leaves open what numbers pixels become, the pictures are those of the likeliest
+convention; the lower end then reaches to that of pictures that fill the range which the grid
+of the input holds for its rivals.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -126,6 +130,23 @@ def agreements(
             found[name] = one.within(*most) if most and isinstance(one, Agreement) else one
         else:
             found[name] = "its size depends on what is found"
+    return found
+
+
+def down_to(
+    likely: Mapping[str, Agreement | str], others: Mapping[str, Agreement | str]
+) -> dict[str, Agreement | str]:
+    """Return estimates whose lower ends reach to those of other inputs.
+
+    Args:
+        likely: Estimates on the inputs that are the likeliest, by output.
+        others: Those on inputs that are not out of the question.
+    """
+    found = dict(likely)
+    for name, one in likely.items():
+        other = others.get(name)
+        if isinstance(one, Agreement) and isinstance(other, Agreement):
+            found[name] = one.within(one.db, other.low)
     return found
 
 

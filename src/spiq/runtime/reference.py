@@ -5,7 +5,7 @@ depends on it, so it can be worked out beside planning, which keeps one core bus
 """
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
@@ -14,7 +14,7 @@ import onnx_ir as ir
 
 from spiq.errors import ModelError
 from spiq.graph.query import dims
-from spiq.runtime.agreement import BATCHES
+from spiq.runtime.agreement import BATCHES, Agreement, agreements, down_to
 from spiq.runtime.opened import Opened, Tensors
 from spiq.runtime.parts import Parted
 from spiq.runtime.ports import ANY, SOFT_SIZE, Sizes
@@ -35,12 +35,32 @@ class Reference:
         outputs: The outputs for each batch.
         lean: Whether memory counts for more than time.
         exponential: Where an Exp made an output, by name.
+        rivals: The same for pictures that fill the range of inputs of which it is not sure what
+            they are; None where it is.
     """
 
     inputs: tuple[Tensors, ...]
     outputs: tuple[Tensors, ...]
     lean: bool
     exponential: Mapping[str, ExpMask] = field(default_factory=dict)
+    rivals: "Reference | None" = None
+
+    @property
+    def every(self) -> tuple[Tensors, ...]:
+        """All batches there are, those of rivals last."""
+        return self.inputs + (self.rivals.every if self.rivals else ())
+
+    def estimates(self, found: Sequence[Tensors]) -> dict[str, Agreement | str]:
+        """Return how far the outputs of the quantized network are from these, by name.
+
+        Args:
+            found: Its outputs for every batch.
+        """
+        count = len(self.inputs)
+        likely = agreements(self.outputs, found[:count], self.exponential)
+        return (
+            likely if self.rivals is None else down_to(likely, self.rivals.estimates(found[count:]))
+        )
 
 
 def reference(
@@ -51,6 +71,7 @@ def reference(
     lean: bool = False,
     exponential: Mapping[str, ExpMask] = MappingProxyType({}),
     threads: int = 0,
+    rivals: Mapping[str, Span] = MappingProxyType({}),
 ) -> Reference:
     """Run the float network.
 
@@ -61,6 +82,8 @@ def reference(
         lean: Whether memory counts for more than time, see :func:`is_large`.
         exponential: Where an Exp made an output, by name.
         threads: As for :func:`spiq.runtime.session.session`; parts take no number.
+        rivals: Range of inputs that may be of another convention, by name; a network for which
+            memory counts is not shown these.
 
     Raises:
         ModelError: It does not load or run, or is not finite.
@@ -73,7 +96,25 @@ def reference(
         opened = session(original, optimize=False, lean=lean, threads=threads)
     batches, outputs = _shown(opened, ends, sizes)
     _check_finite(outputs)
-    return Reference(batches, outputs, lean, exponential)
+    found = Reference(batches, outputs, lean, exponential)
+    if not rivals or lean or isinstance(opened, Parted):
+        return found
+    others = tuple(_refilled(one, ends, rivals) for one in batches)
+    made = tuple(results(opened, one, where="the float network") for one in others)
+    if not all(is_number(array) for one in made for array in one.values()):
+        return found
+    return replace(found, rivals=Reference(others, made, lean, exponential))
+
+
+def _refilled(inputs: Tensors, ends: Mapping[str, Span], rivals: Mapping[str, Span]) -> Tensors:
+    """Return the same pictures between other ends."""
+    found = dict(inputs)
+    for name, (low, high) in rivals.items():
+        if name in found and name in ends:
+            first, last = ends[name]
+            share = (np.asarray(found[name], np.float64) - first) / np.maximum(last - first, 1e-12)
+            found[name] = (low + (high - low) * share).astype(found[name].dtype)
+    return found
 
 
 def _shown(

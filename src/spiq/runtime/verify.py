@@ -26,7 +26,7 @@ import onnxruntime as ort
 from spiq.errors import ModelError, VerificationError
 from spiq.graph.skeleton import skeleton
 from spiq.planning.plan.resolve import Resolved
-from spiq.runtime.agreement import Agreement, agreements, doubtful
+from spiq.runtime.agreement import Agreement, doubtful
 from spiq.runtime.kernels import check_kernels
 from spiq.runtime.layerwise import QUANTIZED, check_layers
 from spiq.runtime.opened import Tensors
@@ -87,7 +87,7 @@ def verify(
             blame, the error names it.
     """
     proto = skeleton(quantized) if isinstance(quantized, ir.Model) else _parsed(quantized)
-    batches, expected, lean = float_network.inputs, float_network.outputs, float_network.lean
+    batches, lean = float_network.every, float_network.lean
     try:
         how = Opening(lean=lean, signed=target.grids.signed)
         if isinstance(quantized, ir.Model):
@@ -98,13 +98,13 @@ def verify(
             opened = session(quantized, lean=lean, optimize=False, name=QUANTIZED)
             take = _one_by_one if target.static else _at_once
             actual = [take(opened, inputs) for inputs in batches]
-        for wanted, found in zip(expected, actual, strict=True):
+        for wanted, found in zip(float_network.outputs, actual, strict=False):
             _check_outputs(wanted, found, _open_sized(proto.graph))
         if target.fuses_here and isinstance(quantized, bytes):
             check_layers(proto, batches[0], how)
     except ModelError as error:
         raise VerificationError(str(error), nodes=_suspects(str(error), resolved)) from error
-    estimates = agreements(expected, actual, float_network.exponential)
+    estimates = float_network.estimates(actual)
     return Verified(
         {name: one for name, one in estimates.items() if not isinstance(one, str)},
         {name: why for name, why in estimates.items() if isinstance(why, str)},

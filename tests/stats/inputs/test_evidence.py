@@ -11,9 +11,10 @@ from small_networks import bn, build, norm, trained
 from spiq.config import Config
 from spiq.io.read import read
 from spiq.passes.prepare import Prepared, prepare
-from spiq.stats.channel import ChannelStats
+from spiq.stats.channel import ChannelStats, stats
 from spiq.stats.input_axis import channel_axis
 from spiq.stats.inputs.conventions import CONVENTIONS, Convention
+from spiq.stats.inputs.ends import beyond, widened
 from spiq.stats.inputs.evidence import SURE, Verdict, of_moments, weigh
 from spiq.stats.inputs.first_layers import first_layers
 from spiq.stats.inputs.judge import judge
@@ -143,6 +144,18 @@ def test_range_holds_for_rivals_of_like_size_only() -> None:
     assert Verdict(table).ends == (-1.0, 1.0) and len(Verdict(table).rivals) == 2
     table[signed] = -SURE - 1
     assert Verdict(table).ends == (0.0, 1.0)
+
+
+def test_what_its_range_holds_for_rivals_is_more_than_an_input_is_shown() -> None:
+    table = np.full((len(CONVENTIONS), 2), -50.0)
+    names = [c.name for c in CONVENTIONS]
+    table[names.index("pixels from 0 to 1")] = 0.0
+    table[names.index("pixels from -1 to 1")] = -1.0
+    known = {"x": stats(0.45, 0.07, 0.0, 1.0, "input")}
+    shown = {"x": (known["x"].low, known["x"].high)}
+    verdicts = {"x": Verdict(table)}
+    assert beyond(shown, widened(known, verdicts), verdicts) == {"x": (-1.0, 1.0)}
+    assert not beyond(shown, known, verdicts)
 
 
 def test_moments_are_exact_for_what_is_no_picture() -> None:

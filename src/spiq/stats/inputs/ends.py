@@ -89,6 +89,28 @@ def widened(
     return wide | {name: _between(wide[name], ends) for name, ends in planned.items()}
 
 
+def beyond(
+    shown: Mapping[str, tuple[Array, Array]],
+    wide: Mapping[str, ChannelStats],
+    verdicts: Mapping[str, Verdict],
+) -> dict[str, tuple[Array, Array]]:
+    """Return the ends of inputs whose range holds more than they are shown, for rivals, by name.
+
+    Args:
+        shown: The range that each input is shown.
+        wide: Statistics of the inputs, with ranges that hold for rival conventions, too.
+        verdicts: The verdicts that both follow from.
+    """
+    return {
+        name: (wide[name].low, wide[name].high)
+        for name, verdict in verdicts.items()
+        if name in wide
+        and name in shown
+        and not verdict.outlandish
+        and ((wide[name].low < shown[name][0]).any() or (wide[name].high > shown[name][1]).any())
+    }
+
+
 def _between(known: ChannelStats, ends: Ends) -> ChannelStats:
     """Return the statistics of an input with another range, laid along its longest axis."""
     shape = known.low.shape
