@@ -9,13 +9,13 @@ from spiq.planning.errors.error_model import (
     FREEDOM,
     SUM_FREEDOM,
     active_share,
-    freedom_of,
     layer_error,
     power_beyond,
     rounding_error,
     share_beyond,
     tail_of,
 )
+from spiq.planning.errors.freedom import POWER_FREEDOM, freedom_of
 
 WIDTHS = np.geomspace(2.5, 25, 17)
 
@@ -122,10 +122,20 @@ def test_predicted_error_is_the_sampled_one(kind: str, bits: int, rectified: boo
         ("[c] c = Conv(x, w) [a] a = Add(c, x) [r] y = Relu(a)", SUM_FREEDOM),
         ("[c] c = Conv(x, w) [a] y = Add(c, b)", FREEDOM),
         ("[a] a = Add(x, x) [c] y = Conv(a, w)", FREEDOM),
+        ("[c] c = Conv(x, w) [r] r = Relu(c) [m] y = Mul(r, r)", POWER_FREEDOM),
+        ("[c] c = Conv(x, w) [m] m = Mul(c, c) [p] y = GlobalAveragePool(m)", POWER_FREEDOM),
     ],
-    ids=["layer", "sum", "rectified sum", "layer and constant", "layer behind a sum"],
+    ids=[
+        "layer",
+        "sum",
+        "rectified sum",
+        "layer and constant",
+        "layer behind a sum",
+        "squared ReLU",
+        "pooled square",
+    ],
 )
-def test_sums_have_lighter_tails(body: str, freedom: float) -> None:
+def test_sums_have_lighter_tails_and_powers_heavier_ones(body: str, freedom: float) -> None:
     model = build(body, inputs="float[1,4,5,7] x", w=(4, 4, 1, 1), b=(1, 4, 1, 1))
     graph = read(model).graph
     assert freedom_of(next(v for n in graph for v in n.outputs if v.name == "y")) == freedom

@@ -8,7 +8,8 @@ from spiq.config import Config
 from spiq.graph.query import data_inputs
 from spiq.io.read import read
 from spiq.passes.prepare import prepare
-from spiq.planning.errors.error_model import FREEDOM, SUM_FREEDOM, freedom_of
+from spiq.planning.errors.error_model import FREEDOM, SUM_FREEDOM
+from spiq.planning.errors.freedom import freedom_of
 from spiq.planning.errors.ranges import soft_ranges
 from spiq.planning.errors.rectified import unrectified
 from spiq.stats.channel import ChannelStats, stats

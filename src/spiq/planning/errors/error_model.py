@@ -24,17 +24,12 @@ from functools import cache, cached_property
 
 import numpy as np
 import numpy.typing as npt
-import onnx_ir as ir
 
-from spiq.graph.query import data_inputs
 from spiq.stats.channel import Array
-from spiq.stats.movers import MOVERS
-from spiq.stats.rules.activations import function_of
 
 FREEDOM, SUM_FREEDOM = 6.5, 9.0
 """Degrees of freedom of T, and of T for sums. The excess kurtosis of a sum of two like channels is
 half of theirs: 6 / (6.5 - 4) = 2.4, and 6 / (9 - 4) = 1.2."""
-
 
 _NEAR, _FINE = 12, 100
 """Up to where, on either side, r is tabulated evenly, and at how many points to the unit."""
@@ -46,7 +41,8 @@ _MOST, _APART, _NODES = 2.0, 0.05, 15
 """The largest doubt, how far apart tabulated ones are, and nodes of the quadrature."""
 
 
-def _tabulate(freedom: float) -> tuple[Array, Array, Array]:
+@cache
+def _table(freedom: float) -> tuple[Array, Array, Array]:
     """Return r, log C(r) and P(T > r) on a grid of r, even where it is near."""
     near = np.linspace(-_NEAR, _NEAR, 2 * _NEAR * _FINE + 1)
     r = np.concatenate([near, np.geomspace(_NEAR, _FAR, _COARSE + 1)[1:]])
@@ -62,9 +58,6 @@ def _integral_above(r: Array, f: Array) -> Array:
     return np.append(np.cumsum(pieces[::-1])[::-1], 0.0)
 
 
-_TABLES = {freedom: _tabulate(freedom) for freedom in (FREEDOM, SUM_FREEDOM)}
-
-
 def _looked_up(reach: Array, r: Array, log_power: Array) -> Array:
     """Return log C at any reach; far below the centre, all of (T - r)^2 counts."""
     below = np.log(np.maximum(reach, r[0]) ** 2 + np.maximum(r[0] - reach, 0) ** 2 + 1)
@@ -78,7 +71,7 @@ def _rows(freedom: float, doubtful: bool) -> Array:
     C(r, tau) = E[k^2 C(r / k)] with k = exp(tau z - tau^2) and z normal, by Gauss-Hermite: the
     clipped power where the logarithm of the deviation is uncertain by tau and E[k^2] is 1.
     """
-    r, log_power, _ = _TABLES[freedom]
+    r, log_power, _ = _table(freedom)
     rows = [log_power]
     nodes, weights = np.polynomial.hermite_e.hermegauss(_NODES)
     for tau in np.arange(1, round(_MOST / _APART) + 1) * _APART if doubtful else ():
@@ -149,7 +142,7 @@ def power_beyond(reach: Array, freedom: float = FREEDOM, doubt: Array | None = N
 
 def share_beyond(reach: Array, freedom: float = FREEDOM) -> Array:
     """Return P(T > r)."""
-    r, _, beyond = _TABLES[freedom]
+    r, _, beyond = _table(freedom)
     return np.interp(reach, r, beyond)
 
 
@@ -270,31 +263,3 @@ def active_share(tail: Tail, rectified: npt.NDArray[np.bool_]) -> Array:
     """Return the share of values that are not exactly 0 of channels that may be rectified."""
     centre = np.where(tail.deviation > 0, tail.centre / np.maximum(tail.deviation, 1e-30), 1e9)
     return np.where(rectified, share_beyond(-centre, tail.freedom), 1.0)
-
-
-def freedom_of(value: ir.Value) -> float:
-    """Return the degrees of freedom of a tensor: of a sum, be it activated or moved, more.
-
-    Not where all terms are rectified: a few large values make their tails, and few coincide.
-    """
-    node = value.producer()
-    while node is not None and (node.op_type in MOVERS or function_of(node) is not None):
-        node = node.inputs[0].producer() if node.inputs[0] is not None else None
-    if node is None or not is_sum(node) or all(map(_is_rectified, data_inputs(node))):
-        return FREEDOM
-    return SUM_FREEDOM
-
-
-def _is_rectified(value: ir.Value) -> bool:
-    """Return whether a tensor is a rectifier's, moved or normalized, or a sum of such."""
-    node = value.producer()
-    while node is not None and (node.op_type in MOVERS or node.op_type == "BatchNormalization"):
-        node = node.inputs[0].producer() if node.inputs[0] is not None else None
-    if node is not None and is_sum(node):
-        return all(map(_is_rectified, data_inputs(node)))
-    return node is not None and node.op_type in ("Relu", "Clip")
-
-
-def is_sum(node: ir.Node) -> bool:
-    """Return whether ``node`` adds two tensors."""
-    return node.op_type in ("Add", "Sub") and len(data_inputs(node)) == 2

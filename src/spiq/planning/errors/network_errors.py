@@ -7,7 +7,7 @@ import numpy as np
 import onnx_ir as ir
 
 from spiq.planning.errors.averaging import lasting
-from spiq.planning.errors.error_model import freedom_of
+from spiq.planning.errors.freedom import freedom_of
 from spiq.planning.errors.ranges import Range, soft_ranges
 from spiq.planning.errors.tensor_error import Channels
 from spiq.planning.errors.weight_error import WeightError, weight_error

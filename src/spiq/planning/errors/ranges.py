@@ -14,7 +14,7 @@ import onnx_ir as ir
 
 from spiq.graph.query import constant, data_inputs, is_constant, weight_nodes
 from spiq.passes.batchnorm import batchnorm_affine
-from spiq.planning.errors.error_model import freedom_of
+from spiq.planning.errors.freedom import freedom_of
 from spiq.planning.errors.powers import power_range
 from spiq.planning.errors.rectified import unrectified
 from spiq.stats.channel import Array, ChannelStats
@@ -99,7 +99,7 @@ def _carried(
         return _scaled(node, first)
     power = raised(node)
     if power is not None and power[0] in ranges:
-        source, function = power
+        source, function, _ = power
         freedom = freedom_of(source)
         return power_range(function, ranges[source], measured.stats[source], lambdas, freedom)
     joined = composed(node) if gated(node) is None else None

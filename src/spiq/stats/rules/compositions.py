@@ -46,8 +46,8 @@ def composed(node: ir.Node) -> tuple[ir.Value, Function] | None:
     return None
 
 
-def raised(node: ir.Node) -> tuple[ir.Value, Function] | None:
-    """Return x and f if ``node`` computes an f(x) that grows as a power of x up to the third."""
+def raised(node: ir.Node) -> tuple[ir.Value, Function, float] | None:
+    """Return x, f and p if ``node`` computes an f(x) that grows as x^p, p from 1.2 to 3.2."""
     size = rank(node.outputs[0])
     if node.domain != "" or node.op_type not in ("Mul", "Pow") or size is None:
         return None
@@ -61,7 +61,7 @@ def raised(node: ir.Node) -> tuple[ir.Value, Function] | None:
     with np.errstate(all="ignore"):
         values = np.abs(found[1](ends.reshape((1,) * size + (-1,))).reshape(-1))
     growth = max(values[0], values[3]) / max(values[1], values[2], 1e-300)
-    return found if _GROWTH[0] < growth < _GROWTH[1] else None
+    return (*found, float(np.log2(growth))) if _GROWTH[0] < growth < _GROWTH[1] else None
 
 
 _GROWN, _GROWTH = 1e4, (2**1.2, 2**3.2)
