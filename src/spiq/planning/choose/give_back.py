@@ -36,7 +36,8 @@ def given_back(
     chosen = _within(network, slack)
     if network.error(chosen) > enough:
         chosen = _until(network, enough, chosen)
-    if network.changed(chosen) == network.changed(frozenset()):
+    everything = network.changed(frozenset())
+    if everything and network.changed(chosen) == everything:
         chosen = network.least()
     faster = network.seconds(chosen) < WORTH * network.seconds(network.now)
     better = network.error(chosen) < BETTER * network.error(network.now)
