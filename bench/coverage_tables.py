@@ -81,7 +81,8 @@ def _goals(found: Entries) -> str:
         ["... as fast as `quantize_static`'s", "", _beside(convolutions, _faster)],
         ["... no slower than float as they ship", "all", _beside(convolutions, _no_slower)],
     ]  # fmt: skip
-    return _table(["of the networks tried by `spiq.torch.quantize`", "goal", "found"], rows, 1)
+    told = [row for row in rows if row[2]]
+    return _table(["of the networks tried by `spiq.torch.quantize`", "goal", "found"], told, 1)
 
 
 def _share(entry: Entry) -> float:
@@ -101,7 +102,7 @@ def _work(entries: Entries) -> str:
 
 def _beside(entries: Entries, holds: Callable[[Entry], bool | None]) -> str:
     answers = [answer for entry in entries.values() if (answer := holds(entry)) is not None]
-    return f"{sum(answers)} of {len(answers)} that could be compared"
+    return f"{sum(answers)} of {len(answers)} that could be compared" * bool(answers)
 
 
 def _ratios(entry: Entry) -> tuple[float, float] | None:
