@@ -16,6 +16,7 @@ from spiq.planning.errors.error_model import (
     tail_of,
 )
 from spiq.planning.errors.freedom import POWER_FREEDOM, freedom_of
+from spiq.stats.channel import stats
 
 WIDTHS = np.geomspace(2.5, 25, 17)
 
@@ -138,7 +139,7 @@ def test_predicted_error_is_the_sampled_one(kind: str, bits: int, rectified: boo
 def test_sums_have_lighter_tails_and_powers_heavier_ones(body: str, freedom: float) -> None:
     model = build(body, inputs="float[1,4,5,7] x", w=(4, 4, 1, 1), b=(1, 4, 1, 1))
     graph = read(model).graph
-    assert freedom_of(next(v for n in graph for v in n.outputs if v.name == "y")) == freedom
+    assert freedom_of(next(v for n in graph for v in n.outputs if v.name == "y"), {}) == freedom
 
 
 def test_clipping_where_the_deviation_is_uncertain() -> None:
@@ -176,3 +177,12 @@ def test_the_table_goes_on_evenly_where_its_points_change() -> None:
     reach = np.linspace(11.9, 12.1, 401)
     slopes = np.diff(np.log(power_beyond(reach))) / np.diff(np.log(reach))
     assert slopes.max() - slopes.min() < 0.02
+
+
+def test_an_observed_square_has_the_tails_of_any_tensor() -> None:
+    """Pictures of more contrast than data have shown it as wide as it gets."""
+    graph = read(build("[m] y = Mul(x, x)", inputs="float[1,4,5,7] x")).graph
+    square = graph.outputs[0]
+    for source, freedom in (("propagated", POWER_FREEDOM), ("synthetic", FREEDOM)):
+        known = stats(np.zeros((1, 4, 1, 1)), 1.0, source=source)
+        assert freedom_of(square, {square: known}) == freedom

@@ -64,7 +64,7 @@ def test_activations_of_few_bits_cost_the_layers_that_read_them() -> None:
 def test_ranges_of_sums_are_narrower(monkeypatch: pytest.MonkeyPatch) -> None:
     """Their tails are lighter: with those of layers, the range would be wider."""
     found = plan(network(), Config(method="static")).tensors["r2"]
-    monkeypatch.setattr(network_errors, "freedom_of", lambda value: FREEDOM)
+    monkeypatch.setattr(network_errors, "freedom_of", lambda *_: FREEDOM)
     heavy = plan(network(), Config(method="static")).tensors["r2"]
     assert max(found.high) < max(heavy.high)
 

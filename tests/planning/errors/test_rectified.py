@@ -89,4 +89,4 @@ def test_sums_of_rectified_terms_keep_their_tails(term: str, freedom: float) -> 
     )  # fmt: skip
     graph = prepare(read(model)).model.graph
     last = next(node for node in graph if node.name == "t")
-    assert {freedom_of(last.outputs[0]), freedom_of(data_inputs(last)[0])} == {freedom}
+    assert {freedom_of(v, {}) for v in (last.outputs[0], data_inputs(last)[0])} == {freedom}

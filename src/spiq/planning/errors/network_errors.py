@@ -55,7 +55,7 @@ class NetworkErrors:
             rounds=not on_integers or producer.op_type in ROUNDS,  # type: ignore[union-attr]
             saturates=producer in placement.absorbed,
             widths=self.widths,
-            freedom=freedom_of(value),
+            freedom=freedom_of(value, self.measured.stats),
             doubt=known.doubt.reshape(-1),
             lasting=lasting(value, self.measured),
         )

@@ -100,7 +100,7 @@ def _carried(
     power = raised(node)
     if power is not None and power[0] in ranges:
         source, function, _ = power
-        freedom = freedom_of(source)
+        freedom = freedom_of(source, measured.stats)
         return power_range(function, ranges[source], measured.stats[source], lambdas, freedom)
     joined = composed(node) if gated(node) is None else None
     if joined is not None and joined[0] in ranges:
