@@ -7,7 +7,7 @@ import onnx
 import pytest
 
 from small_networks import bn, build, images_for, norm, optimized, run, whole
-from spiq import quantize
+from spiq import pipeline, quantize
 from spiq import run as module
 from spiq.config import Config
 from spiq.runtime.reference import Reference, reference
@@ -41,11 +41,24 @@ def test_its_thread_ends_with_the_call() -> None:
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("spiq")]
 
 
-def test_a_float_network_that_computes_a_bias_is_timed_with_its_norm_folded() -> None:
-    """As PyTorch's exporter writes it, it takes twice as long as it has to, and all looks fast."""
+def computes_a_bias() -> onnx.ModelProto:
     body = "z = CastLike(none, x) b = Expand(z, eight) c = Conv(x, w, b) " + bn("c", "n")
     arrays = norm("n", 8) | {"none": np.zeros(1), "eight": whole(8)}
-    model = build(body + " y = Relu(n)", w=(8, 3, 3, 3), **arrays)
+    return build(body + " y = Relu(n)", w=(8, 3, 3, 3), **arrays)
+
+
+def test_what_results_are_timed_beside_has_its_norms_folded(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    timed = list[bytes]()
+    monkeypatch.setattr(pipeline, "no_slower", lambda network, *_: timed.append(network))
+    quantize(computes_a_bias(), Config(timing=True))
+    assert [optimized(network)["BatchNormalization"] for network in timed] == [0]
+
+
+def test_a_float_network_that_computes_a_bias_is_timed_with_its_norm_folded() -> None:
+    """As PyTorch's exporter writes it, it takes twice as long as it has to, and all looks fast."""
+    model = computes_a_bias()
     with module.begun(model, lambda _: None) as call:
         call.learn(Config())
         assert isinstance(call.quickest, bytes)
