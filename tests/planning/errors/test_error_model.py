@@ -181,6 +181,7 @@ def test_the_table_goes_on_evenly_where_its_points_change() -> None:
 
 def test_an_observed_square_has_the_tails_of_any_tensor() -> None:
     """Pictures of more contrast than data have shown it as wide as it gets."""
+    assert POWER_FREEDOM < FREEDOM
     graph = read(build("[m] y = Mul(x, x)", inputs="float[1,4,5,7] x")).graph
     square = graph.outputs[0]
     for source, freedom in (("propagated", POWER_FREEDOM), ("synthetic", FREEDOM)):
